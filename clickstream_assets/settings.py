@@ -1,0 +1,135 @@
+"""Every ``CLICKSTREAM_*`` variable, once: its type, its default, what it means.
+
+Read with :func:`settings`; nothing else in the project looks at the environment.
+"""
+
+from datetime import UTC, datetime
+from functools import lru_cache
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
+
+from platformdirs import user_cache_path
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+HOUR_FORMAT = "%Y-%m-%d-%H:%M"
+"""How Dagster spells the key of an hourly partition."""
+
+
+class Settings(BaseSettings):
+    """Where the servers are, what the names are, and the limits the platform keeps to."""
+
+    model_config = SettingsConfigDict(env_prefix="CLICKSTREAM_", frozen=True)
+
+    # Servers
+    kafka_bootstrap_servers: str = Field(
+        "localhost:9092", description="Kafka brokers, host:port, comma-separated"
+    )
+    hbase_host: str = Field("localhost", description="host of the HBase Thrift server")
+    hbase_port: int = Field(9090, description="port of the HBase Thrift server")
+    elasticsearch_url: str = Field("http://localhost:9200", description="Elasticsearch's address")
+    spark_remote: str = Field("sc://localhost:15002", description="Spark Connect's address")
+    geoip_database: Path = Field(
+        user_cache_path("clickstream") / "geoip" / "GeoLite2-City.mmdb",
+        description="a GeoIP2 or GeoLite2 city database, at this path on every Spark worker",
+    )
+
+    # Names
+    name_prefix: str = Field(
+        "",
+        pattern=r"^[a-z0-9_-]{0,40}$",
+        description="put before the names of the topic, the consumer group, the tables and the alias, "
+        "so that several pipelines share servers",
+    )
+
+    # Rules
+    first_hour: str = Field("2026-01-01-00:00", description="the first partition, spelled like its key")
+    trusted_proxies: str = Field(
+        "10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,127.0.0.0/8,169.254.0.0/16,100.64.0.0/10,::1/128,fc00::/7,fe80::/10",
+        description="networks whose addresses are skipped when the client's is looked for, comma-separated",
+    )
+    request_data_ttl_days: int = Field(
+        30,
+        ge=1,
+        description="days that IP address, user agent and referrer are kept (set when the table is made)",
+    )
+
+    # How ingestion goes
+    max_events_per_run: int = Field(1_000_000, ge=1, description="Kafka messages that one run takes at most")
+    max_hours_per_run: int = Field(200, ge=1, description="hours that one run covers at most")
+    sensor_interval_seconds: int = Field(5, ge=1, description="time between two looks at Kafka's offsets")
+    stale_turn_seconds: int = Field(
+        300, ge=0, description="under constant lag, stale hours get a run of their own this often"
+    )
+
+    # The embedded stack
+    home: Path = Field(
+        Path(".clickstream"), description="folder of all that the embedded servers and Dagster write"
+    )
+    cache: Path = Field(
+        user_cache_path("clickstream"), description="folder of downloads, shared by all clones of a user"
+    )
+    stack_kafka_port: int = Field(9092, ge=0, description="port of the embedded Kafka; 0: any free one")
+    stack_elasticsearch_port: int = Field(
+        9200, ge=0, description="port of the embedded Elasticsearch; 0: any free one"
+    )
+    stack_hbase_port: int = Field(
+        9090, ge=0, description="port of the embedded HBase Thrift; 0: any free one"
+    )
+    stack_spark_port: int = Field(
+        15002, ge=0, description="port of the embedded Spark Connect; 0: any free one"
+    )
+    dagster_port: int = Field(3000, ge=0, description="port of Dagster's webserver; 0: any free one")
+    stack_spark_master: str = Field(
+        "local[*]", description="Spark master of the embedded Spark Connect server"
+    )
+
+    @field_validator("first_hour")
+    @classmethod
+    def _hour_key(cls, value: str) -> str:
+        moment = datetime.strptime(value, HOUR_FORMAT)
+        if moment.minute:
+            raise ValueError(f"{value!r} is not a whole hour")
+        return value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks(cls, value: str) -> str:
+        for text in filter(None, value.split(",")):
+            ip_network(text.strip())
+        return value
+
+    @property
+    def trusted_networks(self) -> list[IPv4Network | IPv6Network]:
+        """The trusted proxies as networks."""
+        return [ip_network(text.strip()) for text in self.trusted_proxies.split(",") if text.strip()]
+
+    @property
+    def first_hour_ms(self) -> int:
+        """Start of the first partition, epoch milliseconds."""
+        return int(datetime.strptime(self.first_hour, HOUR_FORMAT).replace(tzinfo=UTC).timestamp() * 1000)
+
+    @property
+    def topic(self) -> str:
+        """The Kafka topic."""
+        return f"{self.name_prefix}clickstream_topic"
+
+    @property
+    def consumer_group(self) -> str:
+        """The consumer group whose committed offsets say how far ingestion is."""
+        return f"{self.name_prefix}clickstream-raw-clicks"
+
+    @property
+    def alias(self) -> str:
+        """The Elasticsearch alias; monthly indices behind it add ``-YYYY-MM``."""
+        return f"{self.name_prefix}clickstream-metrics"
+
+    def table(self, name: str) -> str:
+        """The HBase table that the contract calls ``name``."""
+        return self.name_prefix + name
+
+
+@lru_cache(maxsize=1)
+def settings() -> Settings:
+    """The process's settings, read from the environment once."""
+    return Settings()
