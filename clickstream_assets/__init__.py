@@ -1,0 +1,1 @@
+"""Clickstream: Kafka clicks to checked hourly metrics, as Dagster assets."""

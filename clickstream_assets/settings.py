@@ -3,7 +3,6 @@
 Read with :func:`settings`; nothing else in the project looks at the environment.
 """
 
-from datetime import UTC, datetime
 from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
@@ -12,8 +11,7 @@ from platformdirs import user_cache_path
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-HOUR_FORMAT = "%Y-%m-%d-%H:%M"
-"""How Dagster spells the key of an hourly partition."""
+from clickstream_assets.domain.hours import HOUR_MS, hour_of_key, key_of_hour
 
 
 class Settings(BaseSettings):
@@ -22,9 +20,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="CLICKSTREAM_", frozen=True)
 
     # Servers
-    kafka_bootstrap_servers: str = Field(
-        "localhost:9092", description="Kafka brokers, host:port, comma-separated"
-    )
+    kafka_bootstrap_servers: str = Field("localhost:9092", description="Kafka brokers, host:port, comma-separated")
     hbase_host: str = Field("localhost", description="host of the HBase Thrift server")
     hbase_port: int = Field(9090, description="port of the HBase Thrift server")
     elasticsearch_url: str = Field("http://localhost:9200", description="Elasticsearch's address")
@@ -63,32 +59,21 @@ class Settings(BaseSettings):
     )
 
     # The embedded stack
-    home: Path = Field(
-        Path(".clickstream"), description="folder of all that the embedded servers and Dagster write"
-    )
+    home: Path = Field(Path(".clickstream"), description="folder of all that the embedded servers and Dagster write")
     cache: Path = Field(
         user_cache_path("clickstream"), description="folder of downloads, shared by all clones of a user"
     )
     stack_kafka_port: int = Field(9092, ge=0, description="port of the embedded Kafka; 0: any free one")
-    stack_elasticsearch_port: int = Field(
-        9200, ge=0, description="port of the embedded Elasticsearch; 0: any free one"
-    )
-    stack_hbase_port: int = Field(
-        9090, ge=0, description="port of the embedded HBase Thrift; 0: any free one"
-    )
-    stack_spark_port: int = Field(
-        15002, ge=0, description="port of the embedded Spark Connect; 0: any free one"
-    )
+    stack_elasticsearch_port: int = Field(9200, ge=0, description="port of the embedded Elasticsearch; 0: any free one")
+    stack_hbase_port: int = Field(9090, ge=0, description="port of the embedded HBase Thrift; 0: any free one")
+    stack_spark_port: int = Field(15002, ge=0, description="port of the embedded Spark Connect; 0: any free one")
     dagster_port: int = Field(3000, ge=0, description="port of Dagster's webserver; 0: any free one")
-    stack_spark_master: str = Field(
-        "local[*]", description="Spark master of the embedded Spark Connect server"
-    )
+    stack_spark_master: str = Field("local[*]", description="Spark master of the embedded Spark Connect server")
 
     @field_validator("first_hour")
     @classmethod
     def _hour_key(cls, value: str) -> str:
-        moment = datetime.strptime(value, HOUR_FORMAT)
-        if moment.minute:
+        if key_of_hour(hour_of_key(value)) != value:
             raise ValueError(f"{value!r} is not a whole hour")
         return value
 
@@ -107,7 +92,7 @@ class Settings(BaseSettings):
     @property
     def first_hour_ms(self) -> int:
         """Start of the first partition, epoch milliseconds."""
-        return int(datetime.strptime(self.first_hour, HOUR_FORMAT).replace(tzinfo=UTC).timestamp() * 1000)
+        return hour_of_key(self.first_hour) * HOUR_MS
 
     @property
     def topic(self) -> str:

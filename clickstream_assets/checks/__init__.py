@@ -1,0 +1,1 @@
+"""Data-quality checks, a module for each asset, of the same name."""

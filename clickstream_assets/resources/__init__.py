@@ -1,0 +1,1 @@
+"""How assets reach the servers: addresses in, clients out, nothing more."""

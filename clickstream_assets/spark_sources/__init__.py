@@ -1,0 +1,1 @@
+"""HBase and Elasticsearch as Spark Data Sources in Python. They know nothing of clicks or Dagster."""

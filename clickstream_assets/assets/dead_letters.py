@@ -1,0 +1,16 @@
+"""``dead_letters``: what was refused. The step of ``raw_clicks`` writes it."""
+
+import dagster as dg
+
+from clickstream_assets.assets.clickstream_topic import clickstream_topic
+from clickstream_assets.assets.common import GROUP, OWNERS
+
+dead_letters = dg.AssetSpec(
+    "dead_letters",
+    deps=[clickstream_topic],
+    description="Refused messages in the HBase table `clickstream_dead_letters`: bytes, record time, reason and "
+    "detail, by the hour of the Kafka record (the first partition for older ones).",
+    group_name=GROUP,
+    owners=OWNERS,
+    kinds={"kafka", "hbase"},
+)

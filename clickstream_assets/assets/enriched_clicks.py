@@ -1,0 +1,44 @@
+"""``enriched_clicks``: rows of ``raw_clicks`` with country, city, browser, os and device beside them."""
+
+import dagster as dg
+
+from clickstream_assets.assets.common import hourly_asset
+from clickstream_assets.partitions import hours_of
+from clickstream_assets.resources.geoip import GeoIPResource
+from clickstream_assets.resources.hbase import HBaseResource
+from clickstream_assets.resources.spark import SparkResource
+
+
+@dg.asset(
+    **hourly_asset("enriched_clicks"),
+    deps=["raw_clicks"],
+    kinds={"spark", "hbase"},
+    description="Country, city, browser, os and device of each event, in families of their own of the HBase table "
+    "`clickstream_data`. Only rows that lack the current GeoIP build or user-agent rules are written.",
+)
+def enriched_clicks(
+    context: dg.AssetExecutionContext, hbase: HBaseResource, spark: SparkResource, geoip: GeoIPResource
+) -> None:
+    """Enrich what lacks the current versions."""
+    from clickstream_assets.domain.enrichment import enrich
+    from clickstream_assets.domain.row_keys import key_ranges
+    from clickstream_assets.domain.stale_hours import ENRICHED, HourStates
+    from clickstream_assets.domain.table_schemas import CLICKS, LEDGER
+
+    hours = hours_of(context)
+    versions = geoip.versions()
+    hbase.ensure_tables()
+    with hbase.client() as client:
+        states = HourStates(client, hbase.table(LEDGER.name))
+        marks = {hour: state.touched for hour, state in states.read(hours).items()}
+        # Time spent looks into the hour that follows, and has to know the bots there.
+        ranges = key_ranges({*hours, *(hour + 1 for hour in hours)})
+        enrich(
+            spark.session,
+            lambda columns: hbase.source_options(CLICKS, columns, ranges),
+            versions,
+            geoip.database,
+            geoip.trusted,
+        )
+        states.mark(ENRICHED, marks)
+    context.add_asset_metadata({"geoip_version": versions[0], "user_agent_version": versions[1]})

@@ -1,0 +1,47 @@
+"""``es_index``: the metrics as documents that dashboards query."""
+
+import dagster as dg
+
+from clickstream_assets.assets.common import hourly_asset
+from clickstream_assets.domain.hours import key_of_hour
+from clickstream_assets.partitions import hours_of
+from clickstream_assets.resources.elasticsearch import ElasticsearchResource
+from clickstream_assets.resources.hbase import HBaseResource
+from clickstream_assets.resources.spark import SparkResource
+
+
+@dg.asset(
+    **hourly_asset("es_index"),
+    deps=["url_country_metrics"],
+    kinds={"spark", "elasticsearch"},
+    description="One document for each hour, url and country behind the alias `clickstream-metrics`. "
+    "An hour is replaced whole: no document of it that the metrics lack stays behind.",
+)
+def es_index(
+    context: dg.AssetExecutionContext, hbase: HBaseResource, spark: SparkResource, elasticsearch: ElasticsearchResource
+) -> None:
+    """Index the hours' metrics, delete what they held before, mark them as up to date."""
+    from clickstream_assets.domain.documents import delete_left_over, ensure_template, totals
+    from clickstream_assets.domain.metrics import documents, metrics_key_range
+    from clickstream_assets.domain.row_keys import contiguous
+    from clickstream_assets.domain.stale_hours import INDEXED, HourStates
+    from clickstream_assets.domain.table_schemas import LEDGER, METRICS
+
+    hours = hours_of(context)
+    hbase.ensure_tables()
+    with hbase.client() as client, elasticsearch.client() as es:
+        ensure_template(es, elasticsearch.alias)
+        states = HourStates(client, hbase.table(LEDGER.name))
+        marks = {hour: state.computed for hour, state in states.read(hours).items()}
+        ranges = [[metrics_key_range(first, last) for first, last in contiguous(hours)]]
+        rows = spark.session.read.format("hbase").schema(METRICS.spark_schema())
+        metrics = rows.options(**hbase.source_options(METRICS, ranges=ranges)).load()
+        writer = documents(metrics, elasticsearch.alias, context.run_id).write.format("elasticsearch")
+        writer.options(url=elasticsearch.url).mode("append").save()
+        deleted = delete_left_over(es, elasticsearch.alias, hours, context.run_id)
+        states.mark(INDEXED, marks)
+        found = totals(es, elasticsearch.alias, hours)
+    for hour in hours:
+        count = found[hour].rows if hour in found else 0
+        context.add_asset_metadata({"dagster/partition_row_count": count}, partition_key=key_of_hour(hour))
+    context.add_asset_metadata({"documents_left_over": deleted})

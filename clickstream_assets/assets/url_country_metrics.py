@@ -1,0 +1,50 @@
+"""``url_country_metrics``: clicks, users and time spent by hour, url and country."""
+
+import dagster as dg
+
+from clickstream_assets.assets.common import hourly_asset
+from clickstream_assets.domain.hours import key_of_hour
+from clickstream_assets.partitions import hours_of
+from clickstream_assets.resources.hbase import HBaseResource
+from clickstream_assets.resources.spark import SparkResource
+
+
+@dg.asset(
+    **hourly_asset("url_country_metrics"),
+    deps=["enriched_clicks"],
+    kinds={"spark", "hbase"},
+    description="Clicks, exact unique users and time spent of each hour, url and country, without bots, in the HBase "
+    "table `clickstream_metrics`. An hour is replaced whole.",
+)
+def url_country_metrics(context: dg.AssetExecutionContext, hbase: HBaseResource, spark: SparkResource) -> None:
+    """Compute the hours, write them, delete what they held before."""
+    from time import time
+
+    from clickstream_assets.domain.hour_counts import delete_left_over_metrics, metric_totals
+    from clickstream_assets.domain.metrics import INPUT, compute
+    from clickstream_assets.domain.row_keys import key_ranges
+    from clickstream_assets.domain.stale_hours import COMPUTED, HourStates
+    from clickstream_assets.domain.table_schemas import CLICKS, LEDGER, METRICS
+
+    hours = hours_of(context)
+    hbase.ensure_tables()
+    with hbase.client() as client:
+        states = HourStates(client, hbase.table(LEDGER.name))
+        marks = {hour: state.enriched for hour, state in states.read(hours).items()}
+        ranges = key_ranges({*hours, *(hour + 1 for hour in hours)})
+        clicks = spark.session.read.format("hbase").schema(CLICKS.spark_schema(*INPUT))
+        metrics = compute(
+            clicks.options(**hbase.source_options(CLICKS, INPUT, ranges)).load(),
+            hours,
+            int(time() * 1000),
+            context.run_id,
+        )
+        metrics.write.format("hbase").options(**hbase.source_options(METRICS)).mode("append").save()
+        table = hbase.table(METRICS.name)
+        deleted = delete_left_over_metrics(client, table, hours, context.run_id)
+        states.mark(COMPUTED, marks)
+        totals = metric_totals(client, table, hours)
+    for hour in hours:
+        rows = totals[hour].rows if hour in totals else 0
+        context.add_asset_metadata({"dagster/partition_row_count": rows}, partition_key=key_of_hour(hour))
+    context.add_asset_metadata({"rows_left_over": deleted})

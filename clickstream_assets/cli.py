@@ -1,0 +1,22 @@
+"""The ``clickstream`` command: puts the commands together, which import what they need when they run."""
+
+import click
+
+from clickstream_assets.commands.doctor import doctor
+from clickstream_assets.commands.metrics import metrics
+from clickstream_assets.commands.run import run
+from clickstream_assets.stack.commands import stack
+from clickstream_assets.traffic.commands import produce
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="clickstream_assets")
+def main() -> None:
+    """Clicks from Kafka to checked hourly metrics in Elasticsearch, as Dagster assets."""
+
+
+for command in (run, produce, metrics, doctor, stack):
+    main.add_command(command)
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,215 @@
+"""An HBase client on happybase that reconnects and resends.
+
+The Thrift server closes idle connections after a minute and a restart drops them all, so every call goes
+through the one retry policy. Resending is safe because callers write by deterministic keys; the one call that
+is not idempotent, :meth:`HBaseClient.increment`, may count twice after a lost answer, and says so.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import happybase  # importing it makes the module Hbase_thrift
+
+import Hbase_thrift as thrift  # isort: skip
+from thriftpy2.thrift import TException
+
+from clickstream_assets.clients.retries import retrying
+
+Cells = Mapping[bytes, bytes]
+"""Column (``family:qualifier``) to value."""
+
+ROWS_PER_CALL = 2_000
+"""Rows in one batch of puts or gets: beyond 2,000 to 4,000 a larger batch is no faster."""
+
+_LOST = (OSError, TException)  # Thrift's own IOError, the server's "I could not", is a TException
+_T = TypeVar("_T")
+
+
+def _is_passing(error: BaseException) -> bool:
+    """Whether the server may come back: lost connections and regions that move, not unknown tables."""
+    if isinstance(error, (thrift.IllegalArgument, thrift.AlreadyExists)):
+        return False
+    text = str(getattr(error, "message", error))
+    return isinstance(error, _LOST) and "NotFoundException" not in text and "NoSuchColumnFamily" not in text
+
+
+@dataclass(frozen=True, slots=True)
+class RowMutation:
+    """What changes in one row, atomically: cells put, and whole columns or families deleted.
+
+    A column must not be both put and deleted: with one timestamp for both the delete would hide the put.
+    """
+
+    key: bytes
+    puts: Cells
+    deletes: Iterable[bytes] = ()
+
+    def to_thrift(self) -> Any:
+        """The Thrift structure."""
+        changes = [thrift.Mutation(False, column, value, True) for column, value in self.puts.items()]
+        changes += [thrift.Mutation(True, column, None, True) for column in self.deletes]
+        return thrift.BatchMutation(self.key, changes)
+
+
+class HBaseClient:
+    """One connection, made on first use. Not for several threads at a time."""
+
+    def __init__(self, host: str, port: int, timeout_ms: int = 60_000) -> None:
+        self.host, self.port, self._timeout_ms = host, port, timeout_ms
+        self._connection: happybase.Connection | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection; the next call opens a new one."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(*_LOST):
+                connection.close()
+
+    def _call(self, action: Callable[[Any], _T]) -> _T:
+        """``action(connection)``, again on a new connection when the server was lost."""
+
+        def attempt() -> _T:
+            try:
+                if self._connection is None:
+                    self._connection = happybase.Connection(self.host, self.port, timeout=self._timeout_ms)
+                return action(self._connection)
+            except _LOST:
+                self.close()
+                raise
+
+        return retrying(_is_passing)(attempt)
+
+    # Tables
+
+    def tables(self) -> set[str]:
+        """Names of the tables there are."""
+        return {name.decode() for name in self._call(lambda connection: connection.tables())}
+
+    def create_table(self, name: str, families: Mapping[str, Mapping[str, Any]]) -> None:
+        """Make a table with happybase's options for each family; one that is there already is left as it is."""
+        with suppress(thrift.AlreadyExists):
+            self._call(
+                lambda connection: connection.create_table(
+                    name, {family: dict(options) for family, options in families.items()}
+                )
+            )
+
+    # Rows
+
+    def get(self, table: str, keys: Sequence[bytes], columns: Sequence[bytes] = ()) -> dict[bytes, dict[bytes, bytes]]:
+        """The rows of ``keys`` that exist, each with those of ``columns`` (all by default) that it has."""
+        found: dict[bytes, dict[bytes, bytes]] = {}
+        for start in range(0, len(keys), ROWS_PER_CALL):
+            some = list(keys[start : start + ROWS_PER_CALL])
+            rows = self._call(
+                lambda connection, some=some: connection.client.getRowsWithColumns(  # type: ignore[misc]
+                    table.encode(), some, list(columns) or None, {}
+                )
+            )
+            found.update(
+                (row.row, {name: cell.value for name, cell in row.columns.items()}) for row in rows if row.columns
+            )
+        return found
+
+    def mutate(self, table: str, rows: Iterable[RowMutation]) -> int:
+        """Apply row mutations in batches; returns how many rows were sent. Atomic for a row, not over rows."""
+        sent = 0
+        batch: list[Any] = []
+        for row in rows:
+            batch.append(row.to_thrift())
+            if len(batch) == ROWS_PER_CALL:
+                self._send(table, batch)
+                sent, batch = sent + len(batch), []
+        self._send(table, batch)
+        return sent + len(batch)
+
+    def _send(self, table: str, batch: list[Any]) -> None:
+        if batch:
+            self._call(lambda connection: connection.client.mutateRows(table.encode(), batch, {}))
+
+    def increment(self, table: str, key: bytes, column: bytes) -> int:
+        """Add one to a counter cell and return it. A lost answer can make it two: for uses where more is harmless."""
+        return int(self._call(lambda connection: connection.client.atomicIncrement(table.encode(), key, column, 1)))
+
+    def last_before(self, table: str, stop: bytes, floor: bytes) -> tuple[bytes, dict[bytes, bytes]] | None:
+        """The row with the greatest key in ``floor`` (included) to ``stop`` (not), or None."""
+
+        def read(connection: Any) -> tuple[bytes, dict[bytes, bytes]] | None:
+            scan = thrift.TScan(startRow=stop, caching=2, reversed=True)
+            scanner = connection.client.scannerOpenWithScan(table.encode(), scan, {})
+            try:
+                for row in connection.client.scannerGetList(scanner, 2):
+                    if row.row < stop:
+                        cells = {name: cell.value for name, cell in row.columns.items()}
+                        return (row.row, cells) if row.row >= floor else None
+            finally:
+                connection.client.scannerClose(scanner)
+            return None
+
+        return self._call(read)
+
+    def scan_batches(
+        self,
+        table: str,
+        start: bytes,
+        stop: bytes,
+        columns: Sequence[bytes] = (),
+        *,
+        filter_string: bytes | None = None,
+        batch_rows: int = 5_000,
+    ) -> Iterator[list[Any]]:
+        """Rows from ``start`` (included) to ``stop`` (not) in key order, in lists of Thrift rows.
+
+        After a lost connection it goes on behind the last row it gave.
+        """
+        scanner: int | None = None
+
+        def fetch(connection: Any) -> list[Any]:
+            nonlocal scanner
+            try:
+                if scanner is None:
+                    scan = thrift.TScan(
+                        startRow=start,
+                        stopRow=stop,
+                        columns=list(columns) or None,
+                        caching=batch_rows,
+                        filterString=filter_string,
+                    )
+                    scanner = connection.client.scannerOpenWithScan(table.encode(), scan, {})
+                return list(connection.client.scannerGetList(scanner, batch_rows))
+            except _LOST:
+                scanner = None
+                raise
+
+        try:
+            while rows := self._call(fetch):
+                start = rows[-1].row + b"\0"
+                yield rows
+        finally:
+            if scanner is not None and self._connection is not None:
+                with suppress(*_LOST):
+                    self._connection.client.scannerClose(scanner)
+
+    def scan(
+        self, table: str, start: bytes, stop: bytes, columns: Sequence[bytes] = ()
+    ) -> Iterator[tuple[bytes, dict[bytes, bytes]]]:
+        """Rows from ``start`` (included) to ``stop`` (not) in key order: key and cells."""
+        for rows in self.scan_batches(table, start, stop, columns):
+            for row in rows:
+                yield row.row, {name: cell.value for name, cell in row.columns.items()}
+
+    def count(self, table: str, start: bytes, stop: bytes) -> int:
+        """Number of rows from ``start`` (included) to ``stop`` (not)."""
+        keys_only = b"FirstKeyOnlyFilter() AND KeyOnlyFilter()"
+        return sum(len(rows) for rows in self.scan_batches(table, start, stop, filter_string=keys_only))

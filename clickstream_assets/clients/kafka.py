@@ -1,0 +1,158 @@
+"""The topic and its consumer group on kafka-python: offsets, record times, exact ranges, commits."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from time import monotonic
+from types import TracebackType
+from typing import Any, Self
+
+from kafka import KafkaAdminClient, KafkaConsumer, OffsetAndMetadata, TopicPartition
+from kafka.errors import KafkaError, TopicAlreadyExistsError, UnknownTopicOrPartitionError
+
+from clickstream_assets.clients.retries import PATIENCE_SECONDS, retrying
+
+PARTITIONS = 8
+MAX_MESSAGE_BYTES = 4 << 20
+_POLL_RECORDS = 5_000
+_FETCH_BYTES = 8 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A Kafka record: where it lies, its timestamp in epoch milliseconds, its bytes (None for a tombstone)."""
+
+    partition: int
+    offset: int
+    timestamp_ms: int
+    value: bytes | None
+
+
+class TopicMissing(Exception):
+    """The topic does not exist."""
+
+
+def ensure_topic(bootstrap_servers: str, topic: str) -> bool:
+    """Make the topic with 8 partitions and 4 MiB messages if it is missing; returns whether it was made."""
+    admin = KafkaAdminClient(bootstrap_servers=bootstrap_servers.split(","))
+    try:
+        options = {"num_partitions": PARTITIONS, "configs": {"max.message.bytes": str(MAX_MESSAGE_BYTES)}}
+        admin.create_topics({topic: options}, wait_for_metadata=True)
+    except TopicAlreadyExistsError:
+        return False
+    finally:
+        admin.close()
+    return True
+
+
+def _is_passing(error: BaseException) -> bool:
+    return isinstance(error, KafkaError) and bool(getattr(error, "retriable", False))
+
+
+class TopicClient:
+    """One topic as one consumer group sees it; reads transactions only when they are committed."""
+
+    def __init__(self, bootstrap_servers: str, topic: str, group: str) -> None:
+        self.topic, self.group = topic, group
+        self._servers = bootstrap_servers.split(",")
+        # kafka-python's own defaults commit by themselves and jump to the end on a bad offset.
+        self._consumer = retrying(_is_passing)(
+            KafkaConsumer,
+            bootstrap_servers=self._servers,
+            group_id=group,
+            enable_auto_commit=False,
+            auto_offset_reset="none",
+            isolation_level="read_committed",
+            max_poll_records=_POLL_RECORDS,
+            max_partition_fetch_bytes=_FETCH_BYTES,
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Leave the brokers; commits nothing."""
+        with suppress(KafkaError):
+            self._consumer.close(autocommit=False)
+
+    def _call(self, method: str, *arguments: Any) -> Any:
+        return retrying(_is_passing)(getattr(self._consumer, method), *arguments)
+
+    def _all(self, partitions: Iterable[int]) -> list[TopicPartition]:
+        return [TopicPartition(self.topic, partition) for partition in partitions]
+
+    def partitions(self) -> list[int]:
+        """The topic's partitions; raises :class:`TopicMissing`."""
+        found = self._call("partitions_for_topic", self.topic)
+        if not found:
+            raise TopicMissing(
+                f"Kafka at {','.join(self._servers)} has no topic {self.topic!r}: "
+                "materialize raw_clicks or run `clickstream produce`, either makes it"
+            )
+        return sorted(found)
+
+    def topic_id(self) -> str:
+        """The id that tells this topic from an earlier one of the same name."""
+        admin = KafkaAdminClient(bootstrap_servers=self._servers)
+        try:
+            (found,) = admin.describe_topics([self.topic])
+        except UnknownTopicOrPartitionError as error:
+            raise TopicMissing(f"no topic {self.topic!r}") from error
+        finally:
+            admin.close()
+        return str(found["topic_id"])
+
+    def earliest(self, partitions: Iterable[int]) -> dict[int, int]:
+        """The first offset Kafka still holds, by partition."""
+        return {tp.partition: at for tp, at in self._call("beginning_offsets", self._all(partitions)).items()}
+
+    def ends(self, partitions: Iterable[int]) -> dict[int, int]:
+        """The offset behind the last committed record, by partition."""
+        return {tp.partition: at for tp, at in self._call("end_offsets", self._all(partitions)).items()}
+
+    def committed(self, partitions: Iterable[int]) -> dict[int, int | None]:
+        """The group's committed offsets; None where there is none."""
+        return {tp.partition: self._call("committed", tp) for tp in self._all(partitions)}
+
+    def commit(self, offsets: Mapping[int, int]) -> None:
+        """Commit offsets for the group."""
+        if offsets:
+            commits = {TopicPartition(self.topic, p): OffsetAndMetadata(at, "", -1) for p, at in offsets.items()}
+            self._call("commit", commits)
+
+    def offsets_at(self, time_ms: int, ends: Mapping[int, int]) -> dict[int, int]:
+        """By partition, the earliest offset whose record time is at or after ``time_ms``; the end if none is."""
+        found = self._call("offsets_for_times", {tp: time_ms for tp in self._all(ends)})
+        return {
+            tp.partition: ends[tp.partition] if at is None else min(at.offset, ends[tp.partition])
+            for tp, at in found.items()
+        }
+
+    def read(self, partition: int, first: int, end: int) -> Iterator[list[Message]]:
+        """Records of ``first`` (included) to ``end`` (not), in lists; offsets without a record are just not there.
+
+        Raises TimeoutError if nothing comes for as long as a lost server is waited for.
+        """
+        tp = TopicPartition(self.topic, partition)
+        self._consumer.assign([tp])
+        self._consumer.seek(tp, first)
+        deadline = monotonic() + PATIENCE_SECONDS
+        at = first
+        while at < end:
+            polled = self._consumer.poll(timeout_ms=500, max_records=_POLL_RECORDS).get(tp, [])
+            messages = [Message(partition, r.offset, r.timestamp, r.value) for r in polled if r.offset < end]
+            if messages:
+                yield messages
+            position = self._consumer.position(tp)
+            if position > at:
+                at, deadline = position, monotonic() + PATIENCE_SECONDS
+            elif monotonic() > deadline:
+                raise TimeoutError(
+                    f"Kafka gave nothing of {self.topic} partition {partition} from offset {at} (up to {end}) "
+                    f"for {PATIENCE_SECONDS} s; see whether its leader is up"
+                )

@@ -1,0 +1,1 @@
+"""The commands of ``clickstream`` that span the whole platform."""

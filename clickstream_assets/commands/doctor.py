@@ -1,0 +1,153 @@
+"""``clickstream doctor``: what is wrong, and what to do about it."""
+
+import sys
+from collections.abc import Callable, Iterator
+
+import click
+
+from clickstream_assets.settings import Settings, settings
+
+Finding = tuple[bool, str]
+"""Whether all is well, and in words what was found and what to do."""
+
+
+@click.command("doctor", short_help="Checks this machine and the servers; says what to do.")
+def doctor() -> None:
+    """Check Python, memory, the GeoIP database, the servers, topic, tables and lag.
+
+    Looks at whatever the CLICKSTREAM_* variables name. Exits with 1 if anything is wrong.
+    """
+    well = True
+    for what, look in _checks(settings()):
+        try:
+            good, words = look()
+        except Exception as error:  # noqa: BLE001  # five clients with errors of their own; each is a finding
+            good, words = False, f"{_first_line(error)} — {_REMEDIES.get(what, 'see the log of that server')}"
+        well &= good
+        click.echo(f"{click.style('ok  ', fg='green') if good else click.style('FAIL', fg='red')} {what}: {words}")
+    sys.exit(0 if well else 1)
+
+
+_START = 'start it with `clickstream stack up` and point this shell at it with `eval "$(clickstream stack env)"`'
+_REMEDIES = {
+    "Kafka": f"{_START}, or set CLICKSTREAM_KAFKA_BOOTSTRAP_SERVERS",
+    "HBase": f"{_START}, or set CLICKSTREAM_HBASE_HOST and CLICKSTREAM_HBASE_PORT",
+    "Elasticsearch": f"{_START}, or set CLICKSTREAM_ELASTICSEARCH_URL",
+    "Spark": f"{_START}, or set CLICKSTREAM_SPARK_REMOTE",
+    "GeoIP": "run `clickstream stack up` once, or set CLICKSTREAM_GEOIP_DATABASE",
+}
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return f"{type(error).__name__}: {lines[0] if lines else ''}"[:300]
+
+
+def _checks(configured: Settings) -> Iterator[tuple[str, Callable[[], Finding]]]:
+    yield "Python", _python
+    yield "memory", _memory
+    yield "ports", lambda: _ports(configured)
+    yield "GeoIP", lambda: _geoip(configured)
+    yield "Kafka", lambda: _kafka(configured)
+    yield "HBase", lambda: _hbase(configured)
+    yield "Elasticsearch", lambda: _elasticsearch(configured)
+    yield "Spark", lambda: _spark(configured)
+
+
+def _python() -> Finding:
+    from clickstream_assets.stack.requirements import check_platform
+
+    check_platform()
+    return True, f"{sys.version.split()[0]}, and Java comes with the package"
+
+
+def _memory() -> Finding:
+    from clickstream_assets.stack.requirements import NEEDED_MB, available_memory_mb
+
+    available = available_memory_mb()
+    return (
+        available >= NEEDED_MB or _stack_runs(),
+        f"{available:,} MB available; the embedded servers need {NEEDED_MB:,}",
+    )
+
+
+def _stack_runs() -> bool:
+    from clickstream_assets.stack import background
+
+    return any(row.pid for row in background.status(settings()))
+
+
+def _ports(configured: Settings) -> Finding:
+    from clickstream_assets.stack import ports
+
+    wanted = {
+        "Kafka": configured.stack_kafka_port,
+        "HBase": configured.stack_hbase_port,
+        "Elasticsearch": configured.stack_elasticsearch_port,
+        "Spark": configured.stack_spark_port,
+        "Dagster": configured.dagster_port,
+    }
+    if _stack_runs():
+        return True, "the embedded servers are running"
+    taken = [f"{name} {port}" for name, port in wanted.items() if port and ports.is_open(port)]
+    if taken:
+        return True, f"taken: {', '.join(taken)} (servers of your own? else set CLICKSTREAM_STACK_<NAME>_PORT)"
+    return True, "free for the embedded servers"
+
+
+def _geoip(configured: Settings) -> Finding:
+    from clickstream_assets.domain.enrichment import geoip_version
+
+    return True, f"{geoip_version(configured.geoip_database)} in {configured.geoip_database}"
+
+
+def _kafka(configured: Settings) -> Finding:
+    from clickstream_assets.clients.kafka import TopicClient, TopicMissing
+
+    servers = configured.kafka_bootstrap_servers
+    with TopicClient(servers, configured.topic, configured.consumer_group) as topic:
+        try:
+            ends = topic.ends(topic.partitions())
+        except TopicMissing as missing:
+            return False, str(missing)
+        committed, earliest = topic.committed(ends), topic.earliest(ends)
+    lag = sum(end - (earliest[p] if (at := committed[p]) is None else at) for p, end in ends.items())
+    return True, f"{servers}, topic {configured.topic} with {len(ends)} partitions, lag {lag:,} messages"
+
+
+def _hbase(configured: Settings) -> Finding:
+    from clickstream_assets.clients.hbase import HBaseClient
+    from clickstream_assets.domain.table_schemas import TABLES
+
+    with HBaseClient(configured.hbase_host, configured.hbase_port) as client:
+        there = client.tables()
+    missing = [name for table in TABLES if (name := configured.table(table.name)) not in there]
+    where = f"{configured.hbase_host}:{configured.hbase_port}"
+    if missing:
+        return (
+            False,
+            f"{where} lacks {', '.join(missing)} — materialize raw_clicks or run `clickstream run`, either makes them",
+        )
+    return True, f"{where}, all {len(TABLES)} tables are there"
+
+
+def _elasticsearch(configured: Settings) -> Finding:
+    from elasticsearch import Elasticsearch
+
+    with Elasticsearch(configured.elasticsearch_url, request_timeout=10, max_retries=0) as es:
+        health = es.cluster.health()
+        there = bool(es.indices.exists_alias(name=configured.alias))
+        documents = es.count(index=configured.alias)["count"] if there else 0
+    words = f"{configured.elasticsearch_url}, status {health['status']}, {documents:,} documents in {configured.alias}"
+    return health["status"] != "red", words
+
+
+def _spark(configured: Settings) -> Finding:
+    from clickstream_assets.resources.spark import SparkResource
+
+    spark = SparkResource(remote=configured.spark_remote)
+    try:
+        version = spark.session.version
+    finally:
+        spark.stop()
+    return True, f"{configured.spark_remote}, Spark {version}"

@@ -1,0 +1,51 @@
+"""Dagster's door: puts the pieces together, and imports nothing heavy."""
+
+import dagster as dg
+
+from clickstream_assets.assets.clickstream_topic import clickstream_topic
+from clickstream_assets.assets.enriched_clicks import enriched_clicks
+from clickstream_assets.assets.es_index import es_index
+from clickstream_assets.assets.raw_clicks import raw_clicks
+from clickstream_assets.assets.url_country_metrics import url_country_metrics
+from clickstream_assets.checks.enriched_clicks import every_row_enriched
+from clickstream_assets.checks.es_index import documents_match
+from clickstream_assets.checks.raw_clicks import books_balance
+from clickstream_assets.checks.url_country_metrics import clicks_add_up
+from clickstream_assets.resources.elasticsearch import ElasticsearchResource
+from clickstream_assets.resources.geoip import GeoIPResource
+from clickstream_assets.resources.hbase import HBaseResource
+from clickstream_assets.resources.kafka import KafkaResource
+from clickstream_assets.resources.spark import SparkResource
+from clickstream_assets.sensors.kafka_offsets import clickstream_hours, kafka_offsets
+from clickstream_assets.settings import Settings, settings
+
+
+def resources(configured: Settings) -> dict[str, dg.ConfigurableResource]:
+    """The servers that ``configured`` names."""
+    return {
+        "kafka": KafkaResource(
+            bootstrap_servers=configured.kafka_bootstrap_servers,
+            topic=configured.topic,
+            consumer_group=configured.consumer_group,
+        ),
+        "hbase": HBaseResource(
+            host=configured.hbase_host,
+            port=configured.hbase_port,
+            name_prefix=configured.name_prefix,
+            request_data_ttl_days=configured.request_data_ttl_days,
+        ),
+        "spark": SparkResource(remote=configured.spark_remote),
+        "elasticsearch": ElasticsearchResource(url=configured.elasticsearch_url, alias=configured.alias),
+        "geoip": GeoIPResource(database=str(configured.geoip_database), trusted_proxies=configured.trusted_proxies),
+    }
+
+
+defs = dg.Definitions(
+    assets=[clickstream_topic, raw_clicks, enriched_clicks, url_country_metrics, es_index],
+    asset_checks=[books_balance, every_row_enriched, clicks_add_up, documents_match],
+    jobs=[clickstream_hours],
+    sensors=[kafka_offsets],
+    resources=resources(settings()),
+    # Steps are short and run one after the other: a process for each would cost more than it does.
+    executor=dg.in_process_executor,
+)

@@ -1,0 +1,323 @@
+"""From a Kafka message to a click event, or to the reason why not (contract: "An event")."""
+
+import json
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from typing import Any, NoReturn
+from urllib.parse import urlsplit
+
+import orjson
+
+from clickstream_assets.domain.hours import HOUR_MS
+
+MAX_MESSAGE_BYTES = 1 << 20
+MAX_URL_BYTES = 8_192
+MAX_EVENT_ID_CHARACTERS = 128
+FUTURE_TOLERANCE_MS = 5 * 60 * 1000
+"""How far a device clock may run ahead of the Kafka record time before its event is refused."""
+CLICK_TYPES = frozenset({"page_view", "click"})
+DEFAULT_TYPE = "page_view"
+
+REASONS = (
+    "too_large",
+    "invalid_encoding",
+    "invalid_json",
+    "not_an_object",
+    "missing_field",
+    "wrong_type",
+    "invalid_text",
+    "invalid_timestamp",
+    "invalid_url",
+    "timestamp_in_future",
+    "before_first_partition",
+)
+
+SEGMENT_SPELLING = {
+    "event_id": ("messageId",),
+    "user_id": ("userId",),
+    "anonymous_id": ("anonymousId",),
+    "event_type": ("type",),
+    "timestamp": ("originalTimestamp",),
+    "sent_at": ("sentAt",),
+    "ip": ("context", "ip"),
+    "user_agent": ("context", "userAgent"),
+    "url": ("context", "page", "url"),
+    "referrer": ("context", "page", "referrer"),
+}
+FIELDS = (*SEGMENT_SPELLING, "engagement_time_ms")
+
+_TRACKING = frozenset(
+    {
+        "gclid",
+        "gbraid",
+        "wbraid",
+        "dclid",
+        "fbclid",
+        "msclkid",
+        "yclid",
+        "mc_cid",
+        "mc_eid",
+        "igshid",
+        "_ga",
+    }
+)
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+_BLANK_OR_CONTROL = re.compile(r"[\s\x00-\x1f\x7f-\x9f]")
+_RFC_3339 = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d+))?([Zz]|[+-]\d\d:\d\d)?", re.ASCII)
+_LONG_NUMBER = re.compile(rb"\d{19}")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_SECOND = timedelta(seconds=1)
+
+
+class Refused(Exception):
+    """A message that belongs in the dead letters.
+
+    ``reason`` is one of :data:`REASONS`; ``detail`` names the field and what is wrong with it.
+    """
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason, self.detail = reason, detail
+
+
+@dataclass(frozen=True, slots=True)
+class ClickEvent:
+    """An event as it is stored: times in epoch milliseconds, the url normalised for metrics."""
+
+    event_id: str | None
+    event_type: str
+    time_ms: int
+    url: str
+    user_id: str | None
+    anonymous_id: str | None
+    engagement_time_ms: int | None
+    ip: str | None
+    user_agent: str | None
+    referrer: str | None
+    client_time_ms: int
+    """``timestamp`` as the device sent it, before the correction by ``sent_at`` and the record time."""
+    sent_at_ms: int | None
+    url_as_sent: str
+    properties: bytes | None
+    """A JSON object of all fields the contract does not name, as sent."""
+
+    @property
+    def hour(self) -> int:
+        """The event hour, in whole hours since the epoch."""
+        return self.time_ms // HOUR_MS
+
+
+def decode(message: bytes | None, record_time_ms: int, first_hour_ms: int) -> ClickEvent:
+    """One Kafka message's bytes (None for a tombstone) as an event; raises :class:`Refused`.
+
+    ``record_time_ms`` is the Kafka record's timestamp, ``first_hour_ms`` the start of the first partition,
+    both in epoch milliseconds.
+    """
+    obj = _json_object(message)
+    got = {name: _pick(obj, name) for name in FIELDS}
+    for name in ("timestamp", "url"):
+        if got[name] is None:
+            raise Refused("missing_field", name)
+    user_id, anonymous_id = _user(got["user_id"], "user_id"), _user(got["anonymous_id"], "anonymous_id")
+    if user_id is None and anonymous_id is None:
+        raise Refused("missing_field", "user_id or anonymous_id")
+    event_id = _text(got, "event_id")
+    if event_id is not None and len(event_id) > MAX_EVENT_ID_CHARACTERS:
+        raise Refused("wrong_type", f"event_id: {len(event_id)} characters, {MAX_EVENT_ID_CHARACTERS} at most")
+    event_type, ip, user_agent, referrer = (_text(got, name) for name in ("event_type", "ip", "user_agent", "referrer"))
+    engagement = _engagement(got["engagement_time_ms"])
+    client_time = _time_ms(got["timestamp"], "timestamp")
+    sent_at = None if got["sent_at"] is None else _time_ms(got["sent_at"], "sent_at")
+    if not isinstance(got["url"], str):
+        _wrong_type("url", got["url"])
+    _no_nul(got["url"], "url")
+    url = normalized_url(got["url"])
+    return ClickEvent(
+        event_id=event_id,
+        event_type=event_type or DEFAULT_TYPE,
+        time_ms=_event_time(client_time, sent_at, record_time_ms, first_hour_ms),
+        url=url,
+        user_id=user_id,
+        anonymous_id=anonymous_id,
+        engagement_time_ms=engagement,
+        ip=ip,
+        user_agent=user_agent,
+        referrer=referrer,
+        client_time_ms=client_time,
+        sent_at_ms=sent_at,
+        url_as_sent=got["url"],
+        properties=_properties(obj),
+    )
+
+
+def _json_object(message: bytes | None) -> dict[str, Any]:
+    if message is None:
+        raise Refused("not_an_object", "a tombstone: the message has no value")
+    if len(message) > MAX_MESSAGE_BYTES:
+        raise Refused("too_large", f"{len(message)} bytes, {MAX_MESSAGE_BYTES} at most")
+    try:
+        obj = orjson.loads(message)
+    except orjson.JSONDecodeError as error:
+        try:
+            message.decode()
+        except UnicodeDecodeError as not_utf8:
+            raise Refused("invalid_encoding", f"not UTF-8 at byte {not_utf8.start}") from None
+        raise Refused("invalid_json", str(error)) from None
+    if not isinstance(obj, dict):
+        raise Refused("not_an_object", f"a JSON {_json_type(obj)}")
+    if _LONG_NUMBER.search(message):
+        # orjson rounds integers beyond 64 bits to doubles; json, on text that orjson has passed, does not.
+        obj = json.loads(message)
+    return obj
+
+
+def _pick(obj: dict[str, Any], name: str) -> Any:
+    value = obj.get(name)
+    if (value is None or value == "") and name in SEGMENT_SPELLING:
+        value = obj
+        for step in SEGMENT_SPELLING[name]:
+            value = value.get(step) if isinstance(value, dict) else None
+    return None if value == "" else value
+
+
+def _json_type(value: object) -> str:
+    names = {bool: "boolean", int: "number", float: "number", str: "string", list: "array", dict: "object"}
+    return names.get(type(value), "null")
+
+
+def _wrong_type(name: str, value: object) -> NoReturn:
+    raise Refused("wrong_type", f"{name}: a {_json_type(value)}")
+
+
+def _no_nul(value: str, name: str) -> None:
+    if "\0" in value:
+        raise Refused("invalid_text", f"{name}: holds U+0000")
+
+
+def _text(got: dict[str, Any], name: str) -> str | None:
+    value = got[name]
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        _wrong_type(name, value)
+    _no_nul(value, name)
+    return value
+
+
+def _user(value: Any, name: str) -> str | None:
+    if value is None:
+        return None
+    if isinstance(value, str):
+        _no_nul(value, name)
+        return value
+    if isinstance(value, bool) or not isinstance(value, int):
+        _wrong_type(name, value)
+    if not -(1 << 63) <= value < 1 << 63:
+        raise Refused("wrong_type", f"{name}: an integer beyond 64 bits")
+    return str(value)
+
+
+def _engagement(value: Any) -> int | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        _wrong_type("engagement_time_ms", value)
+    if value < 0:
+        raise Refused("wrong_type", f"engagement_time_ms: {value} is below 0")
+    return int(value)
+
+
+def _time_ms(value: Any, name: str) -> int:
+    """Epoch milliseconds, truncated, of an RFC 3339 string or a number of them."""
+    if isinstance(value, str):
+        _no_nul(value, name)
+        return _parsed_time_ms(value, name)
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        _wrong_type(name, value)
+    return int(value)
+
+
+def _parsed_time_ms(text: str, name: str) -> int:
+    match = _RFC_3339.fullmatch(text)
+    if match is None:
+        raise Refused("invalid_timestamp", f"{name}: {text[:64]!r} is not RFC 3339")
+    day, clock, fraction, zone = match.groups()
+    try:
+        moment = datetime.fromisoformat(f"{day}T{clock}{'+00:00' if zone in (None, 'Z', 'z') else zone}")
+    except ValueError as error:
+        raise Refused("invalid_timestamp", f"{name}: {text[:64]!r}: {error}") from None
+    milliseconds = int(f"{fraction}000"[:3]) if fraction else 0
+    return (moment - _EPOCH) // _SECOND * 1000 + milliseconds
+
+
+def _event_time(client_ms: int, sent_at_ms: int | None, record_ms: int, first_hour_ms: int) -> int:
+    """When it happened by the broker's clock.
+
+    A device that says when it sent the event lets its own clock's error cancel out: what counts is how long
+    before sending it happened.
+    """
+    time_ms = client_ms
+    if sent_at_ms is not None and sent_at_ms >= client_ms:
+        time_ms = record_ms - (sent_at_ms - client_ms)
+    if time_ms > record_ms + FUTURE_TOLERANCE_MS:
+        raise Refused("timestamp_in_future", f"timestamp: {time_ms - record_ms} ms ahead of the record time")
+    time_ms = min(time_ms, record_ms)
+    if time_ms < first_hour_ms:
+        raise Refused("before_first_partition", f"timestamp: {first_hour_ms - time_ms} ms too early")
+    return time_ms
+
+
+@lru_cache(maxsize=1 << 16)
+def normalized_url(url: str) -> str:
+    """The url that metrics count by; raises :class:`Refused`.
+
+    Scheme and host in lower case, no user info, default port or fragment, ``/`` for an empty path, no empty
+    or tracking query parameters; what is left stays as sent and in order.
+    """
+    if len(url.encode()) > MAX_URL_BYTES:
+        raise Refused("invalid_url", f"url: {len(url.encode())} bytes, {MAX_URL_BYTES} at most")
+    if _BLANK_OR_CONTROL.search(url):
+        raise Refused("invalid_url", "url: holds white space or a control character")
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError as error:
+        raise Refused("invalid_url", f"url: {error}") from None
+    if parts.scheme not in _DEFAULT_PORTS or not host:
+        raise Refused("invalid_url", "url: not an absolute http or https url")
+    place = f"[{host}]" if ":" in host else host
+    if port is not None and port != _DEFAULT_PORTS[parts.scheme]:
+        place += f":{port}"
+    query = "&".join(pair for pair in parts.query.split("&") if pair and not _is_tracking(pair))
+    return f"{parts.scheme}://{place}{parts.path or '/'}{'?' + query if query else ''}"
+
+
+def _is_tracking(pair: str) -> bool:
+    name = pair.partition("=")[0].lower()
+    return name in _TRACKING or name.startswith("utm_")
+
+
+_TOP_LEVEL_NAMES = frozenset(FIELDS) | {path[0] for path in SEGMENT_SPELLING.values() if len(path) == 1}
+
+
+def _properties(obj: dict[str, Any]) -> bytes | None:
+    """What the contract does not name, as JSON.
+
+    Addresses and user agents inside ``context`` are named fields: kept here they would outlive their TTL.
+    """
+    rest = {name: value for name, value in obj.items() if name not in _TOP_LEVEL_NAMES}
+    context = rest.get("context")
+    if isinstance(context, dict):
+        context = {name: value for name, value in context.items() if name not in ("ip", "userAgent")}
+        if isinstance(context.get("page"), dict):
+            page = {n: v for n, v in context["page"].items() if n not in ("url", "referrer")}
+            context = {n: v for n, v in context.items() if n != "page"} | ({"page": page} if page else {})
+        rest = {n: v for n, v in rest.items() if n != "context"} | ({"context": context} if context else {})
+    if not rest:
+        return None
+    try:
+        return orjson.dumps(rest)
+    except TypeError:  # an integer beyond 64 bits
+        return json.dumps(rest, ensure_ascii=False, separators=(",", ":")).encode()

@@ -1,0 +1,21 @@
+"""Hours: numbers since the epoch inside, Dagster partition keys and RFC 3339 outside."""
+
+from datetime import UTC, datetime
+
+HOUR_MS = 3_600_000
+KEY_FORMAT = "%Y-%m-%d-%H:%M"
+
+
+def hour_of_key(key: str) -> int:
+    """``2026-01-01-00:00`` to hours since the epoch; raises ValueError."""
+    return int(datetime.strptime(key, KEY_FORMAT).replace(tzinfo=UTC).timestamp()) // 3600
+
+
+def key_of_hour(hour: int) -> str:
+    """Hours since the epoch to ``2026-01-01-00:00``."""
+    return datetime.fromtimestamp(hour * 3600, UTC).strftime(KEY_FORMAT)
+
+
+def rfc3339_of_hour(hour: int) -> str:
+    """Hours since the epoch to ``2026-01-01T00:00:00Z``."""
+    return datetime.fromtimestamp(hour * 3600, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,161 @@
+"""From enriched clicks to clicks, users and time spent by hour, url and country (contract: "Metrics"), on Spark."""
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from clickstream_assets.domain.click_event import CLICK_TYPES
+from clickstream_assets.domain.enrichment import BOT_DEVICE
+from clickstream_assets.domain.hours import HOUR_MS, key_of_hour, rfc3339_of_hour
+from clickstream_assets.domain.stale_hours import LOOK_AHEAD_MS
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from pyspark.sql import DataFrame
+
+INPUT = ("timestamp", "url", "user_id", "anonymous_id", "event_type", "engagement_time_ms", "country", "device")
+"""Columns of enriched clicks that metrics are computed from."""
+
+
+def document_id(hour: int, url: str, country: str) -> str:
+    """Elasticsearch's ``_id``: SHA-256, in hex, of hour, url and country, joined by ``|``."""
+    return hashlib.sha256(f"{rfc3339_of_hour(hour)}|{url}|{country}".encode()).hexdigest()
+
+
+def metrics_key(hour: int, url: str, country: str) -> bytes:
+    """Row key in ``clickstream_metrics``: the hour, so that an hour is one scan, then the document's id."""
+    return f"{key_of_hour(hour)}|{document_id(hour, url, country)}".encode()
+
+
+def metrics_key_range(first_hour: int, last_hour: int) -> tuple[bytes, bytes]:
+    """Keys (start included, stop not) of the metrics of two hours and all between."""
+    return f"{key_of_hour(first_hour)}|".encode(), f"{key_of_hour(last_hour)}}}".encode()
+
+
+def add_time_spent(batches: "Iterable[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
+    """One Spark partition's events, ordered by user key and time, to its clicks with ``spent_ms`` (null: unknown)."""
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    from clickstream_assets.domain.time_spent import UNKNOWN, time_spent_ms
+
+    arrived = list(batches)
+    if not arrived:
+        return
+    table = pa.Table.from_batches(arrived)
+    users = table.column("user_key").combine_chunks().dictionary_encode()
+    codes = users.indices.to_numpy(zero_copy_only=False).astype(np.int64)
+    is_click = table.column("is_click").to_numpy().astype(np.bool_)
+    engaged = pc.fill_null(table.column("engagement_time_ms"), UNKNOWN).to_numpy()
+    spent = time_spent_ms(codes, table.column("timestamp").to_numpy(), is_click, engaged)
+    columns = {name: table.column(name) for name in ("hour", "url", "country", "user_key")}
+    columns["spent_ms"] = pa.array(spent, pa.int64(), mask=spent == UNKNOWN)
+    clicks = pa.table(columns).filter(pa.array(is_click))
+    yield from clicks.to_batches()
+
+
+def compute(clicks: "DataFrame", hours: Iterable[int], computed_at_ms: int, run_id: str) -> "DataFrame":
+    """Metrics of ``hours`` from enriched clicks of those hours and the ones that follow each.
+
+    ``clicks`` has the columns :data:`INPUT`. The result has those of ``table_schemas.METRICS``, and ``row_key``.
+    """
+    from pyspark.sql import functions as F
+
+    hours = sorted(set(hours))
+    wanted = F.col("hour").isin(hours)
+    # Of a following hour that is not itself wanted, only what an event before it can look at.
+    ahead = (F.col("timestamp") % HOUR_MS < LOOK_AHEAD_MS) & (F.col("hour") - 1).isin(hours)
+    user_key = F.when(F.col("user_id").isNotNull(), F.concat(F.lit("u"), "user_id")).otherwise(
+        F.concat(F.lit("a"), "anonymous_id")
+    )
+    people = (
+        clicks.where(F.col("device") != BOT_DEVICE)
+        .withColumn("hour", F.floor(F.col("timestamp") / HOUR_MS))
+        .where(wanted | ahead)
+        .select(
+            "hour",
+            "timestamp",
+            "url",
+            "country",
+            user_key.alias("user_key"),
+            F.col("event_type").isin(*CLICK_TYPES).alias("is_click"),
+            "engagement_time_ms",
+        )
+    )
+    schema = "hour long, url string, country string, user_key string, spent_ms long"
+    spent = (
+        people.repartition("user_key")
+        .sortWithinPartitions("user_key", "timestamp")
+        .mapInArrow(add_time_spent, schema)
+        .where(wanted)
+    )
+    users = F.count_distinct("user_key").alias("unique_users")
+    sums = spent.groupBy("hour", "url", "country").agg(
+        F.count("*").alias("clicks"),
+        users,
+        F.count("spent_ms").alias("measured_views"),
+        (F.coalesce(F.sum("spent_ms"), F.lit(0)) / 1000).alias("time_spent_seconds"),
+        F.hll_sketch_agg("user_key").alias("users_sketch"),
+    )
+    stamp = F.concat_ws("|", _rfc3339(F.col("hour")), "url", "country")
+    return sums.select(
+        F.concat_ws("|", _partition_key(F.col("hour")), F.sha2(stamp, 256)).cast("binary").alias("row_key"),
+        "*",
+        F.when(F.col("measured_views") > 0, F.col("time_spent_seconds") / F.col("measured_views")).alias(
+            "average_time_spent"
+        ),
+        F.lit(computed_at_ms).cast("long").alias("computed_at"),
+        F.lit(run_id).alias("run_id"),
+    )
+
+
+def documents(metrics: "DataFrame", alias: str, run_id: str) -> "DataFrame":
+    """Rows of ``clickstream_metrics`` as Elasticsearch documents, with ``_id`` and ``_index`` of their month.
+
+    ``run_id`` is the run that indexes them: what an hour holds from another one is left over.
+    """
+    from pyspark.sql import functions as F
+
+    moment = F.timestamp_seconds(F.col("hour") * 3600)
+    return metrics.select(
+        F.split_part(F.col("row_key").cast("string"), F.lit("|"), F.lit(2)).alias("_id"),
+        F.concat(F.lit(f"{alias}-"), F.date_format(moment, "yyyy-MM")).alias("_index"),
+        _rfc3339(F.col("hour")).alias("hour"),
+        "url",
+        "country",
+        "clicks",
+        "unique_users",
+        "measured_views",
+        "time_spent_seconds",
+        "average_time_spent",
+        F.base64("users_sketch").alias("users_sketch"),
+        "computed_at",
+        F.lit(run_id).alias("run_id"),
+    )
+
+
+def _rfc3339(hour: Any) -> Any:
+    from pyspark.sql import functions as F
+
+    return F.date_format(F.timestamp_seconds(hour * 3600), "yyyy-MM-dd'T'HH:mm:ss'Z'")
+
+
+def _partition_key(hour: Any) -> Any:
+    from pyspark.sql import functions as F
+
+    return F.date_format(F.timestamp_seconds(hour * 3600), "yyyy-MM-dd-HH:mm")
+
+
+def merged(metrics: "DataFrame") -> "DataFrame":
+    """Hourly metrics put together per url and country, most clicks first; unique users from the merged sketches."""
+    from pyspark.sql import functions as F
+
+    sums = metrics.groupBy("url", "country").agg(
+        F.sum("clicks").alias("clicks"),
+        F.hll_sketch_estimate(F.hll_union_agg("users_sketch")).alias("unique_users"),
+        F.sum("measured_views").alias("measured_views"),
+        F.sum("time_spent_seconds").alias("time_spent_seconds"),
+    )
+    average = F.when(F.col("measured_views") > 0, F.col("time_spent_seconds") / F.col("measured_views"))
+    return sums.withColumn("average_time_spent", average).orderBy(F.desc("clicks"), "url", "country")

@@ -1,0 +1,85 @@
+"""What the sensor asks for next (design 5). Plain values; Kafka is asked through a function of the hour."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class RunPlan:
+    """Hours ``first`` to ``last``, both included, and the offsets to read up to (by partition; empty: none)."""
+
+    first: int
+    last: int
+    until: Mapping[int, int]
+
+
+def plan_backlog(
+    begins: Mapping[int, int],
+    ends: Mapping[int, int],
+    offsets_at: Callable[[int], Mapping[int, int]],
+    *,
+    first_hour: int,
+    last_hour: int,
+    max_events: int,
+    max_hours: int,
+) -> RunPlan | None:
+    """A run over the hours that the record times of unread offsets span, oldest first; None without any.
+
+    ``offsets_at(hour)`` gives by partition the earliest offset whose record time is in or after an hour. Both
+    searches halve the span of hours, so Kafka is asked some dozen times however long the backlog is.
+    """
+    lagging = {p: end for p, end in ends.items() if end > begins[p]}
+    if not lagging:
+        return None
+
+    def ahead(hour: int) -> dict[int, int]:
+        """Where reading stops when it takes what was recorded up to the end of ``hour``."""
+        at = offsets_at(hour + 1) if hour < last_hour else lagging
+        return {p: max(begins[p], min(at[p], end)) for p, end in lagging.items()}
+
+    def events(hour: int) -> int:
+        return sum(end - begins[p] for p, end in ahead(hour).items())
+
+    total = sum(end - begins[p] for p, end in lagging.items())
+    first = _smallest(first_hour, last_hour, lambda hour: events(hour) > 0)
+    most = min(first + max_hours - 1, last_hour)
+    last = _smallest(first, most, lambda hour: events(hour) == total or events(hour + 1) > max_events)
+    until = {p: end for p, end in ahead(last).items() if end > begins[p]}
+    return RunPlan(first, last, _bounded(begins, until, max_events))
+
+
+def _bounded(begins: Mapping[int, int], ends: Mapping[int, int], limit: int) -> dict[int, int]:
+    """Ends that leave about ``limit`` offsets at most: each partition cut in proportion, to one offset at least."""
+    total = sum(ends[p] - begins[p] for p in ends)
+    if total <= limit:
+        return dict(ends)
+    return {p: begins[p] + max(1, (ends[p] - begins[p]) * limit // total) for p in ends if ends[p] > begins[p]}
+
+
+def _smallest(low: int, high: int, holds: Callable[[int], bool]) -> int:
+    """The smallest of ``low`` to ``high`` for which a monotone predicate holds; ``high`` if it holds for none."""
+    while low < high:
+        middle = (low + high) // 2
+        if holds(middle):
+            high = middle
+        else:
+            low = middle + 1
+    return low
+
+
+def plan_stale(stale: Iterable[int], touched: Iterable[int], max_hours: int) -> RunPlan | None:
+    """A run over the oldest stale hours: a stretch of them, and over hours between that hold nothing at all.
+
+    ``touched`` are all hours that ever held something: passing over one of those costs its recomputation, passing
+    over an empty one costs nothing and saves a run.
+    """
+    waiting = sorted(stale)
+    if not waiting:
+        return None
+    held = set(touched)
+    first = last = waiting[0]
+    for hour in waiting[1:]:
+        if hour - first >= max_hours or any(between in held for between in range(last + 1, hour)):
+            break
+        last = hour
+    return RunPlan(first, last, {})

@@ -1,0 +1,21 @@
+"""Elasticsearch: the cluster and the alias of the metrics."""
+
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+if TYPE_CHECKING:
+    from elasticsearch import Elasticsearch
+
+
+class ElasticsearchResource(dg.ConfigurableResource):
+    """The cluster's address and the alias."""
+
+    url: str
+    alias: str
+
+    def client(self) -> "Elasticsearch":
+        """A client, to be closed by the caller."""
+        from elasticsearch import Elasticsearch
+
+        return Elasticsearch(self.url, request_timeout=60, max_retries=6, retry_on_timeout=True)

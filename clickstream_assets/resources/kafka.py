@@ -1,0 +1,32 @@
+"""Kafka: the topic as the pipeline's consumer group sees it."""
+
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from clickstream_assets.settings import Settings
+
+if TYPE_CHECKING:
+    from clickstream_assets.clients.kafka import TopicClient
+
+
+def ensure_topic(settings: Settings) -> bool:
+    """Make the topic if it is missing; returns whether it was made."""
+    from clickstream_assets.clients.kafka import ensure_topic as ensure
+
+    return ensure(settings.kafka_bootstrap_servers, settings.topic)
+
+
+class KafkaResource(dg.ConfigurableResource):
+    """Brokers, topic and consumer group."""
+
+    bootstrap_servers: str
+    topic: str
+    consumer_group: str
+
+    def client(self) -> "TopicClient":
+        """A connection, to be closed by the caller; makes the topic if it is missing."""
+        from clickstream_assets.clients.kafka import TopicClient, ensure_topic
+
+        ensure_topic(self.bootstrap_servers, self.topic)
+        return TopicClient(self.bootstrap_servers, self.topic, self.consumer_group)

@@ -1,0 +1,142 @@
+"""``spark.read.format("hbase")`` and ``df.write.format("hbase")``, on happybase.
+
+Options: ``host``, ``port``, ``table``, ``columns`` (JSON: column name to ``family:qualifier``); for reading also
+``ranges`` (JSON: for each Spark partition a list of ``[start, stop]`` row keys in hex, stop not included). The
+column ``row_key`` (binary) is the row's key. Cells hold UTF-8 text, binary columns raw bytes; a missing cell is
+null, and a null is not written.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from json import dumps, loads
+from typing import Any
+
+import pyarrow as pa
+from pyspark.sql.datasource import (
+    DataSource,
+    DataSourceArrowWriter,
+    DataSourceReader,
+    InputPartition,
+    WriterCommitMessage,
+)
+from pyspark.sql.pandas.types import to_arrow_schema
+from pyspark.sql.types import StructType
+
+from clickstream_assets.clients.hbase import ROWS_PER_CALL, HBaseClient, RowMutation
+
+ROW_KEY = "row_key"
+
+
+def options(
+    host: str, port: int, table: str, columns: dict[str, str], ranges: Sequence[Sequence[tuple[bytes, bytes]]] = ()
+) -> dict[str, str]:
+    """The options of a read or a write, spelled as Spark wants them."""
+    hexed = [[(start.hex(), stop.hex()) for start, stop in part] for part in ranges if part]
+    return {"host": host, "port": str(port), "table": table, "columns": dumps(columns), "ranges": dumps(hexed)}
+
+
+class HBaseDataSource(DataSource):
+    """An HBase table behind a Thrift server."""
+
+    @classmethod
+    def name(cls) -> str:
+        """``hbase``."""
+        return "hbase"
+
+    def reader(self, schema: StructType) -> DataSourceReader:
+        """Scan the ranges, one Spark partition for each list of them."""
+        return HBaseReader(schema, dict(self.options))
+
+    def writer(self, schema: StructType, overwrite: bool) -> DataSourceArrowWriter:
+        """Put rows; ``overwrite`` is not supported, a put replaces its cells."""
+        if overwrite:
+            raise ValueError("the hbase source appends: use mode('append')")
+        return HBaseWriter(dict(self.options))
+
+
+@dataclass
+class KeyRanges(InputPartition):
+    """What one Spark partition scans."""
+
+    ranges: list[tuple[str, str]]
+
+
+class HBaseReader(DataSourceReader):
+    """Scans to Arrow batches."""
+
+    def __init__(self, schema: StructType, options: dict[str, str]) -> None:
+        self._schema, self._options = schema, options
+
+    def partitions(self) -> Sequence[InputPartition]:
+        """One for each list of ranges."""
+        return [KeyRanges([tuple(pair) for pair in part]) for part in loads(self._options["ranges"])] or [KeyRanges([])]
+
+    def read(self, partition: InputPartition) -> Iterator[pa.RecordBatch]:
+        """Rows of the partition's ranges."""
+        assert isinstance(partition, KeyRanges)
+        schema = to_arrow_schema(self._schema)
+        cells = loads(self._options["columns"])
+        keys = [None if field.name == ROW_KEY else cells[field.name].encode() for field in schema]
+        wanted = [key for key in keys if key is not None]
+        with HBaseClient(self._options["host"], int(self._options["port"])) as hbase:
+            for start, stop in partition.ranges:
+                for rows in hbase.scan_batches(
+                    self._options["table"], bytes.fromhex(start), bytes.fromhex(stop), wanted
+                ):
+                    arrays = [_array(rows, key, field.type) for key, field in zip(keys, schema, strict=True)]
+                    yield pa.RecordBatch.from_arrays(arrays, schema=schema)
+
+
+def _array(rows: list[Any], key: bytes | None, kind: pa.DataType) -> pa.Array:
+    if key is None:
+        values = [row.row for row in rows]
+    else:
+        values = [cell.value if (cell := row.columns.get(key)) is not None else None for row in rows]
+    array = pa.array(values, pa.binary())
+    return array if pa.types.is_binary(kind) else array.cast(pa.string()).cast(kind)
+
+
+@dataclass
+class RowsWritten(WriterCommitMessage):
+    """Rows that one task put."""
+
+    rows: int
+
+
+class HBaseWriter(DataSourceArrowWriter):
+    """Arrow batches to puts. Idempotent: a task that runs again puts the same cells into the same rows."""
+
+    def __init__(self, options: dict[str, str]) -> None:
+        self._options = options
+
+    def write(self, iterator: Iterator[pa.RecordBatch]) -> WriterCommitMessage:
+        """Put every row."""
+        cells = {name: cell.encode() for name, cell in loads(self._options["columns"]).items()}
+        written = 0
+        with HBaseClient(self._options["host"], int(self._options["port"])) as hbase:
+            for batch in iterator:
+                written += hbase.mutate(self._options["table"], _mutations(batch, cells))
+        return RowsWritten(written)
+
+
+def _mutations(batch: pa.RecordBatch, cells: dict[str, bytes]) -> Iterator[RowMutation]:
+    keys = batch.column(ROW_KEY).to_pylist()
+    names = [name for name in batch.schema.names if name != ROW_KEY]
+    columns = [_values(batch.column(name)) for name in names]
+    places = [cells[name] for name in names]
+    for key, *values in zip(keys, *columns, strict=True):
+        yield RowMutation(
+            bytes(key), {place: value for place, value in zip(places, values, strict=True) if value is not None}
+        )
+
+
+def _values(array: pa.Array) -> list[bytes | None]:
+    if not pa.types.is_binary(array.type) and not pa.types.is_large_binary(array.type):
+        if pa.types.is_floating(array.type):
+            # Arrow's own text of a double is short, Python's is exact both ways.
+            return [None if value is None else repr(value).encode() for value in array.to_pylist()]
+        array = array.cast(pa.string()).cast(pa.binary())
+    return [None if value is None else bytes(value) for value in array.to_pylist()]
+
+
+__all__ = ["ROWS_PER_CALL", "ROW_KEY", "HBaseDataSource", "options"]

@@ -1,0 +1,207 @@
+"""The servers as a background process: start it, end it, ask how it stands.
+
+Whether it runs is decided by a lock that it holds, which the kernel takes back when it dies, however it dies.
+The state file beside the lock only says what there is to say about it, and counts for nothing without the lock.
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from clickstream_assets.stack import requirements
+from clickstream_assets.stack.downloads import ensure_downloads
+from clickstream_assets.stack.errors import StackError
+from clickstream_assets.stack.processes import rotate, tail
+from clickstream_assets.stack.steps import JsonSteps, Steps, replay
+from clickstream_assets.stack.supervisor import SERVERS, Stack, stack_home
+
+if TYPE_CHECKING:
+    from clickstream_assets.settings import Settings
+
+_STOP_SECONDS = 40.0
+_LOOK_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class ServerStatus:
+    """How one server stands."""
+
+    server: str
+    state: str
+    """``up``, ``starting``, ``stopping``, ``dead`` (it ended by itself) or ``stopped``."""
+    pid: int | None
+    port: int | None
+    memory_mb: int | None
+    """Resident memory of the process and of those below it."""
+    log: Path
+
+
+def up(settings: "Settings", steps: Steps | None = None) -> dict[str, str]:
+    """Start the servers in the background; return their environment once all of them answer.
+
+    Raises :class:`StackError` if they run already or cannot be started, in which case nothing is left running.
+    """
+    requirements.check_platform()
+    log = stack_home(settings) / "logs" / "supervisor.log"
+    with steps or Steps() as shown:
+        if not _pid(settings):  # the supervisor's own words on that are good enough otherwise
+            requirements.check_memory()
+            ensure_downloads(settings, shown)
+            try:
+                rotate(log)
+            except PermissionError as error:
+                raise StackError(f"{log.parent} cannot be written ({error}): set CLICKSTREAM_HOME.") from error
+        with log.open("ab") as output:
+            supervisor = subprocess.Popen(
+                [sys.executable, "-m", "clickstream_assets.stack.background"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=output,
+                start_new_session=True,
+                text=True,
+            )
+        assert supervisor.stdin and supervisor.stdout
+        try:
+            with contextlib.suppress(BrokenPipeError):
+                supervisor.stdin.write(settings.model_dump_json(exclude_unset=True))
+                supervisor.stdin.close()
+            result = replay(supervisor.stdout, shown)
+        except BaseException:  # Ctrl-C above all: what has begun is ended before the prompt is back
+            supervisor.terminate()
+            supervisor.wait()
+            raise
+    if result.get("kind") == "up":
+        environment: dict[str, str] = result["environment"]
+        return environment
+    supervisor.wait()
+    raise StackError(result.get("message") or f"The supervisor died. The end of its log ({log}):\n{tail(log)}")
+
+
+def down(settings: "Settings") -> bool:
+    """End the servers and wait until they are gone; False if none were running."""
+    pid = _pid(settings)
+    if pid is None:
+        return False
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGTERM)
+    deadline = time.monotonic() + _STOP_SECONDS
+    while _pid(settings) == pid:
+        if time.monotonic() > deadline:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)  # the kernel kills its children with it
+        time.sleep(0.1)
+    while _memory_mb(pid) is not None and time.monotonic() < deadline:  # it has let go of the lock just before its end
+        time.sleep(0.05)
+    return True
+
+
+def status(settings: "Settings") -> list[ServerStatus]:
+    """A row for each server, and for what else a foreground stack has started."""
+    home = stack_home(settings)
+    state = _state(settings)
+    found = {process["name"]: process for process in state.get("processes", [])}
+    rows = []
+    for name in dict.fromkeys((*SERVERS, *found)):
+        process = found.get(name)
+        if process is None:
+            waiting = "starting" if state.get("state") == "starting" else "stopped"
+            rows.append(ServerStatus(name, waiting, None, None, None, home / "logs" / f"{name}.log"))
+            continue
+        memory = _memory_mb(process["pid"])
+        rows.append(
+            ServerStatus(
+                server=name,
+                state="dead" if memory is None else state["state"],
+                pid=process["pid"],
+                port=process["port"] or None,
+                memory_mb=memory,
+                log=Path(process["log"]),
+            )
+        )
+    return rows
+
+
+def env(settings: "Settings") -> dict[str, str]:
+    """The variables that point any process at the running servers. Raises :class:`StackError` if none run."""
+    state = _state(settings)
+    if state.get("state") != "up":
+        raise StackError("The embedded servers are not running: start them with `clickstream stack up`.")
+    environment: dict[str, str] = state["environment"]
+    return environment
+
+
+def _pid(settings: "Settings") -> int | None:
+    """The process that holds the lock."""
+    try:
+        with (stack_home(settings) / "lock").open() as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return int(lock.read() or 0) or None
+    except FileNotFoundError:
+        return None
+    return None
+
+
+def _state(settings: "Settings") -> dict[str, Any]:
+    """What the running supervisor last wrote, or nothing."""
+    pid = _pid(settings)
+    try:
+        state: dict[str, Any] = json.loads((stack_home(settings) / "state.json").read_text())
+    except FileNotFoundError:
+        return {}
+    return state if pid is not None and state["pid"] == pid else {}
+
+
+def _memory_mb(pid: int) -> int | None:
+    import psutil
+
+    try:
+        process = psutil.Process(pid)
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return None
+        size = process.memory_info().rss
+    except psutil.Error:
+        return None
+    for child in process.children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            size += child.memory_info().rss
+    return size >> 20
+
+
+def _supervise() -> None:
+    """What the background process does: settings from standard input, steps to standard output."""
+    from clickstream_assets.settings import Settings
+    from clickstream_assets.stack.processes import reap
+
+    settings = Settings(**json.loads(sys.stdin.read()))
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal that is not its own any more
+    steps = JsonSteps(sys.stdout)
+    try:
+        with Stack(settings, steps, mode="background") as stack:
+            steps.send("up", environment=stack.environment())
+            steps.close()
+            dead: set[str] = set()
+            while True:
+                time.sleep(_LOOK_SECONDS)
+                reap(stack.children)
+                for child in stack.children:
+                    if child.poll() is not None and child.name not in dead:
+                        dead.add(child.name)
+                        sys.stderr.write(f"{time.strftime('%F %T')} {child.name} ended: see {child.log}\n")
+                        sys.stderr.flush()
+    except StackError as error:
+        steps.send("failed", message=error.message)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    _supervise()

@@ -1,0 +1,68 @@
+"""``clickstream stack``: the embedded servers alone."""
+
+import shlex
+
+import click
+
+
+@click.group("stack")
+def stack() -> None:
+    """The embedded servers: Kafka, HBase, Elasticsearch and Spark Connect."""
+
+
+@stack.command("up")
+def up() -> None:
+    """Start the servers in the background and wait until they answer."""
+    from clickstream_assets.settings import settings
+    from clickstream_assets.stack import background
+    from clickstream_assets.stack.steps import TerminalSteps
+
+    background.up(settings(), TerminalSteps())
+    click.echo(
+        'The servers are up. `clickstream stack status` shows them, `eval "$(clickstream stack env)"` points this '
+        "shell at them, `clickstream stack down` ends them."
+    )
+
+
+@stack.command("down")
+def down() -> None:
+    """End the servers. Their data stays."""
+    from clickstream_assets.settings import settings
+    from clickstream_assets.stack import background
+
+    click.echo("The servers are down." if background.down(settings()) else "No servers are running.")
+
+
+@stack.command("status")
+def status() -> None:
+    """Show each server's state, process, port, resident memory and log."""
+    from rich.console import Console
+    from rich.table import Table
+
+    from clickstream_assets.settings import settings
+    from clickstream_assets.stack import background
+
+    table = Table(box=None, pad_edge=False)
+    for heading in ("server", "state", "pid", "port", "MB", "log"):
+        table.add_column(heading, justify="right" if heading in ("pid", "port", "MB") else "left", overflow="fold")
+    total = 0
+    for row in background.status(settings()):
+        numbers = ["" if number is None else str(number) for number in (row.pid, row.port, row.memory_mb)]
+        table.add_row(row.server, row.state, *numbers, str(row.log))
+        total += row.memory_mb or 0
+    console = Console()
+    if not console.is_terminal:
+        console.width = 300
+    console.print(table)
+    if total:
+        console.print(f"{total} MB resident together")
+
+
+@stack.command("env")
+def env() -> None:
+    """Print the variables that point a process at the servers, for `eval "$(clickstream stack env)"`."""
+    from clickstream_assets.settings import settings
+    from clickstream_assets.stack import background
+
+    for name, value in background.env(settings()).items():
+        click.echo(f"export {name}={shlex.quote(value)}")

@@ -1,0 +1,167 @@
+"""HBase: ZooKeeper, master and region server in one process, and the Thrift server that Python talks to."""
+
+import shutil
+from pathlib import Path
+from xml.sax.saxutils import escape
+
+from clickstream_assets.stack.java import add_opens, java_binary, server_environment, server_flags
+from clickstream_assets.stack.ports import HOST
+from clickstream_assets.stack.processes import Launch
+from clickstream_assets.stack.server import Folders, Server
+
+_HOUR_MS = 3_600_000
+
+_LOGGING = """\
+log4j.rootLogger=WARN,console
+log4j.appender.console=org.apache.log4j.ConsoleAppender
+log4j.appender.console.target=System.err
+log4j.appender.console.layout=org.apache.log4j.PatternLayout
+log4j.appender.console.layout.ConversionPattern=%d{ISO8601} %-5p %m (%c{1})%n
+log4j.logger.org.apache.hadoop.util.NativeCodeLoader=ERROR
+log4j.logger.org.apache.hadoop.hbase.master.HMaster=INFO
+log4j.logger.org.apache.hadoop.metrics2=ERROR
+"""
+
+
+def site(data: Path, *, zookeeper: int, master: int, region_server: int, tmp: Path) -> dict[str, str]:
+    """``hbase-site.xml``, the same for the server and for Thrift, which is its client."""
+    return {
+        "hbase.rootdir": f"file://{data}/root",
+        "hbase.tmp.dir": str(tmp),
+        "hbase.cluster.distributed": "false",
+        "hbase.unsafe.stream.capability.enforce": "false",  # a local folder has no hflush to offer
+        # Where they listen; without the first line, master and region server choose their own ports
+        "hbase.localcluster.assign.random.ports": "false",
+        "hbase.zookeeper.quorum": HOST,
+        "hbase.zookeeper.property.clientPort": str(zookeeper),
+        "hbase.zookeeper.property.dataDir": str(data / "zookeeper"),
+        "hbase.master.port": str(master),
+        "hbase.master.ipc.address": HOST,
+        "hbase.master.hostname": "localhost",
+        "hbase.master.info.port": "-1",
+        "hbase.regionserver.port": str(region_server),
+        "hbase.regionserver.ipc.address": HOST,
+        "hbase.unsafe.regionserver.hostname": "localhost",
+        "hbase.regionserver.info.port": "-1",
+        # All three share a process, and a laptop sleeps: that is no reason to give the region server up for dead
+        "zookeeper.session.timeout": "300000",
+        "hbase.zookeeper.property.maxSessionTimeout": "300000",
+        "zookeeper.session.timeout.localHBaseCluster": "300000",
+        "hbase.client.scanner.timeout.period": "600000",
+        # One region server is all there will be
+        "hbase.master.wait.on.regionservers.mintostart": "1",
+        "hbase.master.wait.on.regionservers.maxtostart": "1",
+        "hbase.master.wait.on.regionservers.interval": "100",
+        "hbase.regionserver.msginterval": "1000",
+        "hbase.balancer.period": "86400000",
+        # Memory
+        "hbase.regionserver.global.memstore.size": "0.35",
+        "hfile.block.cache.size": "0.3",
+        "hbase.hregion.memstore.flush.size": str(64 << 20),
+        "hbase.regionserver.handler.count": "16",
+        "hbase.regionserver.metahandler.count": "4",
+        "hbase.master.hfilecleaner.large.queue.init.size": "1024",
+        "hbase.master.hfilecleaner.small.queue.init.size": "1024",
+        # Thrift: a connection occupies a thread, and one that finds none waits in a queue without a word
+        "hbase.regionserver.thrift.ipaddress": HOST,
+        "hbase.thrift.info.port": "-1",
+        "hbase.thrift.minWorkerThreads": "200",
+        "hbase.thrift.maxWorkerThreads": "1000",
+        "hbase.thrift.server.socket.read.timeout": str(24 * _HOUR_MS),
+        "hbase.thrift.connection.max-idletime": str(24 * _HOUR_MS),
+    }
+
+
+def write_site(folder: Path, configuration: dict[str, str]) -> None:
+    """Write ``hbase-site.xml`` and the logging configuration to a folder for the class path."""
+    properties = "".join(
+        f"<property><name>{escape(name)}</name><value>{escape(value)}</value></property>\n"
+        for name, value in configuration.items()
+    )
+    (folder / "hbase-site.xml").write_text(f"<configuration>\n{properties}</configuration>\n")
+    (folder / "log4j.properties").write_text(_LOGGING)
+
+
+class _HBaseProcess(Server):
+    """What the two have in common."""
+
+    heap_mb: int
+    collector = "Serial"
+
+    def __init__(self, folders: Folders, port: int, jars: Path, configuration: dict[str, str]) -> None:
+        super().__init__(folders, port)
+        self._jars = jars
+        self._configuration = configuration
+
+    def _java(self) -> list[str]:
+        write_site(self.folders.conf, self._configuration)
+        return [
+            str(java_binary()),
+            *server_flags(
+                heap_mb=self.heap_mb,
+                initial_heap_mb=self.heap_mb // 3,
+                temporary=self.folders.tmp,
+                collector=self.collector,
+            ),
+            *add_opens(),
+            "-Djava.security.manager=allow",
+            f"-Dhbase.log.dir={self.folders.log.parent}",
+            "-cp",
+            f"{self.folders.conf}:{self._jars}/*",
+        ]
+
+    def _launch(self, argv: list[str]) -> Launch:
+        return Launch(
+            name=self.name,
+            argv=argv,
+            log=self.folders.log,
+            environment=server_environment(),
+            folder=self.folders.data,
+            port=self.port,
+            stop_seconds=self.stop_seconds,
+        )
+
+
+class HBase(_HBaseProcess):
+    """Master, region server and ZooKeeper. The port is ZooKeeper's."""
+
+    name = "hbase"
+    title = "HBase"
+    heap_mb = 768
+    stop_seconds = 8.0
+
+    def launch(self) -> Launch:
+        """See :meth:`Server.launch`.
+
+        ZooKeeper begins empty each time. Where the tables are is written in HBase's own folder; what ZooKeeper would
+        remember is that the servers of before were alive, and the new master would wait for their sessions to end.
+        """
+        shutil.rmtree(self.folders.data / "zookeeper", ignore_errors=True)
+        return self._launch([*self._java(), "org.apache.hadoop.hbase.master.HMaster", "start"])
+
+    def answers(self) -> None:
+        """See :meth:`Server.answers`. Whether the master is ready is seen through :class:`HBaseThrift`."""
+
+
+class HBaseThrift(_HBaseProcess):
+    """The Thrift server: binary protocol, buffered transport, happybase's defaults."""
+
+    name = "hbase-thrift"
+    title = "HBase Thrift"
+    heap_mb = 256
+
+    def launch(self) -> Launch:
+        """See :meth:`Server.launch`."""
+        thrift = "org.apache.hadoop.hbase.thrift.ThriftServer"
+        return self._launch([*self._java(), thrift, "start", "-p", str(self.port), "--infoport", "-1"])
+
+    def answers(self) -> None:
+        """See :meth:`Server.answers`. The list of tables comes from the master, once it is initialised."""
+        import happybase
+
+        connection = happybase.Connection(HOST, self.port, timeout=10_000, autoconnect=False)
+        try:
+            connection.open()
+            connection.tables()
+        finally:
+            connection.close()

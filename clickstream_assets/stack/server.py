@@ -1,0 +1,59 @@
+"""What a server is to the supervisor, and the folders that it may write to."""
+
+import shutil
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from pathlib import Path
+
+from clickstream_assets.stack.processes import Launch
+
+
+@dataclass(frozen=True)
+class Folders:
+    """The folders of one server below the stack's home. All but ``data`` are made anew at each start."""
+
+    data: Path
+    conf: Path
+    tmp: Path
+    log: Path
+    """A file, the only one here."""
+
+    @classmethod
+    def of(cls, stack_home: Path, server: str) -> "Folders":
+        """The folders of a server in the home of a stack."""
+        return cls(
+            data=stack_home / "data" / server,
+            conf=stack_home / "conf" / server,
+            tmp=stack_home / "tmp" / server,
+            log=stack_home / "logs" / f"{server}.log",
+        )
+
+    def prepare(self) -> None:
+        """Make them, the configuration and the temporary folder empty."""
+        for folder in (self.conf, self.tmp):
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(parents=True)
+        self.data.mkdir(parents=True, exist_ok=True)
+        self.log.parent.mkdir(parents=True, exist_ok=True)
+
+
+class Server(ABC):
+    """One of the embedded servers: how to start it, and whether it answers."""
+
+    name: str
+    """Short, for files and tables: ``hbase-thrift``."""
+    title: str
+    """For sentences: ``HBase Thrift``."""
+    stop_seconds: float = 5.0
+
+    def __init__(self, folders: Folders, port: int) -> None:
+        self.folders = folders
+        self.port = port
+
+    @abstractmethod
+    def launch(self) -> Launch:
+        """Write the configuration and say how to start the server with it."""
+
+    @abstractmethod
+    def answers(self) -> None:
+        """Return if the server does what its users need; raise whatever its client raises if it does not yet."""

@@ -1,0 +1,141 @@
+"""Spark Connect: the server and its workers' Python."""
+
+import os
+import sys
+import uuid
+from pathlib import Path
+
+from clickstream_assets.stack.java import (
+    add_opens,
+    java_binary,
+    server_environment,
+    server_flags,
+    write_java_home,
+)
+from clickstream_assets.stack.ports import HOST
+from clickstream_assets.stack.processes import Launch
+from clickstream_assets.stack.server import Folders, Server
+
+MESSAGE_BYTES = 128 << 20
+"""Of one gRPC message, in both directions; pyspark's client has the same limit."""
+
+_LOGGING = """\
+status = error
+appender.console.type = Console
+appender.console.name = console
+appender.console.target = SYSTEM_ERR
+appender.console.layout.type = PatternLayout
+appender.console.layout.pattern = %d %-5p %m (%c{1})%n%ex
+rootLogger.level = warn
+rootLogger.appenderRef.console.ref = console
+"""
+
+
+def spark_home() -> Path:
+    """The folder of the pyspark package, which is a whole Spark."""
+    from importlib.util import find_spec
+
+    spec = find_spec("pyspark")
+    if spec is None or spec.origin is None:
+        raise ModuleNotFoundError("pyspark is not installed")
+    return Path(spec.origin).parent
+
+
+def configuration(folders: Folders, port: int) -> dict[str, str]:
+    """Spark's configuration, master apart."""
+    return {
+        "spark.app.name": "clickstream",
+        "spark.connect.grpc.binding.address": HOST,
+        "spark.connect.grpc.binding.port": str(port),
+        "spark.connect.grpc.maxInboundMessageSize": str(MESSAGE_BYTES),
+        "spark.driver.host": HOST,
+        "spark.driver.bindAddress": HOST,
+        "spark.driver.memory": "1g",
+        "spark.local.dir": str(folders.tmp),
+        "spark.sql.warehouse.dir": str(folders.data / "warehouse"),
+        "spark.sql.catalogImplementation": "in-memory",
+        "spark.sql.session.timeZone": "UTC",
+        "spark.sql.shuffle.partitions": "8",
+        "spark.sql.execution.arrow.pyspark.enabled": "true",
+        "spark.pyspark.python": sys.executable,
+        "spark.pyspark.driver.python": sys.executable,
+        "spark.ui.enabled": "false",
+        "spark.ui.showConsoleProgress": "false",
+        "spark.sql.ui.retainedExecutions": "20",
+    }
+
+
+class SparkConnect(Server):
+    """The server. With the master ``local[*]`` its tasks run in its own process."""
+
+    name = "spark"
+    title = "Spark Connect"
+
+    def __init__(self, folders: Folders, port: int, master: str) -> None:
+        super().__init__(folders, port)
+        self._master = master
+        self._session = str(uuid.uuid4())
+
+    def launch(self) -> Launch:
+        """See :meth:`Server.launch`."""
+        folders, home = self.folders, spark_home()
+        logging = folders.conf / "log4j2.properties"
+        logging.write_text(_LOGGING)
+        own_java_home = write_java_home(folders.conf / "java")
+        settings = [
+            part for name, value in configuration(folders, self.port).items() for part in ("--conf", f"{name}={value}")
+        ]
+        argv = [
+            str(java_binary()),
+            *server_flags(heap_mb=1024, initial_heap_mb=256, temporary=folders.tmp, collector="Parallel"),
+            *add_opens(),
+            "-Djdk.reflect.useDirectMethodHandle=false",
+            "-Dio.netty.tryReflectionSetAccessible=true",
+            f"-Dlog4j2.configurationFile={logging}",
+            f"-Dderby.system.home={folders.data}",
+            "-cp",
+            f"{folders.conf}:{home / 'jars'}/*",
+            "org.apache.spark.deploy.SparkSubmit",
+            *("--class", "org.apache.spark.sql.connect.service.SparkConnectServer"),
+            *("--master", self._master),
+            *settings,
+            "spark-internal",
+        ]
+        environment = server_environment() | {
+            "JAVA_HOME": str(own_java_home),
+            "SPARK_HOME": str(home),
+            "SPARK_CONF_DIR": str(folders.conf),
+            "SPARK_LOCAL_IP": HOST,
+            "SPARK_SCALA_VERSION": "2.13",
+            "PYSPARK_PYTHON": sys.executable,
+            "PYSPARK_DRIVER_PYTHON": sys.executable,
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
+        }
+        return Launch(
+            name=self.name,
+            argv=argv,
+            log=folders.log,
+            environment=environment,
+            folder=folders.data,
+            port=self.port,
+            stop_seconds=self.stop_seconds,
+        )
+
+    def answers(self) -> None:
+        """See :meth:`Server.answers`.
+
+        Asks for Spark's version in a session of its own, by the bytes of Spark Connect's messages: pyspark's client,
+        pandas and pyarrow would cost the supervisor 150 MB.
+        """
+        import grpc
+
+        service = "/spark.connect.SparkConnectService/"
+        session = _field(1, self._session.encode()) + _field(2, _field(1, b"clickstream-stack"))
+        with grpc.insecure_channel(f"{HOST}:{self.port}", options=[("grpc.enable_http_proxy", 0)]) as channel:
+            channel.unary_unary(service + "AnalyzePlan")(session + _field(10, b""), timeout=20)
+            channel.unary_unary(service + "ReleaseSession")(session, timeout=10)
+
+
+def _field(number: int, value: bytes) -> bytes:
+    """A length-delimited protobuf field, of fewer than 128 bytes."""
+    return bytes([number << 3 | 2, len(value)]) + value

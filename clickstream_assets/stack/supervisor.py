@@ -1,0 +1,340 @@
+"""The one that starts the servers, watches them and ends them.
+
+Foreground and background are the same code: :class:`Stack` lives in the process that wants the servers, or in the
+background process that :mod:`~clickstream_assets.stack.background` starts.
+"""
+
+import contextlib
+import fcntl
+import json
+import os
+import shutil
+import signal
+import threading
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import IO, TYPE_CHECKING, Any, Self
+
+from clickstream_assets.stack import ports, requirements
+from clickstream_assets.stack.downloads import Downloads, ensure_downloads
+from clickstream_assets.stack.elasticsearch import Elasticsearch
+from clickstream_assets.stack.errors import StackError
+from clickstream_assets.stack.hbase import HBase, HBaseThrift, site
+from clickstream_assets.stack.kafka import Kafka
+from clickstream_assets.stack.processes import (
+    MARK,
+    Child,
+    Launch,
+    adopt_orphans,
+    kill_marked,
+    start,
+    stop_groups,
+    tail,
+)
+from clickstream_assets.stack.server import Folders, Server
+from clickstream_assets.stack.spark import SparkConnect
+from clickstream_assets.stack.steps import Steps
+
+if TYPE_CHECKING:
+    from clickstream_assets.settings import Settings
+
+SERVERS = ("kafka", "hbase", "hbase-thrift", "elasticsearch", "spark")
+_START_SECONDS = 240
+_STOP_ORDER = (("spark",), ("elasticsearch", "hbase-thrift"), ("hbase", "kafka"))
+_ENDING_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
+
+
+def stack_home(settings: "Settings") -> Path:
+    """The folder of the servers' data, logs and state."""
+    return settings.home.expanduser().absolute() / "stack"
+
+
+class Stack:
+    """The embedded servers, for as long as the ``with`` block lasts.
+
+    Enter it in the main thread of a process: the kernel ties the servers' lives to that thread. Inside the block
+    SIGTERM and SIGHUP raise :class:`SystemExit`, so that they, too, end the servers in order.
+    """
+
+    def __init__(self, settings: "Settings", steps: Steps | None = None, *, mode: str = "foreground") -> None:
+        self._settings = settings
+        self._steps = steps or Steps()
+        self._mode = mode
+        self._home = stack_home(settings)
+        self._mark = uuid.uuid4().hex
+        self._lock: IO[str] | None = None
+        self._children: list[Child] = []
+        self._ports: dict[str, int] = {}
+        self._downloads: Downloads | None = None
+        self._state = "starting"
+        self._handlers: dict[int, Any] = {}
+
+    def __enter__(self) -> Self:
+        requirements.check_platform()
+        self._take_home()
+        try:
+            self._listen_to_signals()
+            adopt_orphans()
+            with self._steps:
+                self._start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    @property
+    def children(self) -> Sequence[Child]:
+        """Servers and other processes, in the order of their start."""
+        return tuple(self._children)
+
+    @property
+    def ports(self) -> Mapping[str, int]:
+        """The public port of each server: ``kafka``, ``hbase-thrift``, ``elasticsearch``, ``spark``."""
+        return dict(self._ports)
+
+    def environment(self) -> dict[str, str]:
+        """The ``CLICKSTREAM_*`` variables that point any process at these servers."""
+        host = ports.HOST
+        assert self._downloads is not None, "the stack has not been started"
+        return {
+            "CLICKSTREAM_KAFKA_BOOTSTRAP_SERVERS": f"{host}:{self._ports['kafka']}",
+            "CLICKSTREAM_HBASE_HOST": host,
+            "CLICKSTREAM_HBASE_PORT": str(self._ports["hbase-thrift"]),
+            "CLICKSTREAM_ELASTICSEARCH_URL": f"http://{host}:{self._ports['elasticsearch']}",
+            "CLICKSTREAM_SPARK_REMOTE": f"sc://{host}:{self._ports['spark']}",
+            "CLICKSTREAM_GEOIP_DATABASE": str(self._downloads.geoip_database),
+        }
+
+    def start_process(
+        self,
+        name: str,
+        argv: Sequence[str],
+        *,
+        env: Mapping[str, str] | None = None,
+        log: Path | None = None,
+        cwd: Path | None = None,
+        must_live: bool = True,
+        stop_seconds: float = 10.0,
+        port: int = 0,
+    ) -> Child:
+        """Start another process under the servers' rules: it ends before them, and with this process at the latest.
+
+        Its environment is the caller's with :meth:`environment` and then ``env`` put over it, its log
+        ``logs/NAME.log`` beside the servers'. With ``must_live`` its end is an error in :meth:`check`.
+        """
+        launch = Launch(
+            name=name,
+            argv=argv,
+            log=log or self._home / "logs" / f"{name}.log",
+            environment={**os.environ, **self.environment(), **(env or {}), MARK: self._mark},
+            folder=cwd or Path.cwd(),
+            port=port,
+            stop_seconds=stop_seconds,
+        )
+        return self._spawn(launch, must_live=must_live)
+
+    def check(self) -> None:
+        """Raise :class:`StackError` with the end of its log if any server or process has died."""
+        for child in self._children:
+            child.check()
+
+    def stop(self) -> None:
+        """End everything in order: what the caller started, Spark, Elasticsearch and Thrift, HBase and Kafka.
+
+        A second Ctrl-C while this goes on kills what is left at once.
+        """
+        if self._lock is None:
+            return
+        try:
+            self._write_state("stopping")
+            stop_groups(self._stop_groups())
+        finally:
+            for child in self._children:
+                child.stop(0)
+            kill_marked(self._mark)
+            adopt_orphans(False)
+            self._children.clear()
+            self._leave_home()
+            for number, handler in self._handlers.items():
+                signal.signal(number, handler)
+            self._handlers.clear()
+
+    # Starting
+
+    def _start(self) -> None:
+        settings = self._settings
+        chosen: set[int] = set()
+        for name, title, wanted in (
+            ("kafka", "Kafka", settings.stack_kafka_port),
+            ("hbase-thrift", "HBase Thrift", settings.stack_hbase_port),
+            ("elasticsearch", "Elasticsearch", settings.stack_elasticsearch_port),
+            ("spark", "Spark Connect", settings.stack_spark_port),
+        ):
+            variable = f"CLICKSTREAM_STACK_{name.removesuffix('-thrift').upper()}_PORT"
+            self._ports[name] = ports.choose(title, wanted, variable, chosen)
+        requirements.check_memory()
+        self._downloads = ensure_downloads(settings, self._steps)
+        servers = self._servers(self._downloads, lambda: ports.free_port(chosen))
+        for server in servers:
+            self._steps.begin(server.name, f"Starting {server.title}")
+            server.folders.prepare()
+            launch = server.launch()
+            environment = {**launch.environment, MARK: self._mark}
+            self._spawn(Launch(**{**vars(launch), "environment": environment}))
+        self._wait_until_up(servers)
+        self._write_state("up")
+
+    def _servers(self, downloads: Downloads, port: Callable[[], int]) -> list[Server]:
+        """The servers, the slowest first: they all start at once, but the processor is shared."""
+        hbase = Folders.of(self._home, "hbase")
+        thrift = Folders.of(self._home, "hbase-thrift")
+        zookeeper = port()
+        configuration = site(hbase.data, zookeeper=zookeeper, master=port(), region_server=port(), tmp=hbase.tmp)
+        return [
+            HBase(hbase, zookeeper, downloads.hbase, configuration),
+            SparkConnect(Folders.of(self._home, "spark"), self._ports["spark"], self._settings.stack_spark_master),
+            Elasticsearch(
+                Folders.of(self._home, "elasticsearch"),
+                self._ports["elasticsearch"],
+                port(),
+                downloads.elasticsearch,
+            ),
+            HBaseThrift(thrift, self._ports["hbase-thrift"], downloads.hbase, configuration),
+            Kafka(Folders.of(self._home, "kafka"), self._ports["kafka"], port(), downloads.kafka),
+        ]
+
+    def _spawn(self, launch: Launch, *, must_live: bool = True) -> Child:
+        child = start(launch, must_live=must_live)
+        self._children.append(child)
+        self._write_state(self._state)
+        return child
+
+    def _wait_until_up(self, servers: Sequence[Server]) -> None:
+        """Return when each server answers. Raises :class:`StackError` if one dies, or does not answer in time."""
+        end = threading.Event()
+        waits = [_Wait(server, end) for server in servers]
+        deadline = time.monotonic() + _START_SECONDS
+        try:
+            pending = list(waits)
+            while pending:
+                self.check()
+                for wait in list(pending):
+                    if wait.answered.is_set():
+                        pending.remove(wait)
+                        self._steps.end(wait.server.name, wait.result())
+                if pending and time.monotonic() > deadline:
+                    wait = pending[0]
+                    log = wait.server.folders.log
+                    raise StackError(
+                        f"{wait.server.title} did not answer within {_START_SECONDS} s ({wait.last_error}). "
+                        f"The end of its log ({log}):\n{tail(log)}"
+                    )
+                time.sleep(0.1)
+        finally:
+            end.set()
+
+    # Signals, lock and state
+
+    def _listen_to_signals(self) -> None:
+        if threading.current_thread() is not threading.main_thread():
+            raise StackError("The embedded servers must be started in the main thread.")
+        for number in _ENDING_SIGNALS:
+            self._handlers[number] = signal.signal(number, _exit_on_signal)
+
+    def _take_home(self) -> None:
+        try:
+            self._home.mkdir(parents=True, exist_ok=True)
+            lock = (self._home / "lock").open("a+")
+        except PermissionError as error:
+            raise StackError(
+                f"{self._home} cannot be written ({error}): was it made by another user, with sudo perhaps? "
+                "Remove it or change its owner, or set CLICKSTREAM_HOME to another folder."
+            ) from error
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.seek(0)
+            pid = lock.read().strip() or "unknown"
+            lock.close()
+            raise StackError(
+                f"The embedded servers of {self._home} are running already (pid {pid}): "
+                "end them with `clickstream stack down`, or set CLICKSTREAM_HOME to another folder."
+            ) from None
+        lock.truncate(0)
+        lock.write(str(os.getpid()))
+        lock.flush()
+        self._lock = lock
+
+    def _leave_home(self) -> None:
+        (self._home / "state.json").unlink(missing_ok=True)
+        shutil.rmtree(self._home / "tmp", ignore_errors=True)
+        lock, self._lock = self._lock, None
+        if lock is not None:
+            lock.truncate(0)
+            lock.close()
+
+    def _write_state(self, state: str) -> None:
+        """Write what ``stack status`` and ``stack env`` read. Whether it is still true, the lock says."""
+        self._state = state
+        content = {
+            "pid": os.getpid(),
+            "mode": self._mode,
+            "state": state,
+            "environment": self.environment() if self._downloads else {},
+            "processes": [
+                {"name": child.name, "pid": child.pid, "port": child.launch.port, "log": str(child.log)}
+                for child in self._children
+            ],
+        }
+        new = self._home / "state.json.new"
+        new.write_text(json.dumps(content, indent=1))
+        new.replace(self._home / "state.json")
+
+    def _stop_groups(self) -> list[list[Child]]:
+        groups = [[child for child in self._children if child.name not in SERVERS]]
+        groups += [[child for child in self._children if child.name in names] for names in _STOP_ORDER]
+        return groups
+
+
+class _Wait:
+    """A thread that asks one server whether it answers, until it does."""
+
+    def __init__(self, server: Server, end: threading.Event) -> None:
+        self.server = server
+        self.answered = threading.Event()
+        self.last_error = ""
+        self._begun = time.monotonic()
+        self._seconds = 0.0
+        self._end = end
+        threading.Thread(target=self._run, name=f"wait-{server.name}", daemon=True).start()
+
+    def result(self) -> str:
+        """Up since when, for the steps."""
+        return f"up on port {self.server.port}"
+
+    def _run(self) -> None:
+        while not self._end.is_set():
+            # A port that nobody listens on is told apart without the server's client
+            if ports.is_open(self.server.port):
+                try:
+                    self.server.answers()
+                except Exception as error:  # noqa: BLE001 - five clients, each with errors of its own; all mean: not yet
+                    self.last_error = f"{type(error).__name__}: {error}"
+                else:
+                    self.answered.set()
+                    return
+            self._end.wait(0.2)
+
+
+def _exit_on_signal(number: int, _frame: FrameType | None) -> None:
+    with contextlib.suppress(ValueError):
+        signal.signal(number, signal.SIG_IGN)
+    raise SystemExit(128 + number)

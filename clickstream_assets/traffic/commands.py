@@ -1,0 +1,176 @@
+"""``clickstream produce``: a file's messages, or demo traffic, to the topic."""
+
+import signal
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from clickstream_assets.settings import Settings, settings
+from clickstream_assets.traffic.message_files import Message, count_messages, read_messages
+
+DEMO_RATE = 20.0
+
+
+@click.command("produce", short_help="Send events to the topic, from a file or demo traffic.")
+@click.argument("file", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--envelope", is_flag=True, help='FILE has lines of {"value": "…", "kafka_timestamp_ms": n}.')
+@click.option("--demo", is_flag=True, help="Send made-up shop traffic instead of a file.")
+@click.option(
+    "--events",
+    type=click.IntRange(min=1),
+    help="With --demo: this many events of the past hours, then stop. Without it traffic is live and has no end.",
+)
+@click.option(
+    "--rate",
+    type=click.FloatRange(min=0, min_open=True),
+    help=f"Messages a second. Live demo traffic: {DEMO_RATE:g}; everything else: as fast as Kafka takes them.",
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="With --demo: same seed, same traffic.")
+@click.option(
+    "--hours",
+    type=click.FloatRange(min=0, min_open=True),
+    help="With --events: the hours that they spread over.  [default: 6]",
+)
+@click.option("--start", help="With --events: when they end, ISO 8601, UTC if it has no offset.  [default: now]")
+@click.option(
+    "--record",
+    type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    help="Write what was sent to this file, as lines that --envelope reads.",
+)
+def produce(
+    file: Path | None,
+    envelope: bool,
+    demo: bool,
+    events: int | None,
+    rate: float | None,
+    seed: int,
+    hours: float | None,
+    start: str | None,
+    record: Path | None,
+) -> None:
+    """Send events to the topic, keyed by event id.
+
+    FILE has one message a line; with --envelope each line says its Kafka record time too.
+
+    \b
+    clickstream produce clicks.jsonl
+    clickstream produce --demo                   live traffic until Ctrl-C
+    clickstream produce --demo --events 5000     a finished history of 6 hours
+    """
+    if demo == (file is not None):
+        raise click.UsageError("Name a FILE to send, or ask for --demo traffic: one of the two.")
+    if file and (events or hours or start):
+        raise click.UsageError("--events, --hours and --start go with --demo.")
+    if envelope and not file:
+        raise click.UsageError("--envelope goes with a FILE.")
+    if demo and events is None and (hours or start):
+        raise click.UsageError("--hours and --start go with --events: live traffic happens now.")
+
+    total: int | None
+    messages: Iterable[Message]
+    if file:
+        total, messages = count_messages(file), read_messages(file, envelope=envelope)
+    else:
+        total, messages = events, demo_traffic(seed, events=events, rate=rate, hours=hours, start=start)
+        if events is None:
+            rate = None  # live traffic paces itself
+    sys.exit(run_produce(settings(), messages, total=total, rate=rate, record=record))
+
+
+def demo_traffic(
+    seed: int, *, events: int | None, rate: float | None, hours: float | None = None, start: str | None = None
+) -> Iterator[Message]:
+    """Demo messages as the command line asks for them: a finished history, or live."""
+    from clickstream_assets.traffic.demo import demo_messages, live_messages
+
+    if events is None:
+        return live_messages(seed, rate=rate or DEMO_RATE)
+    return demo_messages(seed, _moment(start), events=events, hours=hours or 6)
+
+
+def run_produce(
+    settings: Settings, messages: Iterable[Message], *, total: int | None, rate: float | None, record: Path | None
+) -> int:
+    """Make the topic if it is missing, send with a progress bar, say how many were sent; the exit code."""
+    from clickstream_assets.traffic.producer import SendError, send
+
+    ensure_topic_or_explain(settings)
+    sent = 0
+
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a supervisor's stop confirms and records as well
+    with ExitStack() as stack:
+        record_file = stack.enter_context(record.open("w", encoding="utf-8")) if record else None
+        show = stack.enter_context(progress(total))
+
+        def count(acknowledged: int) -> None:
+            nonlocal sent
+            sent = acknowledged
+            show(acknowledged)
+
+        try:
+            send(
+                messages,
+                bootstrap_servers=settings.kafka_bootstrap_servers,
+                topic=settings.topic,
+                rate=rate,
+                on_sent=count,
+                record=record_file,
+            )
+        except KeyboardInterrupt:
+            code, verb = 130, "Stopped:"
+        except SendError as error:
+            raise click.ClickException(f"{error.message} {_remedy(settings)}") from error
+        else:
+            code, verb = 0, "Done:"
+    click.echo(f"{verb} {sent:,} messages are in {settings.topic}.", err=True)
+    return code
+
+
+def ensure_topic_or_explain(settings: Settings) -> None:
+    """Make the topic if it is missing. Raises ClickException with the remedy if Kafka can't be reached."""
+    from kafka.errors import KafkaError
+
+    from clickstream_assets.resources.kafka import ensure_topic
+
+    try:
+        ensure_topic(settings)
+    except (KafkaError, OSError) as error:
+        raise click.ClickException(
+            f"Kafka at {settings.kafka_bootstrap_servers} does not answer ({error}). {_remedy(settings)}"
+        ) from error
+
+
+def _remedy(settings: Settings) -> str:
+    return (
+        "Start it with `clickstream stack up`, or set CLICKSTREAM_KAFKA_BOOTSTRAP_SERVERS "
+        f"(now {settings.kafka_bootstrap_servers}) to brokers that run; `clickstream doctor` looks closer."
+    )
+
+
+def _moment(text: str | None) -> datetime:
+    if text is None:
+        return datetime.now(UTC)
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise click.BadParameter(f"{text!r} is not ISO 8601, like 2026-01-31T12:00", param_hint="--start") from error
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+@contextmanager
+def progress(total: int | None) -> Iterator[Callable[[int], None]]:
+    """A progress bar of messages sent, as a function that is told their number; silent where no terminal is."""
+    if not sys.stderr.isatty():
+        yield lambda sent: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn("sending"), BarColumn(), MofNCompleteColumn(), TextColumn("messages"), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task("", total=total)
+        yield lambda sent: bar.update(task, completed=sent)
