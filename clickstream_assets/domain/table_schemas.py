@@ -148,7 +148,7 @@ INDEX_MAPPING: dict[str, Any] = {
 def index_template(alias: str) -> dict[str, Any]:
     """The index template of the monthly indices ``<alias>-YYYY-MM`` behind ``alias``."""
     return {
-        "index_patterns": [f"{alias}-????-??"],
+        "index_patterns": [f"{alias}-*"],
         "priority": 200,
         "template": {
             "settings": {"number_of_shards": 1, "number_of_replicas": 0, "refresh_interval": "30s"},

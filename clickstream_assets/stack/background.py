@@ -21,7 +21,7 @@ from clickstream_assets.stack.downloads import ensure_downloads
 from clickstream_assets.stack.errors import StackError
 from clickstream_assets.stack.processes import rotate, tail
 from clickstream_assets.stack.steps import JsonSteps, Steps, replay
-from clickstream_assets.stack.supervisor import SERVERS, Stack, stack_home
+from clickstream_assets.stack.supervisor import SERVERS, Stack, choose_ports, stack_home
 
 if TYPE_CHECKING:
     from clickstream_assets.settings import Settings
@@ -50,14 +50,16 @@ def up(settings: "Settings", steps: Steps | None = None) -> dict[str, str]:
     Raises :class:`StackError` if they run already or cannot be started, in which case nothing is left running.
     """
     requirements.check_platform()
+    requirements.check_user()
     log = stack_home(settings) / "logs" / "supervisor.log"
     with steps or Steps() as shown:
         if not _pid(settings):  # the supervisor's own words on that are good enough otherwise
+            choose_ports(settings)  # now, not after minutes of downloading
             requirements.check_memory()
             ensure_downloads(settings, shown)
             try:
                 rotate(log)
-            except PermissionError as error:
+            except OSError as error:
                 raise StackError(f"{log.parent} cannot be written ({error}): set CLICKSTREAM_HOME.") from error
         with log.open("ab") as output:
             supervisor = subprocess.Popen(

@@ -158,6 +158,8 @@ class Elasticsearch(Server):
         java = [
             str(java_binary()),
             *server_flags(heap_mb=512, initial_heap_mb=256, temporary=tmp),
+            # The optimizing compiler costs twice the start's CPU and had not paid that back after 90,000 documents
+            "-XX:TieredStopAtLevel=1",
             "-XX:-OmitStackTraceInFastThrow",
             "-XX:MaxDirectMemorySize=128m",
             "-Xss1m",

@@ -11,6 +11,9 @@ from clickstream_assets.stack.server import Folders, Server
 
 _HOUR_MS = 3_600_000
 
+INITIALIZED = "Master has completed initialization"
+"""In the log once tables can be made, changed and dropped."""
+
 _LOGGING = """\
 log4j.rootLogger=WARN,console
 log4j.appender.console=org.apache.log4j.ConsoleAppender
@@ -19,6 +22,7 @@ log4j.appender.console.layout=org.apache.log4j.PatternLayout
 log4j.appender.console.layout.ConversionPattern=%d{ISO8601} %-5p %m (%c{1})%n
 log4j.logger.org.apache.hadoop.util.NativeCodeLoader=ERROR
 log4j.logger.org.apache.hadoop.hbase.master.HMaster=INFO
+log4j.logger.org.apache.hadoop.hbase.ChoreService=ERROR
 log4j.logger.org.apache.hadoop.metrics2=ERROR
 """
 
@@ -48,6 +52,9 @@ def site(data: Path, *, zookeeper: int, master: int, region_server: int, tmp: Pa
         "hbase.zookeeper.property.maxSessionTimeout": "300000",
         "zookeeper.session.timeout.localHBaseCluster": "300000",
         "hbase.client.scanner.timeout.period": "600000",
+        # ZooKeeper may end before the region server, which then tries this often to take its name off the list
+        "zookeeper.recovery.retry": "1",
+        "zookeeper.recovery.retry.intervalmill": "200",
         # One region server is all there will be
         "hbase.master.wait.on.regionservers.mintostart": "1",
         "hbase.master.wait.on.regionservers.maxtostart": "1",
@@ -140,7 +147,9 @@ class HBase(_HBaseProcess):
         return self._launch([*self._java(), "org.apache.hadoop.hbase.master.HMaster", "start"])
 
     def answers(self) -> None:
-        """See :meth:`Server.answers`. Whether the master is ready is seen through :class:`HBaseThrift`."""
+        """See :meth:`Server.answers`. The master says when it is ready nowhere but in its log, begun with its start."""
+        if INITIALIZED not in self.folders.log.read_text(errors="replace"):
+            raise TimeoutError("the master is not initialized yet")
 
 
 class HBaseThrift(_HBaseProcess):
@@ -156,12 +165,28 @@ class HBaseThrift(_HBaseProcess):
         return self._launch([*self._java(), thrift, "start", "-p", str(self.port), "--infoport", "-1"])
 
     def answers(self) -> None:
-        """See :meth:`Server.answers`. The list of tables comes from the master, once it is initialised."""
+        """See :meth:`Server.answers`.
+
+        A region may still have to be recovered from the region server of before when the rest is ready.
+        """
         import happybase
 
         connection = happybase.Connection(HOST, self.port, timeout=10_000, autoconnect=False)
         try:
             connection.open()
             connection.tables()
+            regions = [cells for _, cells in connection.table("hbase:meta").scan(columns=[b"info"])]
         finally:
             connection.close()
+        here = f"localhost:{self._configuration['hbase.regionserver.port']}".encode()
+        closed = sum(not is_served(cells, here) for cells in regions)
+        if closed:
+            raise TimeoutError(f"{closed} of {len(regions)} regions are not open yet")
+
+
+def is_served(cells: dict[bytes, bytes], server: bytes) -> bool:
+    """Whether a region, by its row in ``hbase:meta``, is open on the server, or not meant to be open at all."""
+    state = cells.get(b"info:state")
+    if state == b"OPENING":
+        return False
+    return state != b"OPEN" or cells.get(b"info:server") == server

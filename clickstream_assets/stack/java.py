@@ -8,6 +8,7 @@ import os
 import re
 import ssl
 import stat
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -143,9 +144,11 @@ def write_trust_store(path: Path) -> bool:
     entries = []
     for number, pem in enumerate(trusted_certificates()):
         try:
-            certificate = x509.load_pem_x509_certificate(pem)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # cryptography is stricter than OpenSSL about old roots
+                certificate = x509.load_pem_x509_certificate(pem)
         except ValueError:
-            continue  # cryptography is stricter than OpenSSL about old roots; one of them less does not matter
+            continue  # one root less does not matter
         entries.append(PKCS12Certificate(certificate, f"ca-{number}".encode()))
     if not entries:
         return False

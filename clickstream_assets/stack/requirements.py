@@ -1,6 +1,8 @@
 """What the machine must have before anything is fetched or started."""
 
+import os
 import platform
+import pwd
 import sys
 from pathlib import Path
 
@@ -25,6 +27,17 @@ def check_platform() -> None:
             f"The embedded servers need Linux or macOS on x86_64 or arm64, this is {system} on {machine}: "
             "point the CLICKSTREAM_* addresses at servers elsewhere."
         )
+
+
+def check_user() -> None:
+    """Raise :class:`StackError` for a user without a name, as in a container that was given a bare number."""
+    try:
+        pwd.getpwuid(os.geteuid())
+    except KeyError:
+        raise StackError(
+            f"User id {os.geteuid()} has no name on this machine, and HBase and Spark need one: "
+            "run as a user that is listed in /etc/passwd."
+        ) from None
 
 
 def check_memory(needed_mb: int = NEEDED_MB) -> None:

@@ -52,6 +52,22 @@ def stack_home(settings: "Settings") -> Path:
     return settings.home.expanduser().absolute() / "stack"
 
 
+def choose_ports(settings: "Settings") -> tuple[dict[str, int], set[int]]:
+    """The public port of each server, and all ports chosen so far. Raises :class:`StackError` for a taken one."""
+    chosen: set[int] = set()
+    wanted = (
+        ("kafka", "Kafka", settings.stack_kafka_port, "KAFKA"),
+        ("hbase-thrift", "HBase Thrift", settings.stack_hbase_port, "HBASE"),
+        ("elasticsearch", "Elasticsearch", settings.stack_elasticsearch_port, "ELASTICSEARCH"),
+        ("spark", "Spark Connect", settings.stack_spark_port, "SPARK"),
+    )
+    found = {
+        name: ports.choose(title, port, f"CLICKSTREAM_STACK_{variable}_PORT", chosen)
+        for name, title, port, variable in wanted
+    }
+    return found, chosen
+
+
 class Stack:
     """The embedded servers, for as long as the ``with`` block lasts.
 
@@ -74,6 +90,7 @@ class Stack:
 
     def __enter__(self) -> Self:
         requirements.check_platform()
+        requirements.check_user()
         self._take_home()
         try:
             self._listen_to_signals()
@@ -171,15 +188,7 @@ class Stack:
 
     def _start(self) -> None:
         settings = self._settings
-        chosen: set[int] = set()
-        for name, title, wanted in (
-            ("kafka", "Kafka", settings.stack_kafka_port),
-            ("hbase-thrift", "HBase Thrift", settings.stack_hbase_port),
-            ("elasticsearch", "Elasticsearch", settings.stack_elasticsearch_port),
-            ("spark", "Spark Connect", settings.stack_spark_port),
-        ):
-            variable = f"CLICKSTREAM_STACK_{name.removesuffix('-thrift').upper()}_PORT"
-            self._ports[name] = ports.choose(title, wanted, variable, chosen)
+        self._ports, chosen = choose_ports(settings)
         requirements.check_memory()
         self._downloads = ensure_downloads(settings, self._steps)
         servers = self._servers(self._downloads, lambda: ports.free_port(chosen))
@@ -253,7 +262,7 @@ class Stack:
         try:
             self._home.mkdir(parents=True, exist_ok=True)
             lock = (self._home / "lock").open("a+")
-        except PermissionError as error:
+        except OSError as error:
             raise StackError(
                 f"{self._home} cannot be written ({error}): was it made by another user, with sudo perhaps? "
                 "Remove it or change its owner, or set CLICKSTREAM_HOME to another folder."

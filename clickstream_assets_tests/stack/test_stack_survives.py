@@ -1,6 +1,5 @@
 """The whole life of a background stack, on real servers: up, killed, up again with its data, down."""
 
-import os
 import signal
 import socket
 import time
@@ -77,7 +76,10 @@ def test_a_killed_stack_leaves_no_process_and_loses_no_data(stack_settings):
     )
     assert all(row.log.is_file() and row.memory_mb > 50 for row in rows)
     shown = CliRunner().invoke(stack_command, ["env"])
-    assert f"export CLICKSTREAM_KAFKA_BOOTSTRAP_SERVERS={environment['CLICKSTREAM_KAFKA_BOOTSTRAP_SERVERS']}\n" in shown.output
+    assert (
+        f"export CLICKSTREAM_KAFKA_BOOTSTRAP_SERVERS={environment['CLICKSTREAM_KAFKA_BOOTSTRAP_SERVERS']}\n"
+        in shown.output
+    )
     with pytest.raises(StackError, match="running already"):
         background.up(stack_settings)
 

@@ -1,0 +1,71 @@
+import json
+import os
+
+import pytest
+from click.testing import CliRunner
+
+from clickstream_assets.settings import Settings, settings
+from clickstream_assets.stack import background
+from clickstream_assets.stack.commands import stack
+from clickstream_assets.stack.errors import StackError
+from clickstream_assets.stack.supervisor import Stack
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("CLICKSTREAM_HOME", str(tmp_path))
+    settings.cache_clear()
+    yield tmp_path
+    settings.cache_clear()
+
+
+def _stale_state(home):
+    (home / "stack").mkdir()
+    (home / "stack" / "lock").write_text(str(os.getpid()))
+    process = {"name": "kafka", "pid": os.getpid(), "port": 1, "log": "kafka.log"}
+    content = {"pid": os.getpid(), "state": "up", "environment": {"A": "b"}, "processes": [process]}
+    (home / "stack" / "state.json").write_text(json.dumps(content))
+
+
+def test_down_without_servers_says_so_and_succeeds(home):
+    done = CliRunner().invoke(stack, ["down"])
+    assert (done.exit_code, done.output) == (0, "No servers are running.\n")
+
+
+def test_status_without_servers_lists_them_as_stopped(home):
+    done = CliRunner().invoke(stack, ["status"])
+    assert done.exit_code == 0
+    assert done.output.count("stopped") == 5
+
+
+def test_env_without_servers_is_an_error(home):
+    done = CliRunner().invoke(stack, ["env"])
+    assert done.exit_code == 1
+    assert "clickstream stack up" in done.output
+
+
+def test_files_of_a_killed_supervisor_mean_nothing_without_its_lock(home):
+    _stale_state(home)
+    assert {row.state for row in background.status(Settings())} == {"stopped"}
+    assert background.down(Settings()) is False
+    with pytest.raises(StackError):
+        background.env(Settings())
+    one = Stack(Settings())
+    one._take_home()  # and do not keep the next one from starting
+    one._leave_home()
+
+
+def test_two_stacks_in_one_home_are_refused(home):
+    first, second = Stack(Settings()), Stack(Settings())
+    first._take_home()
+    try:
+        with pytest.raises(StackError, match=rf"running already \(pid {os.getpid()}\)"):
+            second._take_home()
+    finally:
+        first._leave_home()
+
+
+def test_a_taken_home_is_an_error_before_anything_is_started(home, monkeypatch):
+    (home / "stack").write_text("a file")
+    with pytest.raises(StackError, match="CLICKSTREAM_HOME"):
+        Stack(Settings())._take_home()
