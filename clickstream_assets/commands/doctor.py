@@ -145,9 +145,4 @@ def _elasticsearch(configured: Settings) -> Finding:
 def _spark(configured: Settings) -> Finding:
     from clickstream_assets.resources.spark import SparkResource
 
-    spark = SparkResource(remote=configured.spark_remote)
-    try:
-        version = spark.session.version
-    finally:
-        spark.stop()
-    return True, f"{configured.spark_remote}, Spark {version}"
+    return True, f"{configured.spark_remote}, Spark {SparkResource(remote=configured.spark_remote).session.version}"

@@ -58,12 +58,9 @@ def metrics(begin: int, end: int, limit: int, as_json: bool) -> None:
     assert isinstance(hbase, HBaseResource)
     assert isinstance(spark, SparkResource)
     options = hbase.source_options(METRICS, ranges=[[metrics_key_range(begin, end - 1)]])
-    try:
-        rows = spark.session.read.format("hbase").schema(METRICS.spark_schema()).options(**options).load()
-        table = merged(rows)
-        found = [row.asDict() for row in (table.limit(limit) if limit else table).collect()]
-    finally:
-        spark.stop()
+    rows = spark.session.read.format("hbase").schema(METRICS.spark_schema()).options(**options).load()
+    table = merged(rows)
+    found = [row.asDict() for row in (table.limit(limit) if limit else table).collect()]
     if as_json:
         for row in found:
             click.echo(json.dumps(row, ensure_ascii=False))

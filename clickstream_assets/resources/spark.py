@@ -1,12 +1,25 @@
 """Spark, through Spark Connect: no Java in the process that Dagster runs."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING
+from uuid import NAMESPACE_URL, uuid4, uuid5
 
 import dagster as dg
 from pydantic import PrivateAttr
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
+
+
+def shared_session_id() -> str:
+    """The id of the Spark session that all runs of this code share.
+
+    The server starts Python anew for each session, which takes seconds; runs that share one find it warm. Another
+    state of the code is another session, because warm workers keep the modules they have imported.
+    """
+    package = Path(__file__).parents[1]
+    state = "|".join(f"{path}:{path.stat().st_mtime_ns}" for path in sorted(package.rglob("*.py")))
+    return str(uuid5(NAMESPACE_URL, state))
 
 
 class SparkResource(dg.ConfigurableResource):
@@ -17,26 +30,33 @@ class SparkResource(dg.ConfigurableResource):
 
     @property
     def session(self) -> "SparkSession":
-        """The run's session, made on first use by dagster-pyspark, with the sources ``hbase`` and ``elasticsearch``."""
+        """The shared session, joined on first use through dagster-pyspark, with the sources ``hbase`` and
+        ``elasticsearch``.
+        """
         if self._session is None:
-            # Imported here: dagster-pyspark imports pyspark, which definitions must not.
-            from dagster_pyspark import LazyPySparkResource
+            from pyspark.errors import PySparkException
 
             from clickstream_assets.spark_sources.elasticsearch import ElasticsearchDataSource
             from clickstream_assets.spark_sources.hbase import HBaseDataSource
 
-            session = LazyPySparkResource(spark_config={"spark.remote": self.remote}).spark_session
+            session = self._join(shared_session_id())
+            try:
+                session.range(1).count()
+            except PySparkException as error:
+                if "SESSION_CLOSED" not in str(error):
+                    raise
+                session.stop()  # left idle for so long that the server has closed it: its id cannot come back
+                session = self._join(str(uuid4()))
             for source in (HBaseDataSource, ElasticsearchDataSource):
                 session.dataSource.register(source)
             self._session = session
         return self._session
 
-    def teardown_after_execution(self, context: dg.InitResourceContext) -> None:
-        """Give the session back to the server."""
-        self.stop()
+    def _join(self, session_id: str) -> "SparkSession":
+        # Imported here: dagster-pyspark imports pyspark, which definitions must not.
+        from dagster_pyspark import LazyPySparkResource
 
-    def stop(self) -> None:
-        """Give the session back to the server."""
-        session, self._session = self._session, None
-        if session is not None:
-            session.stop()
+        separator = ";" if "/;" in self.remote else "/;"
+        remote = f"{self.remote.rstrip('/')}{separator}session_id={session_id}"
+        session: SparkSession = LazyPySparkResource(spark_config={"spark.remote": remote}).spark_session
+        return session

@@ -59,6 +59,8 @@ def configuration(folders: Folders, port: int) -> dict[str, str]:
         "spark.sql.execution.arrow.pyspark.enabled": "true",
         "spark.pyspark.python": sys.executable,
         "spark.pyspark.driver.python": sys.executable,
+        "spark.python.daemon.module": "clickstream_assets.spark_sources.python_daemon",
+        "spark.connect.session.manager.defaultSessionTimeout": "-1",
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
         "spark.sql.ui.retainedExecutions": "20",

@@ -1,0 +1,34 @@
+# make run | test | check — each sets up what it needs first.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+
+help:  ## Show the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s '	'
+
+$(VENV)/.ready: pyproject.toml constraints.txt
+	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is missing: install Python 3.11, or name another with make PYTHON=python3.12" >&2; exit 1; }
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+setup: $(VENV)/.ready  ## Make the virtual environment
+
+run: setup  ## Servers, Dagster and demo clicks; ARGS="--events 5000 --exit" and the like
+	@$(BIN)/clickstream run $(ARGS)
+
+test: setup  ## Every test, those on real servers included; ARGS="-k name" and the like
+	@$(BIN)/python -m pytest $(ARGS)
+
+check: setup  ## Format, lint, types, definitions
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/dagster definitions validate -w workspace.yaml
+
+clean:  ## Delete the virtual environment and all that runs have written
+	rm -rf $(VENV) .clickstream .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+.PHONY: help setup run test check clean

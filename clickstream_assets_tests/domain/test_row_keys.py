@@ -1,0 +1,61 @@
+"""Row keys: one event one row, one hour one short range in every salt."""
+
+import itertools
+from collections import Counter
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from clickstream_assets.domain.row_keys import KEY_BYTES, SALTS, contiguous, derived_key, event_key, hour_of, key_ranges
+
+HOURS = st.integers(0, (1 << 32) - 2)
+steady = settings(deadline=None, max_examples=100, derandomize=True)
+
+
+@steady
+@given(HOURS, st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=128))
+def test_a_key_tells_its_hour_and_begins_with_a_salt(hour, event_id):
+    key = event_key(hour, event_id)
+    assert len(key) == KEY_BYTES
+    assert key[0] in SALTS
+    assert hour_of(key) == hour
+    assert key == event_key(hour, event_id)
+
+
+def test_events_spread_over_all_salts():
+    counts = Counter(event_key(500_000, f"event-{n}")[0] for n in range(8_000))
+    assert set(counts) == set(SALTS)
+    assert min(counts.values()) > 800
+
+
+def test_the_salt_is_the_ids_and_not_the_hours():
+    assert event_key(1, "a")[:1] + event_key(1, "a")[5:] == event_key(2, "a")[:1] + event_key(2, "a")[5:]
+
+
+def test_derived_keys_differ_by_every_part_and_lie_in_a_namespace_of_their_own():
+    place = ("topic", 1, 23, 456)
+    others = [("topic1", 1, 23, 456), ("topic", 12, 3, 456), ("topic", 1, 2, 3456), ("topic", 1, 23, 457)]
+    keys = {derived_key(7, *parts) for parts in (place, *others)}
+    assert len(keys) == 5
+    assert all(hour_of(key) == 7 for key in keys)
+    assert not keys & {event_key(7, text) for text in ("topic/1/23/456", "ktopic/1/23/456")}
+
+
+@steady
+@given(st.lists(st.integers(-50, 50), max_size=40))
+def test_contiguous_stretches_hold_the_hours_and_nothing_else(hours):
+    stretches = list(contiguous(hours))
+    assert [hour for first, last in stretches for hour in range(first, last + 1)] == sorted(set(hours))
+    assert all(after - last > 1 for (_, last), (after, _) in itertools.pairwise(stretches))
+
+
+@steady
+@given(st.sets(st.integers(1_000, 1_030), max_size=12), st.integers(998, 1_032), st.text("abc", min_size=1, max_size=6))
+def test_key_ranges_hold_exactly_the_keys_of_the_hours(hours, hour, event_id):
+    ranges = key_ranges(hours)
+    assert [[start[0] for start, _ in of_salt] for of_salt in ranges] == [
+        [salt] * len(of_salt) for salt, of_salt in zip(SALTS, ranges, strict=True)
+    ]
+    key = event_key(hour, event_id)
+    holding = [start for of_salt in ranges for start, stop in of_salt if start <= key < stop]
+    assert len(holding) == (hour in hours)
