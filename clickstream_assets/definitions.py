@@ -40,12 +40,17 @@ def resources(configured: Settings) -> dict[str, dg.ConfigurableResource]:
     }
 
 
-defs = dg.Definitions(
-    assets=[clickstream_topic, raw_clicks, enriched_clicks, url_country_metrics, es_index],
-    asset_checks=[books_balance, every_row_enriched, clicks_add_up, documents_match],
-    jobs=[clickstream_hours],
-    sensors=[kafka_offsets],
-    resources=resources(settings()),
-    # Steps are short and run one after the other: a process for each would cost more than it does.
-    executor=dg.in_process_executor,
-)
+def build(configured: Settings) -> dg.Definitions:
+    """Assets, checks, job and sensor, on the servers and under the names of ``configured``."""
+    return dg.Definitions(
+        assets=[clickstream_topic, raw_clicks, enriched_clicks, url_country_metrics, es_index],
+        asset_checks=[books_balance, every_row_enriched, clicks_add_up, documents_match],
+        jobs=[clickstream_hours],
+        sensors=[kafka_offsets],
+        resources=resources(configured),
+        # Steps are short and run one after the other: a process for each would cost more than it does.
+        executor=dg.in_process_executor,
+    )
+
+
+defs = build(settings())

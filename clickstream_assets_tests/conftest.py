@@ -1,0 +1,31 @@
+"""One set of embedded servers for all tests that need them, on free ports, in a folder of its own."""
+
+import os
+import time
+
+import pytest
+
+from clickstream_assets_tests.traffic.hard_cases import first_hour
+
+NOW_MS = int(time.time() * 1000)
+FIRST_HOUR = first_hour(NOW_MS)
+
+# Before any module reads it: the hard cases have events from before the first partition.
+os.environ["CLICKSTREAM_FIRST_HOUR"] = FIRST_HOUR.replace("T", "-") + ":00"
+
+
+@pytest.fixture(scope="session")
+def servers(tmp_path_factory):
+    """Settings that point at running Kafka, HBase, Elasticsearch and Spark."""
+    from clickstream_assets.settings import Settings, settings
+    from clickstream_assets.stack.steps import TerminalSteps
+    from clickstream_assets.stack.supervisor import Stack
+
+    ports = {f"stack_{name}_port": 0 for name in ("kafka", "hbase", "elasticsearch", "spark")}
+    own = Settings(home=tmp_path_factory.mktemp("stack"), **ports)
+    with Stack(own, TerminalSteps()) as stack, pytest.MonkeyPatch.context() as patch:
+        for name, value in stack.environment().items():
+            patch.setenv(name, value)
+        settings.cache_clear()
+        yield settings()
+    settings.cache_clear()

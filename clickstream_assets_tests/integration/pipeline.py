@@ -1,0 +1,98 @@
+"""The whole pipeline on real servers, driven by its own sensor, under names of its own."""
+
+import dagster as dg
+
+from clickstream_assets.clients.kafka import TopicClient
+from clickstream_assets.definitions import build
+from clickstream_assets.domain.reconciliation import Reconciliation, progress, reconcile
+from clickstream_assets.resources.kafka import ensure_topic
+from clickstream_assets.sensors.kafka_offsets import JOB
+from clickstream_assets.settings import Settings
+from clickstream_assets.traffic.message_files import Message
+from clickstream_assets.traffic.producer import send
+from clickstream_assets_tests.acceptance import golden
+
+
+class Pipeline:
+    """Topic, tables, index and a Dagster instance that nobody else writes to."""
+
+    def __init__(self, servers: Settings, name: str, record_path) -> None:
+        self.settings = servers.model_copy(update={"name_prefix": f"{name}-"})
+        self.defs = build(self.settings)
+        self.instance = dg.DagsterInstance.ephemeral()
+        self.resources = self.defs.resources
+        self.cursor: str | None = None
+        self.record_path = record_path
+        self.runs: list[dg.ExecuteInProcessResult] = []
+        self.resources["hbase"].ensure_tables()
+
+    def produce(self, messages: list[Message]) -> int:
+        ensure_topic(self.settings)
+        with self.record_path.open("a", encoding="utf-8") as record:
+            return send(
+                messages,
+                bootstrap_servers=self.settings.kafka_bootstrap_servers,
+                topic=self.settings.topic,
+                record=record,
+            )
+
+    def topic(self) -> TopicClient:
+        return self.resources["kafka"].client()
+
+    def tick(self) -> dg.ExecuteInProcessResult | None:
+        """Evaluate the sensor once and run what it asks for."""
+        sensor = self.defs.get_sensor_def("kafka_offsets")
+        context = dg.build_sensor_context(instance=self.instance, cursor=self.cursor, definitions=self.defs)
+        answer = sensor.evaluate_tick(context)
+        self.cursor = answer.cursor or self.cursor
+        if not answer.run_requests:
+            return None
+        (request,) = answer.run_requests
+        return self.run(run_config=request.run_config, tags=dict(request.tags))
+
+    def run(self, **arguments) -> dg.ExecuteInProcessResult:
+        job = self.defs.get_job_def(JOB)
+        result = job.execute_in_process(instance=self.instance, **arguments)
+        self.runs.append(result)
+        return result
+
+    def settle(self, most: int = 40) -> int:
+        """Tick until nothing is left to do; returns how many runs it took."""
+        for runs in range(most):
+            result = self.tick()
+            if result is None:
+                return runs
+            assert result.success
+        raise AssertionError(f"not at rest after {most} runs")
+
+    def behind(self) -> tuple[int, int]:
+        with self.topic() as topic, self.resources["hbase"].client() as hbase:
+            return progress(topic, hbase, self.resources["hbase"].table)
+
+    def reconcile(self) -> Reconciliation:
+        hbase = self.resources["hbase"]
+        es = self.resources["elasticsearch"]
+        with self.topic() as topic, hbase.client() as client, es.client() as search:
+            return reconcile(topic, client, search, hbase.table, es.alias)
+
+    def documents(self) -> dict:
+        return golden.fetch(self.settings.elasticsearch_url, self.settings.alias)
+
+    def expected(self) -> dict:
+        first = self.settings.first_hour[:13]
+        first = f"{first[:10]}T{first[11:13]}"
+        with self.record_path.open(encoding="utf-8") as lines:
+            return golden.expect(lines, str(self.settings.geoip_database), first)
+
+    def failed_checks(self) -> list[str]:
+        return [
+            f"{evaluation.check_name}: {evaluation.description}"
+            for run in self.runs
+            for evaluation in run.get_asset_check_evaluations()
+            if not evaluation.passed
+        ]
+
+
+def plain(document: dict) -> dict:
+    """A document without what says when and by whom it was computed."""
+    return {name: value for name, value in document.items() if name not in ("computed_at", "run_id")}

@@ -1,0 +1,60 @@
+"""What ends up in Elasticsearch equals what an independent computation expects."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from clickstream_assets.traffic.demo import demo_messages
+from clickstream_assets_tests.acceptance import golden
+from clickstream_assets_tests.conftest import NOW_MS
+from clickstream_assets_tests.integration.pipeline import Pipeline, plain
+from clickstream_assets_tests.traffic.hard_cases import hard_cases
+
+
+@pytest.fixture(scope="module")
+def hard(servers, tmp_path_factory):
+    """A pipeline at rest behind the hard cases."""
+    pipeline = Pipeline(servers, "hard", tmp_path_factory.mktemp("hard") / "sent.jsonl")
+    pipeline.produce(hard_cases(NOW_MS))
+    pipeline.settle()
+    return pipeline
+
+
+def assert_golden(pipeline: Pipeline) -> None:
+    expected = pipeline.expected()
+    assert golden.compare(expected["metrics"], pipeline.documents()) == []
+    found = pipeline.reconcile()
+    assert found.differences == []
+    counts = (found.read, found.rows, found.duplicates, found.letters)
+    assert counts == tuple(expected[name] for name in ("read", "stored", "duplicates", "dead_lettered"))
+
+
+def test_demo_events_match_golden(servers, tmp_path):
+    pipeline = Pipeline(servers, "demo", tmp_path / "sent.jsonl")
+    pipeline.produce(list(demo_messages(7, datetime.fromtimestamp(NOW_MS / 1000, UTC), events=3000)))
+    pipeline.settle()
+    assert_golden(pipeline)
+    assert pipeline.failed_checks() == []
+
+
+def test_hard_cases_match_golden(hard):
+    assert_golden(hard)
+    assert hard.failed_checks() == []
+
+
+def test_offsets_set_back_by_hand_change_nothing(hard):
+    before = hard.documents()
+    with hard.topic() as topic:
+        topic.commit(dict.fromkeys(topic.partitions(), 0))
+    assert hard.behind()[0] > 0
+    hard.settle()
+    assert_golden(hard)
+    assert {key: plain(doc) for key, doc in hard.documents().items()} == {k: plain(d) for k, d in before.items()}
+
+
+def test_an_hour_materialized_by_hand_ends_in_the_same_rows(hard):
+    hour = max(key[:13] for key in hard.documents())
+    key = f"{hour[:10]}-{hour[11:13]}:00"
+    assert hard.run(partition_key=key).success
+    hard.settle()
+    assert_golden(hard)
