@@ -17,6 +17,8 @@ os.environ["CLICKSTREAM_FIRST_HOUR"] = FIRST_HOUR.replace("T", "-") + ":00"
 @pytest.fixture(scope="session")
 def servers(tmp_path_factory):
     """Settings that point at running Kafka, HBase, Elasticsearch and Spark."""
+    from pyspark.sql import SparkSession
+
     from clickstream_assets.settings import Settings, settings
     from clickstream_assets.stack.steps import TerminalSteps
     from clickstream_assets.stack.supervisor import Stack
@@ -28,4 +30,6 @@ def servers(tmp_path_factory):
             patch.setenv(name, value)
         settings.cache_clear()
         yield settings()
+        if (session := SparkSession.getActiveSession()) is not None:
+            session.stop()
     settings.cache_clear()

@@ -15,7 +15,7 @@ def retrying(is_passing: Callable[[BaseException], bool]) -> Retrying:
     """Retry while ``is_passing(error)``, with growing pauses, for :data:`PATIENCE_SECONDS`; then raise what it was."""
     return Retrying(
         stop=stop_after_delay(PATIENCE_SECONDS),
-        wait=wait_exponential_jitter(initial=0.2, max=5),
+        wait=wait_exponential_jitter(multiplier=0.2, max=5),
         retry=retry_if_exception(is_passing),
         before_sleep=before_sleep_log(_log, logging.WARNING),
         reraise=True,

@@ -71,6 +71,9 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SECOND = timedelta(seconds=1)
 
 
+_TOO_DEEP = "nested too deeply"
+
+
 class Refused(Exception):
     """A message that belongs in the dead letters.
 
@@ -169,7 +172,10 @@ def _json_object(message: bytes | None) -> dict[str, Any]:
         raise Refused("not_an_object", f"a JSON {_json_type(obj)}")
     if _LONG_NUMBER.search(message):
         # orjson rounds integers beyond 64 bits to doubles; json, on text that orjson has passed, does not.
-        obj = json.loads(message)
+        try:
+            obj = json.loads(message)
+        except RecursionError:
+            raise Refused("invalid_json", _TOO_DEEP) from None
     return obj
 
 
@@ -319,5 +325,8 @@ def _properties(obj: dict[str, Any]) -> bytes | None:
         return None
     try:
         return orjson.dumps(rest)
-    except TypeError:  # an integer beyond 64 bits
-        return json.dumps(rest, ensure_ascii=False, separators=(",", ":")).encode()
+    except TypeError:  # an integer beyond 64 bits, or nested more deeply than orjson writes
+        try:
+            return json.dumps(rest, ensure_ascii=False, separators=(",", ":")).encode()
+        except RecursionError:
+            raise Refused("invalid_json", _TOO_DEEP) from None

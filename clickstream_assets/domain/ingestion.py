@@ -130,7 +130,7 @@ def _settle_event(
             settled.rows.append(RowMutation(key, cells, tuple(_ALL_CELLS - cells.keys())))
         settled.displaced.update(displaced)
     settled.kept_by_hour[event.hour] += 1
-    settled.touched.update(touched_by(event.time_ms))
+    settled.touched.update(hour for hour in touched_by(event.time_ms) if hour >= rules.first_hour)
 
 
 def _row_key(message: Message, event: ClickEvent, rules: Rules) -> bytes:
@@ -150,17 +150,21 @@ def _event_cells(message: Message, event: ClickEvent, rules: Rules) -> dict[byte
         if value is not None:
             cells[cell] = value.encode()
     if event.engagement_time_ms is not None:
-        # Beyond 64 bits no reader could take it; metrics cap it at half an hour anyway.
-        cells[b"click_data:engagement_time_ms"] = b"%d" % min(event.engagement_time_ms, (1 << 63) - 1)
+        cells[b"click_data:engagement_time_ms"] = b"%d" % _as_long(event.engagement_time_ms)
     if event.url_as_sent != event.url:
         cells[b"click_data:url_as_sent"] = event.url_as_sent.encode()
     if event.client_time_ms != event.time_ms:
-        cells[b"click_data:client_timestamp"] = b"%d" % event.client_time_ms
+        cells[b"click_data:client_timestamp"] = b"%d" % _as_long(event.client_time_ms)
     if event.sent_at_ms is not None:
-        cells[b"click_data:sent_at"] = b"%d" % event.sent_at_ms
+        cells[b"click_data:sent_at"] = b"%d" % _as_long(event.sent_at_ms)
     if event.properties is not None:
         cells[b"click_data:properties"] = event.properties
     return cells
+
+
+def _as_long(value: int) -> int:
+    """The nearest integer of 64 bits: a wild clock's reading is stored, and no reader chokes on it."""
+    return max(-(1 << 63), min(value, (1 << 63) - 1))
 
 
 def _letter(message: Message, refused: Refused, rules: Rules) -> RowMutation:

@@ -140,6 +140,8 @@ class Ledger:
 
     def overlapping(self, topic_id: str, partition: int, first: int, end: int) -> list[Entry]:
         """Entries that share an offset with ``first`` (included) to ``end`` (not), in order."""
+        if first >= end:
+            return []
         floor = _range_key(topic_id, partition, 0)
         start = _range_key(topic_id, partition, first)
         stop = _range_key(topic_id, partition, end)

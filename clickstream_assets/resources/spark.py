@@ -1,7 +1,8 @@
 """Spark, through Spark Connect: no Java in the process that Dagster runs."""
 
+import atexit
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import NAMESPACE_URL, uuid4, uuid5
 
 import dagster as dg
@@ -58,5 +59,7 @@ class SparkResource(dg.ConfigurableResource):
 
         separator = ";" if "/;" in self.remote else "/;"
         remote = f"{self.remote.rstrip('/')}{separator}session_id={session_id}"
-        session: SparkSession = LazyPySparkResource(spark_config={"spark.remote": remote}).spark_session
+        session: Any = LazyPySparkResource(spark_config={"spark.remote": remote}).spark_session
+        # pyspark cleans its machine-learning cache, which we do not use, at exit: with the server gone, for minutes.
+        atexit.unregister(session.client._cleanup_ml_cache)
         return session

@@ -127,7 +127,9 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("reason", "value", "detail"), REFUSED)
+@pytest.mark.parametrize(
+    ("reason", "value", "detail"), REFUSED, ids=[f"{n}-{case[0]}" for n, case in enumerate(REFUSED)]
+)
 def test_a_refusal_has_its_reason_and_names_the_field(reason, value, detail):
     with pytest.raises(Refused) as caught:
         decode(value, RECORD_MS, FIRST_MS)
@@ -152,6 +154,7 @@ def test_every_reason_is_tested():
         message(engagement_time_ms=0),
         message(note="a\0b"),
     ],
+    ids=lambda value: f"{value[:60]!r}",
 )
 def test_what_lies_on_the_edge_is_stored(value):
     assert outcome(value) == golden_outcome(value)
@@ -322,3 +325,13 @@ def test_a_device_clock_that_is_off_is_corrected():
     event = decode(message(timestamp=5_000, sent_at=65_000), RECORD_MS, FIRST_MS)
     assert (event.time_ms, event.client_time_ms, event.sent_at_ms) == (RECORD_MS - 60_000, 5_000, 65_000)
     assert event.hour == (RECORD_MS - 60_000) // HOUR
+
+
+@pytest.mark.parametrize("inner", ["", "12345678901234567890"])
+@pytest.mark.parametrize("depth", [1000, 1023])
+def test_deep_nesting_is_refused_and_never_crashes(depth, inner):
+    nested = "[" * depth + inner + "]" * depth
+    value = f'{{"timestamp": 1800000000000, "url": "https://a.example/", "user_id": "u", "x": {nested}}}'
+    with pytest.raises(Refused) as refused:
+        decode(value.encode(), 1_800_000_000_000, 0)
+    assert refused.value.reason == "invalid_json"

@@ -6,7 +6,7 @@ from clickstream_assets.clients.kafka import TopicClient
 from clickstream_assets.definitions import build
 from clickstream_assets.domain.reconciliation import Reconciliation, progress, reconcile
 from clickstream_assets.resources.kafka import ensure_topic
-from clickstream_assets.sensors.kafka_offsets import JOB
+from clickstream_assets.sensors.kafka_offsets import JOB, kafka_offsets
 from clickstream_assets.settings import Settings
 from clickstream_assets.traffic.message_files import Message
 from clickstream_assets.traffic.producer import send
@@ -41,9 +41,8 @@ class Pipeline:
 
     def tick(self) -> dg.ExecuteInProcessResult | None:
         """Evaluate the sensor once and run what it asks for."""
-        sensor = self.defs.get_sensor_def("kafka_offsets")
-        context = dg.build_sensor_context(instance=self.instance, cursor=self.cursor, definitions=self.defs)
-        answer = sensor.evaluate_tick(context)
+        context = dg.build_sensor_context(instance=self.instance, cursor=self.cursor, resources=self.resources)
+        answer = kafka_offsets.evaluate_tick(context)
         self.cursor = answer.cursor or self.cursor
         if not answer.run_requests:
             return None
@@ -51,7 +50,7 @@ class Pipeline:
         return self.run(run_config=request.run_config, tags=dict(request.tags))
 
     def run(self, **arguments) -> dg.ExecuteInProcessResult:
-        job = self.defs.get_job_def(JOB)
+        job = self.defs.resolve_job_def(JOB)
         result = job.execute_in_process(instance=self.instance, **arguments)
         self.runs.append(result)
         return result

@@ -1,0 +1,152 @@
+"""What the sensor asks for next: all of a backlog sooner or later, in few runs, each within its bounds."""
+
+from bisect import bisect_left
+from itertools import accumulate
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from clickstream_assets.domain.run_plan import RunPlan, plan_backlog, plan_stale
+
+steady = settings(deadline=None, max_examples=150, derandomize=True)
+
+
+class Log:
+    """A topic in memory: by partition, the hour of each record's time, by offset."""
+
+    def __init__(self, *partitions):
+        self.hours = dict(enumerate(partitions))
+        self.ends = {p: len(hours) for p, hours in self.hours.items()}
+        self.asked = 0
+        # Kafka answers with the first offset at or after a time: where the running maximum reaches it.
+        self._peaks = {p: list(accumulate(hours, max)) for p, hours in self.hours.items()}
+
+    def offsets_at(self, hour):
+        self.asked += 1
+        return {p: bisect_left(peaks, hour) for p, peaks in self._peaks.items()}
+
+    def plan(self, begins=None, *, first_hour=0, last_hour=1_000, max_events=1_000_000, max_hours=200):
+        return plan_backlog(
+            begins or dict.fromkeys(self.ends, 0),
+            self.ends,
+            self.offsets_at,
+            first_hour=first_hour,
+            last_hour=last_hour,
+            max_events=max_events,
+            max_hours=max_hours,
+        )
+
+
+def test_eighty_small_hours_are_one_run():
+    log = Log([hour for hour in range(100, 180) for _ in range(3)], list(range(100, 180)))
+    assert log.plan() == RunPlan(100, 179, {0: 240, 1: 80})
+
+
+def test_without_lag_there_is_no_plan():
+    log = Log([5, 6], [7])
+    assert log.plan(log.ends) is None
+    assert Log([], []).plan() is None
+    assert log.asked == 0
+
+
+def test_a_partition_without_lag_is_left_out():
+    assert Log([5, 6], [7, 8]).plan({0: 2, 1: 1}) == RunPlan(8, 8, {1: 2})
+
+
+def test_events_bound_a_run_at_a_whole_hour_where_there_is_one():
+    log = Log([hour for hour in range(10, 20) for _ in range(100)])
+    assert log.plan(max_events=350) == RunPlan(10, 12, {0: 300})
+    assert log.plan({0: 300}, max_events=350) == RunPlan(13, 15, {0: 600})
+
+
+def test_an_hour_with_too_many_events_is_cut_in_each_partition():
+    log = Log([10] * 900, [10] * 100, [10])
+    plan = log.plan(max_events=100)
+    assert (plan.first, plan.last) == (10, 10)
+    assert plan.until == {0: 89, 1: 9, 2: 1}
+
+
+def test_hours_bound_a_run():
+    log = Log(list(range(10, 400)))
+    assert log.plan(max_hours=24) == RunPlan(10, 33, {0: 24})
+
+
+def test_a_long_silence_is_bridged_by_the_next_run():
+    log = Log([10, 10, 900])
+    plan = log.plan(max_hours=24)
+    assert (plan.first, plan.until) == (10, {0: 2})
+    assert plan.last < 10 + 24
+    assert log.plan(plan.until, max_hours=24) == RunPlan(900, 900, {0: 3})
+
+
+def test_record_times_outside_the_partitions_count_in_the_first_and_the_last():
+    log = Log([1, 2, 60, 5_000])
+    assert log.plan(first_hour=50, last_hour=70) == RunPlan(50, 70, {0: 4})
+    assert log.plan({0: 3}, first_hour=50, last_hour=70) == RunPlan(70, 70, {0: 4})
+
+
+def test_record_times_out_of_order_are_read_with_the_latest_before_them():
+    log = Log([50, 10, 11, 51], [12])
+    assert (log.plan(max_hours=10).first, log.plan(max_hours=10).until) == (12, {1: 1})
+    assert log.plan({0: 0, 1: 1}, max_hours=10) == RunPlan(50, 51, {0: 4})
+
+
+def test_kafka_is_asked_some_dozen_times_at_most():
+    log = Log(list(range(100_000)))
+    log.plan(last_hour=100_000, max_events=5_000, max_hours=20_000)
+    assert log.asked <= 60
+
+
+hours = st.lists(st.integers(0, 40), max_size=40)
+
+
+@steady
+@given(st.lists(hours, min_size=1, max_size=3), st.booleans(), st.integers(1, 30), st.integers(1, 20))
+def test_run_after_run_the_whole_backlog_is_read_within_bounds(partitions, in_order, max_events, max_hours):
+    log = Log(*(sorted(times) if in_order else times for times in partitions))
+    at = dict.fromkeys(log.ends, 0)
+    last = -1
+    while plan := log.plan(at, first_hour=3, last_hour=35, max_events=max_events, max_hours=max_hours):
+        assert 3 <= plan.first <= plan.last <= 35
+        assert plan.last - plan.first < max_hours
+        assert plan.until
+        assert all(at[p] < end <= log.ends[p] for p, end in plan.until.items())
+        assert sum(end - at[p] for p, end in plan.until.items()) < max_events + len(at)
+        read = [log.hours[p][offset] for p, end in plan.until.items() for offset in range(at[p], end)]
+        assert min(max(read), 35) <= plan.last
+        if in_order:
+            assert max(min(read), 3) == plan.first or min(read) > 35
+            assert plan.first >= last
+        at, last = at | plan.until, plan.last
+    assert at == log.ends
+
+
+def test_stale_hours_in_a_row_are_one_run():
+    assert plan_stale([7, 5, 6], [5, 6, 7], 200) == RunPlan(5, 7, {})
+
+
+def test_without_stale_hours_there_is_no_run():
+    assert plan_stale([], [1, 2], 200) is None
+
+
+def test_hours_that_hold_nothing_are_passed_over_and_ones_that_hold_something_are_not():
+    assert plan_stale([5, 9], [5, 9, 12], 200) == RunPlan(5, 9, {})
+    assert plan_stale([5, 9], [5, 7, 9], 200) == RunPlan(5, 5, {})
+
+
+def test_a_run_over_stale_hours_has_a_bound_and_takes_the_oldest_first():
+    assert plan_stale([30, 1, 20], [1, 20, 30], 20) == RunPlan(1, 20, {})
+    assert plan_stale([30, 1, 20], [1, 20, 30], 19) == RunPlan(1, 1, {})
+
+
+@steady
+@given(st.sets(st.integers(0, 60)), st.sets(st.integers(0, 60)), st.integers(1, 30))
+def test_run_after_run_all_stale_hours_are_done_and_no_fresh_one_twice(stale, fresh, max_hours):
+    touched, waiting = stale | fresh, set(stale)
+    while plan := plan_stale(waiting, touched, max_hours):
+        covered = set(range(plan.first, plan.last + 1))
+        assert plan.first == min(waiting)
+        assert len(covered) <= max_hours
+        assert covered & touched <= waiting
+        assert plan.until == {}
+        waiting -= covered
