@@ -139,7 +139,8 @@ def enrich(
 
     from clickstream_assets.domain.table_schemas import CLICKS
 
-    columns = ("ip", "user_agent", "geoip_version", "user_agent_version")
+    # `timestamp` is there for rows without address and user agent: HBase leaves out rows that have none of the columns.
+    columns = ("timestamp", "ip", "user_agent", "geoip_version", "user_agent_version")
     schema = CLICKS.spark_schema(*columns)
     rows = spark.read.format("hbase").schema(schema).options(**source_options(columns)).load()
     current = F.col("geoip_version").eqNullSafe(versions[0]) & F.col("user_agent_version").eqNullSafe(versions[1])

@@ -3,7 +3,7 @@
 Options: ``host``, ``port``, ``table``, ``columns`` (JSON: column name to ``family:qualifier``); for reading also
 ``ranges`` (JSON: for each Spark partition a list of ``[start, stop]`` row keys in hex, stop not included). The
 column ``row_key`` (binary) is the row's key. Cells hold UTF-8 text, binary columns raw bytes; a missing cell is
-null, and a null is not written.
+null, and a null is not written. HBase leaves out a row that has none of the columns asked for: name one that all have.
 """
 
 from collections.abc import Iterator, Sequence
