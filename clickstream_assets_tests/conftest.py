@@ -25,11 +25,13 @@ def servers(tmp_path_factory):
 
     ports = {f"stack_{name}_port": 0 for name in ("kafka", "hbase", "elasticsearch", "spark")}
     own = Settings(home=tmp_path_factory.mktemp("stack"), **ports)
-    with Stack(own, TerminalSteps()) as stack, pytest.MonkeyPatch.context() as patch:
-        for name, value in stack.environment().items():
-            patch.setenv(name, value)
-        settings.cache_clear()
-        yield settings()
+    with Stack(own, TerminalSteps()) as stack:
+        with pytest.MonkeyPatch.context() as patch:  # only while they are read: other tests have settings of their own
+            for name, value in stack.environment().items():
+                patch.setenv(name, value)
+            settings.cache_clear()
+            configured = settings()
+        yield configured
         if (session := SparkSession.getActiveSession()) is not None:
             session.stop()
     settings.cache_clear()
