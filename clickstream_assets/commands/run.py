@@ -109,6 +109,8 @@ def _start_dagster(stack: "Stack", configured: Settings) -> str:
     ensure_topic_or_explain(configured)
     made = resources(configured)
     made["hbase"].ensure_tables()  # type: ignore[attr-defined]
+    warm_up = [sys.executable, "-W", "ignore", "-m", "clickstream_assets.commands.warm_up"]
+    stack.start_process("spark-warm-up", warm_up, must_live=False)
     workspace = home / "workspace.yaml"
     workspace.write_text(
         "load_from:\n  - grpc_server:\n"

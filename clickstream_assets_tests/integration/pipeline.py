@@ -1,5 +1,9 @@
 """The whole pipeline on real servers, driven by its own sensor, under names of its own."""
 
+import os
+import subprocess
+import sys
+
 import dagster as dg
 
 from clickstream_assets.clients.kafka import TopicClient
@@ -64,6 +68,14 @@ class Pipeline:
             assert result.success
         raise AssertionError(f"not at rest after {most} runs")
 
+    def tick_in_a_process_killed_after(self, gap: str) -> int:
+        """A tick in a process of its own that SIGKILLs itself behind one of ingestion's writes; its exit code."""
+        names = ("kafka_bootstrap_servers", "hbase_host", "hbase_port", "elasticsearch_url", "spark_remote")
+        environment = {f"CLICKSTREAM_{name.upper()}": str(getattr(self.settings, name)) for name in names}
+        environment["CLICKSTREAM_NAME_PREFIX"] = self.settings.name_prefix
+        command = [sys.executable, "-m", "clickstream_assets_tests.integration.killed_run", gap, str(self.record_path)]
+        return subprocess.run(command, env=os.environ | environment, timeout=300, check=False).returncode
+
     def behind(self) -> tuple[int, int]:
         with self.topic() as topic, self.resources["hbase"].client() as hbase:
             return progress(topic, hbase, self.resources["hbase"].table)
@@ -90,6 +102,16 @@ class Pipeline:
             for evaluation in run.get_asset_check_evaluations()
             if not evaluation.passed
         ]
+
+
+def assert_golden(pipeline: Pipeline) -> None:
+    """Documents and counts equal golden.py's, and the books balance."""
+    expected = pipeline.expected()
+    assert golden.compare(expected["metrics"], pipeline.documents()) == []
+    found = pipeline.reconcile()
+    assert found.differences == []
+    counts = (found.read, found.rows, found.duplicates, found.letters)
+    assert counts == tuple(expected[name] for name in ("read", "stored", "duplicates", "dead_lettered"))
 
 
 def plain(document: dict) -> dict:

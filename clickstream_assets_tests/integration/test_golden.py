@@ -5,9 +5,8 @@ from datetime import UTC, datetime
 import pytest
 
 from clickstream_assets.traffic.demo import demo_messages
-from clickstream_assets_tests.acceptance import golden
 from clickstream_assets_tests.conftest import NOW_MS
-from clickstream_assets_tests.integration.pipeline import Pipeline, plain
+from clickstream_assets_tests.integration.pipeline import Pipeline, assert_golden, plain
 from clickstream_assets_tests.traffic.hard_cases import hard_cases
 
 
@@ -18,15 +17,6 @@ def hard(servers, tmp_path_factory):
     pipeline.produce(hard_cases(NOW_MS))
     pipeline.settle()
     return pipeline
-
-
-def assert_golden(pipeline: Pipeline) -> None:
-    expected = pipeline.expected()
-    assert golden.compare(expected["metrics"], pipeline.documents()) == []
-    found = pipeline.reconcile()
-    assert found.differences == []
-    counts = (found.read, found.rows, found.duplicates, found.letters)
-    assert counts == tuple(expected[name] for name in ("read", "stored", "duplicates", "dead_lettered"))
 
 
 def test_demo_events_match_golden(servers, tmp_path):

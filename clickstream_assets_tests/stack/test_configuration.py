@@ -76,8 +76,8 @@ def test_elasticsearch_is_open_to_this_machine_only(folders):
     assert settings["network.host"] == "127.0.0.1"
 
 
-def test_spark_reckons_in_utc_on_the_loopback_address(folders):
-    configuration = spark.configuration(folders, 15002)
+def test_spark_reckons_in_utc_on_the_loopback_address(folders, tmp_path):
+    configuration = spark.configuration(folders, 15002, tmp_path / "python")
     assert configuration["spark.sql.session.timeZone"] == "UTC"
     assert configuration["spark.connect.grpc.binding.address"] == "127.0.0.1"
     assert configuration["spark.connect.grpc.maxInboundMessageSize"] == str(128 * 1024 * 1024)
