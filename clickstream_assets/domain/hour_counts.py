@@ -8,7 +8,7 @@ from clickstream_assets.clients.hbase import HBaseClient, RowMutation
 from clickstream_assets.domain.click_event import CLICK_TYPES
 from clickstream_assets.domain.documents import HourTotals
 from clickstream_assets.domain.enrichment import BOT_DEVICE
-from clickstream_assets.domain.hours import hour_of_key
+from clickstream_assets.domain.hours import HOUR_MS, hour_of_key
 from clickstream_assets.domain.ingestion import letter_key
 from clickstream_assets.domain.ledger import Ledger
 from clickstream_assets.domain.metrics import metrics_key_range
@@ -66,7 +66,7 @@ def count_letters(hbase: HBaseClient, table: str, ledger: Ledger, hour: int, fir
             entry = ledger.at(share)
             start, stop = (letter_key(entry.topic_id, entry.partition, at) for at in (entry.first, entry.end))
             for _, cells in hbase.scan(table, start, stop, (b"letter:record_time",)):
-                found += max(int(cells[b"letter:record_time"]) // 3_600_000, first_hour) == hour
+                found += max(int(cells[b"letter:record_time"]) // HOUR_MS, first_hour) == hour
     return found
 
 
