@@ -24,6 +24,9 @@ Cells = Mapping[bytes, bytes]
 ROWS_PER_CALL = 2_000
 """Rows in one batch of puts or gets: beyond 2,000 to 4,000 a larger batch is no faster."""
 
+KEYS_ONLY = b"FirstKeyOnlyFilter() AND KeyOnlyFilter()"
+"""A filter string for scans that look at nothing but keys."""
+
 _LOST = (OSError, TException)  # Thrift's own IOError, the server's "I could not", is a TException
 _T = TypeVar("_T")
 
@@ -211,5 +214,4 @@ class HBaseClient:
 
     def count(self, table: str, start: bytes, stop: bytes) -> int:
         """Number of rows from ``start`` (included) to ``stop`` (not)."""
-        keys_only = b"FirstKeyOnlyFilter() AND KeyOnlyFilter()"
-        return sum(len(rows) for rows in self.scan_batches(table, start, stop, filter_string=keys_only))
+        return sum(len(rows) for rows in self.scan_batches(table, start, stop, filter_string=KEYS_ONLY))

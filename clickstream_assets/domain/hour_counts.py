@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from clickstream_assets.clients.hbase import HBaseClient, RowMutation
+from clickstream_assets.clients.hbase import KEYS_ONLY, HBaseClient, RowMutation
 from clickstream_assets.domain.click_event import CLICK_TYPES
 from clickstream_assets.domain.documents import HourTotals
 from clickstream_assets.domain.enrichment import BOT_DEVICE
@@ -32,10 +32,9 @@ class ClickCounts:
 def count_rows(hbase: HBaseClient, table: str, hours: Iterable[int]) -> dict[int, int]:
     """Rows of each hour, by their keys alone."""
     counts = dict.fromkeys(hours, 0)
-    keys_only = b"FirstKeyOnlyFilter() AND KeyOnlyFilter()"
     for ranges in key_ranges(counts):
         for start, stop in ranges:
-            for rows in hbase.scan_batches(table, start, stop, filter_string=keys_only):
+            for rows in hbase.scan_batches(table, start, stop, filter_string=KEYS_ONLY):
                 for row in rows:
                     counts[hour_of(row.row)] += 1
     return counts
