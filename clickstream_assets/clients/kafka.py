@@ -119,6 +119,11 @@ class TopicClient:
         """The group's committed offsets; None where there is none."""
         return {tp.partition: self._call("committed", tp) for tp in self._all(partitions)}
 
+    def lag(self, ends: Mapping[int, int]) -> int:
+        """Offsets before ``ends`` that the group has not committed; where it never has, all that Kafka holds."""
+        committed, earliest = self.committed(ends), self.earliest(ends)
+        return sum(end - (earliest[p] if (at := committed[p]) is None else at) for p, end in ends.items())
+
     def commit(self, offsets: Mapping[int, int]) -> None:
         """Commit offsets for the group."""
         if offsets:

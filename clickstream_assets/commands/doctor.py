@@ -110,8 +110,7 @@ def _kafka(configured: Settings) -> Finding:
             ends = topic.ends(topic.partitions())
         except TopicMissing as missing:
             return False, str(missing)
-        committed, earliest = topic.committed(ends), topic.earliest(ends)
-    lag = sum(end - (earliest[p] if (at := committed[p]) is None else at) for p, end in ends.items())
+        lag = topic.lag(ends)
     return True, f"{servers}, topic {configured.topic} with {len(ends)} partitions, lag {lag:,} messages"
 
 
