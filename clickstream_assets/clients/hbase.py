@@ -16,7 +16,7 @@ import happybase  # importing it makes the module Hbase_thrift
 import Hbase_thrift as thrift  # isort: skip
 from thriftpy2.thrift import TException
 
-from clickstream_assets.clients.retries import retrying
+from clickstream_assets.clients.retries import PATIENCE_SECONDS, retrying
 
 Cells = Mapping[bytes, bytes]
 """Column (``family:qualifier``) to value."""
@@ -58,10 +58,15 @@ class RowMutation:
 
 
 class HBaseClient:
-    """One connection, made on first use. Not for several threads at a time."""
+    """One connection, made on first use. Not for several threads at a time.
 
-    def __init__(self, host: str, port: int, timeout_ms: int = 60_000) -> None:
-        self.host, self.port, self._timeout_ms = host, port, timeout_ms
+    Each answer is waited for up to ``timeout_ms``, a lost server for ``patience_seconds``.
+    """
+
+    def __init__(
+        self, host: str, port: int, timeout_ms: int = 60_000, patience_seconds: float = PATIENCE_SECONDS
+    ) -> None:
+        self.host, self.port, self._timeout_ms, self._patience = host, port, timeout_ms, patience_seconds
         self._connection: happybase.Connection | None = None
 
     def __enter__(self) -> Self:
@@ -91,7 +96,7 @@ class HBaseClient:
                 self.close()
                 raise
 
-        return retrying(_is_passing)(attempt)
+        return retrying(_is_passing, self._patience)(attempt)
 
     # Tables
 
