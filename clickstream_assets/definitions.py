@@ -1,5 +1,7 @@
 """Dagster's door: puts the pieces together, and imports nothing heavy."""
 
+from typing import NamedTuple
+
 import dagster as dg
 
 from clickstream_assets.assets.clickstream_topic import clickstream_topic
@@ -20,24 +22,34 @@ from clickstream_assets.sensors.kafka_offsets import clickstream_hours, kafka_of
 from clickstream_assets.settings import Settings, settings
 
 
-def resources(configured: Settings) -> dict[str, dg.ConfigurableResource]:
+class Resources(NamedTuple):
+    """What assets, checks and the sensor ask for, by the names of their arguments."""
+
+    kafka: KafkaResource
+    hbase: HBaseResource
+    spark: SparkResource
+    elasticsearch: ElasticsearchResource
+    geoip: GeoIPResource
+
+
+def resources(configured: Settings) -> Resources:
     """The servers that ``configured`` names."""
-    return {
-        "kafka": KafkaResource(
+    return Resources(
+        kafka=KafkaResource(
             bootstrap_servers=configured.kafka_bootstrap_servers,
             topic=configured.topic,
             consumer_group=configured.consumer_group,
         ),
-        "hbase": HBaseResource(
+        hbase=HBaseResource(
             host=configured.hbase_host,
             port=configured.hbase_port,
             name_prefix=configured.name_prefix,
             request_data_ttl_days=configured.request_data_ttl_days,
         ),
-        "spark": SparkResource(remote=configured.spark_remote),
-        "elasticsearch": ElasticsearchResource(url=configured.elasticsearch_url, alias=configured.alias),
-        "geoip": GeoIPResource(database=str(configured.geoip_database), trusted_proxies=configured.trusted_proxies),
-    }
+        spark=SparkResource(remote=configured.spark_remote),
+        elasticsearch=ElasticsearchResource(url=configured.elasticsearch_url, alias=configured.alias),
+        geoip=GeoIPResource(database=str(configured.geoip_database), trusted_proxies=configured.trusted_proxies),
+    )
 
 
 def build(configured: Settings) -> dg.Definitions:
@@ -47,7 +59,7 @@ def build(configured: Settings) -> dg.Definitions:
         asset_checks=[books_balance, every_row_enriched, clicks_add_up, documents_match],
         jobs=[clickstream_hours],
         sensors=[kafka_offsets],
-        resources=resources(configured),
+        resources=resources(configured)._asdict(),
         # Steps are short and run one after the other: a process for each would cost more than it does.
         executor=dg.in_process_executor,
     )

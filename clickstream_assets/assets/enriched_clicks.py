@@ -20,7 +20,7 @@ def enriched_clicks(
     context: dg.AssetExecutionContext, hbase: HBaseResource, spark: SparkResource, geoip: GeoIPResource
 ) -> None:
     """Enrich what lacks the current versions."""
-    from clickstream_assets.domain.enrichment import enrich
+    from clickstream_assets.domain.enrichment import INPUT, OUTPUT, enrich
     from clickstream_assets.domain.row_keys import key_ranges
     from clickstream_assets.domain.stale_hours import ENRICHED, HourStates
     from clickstream_assets.domain.table_schemas import CLICKS, LEDGER
@@ -33,12 +33,7 @@ def enriched_clicks(
         marks = {hour: state.touched for hour, state in states.read(hours).items()}
         # Time spent looks into the hour that follows, and has to know the bots there.
         ranges = key_ranges({*hours, *(hour + 1 for hour in hours)})
-        enrich(
-            spark.session,
-            lambda columns: hbase.source_options(CLICKS, columns, ranges),
-            versions,
-            geoip.database,
-            geoip.trusted,
-        )
+        rows = hbase.read(spark.session, CLICKS, INPUT, ranges)
+        hbase.write(enrich(rows, versions, geoip.database, geoip.trusted), CLICKS, OUTPUT)
         states.mark(ENRICHED, marks)
     context.add_asset_metadata({"geoip_version": versions[0], "user_agent_version": versions[1]})

@@ -34,10 +34,8 @@ def es_index(
         states = HourStates(client, hbase.table(LEDGER.name))
         marks = {hour: state.computed for hour, state in states.read(hours).items()}
         ranges = [[metrics_key_range(first, last) for first, last in contiguous(hours)]]
-        rows = spark.session.read.format("hbase").schema(METRICS.spark_schema())
-        metrics = rows.options(**hbase.source_options(METRICS, ranges=ranges)).load()
-        writer = documents(metrics, elasticsearch.alias, context.run_id).write.format("elasticsearch")
-        writer.options(url=elasticsearch.url).mode("append").save()
+        rows = hbase.read(spark.session, METRICS, ranges=ranges)
+        elasticsearch.write(documents(rows, elasticsearch.alias, context.run_id))
         deleted = delete_left_over(es, elasticsearch.alias, hours, context.run_id)
         states.mark(INDEXED, marks)
         found = totals(es, elasticsearch.alias, hours)

@@ -46,6 +46,7 @@ def raw_clicks(
     """Read offsets, write rows, dead letters and both books."""
     from clickstream_assets.domain.ingestion import Ingestion
     from clickstream_assets.domain.ledger import Ledger
+    from clickstream_assets.domain.table_schemas import LEDGER
 
     hours = hours_of(context)
     hbase.ensure_tables()
@@ -55,7 +56,7 @@ def raw_clicks(
             report = ingestion.read_hours(hours)
         else:
             report = ingestion.read_until({int(p): end for p, end in config.until.items()}, hours)
-        ledger = Ledger(client, hbase.table("clickstream_ingest_ledger"))
+        ledger = Ledger(client, hbase.table(LEDGER.name))
         for hour in hours:
             shares, key = ledger.shares(hour), key_of_hour(hour)
             context.add_asset_metadata({"dagster/partition_row_count": sum(s.kept for s in shares)}, "raw_clicks", key)

@@ -32,14 +32,8 @@ def url_country_metrics(context: dg.AssetExecutionContext, hbase: HBaseResource,
         states = HourStates(client, hbase.table(LEDGER.name))
         marks = {hour: state.enriched for hour, state in states.read(hours).items()}
         ranges = key_ranges({*hours, *(hour + 1 for hour in hours)})
-        clicks = spark.session.read.format("hbase").schema(CLICKS.spark_schema(*INPUT))
-        metrics = compute(
-            clicks.options(**hbase.source_options(CLICKS, INPUT, ranges)).load(),
-            hours,
-            int(time() * 1000),
-            context.run_id,
-        )
-        metrics.write.format("hbase").options(**hbase.source_options(METRICS)).mode("append").save()
+        clicks = hbase.read(spark.session, CLICKS, INPUT, ranges)
+        hbase.write(compute(clicks, hours, int(time() * 1000), context.run_id), METRICS)
         table = hbase.table(METRICS.name)
         deleted = delete_left_over_metrics(client, table, hours, context.run_id)
         states.mark(COMPUTED, marks)

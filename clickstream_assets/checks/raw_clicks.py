@@ -3,6 +3,7 @@
 import dagster as dg
 
 from clickstream_assets.checks.reporting import Finding, report
+from clickstream_assets.domain.hours import HOUR_MS
 from clickstream_assets.partitions import hourly, hours_of
 from clickstream_assets.resources.hbase import HBaseResource
 from clickstream_assets.settings import settings
@@ -21,7 +22,7 @@ def books_balance(context: dg.AssetCheckExecutionContext, hbase: HBaseResource) 
     from clickstream_assets.domain.ledger import Ledger
     from clickstream_assets.domain.table_schemas import CLICKS, DEAD_LETTERS, LEDGER
 
-    first_hour = settings().first_hour_ms // 3_600_000
+    first_hour = settings().first_hour_ms // HOUR_MS
     findings = {}
     with hbase.client() as client:
         ledger = Ledger(client, hbase.table(LEDGER.name))

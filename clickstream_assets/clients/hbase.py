@@ -16,13 +16,16 @@ import happybase  # importing it makes the module Hbase_thrift
 import Hbase_thrift as thrift  # isort: skip
 from thriftpy2.thrift import TException
 
-from clickstream_assets.clients.retries import retrying
+from clickstream_assets.clients.retries import PATIENCE_SECONDS, retrying
 
 Cells = Mapping[bytes, bytes]
 """Column (``family:qualifier``) to value."""
 
 ROWS_PER_CALL = 2_000
 """Rows in one batch of puts or gets: beyond 2,000 to 4,000 a larger batch is no faster."""
+
+KEYS_ONLY = b"FirstKeyOnlyFilter() AND KeyOnlyFilter()"
+"""A filter string for scans that look at nothing but keys."""
 
 _LOST = (OSError, TException)  # Thrift's own IOError, the server's "I could not", is a TException
 _T = TypeVar("_T")
@@ -55,10 +58,15 @@ class RowMutation:
 
 
 class HBaseClient:
-    """One connection, made on first use. Not for several threads at a time."""
+    """One connection, made on first use. Not for several threads at a time.
 
-    def __init__(self, host: str, port: int, timeout_ms: int = 60_000) -> None:
-        self.host, self.port, self._timeout_ms = host, port, timeout_ms
+    Each answer is waited for up to ``timeout_ms``, a lost server for ``patience_seconds``.
+    """
+
+    def __init__(
+        self, host: str, port: int, timeout_ms: int = 60_000, patience_seconds: float = PATIENCE_SECONDS
+    ) -> None:
+        self.host, self.port, self._timeout_ms, self._patience = host, port, timeout_ms, patience_seconds
         self._connection: happybase.Connection | None = None
 
     def __enter__(self) -> Self:
@@ -88,7 +96,7 @@ class HBaseClient:
                 self.close()
                 raise
 
-        return retrying(_is_passing)(attempt)
+        return retrying(_is_passing, self._patience)(attempt)
 
     # Tables
 
@@ -211,5 +219,4 @@ class HBaseClient:
 
     def count(self, table: str, start: bytes, stop: bytes) -> int:
         """Number of rows from ``start`` (included) to ``stop`` (not)."""
-        keys_only = b"FirstKeyOnlyFilter() AND KeyOnlyFilter()"
-        return sum(len(rows) for rows in self.scan_batches(table, start, stop, filter_string=keys_only))
+        return sum(len(rows) for rows in self.scan_batches(table, start, stop, filter_string=KEYS_ONLY))

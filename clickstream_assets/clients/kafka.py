@@ -50,13 +50,23 @@ def _is_passing(error: BaseException) -> bool:
 
 
 class TopicClient:
-    """One topic as one consumer group sees it; reads transactions only when they are committed."""
+    """One topic as one consumer group sees it; reads transactions only when they are committed.
 
-    def __init__(self, bootstrap_servers: str, topic: str, group: str) -> None:
-        self.topic, self.group = topic, group
+    Each answer is waited for up to ``timeout_ms``, a lost server for ``patience_seconds``.
+    """
+
+    def __init__(
+        self,
+        bootstrap_servers: str,
+        topic: str,
+        group: str,
+        timeout_ms: int = 30_000,
+        patience_seconds: float = PATIENCE_SECONDS,
+    ) -> None:
+        self.topic, self.group, self._patience = topic, group, patience_seconds
         self._servers = bootstrap_servers.split(",")
         # kafka-python's own defaults commit by themselves and jump to the end on a bad offset.
-        self._consumer = retrying(_is_passing)(
+        self._consumer = retrying(_is_passing, patience_seconds)(
             KafkaConsumer,
             bootstrap_servers=self._servers,
             group_id=group,
@@ -65,6 +75,8 @@ class TopicClient:
             isolation_level="read_committed",
             max_poll_records=_POLL_RECORDS,
             max_partition_fetch_bytes=_FETCH_BYTES,
+            bootstrap_timeout_ms=timeout_ms,
+            request_timeout_ms=timeout_ms,
         )
 
     def __enter__(self) -> Self:
@@ -81,7 +93,7 @@ class TopicClient:
             self._consumer.close(autocommit=False)
 
     def _call(self, method: str, *arguments: Any) -> Any:
-        return retrying(_is_passing)(getattr(self._consumer, method), *arguments)
+        return retrying(_is_passing, self._patience)(getattr(self._consumer, method), *arguments)
 
     def _all(self, partitions: Iterable[int]) -> list[TopicPartition]:
         return [TopicPartition(self.topic, partition) for partition in partitions]
@@ -119,6 +131,11 @@ class TopicClient:
         """The group's committed offsets; None where there is none."""
         return {tp.partition: self._call("committed", tp) for tp in self._all(partitions)}
 
+    def lag(self, ends: Mapping[int, int]) -> int:
+        """Offsets before ``ends`` that the group has not committed; where it never has, all that Kafka holds."""
+        committed, earliest = self.committed(ends), self.earliest(ends)
+        return sum(end - (earliest[p] if (at := committed[p]) is None else at) for p, end in ends.items())
+
     def commit(self, offsets: Mapping[int, int]) -> None:
         """Commit offsets for the group."""
         if offsets:
@@ -141,7 +158,7 @@ class TopicClient:
         tp = TopicPartition(self.topic, partition)
         self._consumer.assign([tp])
         self._consumer.seek(tp, first)
-        deadline = monotonic() + PATIENCE_SECONDS
+        deadline = monotonic() + self._patience
         at = first
         while at < end:
             polled = self._consumer.poll(timeout_ms=500, max_records=_POLL_RECORDS).get(tp, [])
@@ -150,9 +167,9 @@ class TopicClient:
                 yield messages
             position = self._consumer.position(tp)
             if position > at:
-                at, deadline = position, monotonic() + PATIENCE_SECONDS
+                at, deadline = position, monotonic() + self._patience
             elif monotonic() > deadline:
                 raise TimeoutError(
                     f"Kafka gave nothing of {self.topic} partition {partition} from offset {at} (up to {end}) "
-                    f"for {PATIENCE_SECONDS} s; see whether its leader is up"
+                    f"for {self._patience} s; see whether its leader is up"
                 )

@@ -11,10 +11,10 @@ PATIENCE_SECONDS = 60
 _log = logging.getLogger("clickstream_assets")
 
 
-def retrying(is_passing: Callable[[BaseException], bool]) -> Retrying:
-    """Retry while ``is_passing(error)``, with growing pauses, for :data:`PATIENCE_SECONDS`; then raise what it was."""
+def retrying(is_passing: Callable[[BaseException], bool], patience_seconds: float = PATIENCE_SECONDS) -> Retrying:
+    """Retry while ``is_passing(error)``, with growing pauses, for ``patience_seconds``; then raise what it was."""
     return Retrying(
-        stop=stop_after_delay(PATIENCE_SECONDS),
+        stop=stop_after_delay(patience_seconds),
         wait=wait_exponential_jitter(multiplier=0.2, max=5),
         retry=retry_if_exception(is_passing),
         before_sleep=before_sleep_log(_log, logging.WARNING),

@@ -5,10 +5,16 @@ from collections.abc import Callable, Iterator
 
 import click
 
+from clickstream_assets.clients.reachability import address_of, require_listener
 from clickstream_assets.settings import Settings, settings
 
 Finding = tuple[bool, str]
 """Whether all is well, and in words what was found and what to do."""
+
+_ANSWER_SECONDS = 8
+"""Who accepts a connection and then does not answer for as long is no server of ours, or not well."""
+_PATIENCE_SECONDS = 1
+"""What fails sooner is tried again for as long, and what has taken its time is not: nobody waits twice."""
 
 
 @click.command("doctor", short_help="Checks this machine and the servers; says what to do.")
@@ -101,17 +107,23 @@ def _geoip(configured: Settings) -> Finding:
     return True, f"{geoip_version(configured.geoip_database)} in {configured.geoip_database}"
 
 
+def _limits() -> dict[str, int]:
+    return {"timeout_ms": _ANSWER_SECONDS * 1000, "patience_seconds": _PATIENCE_SECONDS}
+
+
 def _kafka(configured: Settings) -> Finding:
+    from kafka.cluster import collect_hosts
+
     from clickstream_assets.clients.kafka import TopicClient, TopicMissing
 
     servers = configured.kafka_bootstrap_servers
-    with TopicClient(servers, configured.topic, configured.consumer_group) as topic:
+    require_listener((host, port) for host, port, _ in collect_hosts(servers, randomize=False))
+    with TopicClient(servers, configured.topic, configured.consumer_group, **_limits()) as topic:
         try:
             ends = topic.ends(topic.partitions())
         except TopicMissing as missing:
             return False, str(missing)
-        committed, earliest = topic.committed(ends), topic.earliest(ends)
-    lag = sum(end - (earliest[p] if (at := committed[p]) is None else at) for p, end in ends.items())
+        lag = topic.lag(ends)
     return True, f"{servers}, topic {configured.topic} with {len(ends)} partitions, lag {lag:,} messages"
 
 
@@ -119,10 +131,12 @@ def _hbase(configured: Settings) -> Finding:
     from clickstream_assets.clients.hbase import HBaseClient
     from clickstream_assets.domain.table_schemas import TABLES
 
-    with HBaseClient(configured.hbase_host, configured.hbase_port) as client:
+    host, port = configured.hbase_host, configured.hbase_port
+    require_listener([(host, port)])
+    with HBaseClient(host, port, **_limits()) as client:
         there = client.tables()
     missing = [name for table in TABLES if (name := configured.table(table.name)) not in there]
-    where = f"{configured.hbase_host}:{configured.hbase_port}"
+    where = f"{host}:{port}"
     if missing:
         return (
             False,
@@ -134,7 +148,8 @@ def _hbase(configured: Settings) -> Finding:
 def _elasticsearch(configured: Settings) -> Finding:
     from elasticsearch import Elasticsearch
 
-    with Elasticsearch(configured.elasticsearch_url, request_timeout=10, max_retries=0) as es:
+    with Elasticsearch(configured.elasticsearch_url, request_timeout=_ANSWER_SECONDS, max_retries=0) as es:
+        require_listener([address_of(configured.elasticsearch_url, 9200)])
         health = es.cluster.health()
         there = bool(es.indices.exists_alias(name=configured.alias))
         documents = es.count(index=configured.alias)["count"] if there else 0
@@ -143,6 +158,23 @@ def _elasticsearch(configured: Settings) -> Finding:
 
 
 def _spark(configured: Settings) -> Finding:
+    require_listener([address_of(configured.spark_remote, 15002)])
+    _require_grpc(configured.spark_remote)
+
     from clickstream_assets.resources.spark import SparkResource
 
     return True, f"{configured.spark_remote}, Spark {SparkResource(remote=configured.spark_remote).session.version}"
+
+
+def _require_grpc(remote: str) -> None:
+    """Raise TimeoutError unless a gRPC server answers: pyspark itself tries for many minutes."""
+    import grpc
+    from pyspark.sql.connect.client.core import DefaultChannelBuilder
+
+    with DefaultChannelBuilder(remote).toChannel() as channel:
+        try:
+            grpc.channel_ready_future(channel).result(timeout=_ANSWER_SECONDS)
+        except grpc.FutureTimeoutError as error:
+            raise TimeoutError(
+                f"{remote} does not speak Spark Connect: no answer within {_ANSWER_SECONDS} s"
+            ) from error

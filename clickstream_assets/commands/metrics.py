@@ -48,17 +48,11 @@ def metrics(begin: int, end: int, limit: int, as_json: bool) -> None:
     from clickstream_assets.definitions import resources
     from clickstream_assets.domain.metrics import merged, metrics_key_range
     from clickstream_assets.domain.table_schemas import METRICS
-    from clickstream_assets.resources.hbase import HBaseResource
-    from clickstream_assets.resources.spark import SparkResource
 
     if end <= begin:
         raise click.UsageError("TO must be later than FROM: it is the hour behind the last one wanted.")
     made = resources(settings())
-    hbase, spark = made["hbase"], made["spark"]
-    assert isinstance(hbase, HBaseResource)
-    assert isinstance(spark, SparkResource)
-    options = hbase.source_options(METRICS, ranges=[[metrics_key_range(begin, end - 1)]])
-    rows = spark.session.read.format("hbase").schema(METRICS.spark_schema()).options(**options).load()
+    rows = made.hbase.read(made.spark.session, METRICS, ranges=[[metrics_key_range(begin, end - 1)]])
     table = merged(rows)
     found = [row.asDict() for row in (table.limit(limit) if limit else table).collect()]
     if as_json:

@@ -6,7 +6,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -107,8 +107,7 @@ def _start_dagster(stack: "Stack", configured: Settings) -> str:
     grpc_port = ports.free_port(chosen)
     home = dagster_home(configured)
     ensure_topic_or_explain(configured)
-    made = resources(configured)
-    made["hbase"].ensure_tables()  # type: ignore[attr-defined]
+    resources(configured).hbase.ensure_tables()
     warm_up = [sys.executable, "-W", "ignore", "-m", "clickstream_assets.commands.warm_up"]
     stack.start_process("spark-warm-up", warm_up, must_live=False)
     workspace = home / "workspace.yaml"
@@ -138,8 +137,7 @@ def _answers(url: str) -> bool:
         return False
 
 
-def _wait_for(stack: "Stack", what: str, ready: "object") -> None:
-    assert callable(ready)
+def _wait_for(stack: "Stack", what: str, ready: Callable[[], bool]) -> None:
     deadline = time.monotonic() + _DAGSTER_UP_SECONDS
     while not ready():
         stack.check()
@@ -194,11 +192,10 @@ def _finish(stack: "Stack") -> int:
     from clickstream_assets.domain.reconciliation import progress, reconcile
 
     made = resources(settings())
-    kafka, hbase, es = made["kafka"], made["hbase"], made["elasticsearch"]
     begun = changed = time.monotonic()
     last: tuple[int, int] | None = None
-    with kafka.client() as topic, hbase.client() as client, es.client() as search:  # type: ignore[attr-defined]
-        while (behind := progress(topic, client, hbase.table)) != (0, 0):  # type: ignore[attr-defined]
+    with made.kafka.client() as topic, made.hbase.client() as hbase, made.elasticsearch.client() as es:
+        while (behind := progress(topic, hbase, made.hbase.table)) != (0, 0):
             stack.check()
             if behind != last:
                 last, changed = behind, time.monotonic()
@@ -210,7 +207,7 @@ def _finish(stack: "Stack") -> int:
                 )
             time.sleep(1)
         seconds = time.monotonic() - begun
-        found = reconcile(topic, client, search, hbase.table, es.alias)  # type: ignore[attr-defined]
+        found = reconcile(topic, hbase, es, made.hbase.table, made.elasticsearch.alias)
     print_reconciliation(found)
     click.echo(f"Metrics were complete {seconds:.0f} s after the last event was sent.")
     return 1 if found.differences else 0

@@ -305,7 +305,30 @@ def _is_tracking(pair: str) -> bool:
     return name in _TRACKING or name.startswith("utm_")
 
 
-_TOP_LEVEL_NAMES = frozenset(FIELDS) | {path[0] for path in SEGMENT_SPELLING.values() if len(path) == 1}
+def _named_fields() -> dict[str, Any]:
+    """Every spelling of every named field: None at its name, a dictionary at each container around it."""
+    names: dict[str, Any] = dict.fromkeys(FIELDS)
+    for *containers, name in SEGMENT_SPELLING.values():
+        inside = names
+        for container in containers:
+            inside = inside.setdefault(container, {})
+        inside[name] = None
+    return names
+
+
+_NAMED_FIELDS = _named_fields()
+
+
+def _others(obj: dict[str, Any], named: dict[str, Any]) -> dict[str, Any]:
+    """``obj`` without its named fields, nor the containers that held nothing else."""
+    rest = {}
+    for name, value in obj.items():
+        inside = named.get(name)
+        if name not in named or (inside and not (value and isinstance(value, dict))):
+            rest[name] = value
+        elif inside and (others := _others(value, inside)):
+            rest[name] = others
+    return rest
 
 
 def _properties(obj: dict[str, Any]) -> bytes | None:
@@ -313,14 +336,7 @@ def _properties(obj: dict[str, Any]) -> bytes | None:
 
     Addresses and user agents inside ``context`` are named fields: kept here they would outlive their TTL.
     """
-    rest = {name: value for name, value in obj.items() if name not in _TOP_LEVEL_NAMES}
-    context = rest.get("context")
-    if isinstance(context, dict):
-        context = {name: value for name, value in context.items() if name not in ("ip", "userAgent")}
-        if isinstance(context.get("page"), dict):
-            page = {n: v for n, v in context["page"].items() if n not in ("url", "referrer")}
-            context = {n: v for n, v in context.items() if n != "page"} | ({"page": page} if page else {})
-        rest = {n: v for n, v in rest.items() if n != "context"} | ({"context": context} if context else {})
+    rest = _others(obj, _NAMED_FIELDS)
     if not rest:
         return None
     try:

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from clickstream_assets.domain.hours import rfc3339_of_hour
+from clickstream_assets.domain.hours import HOUR_MS, rfc3339_of_hour
 from clickstream_assets.domain.table_schemas import index_template
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def totals(es: "Elasticsearch", alias: str, hours: Iterable[int]) -> Mapping[int
         aggs={"hours": {"terms": {"field": "hour", "size": len(hours)}, "aggs": sums}},
     )
     return {
-        bucket["key"] // 3_600_000: HourTotals(
+        bucket["key"] // HOUR_MS: HourTotals(
             rows=bucket["doc_count"],
             clicks=int(bucket["clicks"]["value"]),
             measured_views=int(bucket["measured_views"]["value"]),

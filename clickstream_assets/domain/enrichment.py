@@ -1,6 +1,6 @@
 """Where a click came from and with what: country, city, browser, os, device (contract: "Enrichment")."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from importlib.metadata import version
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
@@ -12,7 +12,7 @@ import ua_parser
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from pyspark.sql import SparkSession
+    from pyspark.sql import DataFrame
 
 UNKNOWN_COUNTRY = "ZZ"
 OTHER = "Other"
@@ -20,6 +20,10 @@ BOT_DEVICE = "Spider"
 _CACHED = 1 << 16
 
 Networks = tuple[IPv4Network | IPv6Network, ...]
+
+INPUT = ("timestamp", "ip", "user_agent", "geoip_version", "user_agent_version")
+"""Columns that enrichment reads. ``timestamp`` is there for rows without address and user agent: HBase leaves out rows
+that have none of the columns asked for."""
 
 OUTPUT = ("country", "city", "geoip_version", "browser", "os", "device", "user_agent_version")
 """Columns that enrichment writes, in order."""
@@ -123,30 +127,19 @@ def enrich_batches(
         yield pa.RecordBatch.from_arrays(arrays, names=["row_key", *OUTPUT])
 
 
-def enrich(
-    spark: "SparkSession",
-    source_options: "Callable[[Sequence[str]], dict[str, str]]",
-    versions: tuple[str, str],
-    geoip_database: str,
-    trusted: tuple[str, ...],
-) -> None:
-    """Enrich the rows that lack the current ``versions`` (GeoIP, user-agent rules), in place.
+def enrich(rows: "DataFrame", versions: tuple[str, str], geoip_database: str, trusted: tuple[str, ...]) -> "DataFrame":
+    """The enriched columns (``row_key`` and :data:`OUTPUT`) of the rows that lack the current ``versions``.
 
-    ``source_options`` gives the options of the Spark source ``hbase`` for some columns. A row that was enriched
-    once and whose request data has expired since keeps what it has.
+    ``rows`` has the columns :data:`INPUT`; ``versions`` are those of GeoIP and of the user-agent rules. A row that
+    was enriched once and whose request data has expired since is left out: it keeps what it has.
     """
     from pyspark.sql import functions as F
 
     from clickstream_assets.domain.table_schemas import CLICKS
 
-    # `timestamp` is there for rows without address and user agent: HBase leaves out rows that have none of the columns.
-    columns = ("timestamp", "ip", "user_agent", "geoip_version", "user_agent_version")
-    schema = CLICKS.spark_schema(*columns)
-    rows = spark.read.format("hbase").schema(schema).options(**source_options(columns)).load()
     current = F.col("geoip_version").eqNullSafe(versions[0]) & F.col("user_agent_version").eqNullSafe(versions[1])
     expired = F.col("ip").isNull() & F.col("user_agent").isNull() & F.col("geoip_version").isNotNull()
     lacking = rows.where(~current & ~expired).select("row_key", "ip", "user_agent")
-    enriched = lacking.mapInArrow(
+    return lacking.mapInArrow(
         lambda batches: enrich_batches(batches, geoip_database, trusted), CLICKS.spark_schema(*OUTPUT)
     )
-    enriched.write.format("hbase").options(**source_options(OUTPUT)).mode("append").save()

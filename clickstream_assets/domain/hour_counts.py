@@ -4,11 +4,11 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from clickstream_assets.clients.hbase import HBaseClient, RowMutation
+from clickstream_assets.clients.hbase import KEYS_ONLY, HBaseClient, RowMutation
 from clickstream_assets.domain.click_event import CLICK_TYPES
 from clickstream_assets.domain.documents import HourTotals
 from clickstream_assets.domain.enrichment import BOT_DEVICE
-from clickstream_assets.domain.hours import hour_of_key
+from clickstream_assets.domain.hours import HOUR_MS, hour_of_key
 from clickstream_assets.domain.ingestion import letter_key
 from clickstream_assets.domain.ledger import Ledger
 from clickstream_assets.domain.metrics import metrics_key_range
@@ -32,10 +32,9 @@ class ClickCounts:
 def count_rows(hbase: HBaseClient, table: str, hours: Iterable[int]) -> dict[int, int]:
     """Rows of each hour, by their keys alone."""
     counts = dict.fromkeys(hours, 0)
-    keys_only = b"FirstKeyOnlyFilter() AND KeyOnlyFilter()"
     for ranges in key_ranges(counts):
         for start, stop in ranges:
-            for rows in hbase.scan_batches(table, start, stop, filter_string=keys_only):
+            for rows in hbase.scan_batches(table, start, stop, filter_string=KEYS_ONLY):
                 for row in rows:
                     counts[hour_of(row.row)] += 1
     return counts
@@ -66,7 +65,7 @@ def count_letters(hbase: HBaseClient, table: str, ledger: Ledger, hour: int, fir
             entry = ledger.at(share)
             start, stop = (letter_key(entry.topic_id, entry.partition, at) for at in (entry.first, entry.end))
             for _, cells in hbase.scan(table, start, stop, (b"letter:record_time",)):
-                found += max(int(cells[b"letter:record_time"]) // 3_600_000, first_hour) == hour
+                found += max(int(cells[b"letter:record_time"]) // HOUR_MS, first_hour) == hour
     return found
 
 

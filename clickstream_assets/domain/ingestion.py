@@ -12,7 +12,7 @@ from clickstream_assets.domain.ledger import GAP, LOST, READ, Entry, Ledger
 from clickstream_assets.domain.offset_plan import Piece, begin, plan_partition, to_commit
 from clickstream_assets.domain.row_keys import derived_key, event_key
 from clickstream_assets.domain.stale_hours import HourStates, touched_by
-from clickstream_assets.domain.table_schemas import CLICKS, DEAD_LETTERS
+from clickstream_assets.domain.table_schemas import CLICKS, DEAD_LETTERS, LEDGER
 
 _SOURCE, _DISPLACED = CLICKS.columns["source"].key, CLICKS.columns["displaced"].key
 _ALL_CELLS = frozenset(column.key for column in CLICKS.columns.values())
@@ -252,7 +252,7 @@ class Ingestion:
     ) -> None:
         self._topic, self._hbase = topic, hbase
         self._clicks, self._letters = table(CLICKS.name), table(DEAD_LETTERS.name)
-        ledger_table = table("clickstream_ingest_ledger")
+        ledger_table = table(LEDGER.name)
         self._ledger, self._states = Ledger(hbase, ledger_table), HourStates(hbase, ledger_table)
         self._rules = Rules(topic.topic, topic.topic_id(), first_hour_ms, run_id)
         self._partitions = topic.partitions()

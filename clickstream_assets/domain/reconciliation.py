@@ -46,9 +46,7 @@ class Reconciliation:
 
 def progress(topic: TopicClient, hbase: HBaseClient, table: "Callable[[str], str]") -> tuple[int, int]:
     """How far the pipeline is behind: offsets not yet committed, hours not yet indexed."""
-    ends = topic.ends(topic.partitions())
-    committed, earliest = topic.committed(ends), topic.earliest(ends)
-    lag = sum(end - (earliest[p] if (at := committed[p]) is None else at) for p, end in ends.items())
+    lag = topic.lag(topic.ends(topic.partitions()))
     states = HourStates(hbase, table(LEDGER.name)).all()
     return lag, sum(state.stale for state in states.values())
 

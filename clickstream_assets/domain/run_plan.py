@@ -25,7 +25,8 @@ def plan_backlog(
 ) -> RunPlan | None:
     """A run over the hours that the record times of unread offsets span, oldest first; None without any.
 
-    ``offsets_at(hour)`` gives by partition the earliest offset whose record time is in or after an hour. Both
+    It ends with the last hour that it reads from: each more would be materialized as empty for nothing.
+    ``offsets_at(hour)`` gives by partition the earliest offset whose record time is in or after an hour. The
     searches halve the span of hours, so Kafka is asked some dozen times however long the backlog is.
     """
     lagging = {p: end for p, end in ends.items() if end > begins[p]}
@@ -40,10 +41,11 @@ def plan_backlog(
     def events(hour: int) -> int:
         return sum(end - begins[p] for p, end in ahead(hour).items())
 
-    total = sum(end - begins[p] for p, end in lagging.items())
     first = _smallest(first_hour, last_hour, lambda hour: events(hour) > 0)
     most = min(first + max_hours - 1, last_hour)
-    last = _smallest(first, most, lambda hour: events(hour) == total or events(hour + 1) > max_events)
+    reach = _smallest(first, most, lambda hour: events(hour + 1) > max_events)
+    within = events(reach)
+    last = _smallest(first, reach, lambda hour: events(hour) == within)
     until = {p: end for p, end in ahead(last).items() if end > begins[p]}
     return RunPlan(first, last, _bounded(begins, until, max_events))
 

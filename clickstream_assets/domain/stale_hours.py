@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from clickstream_assets.clients.hbase import HBaseClient, RowMutation
-from clickstream_assets.domain.hours import hour_of_key, key_of_hour
+from clickstream_assets.domain.hours import HOUR_MS, hour_of_key, key_of_hour
 
 LOOK_AHEAD_MS = 30 * 60 * 1000
 """How far time spent looks ahead: an event this early in an hour touches the hour before too."""
@@ -38,7 +38,7 @@ class HourState:
 
 def touched_by(time_ms: int) -> tuple[int, ...]:
     """Hours whose metrics an event at ``time_ms`` can change."""
-    hour, within = divmod(time_ms, 3_600_000)
+    hour, within = divmod(time_ms, HOUR_MS)
     return (hour, hour - 1) if within < LOOK_AHEAD_MS else (hour,)
 
 

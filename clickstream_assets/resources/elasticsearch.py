@@ -6,6 +6,7 @@ import dagster as dg
 
 if TYPE_CHECKING:
     from elasticsearch import Elasticsearch
+    from pyspark.sql import DataFrame
 
 
 class ElasticsearchResource(dg.ConfigurableResource):
@@ -19,3 +20,7 @@ class ElasticsearchResource(dg.ConfigurableResource):
         from elasticsearch import Elasticsearch
 
         return Elasticsearch(self.url, request_timeout=60, max_retries=6, retry_on_timeout=True)
+
+    def write(self, documents: "DataFrame") -> None:
+        """Index documents, each as its ``_index`` and ``_id`` say; see the source ``elasticsearch``."""
+        documents.write.format("elasticsearch").options(url=self.url).mode("append").save()

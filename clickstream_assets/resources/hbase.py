@@ -9,6 +9,8 @@ from clickstream_assets.domain.table_schemas import TABLES, Table, families
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    from pyspark.sql import DataFrame, SparkSession
+
     from clickstream_assets.clients.hbase import HBaseClient
 
 
@@ -39,10 +41,24 @@ class HBaseResource(dg.ConfigurableResource):
                 if name not in there:
                     hbase.create_table(name, families(table, self.request_data_ttl_days))
 
-    def source_options(
-        self, table: Table, columns: "Sequence[str]" = (), ranges: "Iterable[Sequence[tuple[bytes, bytes]]]" = ()
+    def read(
+        self,
+        spark: "SparkSession",
+        table: Table,
+        columns: "Sequence[str]" = (),
+        ranges: "Iterable[Sequence[tuple[bytes, bytes]]]" = (),
+    ) -> "DataFrame":
+        """Columns (all by default) of a table's rows in some key ranges, and ``row_key``; see the source ``hbase``."""
+        rows = spark.read.format("hbase").schema(table.spark_schema(*columns))
+        return rows.options(**self._source_options(table, columns, ranges)).load()
+
+    def write(self, rows: "DataFrame", table: Table, columns: "Sequence[str]" = ()) -> None:
+        """Put columns (all by default) of rows into a table, by their ``row_key``."""
+        rows.write.format("hbase").options(**self._source_options(table, columns)).mode("append").save()
+
+    def _source_options(
+        self, table: Table, columns: "Sequence[str]", ranges: "Iterable[Sequence[tuple[bytes, bytes]]]" = ()
     ) -> dict[str, str]:
-        """Options of the Spark source ``hbase`` for columns (all by default) and key ranges of a table."""
         from clickstream_assets.spark_sources.hbase import options
 
         return options(self.host, self.port, self.table(table.name), table.cell_of(*columns), list(ranges))

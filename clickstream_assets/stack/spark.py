@@ -100,7 +100,9 @@ class SparkConnect(Server):
         own_java_home = write_java_home(folders.conf / "java")
         python = write_python(folders.conf / "python")
         settings = [
-            part for name, value in configuration(folders, self.port, python).items() for part in ("--conf", f"{name}={value}")
+            part
+            for name, value in configuration(folders, self.port, python).items()
+            for part in ("--conf", f"{name}={value}")
         ]
         argv = [
             str(java_binary()),

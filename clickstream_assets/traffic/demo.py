@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 import orjson
 
+from clickstream_assets.domain.hours import HOUR_MS
 from clickstream_assets.traffic.browsers import draw_browser, draw_crawler
 from clickstream_assets.traffic.message_files import Message, key_of
 from clickstream_assets.traffic.places import draw_address
@@ -30,7 +31,6 @@ BAD = 0.005
 
 VISITORS = 4000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_HOUR_MS = 3_600_000
 
 
 def demo_messages(
@@ -51,8 +51,8 @@ def demo_messages(
     start_ms = _to_ms(start)
     if events is None:
         return _Traffic(f"{seed}/{start_ms}", start_ms, 1000 / rate, visitors).messages()
-    spacing_ms = hours * _HOUR_MS / events
-    begin_ms = start_ms - round(hours * _HOUR_MS)
+    spacing_ms = hours * HOUR_MS / events
+    begin_ms = start_ms - round(hours * HOUR_MS)
     traffic = _Traffic(f"{seed}/{start_ms}", begin_ms, spacing_ms, visitors).messages()
     return (message for message, _ in zip(traffic, range(events), strict=False))
 
@@ -163,7 +163,7 @@ class _Traffic:
         if rng.random() < LATE_VISITS:
             # Honest about when, and never seen in time: what only a plain timestamp can say
             visitor = replace(visitor, sends_sent_at=False, clock_off_ms=0)
-            behind_ms = int(rng.uniform(0.6, 5) * _HOUR_MS)
+            behind_ms = int(rng.uniform(0.6, 5) * HOUR_MS)
         first_ms = record_ms - self._latency_ms()
         steps = (_crawl if crawler else _browse)(rng, self._shelf, visitor, first_ms)
         self._push(record_ms, _Visit(visitor, steps, behind_ms), next(steps))
@@ -187,7 +187,7 @@ def _draw_visitor(rng: Random, number: int, crawler: bool) -> _Visitor:
     sends_sent_at = not crawler and rng.random() < 0.3
     clock_off_ms = 0
     if sends_sent_at and rng.random() < 0.3:
-        worst_ms = rng.choice((5_000, 5_000, 120_000, 120_000, _HOUR_MS, 3 * 365 * 24 * _HOUR_MS))
+        worst_ms = rng.choice((5_000, 5_000, 120_000, 120_000, HOUR_MS, 3 * 365 * 24 * HOUR_MS))
         clock_off_ms = rng.randrange(-worst_ms, worst_ms)
     user_id = (100_000 + number if rng.random() < 0.2 else f"u{number:06}") if signed_in else None
     return _Visitor(
@@ -334,7 +334,7 @@ def _spoil(rng: Random, event: dict[str, object], record_ms: int) -> bytes | Non
         case 9:  # invalid_url
             return orjson.dumps(event | {"url": rng.choice(("/cart", "about:blank", "https://bad host/"))})
         case 10:  # timestamp_in_future
-            return orjson.dumps(honest | {"timestamp": record_ms + rng.randrange(1, 48) * _HOUR_MS})
+            return orjson.dumps(honest | {"timestamp": record_ms + rng.randrange(1, 48) * HOUR_MS})
         case _:  # before_first_partition: a device whose clock begins in 1970
             return orjson.dumps(honest | {"timestamp": _rfc3339(rng.randrange(60_000))})
 

@@ -305,6 +305,19 @@ def test_named_fields_are_no_properties():
     assert properties(event_id="e", sent_at=RECORD_MS, engagement_time_ms=1, ip="1.2.3.4", userId="x", type="y") is None
 
 
+@pytest.mark.parametrize(
+    "context", [{}, {"page": {}}, {"page": {}, "locale": "de"}, {"traits": {}}, {"page": []}, [], "", None]
+)
+def test_empty_containers_are_kept_as_sent(context):
+    assert properties(context=context) == {"context": context}
+
+
+def test_a_container_that_held_nothing_but_named_fields_goes_with_them():
+    page = {"url": "https://shop.example/b"}
+    assert properties(context={"page": page}) is None
+    assert properties(context={"page": page, "ip": "84.160.1.1"}, order=1) == {"order": 1}
+
+
 def test_what_identifies_a_person_in_context_is_not_kept_in_properties():
     page = {"url": "https://shop.example/b", "referrer": "https://r.example/", "title": "B"}
     context = {"ip": "84.160.1.1", "userAgent": "Mozilla/5.0", "page": page, "locale": "de"}

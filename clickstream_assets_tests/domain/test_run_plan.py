@@ -79,6 +79,14 @@ def test_a_long_silence_is_bridged_by_the_next_run():
     assert log.plan(plan.until, max_hours=24) == RunPlan(900, 900, {0: 3})
 
 
+def test_a_run_ends_with_the_last_hour_it_reads_from():
+    log = Log([10, 12, 900])
+    assert log.plan(max_hours=24) == RunPlan(10, 12, {0: 2})
+    log = Log([hour for hour in (10, 11, 20) for _ in range(100)])
+    assert log.plan(max_events=250) == RunPlan(10, 11, {0: 200})
+    assert log.plan({0: 200}, max_events=250) == RunPlan(20, 20, {0: 300})
+
+
 def test_record_times_outside_the_partitions_count_in_the_first_and_the_last():
     log = Log([1, 2, 60, 5_000])
     assert log.plan(first_hour=50, last_hour=70) == RunPlan(50, 70, {0: 4})
@@ -115,6 +123,7 @@ def test_run_after_run_the_whole_backlog_is_read_within_bounds(partitions, in_or
         read = [log.hours[p][offset] for p, end in plan.until.items() for offset in range(at[p], end)]
         assert min(max(read), 35) <= plan.last
         if in_order:
+            assert max(min(max(read), 35), 3) == plan.last
             assert max(min(read), 3) == plan.first or min(read) > 35
             assert plan.first >= last
         at, last = at | plan.until, plan.last

@@ -1,6 +1,6 @@
 """One sensor tick and its run, in a process that kills itself with SIGKILL behind one of ingestion's writes.
 
-    python -m clickstream_assets_tests.integration.killed_run rows|ledger|touched RECORD
+python -m clickstream_assets_tests.integration.killed_run rows|ledger|touched RECORD
 """
 
 import os

@@ -55,7 +55,9 @@ def test_events_three_weeks_late_and_the_first_minutes_of_an_hour_reach_the_hour
     )
     pipeline.settle()
     assert_golden(pipeline)
-    measured = {key[:13]: doc["time_spent_seconds"] for key, doc in pipeline.documents().items() if doc["measured_views"]}
+    measured = {
+        key[:13]: doc["time_spent_seconds"] for key, doc in pipeline.documents().items() if doc["measured_views"]
+    }
     assert sorted(measured.values()) == [600.0, 600.0]
 
 
