@@ -5,6 +5,7 @@ import click
 from clickstream_assets.commands.doctor import doctor
 from clickstream_assets.commands.metrics import metrics
 from clickstream_assets.commands.run import run
+from clickstream_assets.commands.tables import tables
 from clickstream_assets.stack.commands import stack
 from clickstream_assets.traffic.commands import produce
 
@@ -15,7 +16,7 @@ def main() -> None:
     """Clicks from Kafka to checked hourly metrics in Elasticsearch, as Dagster assets."""
 
 
-for command in (run, produce, metrics, doctor, stack):
+for command in (run, produce, metrics, tables, doctor, stack):
     main.add_command(command)
 
 if __name__ == "__main__":

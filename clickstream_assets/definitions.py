@@ -45,6 +45,8 @@ def resources(configured: Settings) -> Resources:
             port=configured.hbase_port,
             name_prefix=configured.name_prefix,
             request_data_ttl_days=configured.request_data_ttl_days,
+            zookeeper=configured.hbase_zookeeper,
+            jars=str(configured.hbase_jars),
         ),
         spark=SparkResource(remote=configured.spark_remote),
         elasticsearch=ElasticsearchResource(url=configured.elasticsearch_url, alias=configured.alias),

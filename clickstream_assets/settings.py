@@ -23,6 +23,16 @@ class Settings(BaseSettings):
     kafka_bootstrap_servers: str = Field("localhost:9092", description="Kafka brokers, host:port, comma-separated")
     hbase_host: str = Field("localhost", description="host of the HBase Thrift server")
     hbase_port: int = Field(9090, description="port of the HBase Thrift server")
+    hbase_zookeeper: str = Field(
+        "",
+        pattern=r"^([^\s,:]+:\d+(,[^\s,:]+:\d+)*)?$",
+        description="HBase's ZooKeeper, host:port, comma-separated; where it is set, missing tables are made pre-split",
+    )
+    hbase_jars: Path = Field(
+        user_cache_path("clickstream") / "hbase-2.6.1",
+        description="folder with the jars of HBase's client, and with hbase-site.xml if it takes more than ZooKeeper's "
+        "address; for making tables only",
+    )
     elasticsearch_url: str = Field("http://localhost:9200", description="Elasticsearch's address")
     spark_remote: str = Field("sc://localhost:15002", description="Spark Connect's address")
     geoip_database: Path = Field(

@@ -140,7 +140,7 @@ def _hbase(configured: Settings) -> Finding:
     if missing:
         return (
             False,
-            f"{where} lacks {', '.join(missing)} — materialize raw_clicks or run `clickstream run`, either makes them",
+            f"{where} lacks {', '.join(missing)} — the first run makes them, or `clickstream tables --create`",
         )
     return True, f"{where}, all {len(TABLES)} tables are there"
 

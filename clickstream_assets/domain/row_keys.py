@@ -10,7 +10,9 @@ from collections.abc import Iterable, Iterator
 from itertools import groupby
 
 SALTS = tuple(range(0, 256, 32))
-"""First bytes of keys: 8 buckets, evenly over the byte so that a uniform pre-split matches them."""
+"""First bytes of keys: 8 buckets, evenly over the byte."""
+SALT_BOUNDS = tuple(bytes((salt,)) for salt in SALTS[1:])
+"""Keys at which a table is split so that each salt has a region of its own."""
 _HOUR_BYTES = 4
 _DIGEST_BYTES = 16
 KEY_BYTES = 1 + _HOUR_BYTES + _DIGEST_BYTES

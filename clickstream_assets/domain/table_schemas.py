@@ -1,8 +1,10 @@
 """The one source of every stored column: HBase cells, Spark types, Elasticsearch's mapping, metadata in the UI."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from clickstream_assets.domain.row_keys import SALT_BOUNDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,9 @@ class Table:
     name: str
     families: Mapping[str, Mapping[str, Any]]
     columns: Mapping[str, Column]
+    split_keys: Sequence[bytes] = ()
+    """Where a new table is split into regions. Only the clicks are: keys of the other tables are text that grows with
+    time or offsets, their rows are few, and a split would leave all but the last region idle."""
 
     def cell_of(self, *names: str) -> dict[str, str]:
         """Column name to HBase cell, for the named columns (all by default)."""
@@ -42,7 +47,7 @@ def _columns(*columns: tuple[str, str, str, str]) -> dict[str, Column]:
     return {name: Column(name, kind, cell, text) for name, kind, cell, text in columns}
 
 
-_FAMILY: dict[str, Any] = {"max_versions": 1, "bloom_filter_type": "ROW"}
+_FAMILY: dict[str, Any] = {"max_versions": 1, "bloom_filter_type": "ROW", "block_cache_enabled": True}
 
 REQUEST_DATA = "request_data"
 """The family with a TTL of its own: personal data that enrichment needs."""
@@ -81,6 +86,7 @@ CLICKS = Table(
         ("device", "string", "user_agent_data:device", "device family; `Spider` is a bot, `Other` if unknown"),
         ("user_agent_version", "string", "user_agent_data:version", "version of the rules that parsed the user agent"),
     ),
+    split_keys=SALT_BOUNDS,
 )
 
 DEAD_LETTERS = Table(

@@ -1,5 +1,6 @@
 """HBase: connections to the Thrift server, and the tables."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -12,15 +13,21 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
     from clickstream_assets.clients.hbase import HBaseClient
+    from clickstream_assets.clients.hbase_admin import NewTable
 
 
 class HBaseResource(dg.ConfigurableResource):
-    """The Thrift server's address, the prefix of table names, and the TTL of personal data."""
+    """The Thrift server's address, the prefix of table names, and the TTL of personal data.
+
+    Tables are split into regions only where ZooKeeper's address is known, with the folder of the Java client's jars.
+    """
 
     host: str
     port: int
     name_prefix: str = ""
     request_data_ttl_days: int = 30
+    zookeeper: str = ""
+    jars: str = ""
 
     def table(self, name: str) -> str:
         """The table that the contract calls ``name``."""
@@ -32,14 +39,52 @@ class HBaseResource(dg.ConfigurableResource):
 
         return HBaseClient(self.host, self.port)
 
+    def new_tables(self) -> "list[NewTable]":
+        """The tables as they are made."""
+        from clickstream_assets.clients.hbase_admin import NewTable
+
+        ttl_days = self.request_data_ttl_days
+        return [NewTable(self.table(table.name), families(table, ttl_days), table.split_keys) for table in TABLES]
+
     def ensure_tables(self) -> None:
-        """Make the tables that are missing."""
+        """Make the tables that are missing.
+
+        Raises ``TablesNotMade`` with what to do if ZooKeeper is set and they can't be made by way of it.
+        """
         with self.client() as hbase:
             there = hbase.tables()
-            for table in TABLES:
-                name = self.table(table.name)
-                if name not in there:
-                    hbase.create_table(name, families(table, self.request_data_ttl_days))
+            missing = [table for table in self.new_tables() if table.name not in there]
+            if not missing:
+                return
+            if self.zookeeper:
+                self._create_split(missing, hbase)
+                return
+            for table in missing:
+                hbase.create_table(table.name, table.families)
+            for table in missing:
+                if table.split_keys:
+                    dg.get_dagster_logger().warning(
+                        f"The table {table.name} was made with one region, where {len(table.split_keys) + 1} would "
+                        "share its load: set CLICKSTREAM_HBASE_ZOOKEEPER, or make it beforehand with the statements "
+                        "that `clickstream tables` prints."
+                    )
+
+    def _create_split(self, tables: "Sequence[NewTable]", hbase: "HBaseClient") -> None:
+        from clickstream_assets.clients.hbase_admin import TablesNotMade, create_tables
+        from clickstream_assets.stack.java import java_binary
+
+        try:
+            create_tables(tables, zookeeper=self.zookeeper, jars=Path(self.jars), java=java_binary())
+        except TablesNotMade as error:
+            raise TablesNotMade(
+                f"{error}. Correct CLICKSTREAM_HBASE_ZOOKEEPER and CLICKSTREAM_HBASE_JARS (`clickstream stack up` "
+                "fetches the jars), or make the tables in HBase's shell with what `clickstream tables` prints."
+            ) from error
+        if not {table.name for table in tables} <= hbase.tables():
+            raise TablesNotMade(
+                f"the HBase of CLICKSTREAM_HBASE_ZOOKEEPER ({self.zookeeper}) is not the one that Thrift at "
+                f"{self.host}:{self.port} serves: the tables were made there, and are not here. Correct either address."
+            )
 
     def read(
         self,

@@ -84,6 +84,7 @@ class Stack:
         self._lock: IO[str] | None = None
         self._children: list[Child] = []
         self._ports: dict[str, int] = {}
+        self._zookeeper_port = 0
         self._downloads: Downloads | None = None
         self._state = "starting"
         self._handlers: dict[int, Any] = {}
@@ -125,6 +126,8 @@ class Stack:
             "CLICKSTREAM_KAFKA_BOOTSTRAP_SERVERS": f"{host}:{self._ports['kafka']}",
             "CLICKSTREAM_HBASE_HOST": host,
             "CLICKSTREAM_HBASE_PORT": str(self._ports["hbase-thrift"]),
+            "CLICKSTREAM_HBASE_ZOOKEEPER": f"{host}:{self._zookeeper_port}",
+            "CLICKSTREAM_HBASE_JARS": str(self._downloads.hbase),
             "CLICKSTREAM_ELASTICSEARCH_URL": f"http://{host}:{self._ports['elasticsearch']}",
             "CLICKSTREAM_SPARK_REMOTE": f"sc://{host}:{self._ports['spark']}",
             "CLICKSTREAM_GEOIP_DATABASE": str(self._downloads.geoip_database),
@@ -205,7 +208,7 @@ class Stack:
         """The servers, the slowest first: they all start at once, but the processor is shared."""
         hbase = Folders.of(self._home, "hbase")
         thrift = Folders.of(self._home, "hbase-thrift")
-        zookeeper = port()
+        self._zookeeper_port = zookeeper = port()
         configuration = site(hbase.data, zookeeper=zookeeper, master=port(), region_server=port(), tmp=hbase.tmp)
         return [
             HBase(hbase, zookeeper, downloads.hbase, configuration),

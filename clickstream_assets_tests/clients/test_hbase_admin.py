@@ -1,0 +1,49 @@
+from pathlib import Path
+
+import pytest
+
+from clickstream_assets.clients.hbase_admin import NewTable, TablesNotMade, create_tables
+from clickstream_assets.settings import Settings
+from clickstream_assets.stack.downloads import HBASE
+
+TABLE = NewTable(
+    "t",
+    {"a": {"max_versions": 1, "bloom_filter_type": "ROW", "block_cache_enabled": False}, "b": {"time_to_live": 60}},
+    [b"\x20", b"\xe0A"],
+)
+
+
+def test_the_statement_for_hbases_shell_says_all_that_the_table_has():
+    assert TABLE.shell_statement().splitlines() == [
+        "create 't',",
+        "  {NAME => 'a', VERSIONS => '1', BLOOMFILTER => 'ROW', BLOCKCACHE => 'false'},",
+        "  {NAME => 'b', TTL => '60'},",
+        r"  SPLITS => ['\x20', '\xE0\x41']",
+    ]
+
+
+def test_an_option_that_is_not_known_is_an_error_and_not_forgotten():
+    with pytest.raises(KeyError, match="compressoin"):
+        NewTable("t", {"a": {"compressoin": "LZ4"}}).shell_statement()
+
+
+def test_a_folder_without_hbases_client_is_named(tmp_path):
+    with pytest.raises(TablesNotMade, match=f"t could not be made: {tmp_path} has no jars"):
+        create_tables([TABLE], zookeeper="localhost:2181", jars=tmp_path, java=Path("java"))
+
+
+@pytest.mark.parametrize(("java", "reason"), [("/no/such/java", "No such file"), ("/bin/false", "Java did not start")])
+def test_a_java_that_does_not_start_is_told(tmp_path, java, reason):
+    (tmp_path / "hbase-client-2.6.1.jar").touch()
+    with pytest.raises(TablesNotMade, match=reason):
+        create_tables([TABLE], zookeeper="localhost:2181", jars=tmp_path, java=Path(java))
+
+
+def test_the_jars_are_looked_for_where_the_stack_puts_them():
+    assert Settings.model_fields["hbase_jars"].default.name == HBASE.folder
+
+
+@pytest.mark.parametrize("address", ["zookeeper", "a:1,b", "a:1, b:2"])
+def test_a_zookeeper_without_a_port_is_refused(address):
+    with pytest.raises(ValueError, match="hbase_zookeeper"):
+        Settings(hbase_zookeeper=address)
