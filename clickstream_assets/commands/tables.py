@@ -18,10 +18,8 @@ def tables(create: bool) -> None:
     For clusters whose ZooKeeper this machine can't reach; without it tables are made with one region each.
     """
     from clickstream_assets.definitions import resources
-    from clickstream_assets.resources.hbase import HBaseResource
 
-    hbase = resources(settings())["hbase"]
-    assert isinstance(hbase, HBaseResource)
+    hbase = resources(settings()).hbase
     if create:
         _create(hbase)
         return
