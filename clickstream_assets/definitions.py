@@ -13,6 +13,7 @@ from clickstream_assets.checks.enriched_clicks import every_row_enriched
 from clickstream_assets.checks.es_index import documents_match
 from clickstream_assets.checks.raw_clicks import books_balance
 from clickstream_assets.checks.url_country_metrics import clicks_add_up
+from clickstream_assets.jobs.replay import replay_dead_letters
 from clickstream_assets.resources.elasticsearch import ElasticsearchResource
 from clickstream_assets.resources.geoip import GeoIPResource
 from clickstream_assets.resources.hbase import HBaseResource
@@ -55,11 +56,11 @@ def resources(configured: Settings) -> Resources:
 
 
 def build(configured: Settings) -> dg.Definitions:
-    """Assets, checks, job and sensor, on the servers and under the names of ``configured``."""
+    """Assets, checks, jobs and sensor, on the servers and under the names of ``configured``."""
     return dg.Definitions(
         assets=[clickstream_topic, raw_clicks, enriched_clicks, url_country_metrics, es_index],
         asset_checks=[books_balance, every_row_enriched, clicks_add_up, documents_match],
-        jobs=[clickstream_hours],
+        jobs=[clickstream_hours, replay_dead_letters],
         sensors=[kafka_offsets],
         resources=resources(configured)._asdict(),
         # Steps are short and run one after the other: a process for each would cost more than it does.

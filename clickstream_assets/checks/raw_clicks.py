@@ -31,11 +31,19 @@ def books_balance(context: dg.AssetCheckExecutionContext, hbase: HBaseResource) 
             shares = ledger.shares(hour)
             kept, refused = sum(share.kept for share in shares), sum(share.dead_lettered for share in shares)
             letters = count_letters(client, hbase.table(DEAD_LETTERS.name), ledger, hour, first_hour)
-            off = sum(not ledger.at(share).balances for share in shares)
+            entries = [ledger.at(share) for share in shares]
+            off = sum(entry is not None and not entry.balances for entry in entries)
+            gone = entries.count(None)
             findings[hour] = Finding(
-                passed=stored == kept and letters == refused and not off,
+                passed=stored == kept and letters == refused and not off and not gone,
                 words=f"{stored} rows in HBase, {kept} in the ledger; {letters} dead letters in HBase, {refused} in "
-                f"the ledger; {off} of {len(shares)} offset ranges do not balance",
-                figures={"rows": stored, "rows_in_ledger": kept, "dead_letters": letters, "unbalanced_ranges": off},
+                f"the ledger; of {len(shares)} offset ranges {off} do not balance, {gone} have lost their ledger row",
+                figures={
+                    "rows": stored,
+                    "rows_in_ledger": kept,
+                    "dead_letters": letters,
+                    "unbalanced_ranges": off,
+                    "lost_ranges": gone,
+                },
             )
     return report(context, "raw_clicks", "books_balance", findings)

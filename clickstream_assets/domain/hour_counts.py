@@ -61,8 +61,7 @@ def count_letters(hbase: HBaseClient, table: str, ledger: Ledger, hour: int, fir
     """Dead letters of an hour, found in the ranges that the ledger knows to hold some."""
     found = 0
     for share in ledger.shares(hour):
-        if share.dead_lettered:
-            entry = ledger.at(share)
+        if share.dead_lettered and (entry := ledger.at(share)):
             start, stop = (letter_key(entry.topic_id, entry.partition, at) for at in (entry.first, entry.end))
             for _, cells in hbase.scan(table, start, stop, (b"letter:record_time",)):
                 found += max(int(cells[b"letter:record_time"]) // HOUR_MS, first_hour) == hour

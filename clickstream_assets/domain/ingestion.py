@@ -1,6 +1,6 @@
 """From offsets to rows, dead letters and the ledger: the heart of ``raw_clicks`` (design 1 to 4)."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -8,13 +8,14 @@ from clickstream_assets.clients.hbase import HBaseClient, RowMutation
 from clickstream_assets.clients.kafka import Message, TopicClient
 from clickstream_assets.domain.click_event import ClickEvent, Refused, decode
 from clickstream_assets.domain.hours import HOUR_MS
-from clickstream_assets.domain.ledger import GAP, LOST, READ, Entry, Ledger
+from clickstream_assets.domain.ledger import GAP, LATE_AFTER_MS, LOST, READ, Entry, Ledger
 from clickstream_assets.domain.offset_plan import Piece, begin, plan_partition, to_commit
-from clickstream_assets.domain.row_keys import derived_key, event_key
+from clickstream_assets.domain.row_keys import derived_key, event_key, key_ranges
 from clickstream_assets.domain.stale_hours import HourStates, touched_by
 from clickstream_assets.domain.table_schemas import CLICKS, DEAD_LETTERS, LEDGER
 
 _SOURCE, _DISPLACED = CLICKS.columns["source"].key, CLICKS.columns["displaced"].key
+_TIME = CLICKS.columns["timestamp"].key
 _ALL_CELLS = frozenset(column.key for column in CLICKS.columns.values())
 _EVENT_CELLS = {
     name: CLICKS.columns[name].key
@@ -51,6 +52,7 @@ class Settled:
     duplicates: int = 0
     kept_by_hour: Counter[int] = field(default_factory=Counter)
     dead_lettered_by_hour: Counter[int] = field(default_factory=Counter)
+    late_by_hour: Counter[int] = field(default_factory=Counter)
     touched: set[int] = field(default_factory=set)
     displaced: set[int] = field(default_factory=set)
     """Offsets whose rows now carry an earlier one: the entries that booked them have to be read again."""
@@ -62,6 +64,7 @@ class Settled:
         self.duplicates += other.duplicates
         self.kept_by_hour += other.kept_by_hour
         self.dead_lettered_by_hour += other.dead_lettered_by_hour
+        self.late_by_hour += other.late_by_hour
         self.touched |= other.touched
         self.displaced |= other.displaced
         self.refused_offsets |= other.refused_offsets
@@ -76,12 +79,13 @@ def settle(
     messages: Sequence[Message],
     rules: Rules,
     stored: Callable[[list[bytes]], Mapping[bytes, Mapping[bytes, bytes]]],
+    makes_way: Callable[[int], bool] = lambda offset: True,
 ) -> Settled:
     """Decide what becomes of messages of one partition, in order of offset; writes nothing.
 
     ``stored`` looks up the ``source`` and ``displaced`` cells of the rows that exist. A row that came from this
     very offset is kept. One from a later offset of this partition makes way, so that reading in any order ends
-    in the same rows. Any other makes the message a duplicate.
+    in the same rows, if ``makes_way`` of that offset; any other makes the message a duplicate.
     """
     settled = Settled(read=len(messages))
     events: list[tuple[Message, ClickEvent, bytes]] = []
@@ -101,7 +105,7 @@ def settle(
             settled.duplicates += 1
             continue
         seen.add(key)
-        _settle_event(settled, message, event, key, there.get(key), rules)
+        _settle_event(settled, message, event, key, there.get(key), rules, makes_way)
     return settled
 
 
@@ -112,17 +116,19 @@ def _settle_event(
     key: bytes,
     row: Mapping[bytes, bytes] | None,
     rules: Rules,
+    makes_way: Callable[[int], bool],
 ) -> None:
     if row is None:
         settled.rows.append(RowMutation(key, _event_cells(message, event, rules)))
     else:
-        topic_id, partition, offset = row[_SOURCE].decode().split("/")
-        displaced = [int(text) for text in row[_DISPLACED].decode().split(",")] if _DISPLACED in row else []
-        if (topic_id, int(partition)) != (rules.topic_id, message.partition) or int(offset) < message.offset:
+        topic_id, partition, text = row[_SOURCE].decode().split("/")
+        offset, displaced = int(text), _displaced(row)
+        elsewhere = (topic_id, int(partition)) != (rules.topic_id, message.partition)
+        if elsewhere or offset < message.offset or (offset > message.offset and not makes_way(offset)):
             settled.duplicates += 1
             return
-        if int(offset) > message.offset:
-            displaced.append(int(offset))
+        if offset > message.offset:
+            displaced.append(offset)
             cells = _event_cells(message, event, rules)
             # The row remembers what it displaced until the end, so that a run killed before it has booked this
             # leaves a trace for the next one to make good.
@@ -130,7 +136,14 @@ def _settle_event(
             settled.rows.append(RowMutation(key, cells, tuple(_ALL_CELLS - cells.keys())))
         settled.displaced.update(displaced)
     settled.kept_by_hour[event.hour] += 1
+    if message.timestamp_ms > (event.hour + 1) * HOUR_MS + LATE_AFTER_MS:
+        settled.late_by_hour[event.hour] += 1
     settled.touched.update(hour for hour in touched_by(event.time_ms) if hour >= rules.first_hour)
+
+
+def _displaced(row: Mapping[bytes, bytes]) -> list[int]:
+    """The offsets that a row displaced, in that order."""
+    return [int(text) for text in row[_DISPLACED].decode().split(",")] if _DISPLACED in row else []
 
 
 def _row_key(message: Message, event: ClickEvent, rules: Rules) -> bytes:
@@ -192,6 +205,8 @@ class Report:
     missing: int = 0
     unavailable: int = 0
     """Offsets booked earlier that Kafka no longer holds: what is stored of them was left alone."""
+    refused_rows: int = 0
+    """Rows deleted because their messages, stored by an earlier reading, are refused now."""
     ranges: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
     committed: dict[int, int] = field(default_factory=dict)
     touched: set[int] = field(default_factory=set)
@@ -206,6 +221,8 @@ class Report:
             words += f"; {self.lost} offsets were lost to retention before they were read"
         if self.missing:
             words += f"; {self.missing} offsets hold no record"
+        if self.refused_rows:
+            words += f"; {self.refused_rows} rows of messages that are refused now were deleted"
         return words
 
     def metadata(self) -> dict[str, int | dict[str, list[tuple[int, int]]] | dict[str, int]]:
@@ -219,6 +236,7 @@ class Report:
             "lost_to_retention": self.lost,
             "offsets_without_record": self.missing,
             "no_longer_in_kafka": self.unavailable,
+            "rows_refused_now": self.refused_rows,
             "offset_ranges": {str(partition): ranges for partition, ranges in self.ranges.items()},
             "committed": {str(partition): at for partition, at in self.committed.items()},
         }
@@ -226,11 +244,15 @@ class Report:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Offsets of one partition that a run is to read: ``first`` (included) to ``end`` (not), and more entries whole."""
+    """Offsets of one partition that a run is to read: ``first`` (included) to ``end`` (not), and more entries whole.
+
+    ``lost`` are entries that are gone from the ledger, as their shares tell of them.
+    """
 
     first: int
     end: int
     entries: tuple[Entry, ...] = ()
+    lost: tuple[Entry, ...] = ()
 
 
 def begins(topic: TopicClient, ledger: Ledger, ends: Mapping[int, int]) -> dict[int, int]:
@@ -261,6 +283,7 @@ class Ingestion:
         self._begins = begins(topic, self._ledger, self._ends)
         self._written: list[Entry] = []
         self._replaced: list[Entry] = []
+        self._orphans: list[int] = []
         self.report = Report()
 
     def read_until(self, until: Mapping[int, int], hours: Iterable[int]) -> Report:
@@ -269,24 +292,43 @@ class Ingestion:
         return self._run(windows, hours)
 
     def read_hours(self, hours: Iterable[int]) -> Report:
-        """Read again all that is known to belong to ``hours``, and what their record times say belongs to them."""
+        """Read again all that is known to belong to ``hours``, and what their record times say belongs to them.
+
+        Entries that are gone from the ledger are written anew: from Kafka, or as their shares tell of them.
+        """
         hours = sorted(hours)
-        shares: dict[int, set[int]] = {}
+        entries: dict[int, dict[int, Entry]] = defaultdict(dict)
         for hour in hours:
             for share in self._ledger.shares(hour):
-                if share.topic_id == self._rules.topic_id:
-                    shares.setdefault(share.partition, set()).add(share.first)
+                if share.topic_id != self._rules.topic_id:
+                    continue
+                for entry in self._ledger.overlapping(share.topic_id, share.partition, share.first, share.first + 1):
+                    entries[share.partition][entry.first] = entry
+        lost = self._ledger.lost(self._rules.topic_id, self._begins, self._rules.run_id)
+        for p, gone in lost.items():
+            entries[p] |= {entry.first: entry for entry in gone if entry.hours & set(hours)}
         first = self._topic.offsets_at(hours[0] * HOUR_MS, self._ends)
         end = self._topic.offsets_at((hours[-1] + 1) * HOUR_MS, self._ends)
         windows = {}
         for p in self._partitions:
-            entries = [
-                entry
-                for at in sorted(shares.get(p, ()))
-                for entry in self._ledger.overlapping(self._rules.topic_id, p, at, at + 1)
-            ]
-            windows[p] = Window(first[p], max(first[p], end[p]), tuple(entries))
+            again = tuple(entries[p][at] for at in sorted(entries[p]))
+            windows[p] = Window(first[p], max(first[p], end[p]), again, tuple(lost.get(p, ())))
+        self._orphans = hours
         return self._run(windows, hours)
+
+    def read_again(self, partition: int, offsets: Iterable[int]) -> Report:
+        """Read the entries of some offsets of a partition again; commits nothing."""
+        entries = {
+            entry.first: entry
+            for offset in offsets
+            for entry in self._ledger.overlapping(self._rules.topic_id, partition, offset, offset + 1)
+        }
+        return self._run({partition: Window(0, 0, tuple(entries[first] for first in sorted(entries)))}, ())
+
+    def is_readable(self, partition: int, offset: int) -> bool:
+        """Whether Kafka still holds the whole entry of an offset, so that it can be read again."""
+        entries = self._ledger.overlapping(self._rules.topic_id, partition, offset, offset + 1)
+        return bool(entries) and entries[0].first >= self._earliest[partition]
 
     def _run(self, windows: Mapping[int, Window], hours: Iterable[int]) -> Report:
         starts = [self._topic.offsets_at(hour * HOUR_MS, self._ends) for hour in sorted(hours)] if windows else []
@@ -297,12 +339,16 @@ class Ingestion:
             if commit is not None:
                 commits[partition] = commit
         self._ledger.write(self._written, self._replaced)
+        self._written, self._replaced = [], []
+        self._ledger.forget_orphans(self._orphans)
         self._states.touch(self.report.touched)
         self._commit(commits)
         return self.report
 
     def _read_window(self, partition: int, window: Window, cuts: set[int]) -> None:
         known = self._ledger.overlapping(self._rules.topic_id, partition, window.first, window.end)
+        known += [entry for entry in window.lost if entry.first < window.end and entry.end > window.first]
+        known.sort(key=lambda entry: entry.first)
         plan = plan_partition(window.first, window.end, known, self._earliest[partition], cuts)
         pieces = {piece.first: piece for piece in plan.pieces}
         unavailable = {entry.first: entry for entry in plan.unavailable}
@@ -322,6 +368,7 @@ class Ingestion:
                 if entry.first not in done
             ]
             self._queue_again(partition, again, pieces, unavailable)
+        self._written += [entry for entry in window.lost if entry.first in unavailable]
         self.report.unavailable += sum(entry.end - entry.first for entry in unavailable.values())
 
     def _queue_again(
@@ -349,8 +396,43 @@ class Ingestion:
                 self.report.new_rows += len(settled.rows)
                 runs[-1][1].add(settled)
                 at = stretch[-1].offset + 1
+        if (deleted := self._delete_refused_rows(partition, piece, runs)) is not None:
+            # A message that was a duplicate of a row just deleted may be kept now.
+            return deleted | self._read_piece(partition, piece)
         self._book(partition, piece, runs)
         return {offset for _, settled in runs for offset in settled.displaced}
+
+    def _delete_refused_rows(self, partition: int, piece: Piece, runs: list[tuple[int, Settled]]) -> set[int] | None:
+        """Delete rows of an entry whose messages are refused now; returns the offsets that they had displaced.
+
+        None if there is no such row. Only hours that lost rows since the entry was written are looked through.
+        """
+        if piece.entry is None or sum(settled.read for _, settled in runs) < piece.entry.read:
+            return None
+        refused = {
+            f"{self._rules.topic_id}/{partition}/{offset}".encode()
+            for _, settled in runs
+            for offset in settled.refused_offsets
+        }
+        kept = sum((settled.kept_by_hour for _, settled in runs), Counter[int]())
+        fewer = [hour for hour, count in piece.entry.kept_by_hour.items() if count > kept[hour]]
+        rows = {
+            key: cells
+            for ranges in key_ranges(fewer if refused else ())
+            for start, stop in ranges
+            for key, cells in self._hbase.scan(self._clicks, start, stop, (_SOURCE, _DISPLACED, _TIME))
+            if cells[_SOURCE] in refused
+        }
+        if not rows:
+            return None
+        # Touched before they go: a run killed in between finds no trace of them.
+        self._states.touch(
+            hour for cells in rows.values() for hour in touched_by(int(cells[_TIME])) if hour >= self._rules.first_hour
+        )
+        families = tuple(family.encode() for family in CLICKS.families)
+        self._hbase.mutate(self._clicks, (RowMutation(key, {}, families) for key in rows))
+        self.report.refused_rows += len(rows)
+        return {offset for cells in rows.values() for offset in _displaced(cells)}
 
     def _book(self, partition: int, piece: Piece, runs: list[tuple[int, Settled]]) -> None:
         read = sum(settled.read for _, settled in runs)
@@ -362,13 +444,13 @@ class Ingestion:
             self.report.touched |= settled.touched
         self.report.ranges.setdefault(partition, []).append((piece.first, piece.end))
         if piece.entry is not None:
-            if read < piece.entry.read:
+            is_lost = piece.entry.run_id == self._rules.run_id  # put together by this run: its count is a guess
+            if read < piece.entry.read and not is_lost:
                 # Compaction or retention took records since: the books keep what was counted when they were there.
                 self.report.unavailable += piece.entry.read - read
                 return
             self._replaced.append(piece.entry)
-            if piece.entry.dead_lettered:
-                self._forget_letters(partition, piece, {o for _, settled in runs for o in settled.refused_offsets})
+        self._forget_letters(partition, piece, {o for _, settled in runs for o in settled.refused_offsets})
         at = piece.first
         for first, settled in runs:
             if first > at:
@@ -382,6 +464,7 @@ class Ingestion:
                     duplicates=settled.duplicates,
                     kept_by_hour=dict(settled.kept_by_hour),
                     dead_lettered_by_hour=dict(settled.dead_lettered_by_hour),
+                    late_by_hour=dict(settled.late_by_hour),
                 )
             )
         if at < piece.end:
@@ -398,7 +481,7 @@ class Ingestion:
         return self._hbase.get(self._clicks, keys, (_SOURCE, _DISPLACED))
 
     def _forget_letters(self, partition: int, piece: Piece, refused: set[int]) -> None:
-        """Delete dead letters of a range read again that are refused no more."""
+        """Delete dead letters of a range that an earlier reading left and that are refused no more."""
         bounds = [letter_key(self._rules.topic_id, partition, at) for at in (piece.first, piece.end)]
         stale = [
             key

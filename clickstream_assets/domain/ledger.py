@@ -8,10 +8,20 @@ Three kinds of rows in one HBase table, keys in plain text:
     what an entry holds of one hour, so that an hour's share of the book is one short scan.
 ``state|<hour>``
     see :mod:`clickstream_assets.domain.stale_hours`.
+
+Mended dead letters (:mod:`clickstream_assets.domain.dead_letters`). What a message *is* stands in the equation
+``read == kept + duplicates + dead_lettered``, which a replay keeps: each message that it mends leaves *dead_lettered*
+and joins *kept* (a row carries its offset) or *duplicates*. *Mended* says how many of those two came that way, by the
+hour of the Kafka record that *dead_lettered* counted them in; it is never added to them. So rows of an hour are the sum
+of *kept* and stored letters the sum of *dead_lettered*, mended or not. When a range is read from Kafka again, its entry
+tells of that reading alone: the mended messages are kept (their rows are there from these very offsets) or duplicates
+as before, and *mended* is 0 again.
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from time import time
 
 import orjson
@@ -22,13 +32,18 @@ from clickstream_assets.domain.hours import hour_of_key, key_of_hour
 READ, GAP, LOST = "read", "gap", "lost"
 """Kinds of entries: read; offsets that Kafka has no record for (compaction, transactions); lost to retention."""
 
+LATE_AFTER_MS = 10 * 60 * 1000
+"""An event is late when its Kafka record is stamped this much after its event hour ended, or later still."""
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
     """What became of the offsets ``first`` (included) to ``end`` (not) of a partition.
 
     ``read == kept + duplicates + dead_lettered``; *kept* counts rows that carry one of these offsets, by event
-    hour; dead letters count by the hour of their Kafka record.
+    hour, *late* those of them that came :data:`LATE_AFTER_MS` after it ended; dead letters count by the hour of their
+    Kafka record. ``mended_offsets`` are, by that hour too, the offsets of dead letters that a replay made rows or
+    duplicates since the range was last read.
     """
 
     topic_id: str
@@ -41,6 +56,8 @@ class Entry:
     kept_by_hour: Mapping[int, int] = field(default_factory=dict)
     dead_lettered_by_hour: Mapping[int, int] = field(default_factory=dict)
     run_id: str = ""
+    late_by_hour: Mapping[int, int] = field(default_factory=dict)
+    mended_offsets: Mapping[int, Sequence[int]] = field(default_factory=dict)
 
     @property
     def kept(self) -> int:
@@ -53,6 +70,21 @@ class Entry:
         return sum(self.dead_lettered_by_hour.values())
 
     @property
+    def late(self) -> int:
+        """Rows of the range whose message came late."""
+        return sum(self.late_by_hour.values())
+
+    @property
+    def mended_by_hour(self) -> dict[int, int]:
+        """Dead letters mended, by the hour of their Kafka record."""
+        return {hour: len(offsets) for hour, offsets in self.mended_offsets.items()}
+
+    @property
+    def mended(self) -> int:
+        """Dead letters mended."""
+        return sum(self.mended_by_hour.values())
+
+    @property
     def balances(self) -> bool:
         """Whether every message read is accounted for."""
         return self.read == self.kept + self.duplicates + self.dead_lettered
@@ -60,7 +92,7 @@ class Entry:
     @property
     def hours(self) -> set[int]:
         """Hours that the entry holds something of."""
-        return set(self.kept_by_hour) | set(self.dead_lettered_by_hour)
+        return {*self.kept_by_hour, *self.dead_lettered_by_hour, *self.mended_offsets}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +104,8 @@ class HourShare:
     first: int
     kept: int
     dead_lettered: int
+    late: int = 0
+    mended: int = 0
 
 
 def _place(topic_id: str, partition: int, offset: int) -> str:
@@ -84,6 +118,10 @@ def _range_key(topic_id: str, partition: int, first: int) -> bytes:
 
 def _hour_prefix(hour: int) -> str:
     return f"hour|{key_of_hour(hour)}|"
+
+
+def _share_key(of: Entry | HourShare, hour: int) -> bytes:
+    return f"{_hour_prefix(hour)}{_place(of.topic_id, of.partition, of.first)}".encode()
 
 
 def _after(prefix: str) -> bytes:
@@ -113,6 +151,10 @@ def _cells(entry: Entry) -> dict[bytes, bytes]:
     return {f"entry:{name}".encode(): str(value).encode() for name, value in plain.items()} | {
         b"entry:kept_by_hour": _by_hour(entry.kept_by_hour),
         b"entry:dead_lettered_by_hour": _by_hour(entry.dead_lettered_by_hour),
+        b"entry:late_by_hour": _by_hour(entry.late_by_hour),
+        b"entry:mended_offsets": orjson.dumps(
+            {key_of_hour(hour): sorted(entry.mended_offsets[hour]) for hour in sorted(entry.mended_offsets)}
+        ),
     }
 
 
@@ -129,7 +171,41 @@ def _to_entry(key: bytes, cells: Mapping[bytes, bytes]) -> Entry:
         kept_by_hour=_to_counts(cells[b"entry:kept_by_hour"]),
         dead_lettered_by_hour=_to_counts(cells[b"entry:dead_lettered_by_hour"]),
         run_id=cells[b"entry:run_id"].decode(),
+        # Entries of before there was late and mended lack these.
+        late_by_hour=_to_counts(cells.get(b"entry:late_by_hour", b"{}")),
+        mended_offsets={
+            hour_of_key(key): offsets
+            for key, offsets in orjson.loads(cells.get(b"entry:mended_offsets", b"{}")).items()
+        },
     )
+
+
+def _to_share(key: bytes, cells: Mapping[bytes, bytes]) -> tuple[int, HourShare]:
+    """The hour of a share, and the share."""
+    _, hour, topic_id, partition, first = key.decode().split("|")
+    # Shares of before there was late and mended lack these.
+    counts = {
+        name: int(cells.get(f"entry:{name}".encode(), b"0")) for name in ("kept", "dead_lettered", "late", "mended")
+    }
+    return hour_of_key(hour), HourShare(topic_id, int(partition), int(first), **counts)
+
+
+def _from_shares(
+    topic_id: str, partition: int, first: int, end: int, shares: Mapping[int, HourShare], run_id: str
+) -> Entry:
+    entry = Entry(
+        topic_id,
+        partition,
+        first,
+        end,
+        READ,
+        read=end - first,
+        kept_by_hour={hour: share.kept for hour, share in shares.items() if share.kept},
+        dead_lettered_by_hour={hour: share.dead_lettered for hour, share in shares.items() if share.dead_lettered},
+        run_id=run_id,
+        late_by_hour={hour: share.late for hour, share in shares.items() if share.late},
+    )
+    return replace(entry, duplicates=max(0, entry.read - entry.kept - entry.dead_lettered))
 
 
 class Ledger:
@@ -157,43 +233,92 @@ class Ledger:
         return _to_entry(*last).end if last else None
 
     def write(self, entries: Iterable[Entry], replaced: Iterable[Entry] = ()) -> None:
-        """Write entries over the ``replaced`` ones, whose ranges they cover, with their shares of each hour."""
-        entries = list(entries)
-        puts: dict[bytes, dict[bytes, bytes]] = {}
+        """Write entries over the ``replaced`` ones, whose ranges they cover, with their shares of each hour.
+
+        Killed on the way, it is made good by writing the same again: the replaced entries, which know of the shares
+        that have to go, go last.
+        """
+        shares: dict[bytes, dict[bytes, bytes]] = {}
+        ranges: dict[bytes, dict[bytes, bytes]] = {}
         for entry in entries:
-            place = _place(entry.topic_id, entry.partition, entry.first)
+            mended = entry.mended_by_hour
             for hour in entry.hours:
-                puts[f"{_hour_prefix(hour)}{place}".encode()] = {
+                shares[_share_key(entry, hour)] = {
                     b"entry:kept": str(entry.kept_by_hour.get(hour, 0)).encode(),
                     b"entry:dead_lettered": str(entry.dead_lettered_by_hour.get(hour, 0)).encode(),
+                    b"entry:late": str(entry.late_by_hour.get(hour, 0)).encode(),
+                    b"entry:mended": str(mended.get(hour, 0)).encode(),
                 }
-        # Shares before entries: a range counts as booked only when its hours know of it.
-        for entry in entries:
-            puts[_range_key(entry.topic_id, entry.partition, entry.first)] = _cells(entry)
-        gone = set()
+            ranges[_range_key(entry.topic_id, entry.partition, entry.first)] = _cells(entry)
+        old_shares, old_ranges = set(), set()
         for entry in replaced:
-            place = _place(entry.topic_id, entry.partition, entry.first)
-            gone.add(_range_key(entry.topic_id, entry.partition, entry.first))
-            gone.update(f"{_hour_prefix(hour)}{place}".encode() for hour in entry.hours)
-        self._hbase.mutate(self._table, (RowMutation(key, cells) for key, cells in puts.items()))
-        self._hbase.mutate(self._table, (RowMutation(key, {}, (b"entry",)) for key in gone - puts.keys()))
+            old_shares |= {_share_key(entry, hour) for hour in entry.hours}
+            old_ranges.add(_range_key(entry.topic_id, entry.partition, entry.first))
+        self._delete(old_shares - shares.keys())
+        # Shares before entries: a range counts as booked only when its hours know of it.
+        self._hbase.mutate(self._table, (RowMutation(key, cells) for key, cells in (shares | ranges).items()))
+        self._delete(old_ranges - ranges.keys())
+
+    def _delete(self, keys: Iterable[bytes]) -> None:
+        self._hbase.mutate(self._table, (RowMutation(key, {}, (b"entry",)) for key in keys))
 
     def shares(self, hour: int) -> list[HourShare]:
         """What each entry holds of an hour."""
         prefix = _hour_prefix(hour)
-        found = []
-        for key, cells in self._hbase.scan(self._table, prefix.encode(), _after(prefix)):
-            _, _, topic_id, partition, first = key.decode().split("|")
-            counts = int(cells[b"entry:kept"]), int(cells[b"entry:dead_lettered"])
-            found.append(HourShare(topic_id, int(partition), int(first), *counts))
-        return found
+        rows = self._hbase.scan(self._table, prefix.encode(), _after(prefix))
+        return [_to_share(key, cells)[1] for key, cells in rows]
 
-    def at(self, share: HourShare) -> Entry:
-        """The entry that a share is of."""
-        (entry,) = self.overlapping(share.topic_id, share.partition, share.first, share.first + 1)
-        return entry
+    def at(self, share: HourShare) -> Entry | None:
+        """The entry that a share is of; None if it is not there (any more), though its share is."""
+        key = _range_key(share.topic_id, share.partition, share.first)
+        cells = self._hbase.get(self._table, [key]).get(key)
+        return _to_entry(key, cells) if cells else None
 
     def entries(self) -> Iterable[Entry]:
         """Every entry of every topic id and partition."""
         for key, cells in self._hbase.scan(self._table, b"range|", _after("range|")):
             yield _to_entry(key, cells)
+
+    def holes(self, topic_id: str, partition: int, first: int, end: int) -> list[tuple[int, int]]:
+        """Stretches of offsets within ``first`` (included) to ``end`` (not) that no entry covers, as (first, end)."""
+        found = []
+        for entry in self.overlapping(topic_id, partition, first, end):
+            if entry.first > first:
+                found.append((first, entry.first))
+            first = entry.end
+        return [*found, (first, end)] if first < end else found
+
+    def lost(self, topic_id: str, ends: Mapping[int, int], run_id: str) -> dict[int, list[Entry]]:
+        """By partition, the entries below ``ends`` that are gone, as far as their shares tell of them, in order.
+
+        Each ends where the next begins, or where the hole does. What no share holds of it counts as duplicates.
+        """
+        holes = {p: self.holes(topic_id, p, 0, end) for p, end in ends.items()}
+        shares: dict[tuple[int, int], dict[int, HourShare]] = defaultdict(dict)
+        if any(holes.values()):
+            for key, cells in self._hbase.scan(self._table, b"hour|", _after("hour|")):
+                hour, share = _to_share(key, cells)
+                if share.topic_id == topic_id:
+                    shares[share.partition, share.first][hour] = share
+        found: dict[int, list[Entry]] = {}
+        for p, stretches in holes.items():
+            for first, end in stretches:
+                begins = sorted(at for partition, at in shares if partition == p and first <= at < end)
+                for at, stop in pairwise((*begins, end)):
+                    entry = _from_shares(topic_id, p, at, stop, shares[p, at], run_id)
+                    found.setdefault(p, []).append(entry)
+        return found
+
+    def forget_orphans(self, hours: Iterable[int]) -> None:
+        """Delete the shares of some hours that contradict the entries.
+
+        The offset of such a share is booked, but by an entry that begins elsewhere or holds nothing of the hour. A
+        share whose offset no entry covers stays, for it tells of the entry that is gone.
+        """
+        orphans = []
+        for hour in hours:
+            for share in self.shares(hour):
+                for entry in self.overlapping(share.topic_id, share.partition, share.first, share.first + 1):
+                    if entry.first != share.first or hour not in entry.hours:
+                        orphans.append(_share_key(share, hour))
+        self._delete(orphans)

@@ -27,6 +27,9 @@ class Reconciliation:
     kept: int = 0
     duplicates: int = 0
     dead_lettered: int = 0
+    mended: int = 0
+    """Dead letters that a replay made rows or duplicates: counted in those, not beside them."""
+    late: int = 0
     without_record: int = 0
     """Offsets that Kafka has or had no record for: compaction, transactions, retention."""
     rows: int = 0
@@ -65,6 +68,8 @@ def reconcile(
         found.kept += entry.kept
         found.duplicates += entry.duplicates
         found.dead_lettered += entry.dead_lettered
+        found.mended += entry.mended
+        found.late += entry.late
         if not entry.balances:
             found.differences.append(f"partition {entry.partition} offsets {entry.first} to {entry.end} do not balance")
         if entry.topic_id == topic_id:

@@ -1,0 +1,332 @@
+"""``clickstream dead-letters``: what was refused, looked at and mended."""
+
+import base64
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from time import monotonic, sleep
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import click
+
+from clickstream_assets.commands.metrics import Hour
+from clickstream_assets.domain.click_event import REASONS
+from clickstream_assets.domain.hours import HOUR_MS, key_of_hour
+from clickstream_assets.settings import settings
+
+if TYPE_CHECKING:
+    from clickstream_assets.domain.dead_letters import DeadLetters, Letter, Replay, ReplayReport, Selection
+
+PREVIEW_BYTES = 200
+"""Bytes of a letter shown without ``--full``."""
+_POLL_SECONDS = 1.0
+
+_Command = Callable[..., Any]
+
+
+def _selection(command: _Command) -> _Command:
+    """The options that choose letters."""
+    for option in (
+        click.option("--limit", type=click.IntRange(min=1), help="At most so many, by topic id, partition and offset."),
+        click.option("--to", "end", type=Hour(), help="Up to this hour (not included)."),
+        click.option("--from", "first", type=Hour(), help="From this hour of the Kafka record on."),
+        click.option(
+            "--reason", "reasons", multiple=True, type=click.Choice(REASONS), help="Of this reason; repeatable."
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def _wanted(reasons: tuple[str, ...], first: int | None, end: int | None, limit: int | None) -> "Selection":
+    from clickstream_assets.domain.dead_letters import Selection
+
+    if first is not None and end is not None and end <= first:
+        raise click.UsageError("--to must be later than --from: it is the hour behind the last one wanted.")
+    return Selection(frozenset(reasons), first, end, limit)
+
+
+@click.group("dead-letters", short_help="Refused messages: list, show, mend.")
+def dead_letters() -> None:
+    """Messages that were refused, kept with their bytes and the reason.
+
+    Hours are those of the Kafka record; older ones than the first partition count in that.
+    """
+
+
+@dead_letters.command("list", short_help="How many, by hour and reason.")
+@_selection
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line instead of a table.")
+def list_(reasons: tuple[str, ...], first: int | None, end: int | None, limit: int | None, as_json: bool) -> None:
+    """Count dead letters by hour and reason.
+
+    \b
+    clickstream dead-letters list --from 2026-01-31T00:00 --to 2026-02-01T00:00
+    """
+    wanted = _wanted(reasons, first, end, limit)
+    with _letters() as letters:
+        counts = letters.counts(wanted)
+    if as_json:
+        for (hour, reason), count in counts.items():
+            click.echo(json.dumps({"hour": key_of_hour(hour), "reason": reason, "letters": count}))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    shown = Table(box=None, pad_edge=False)
+    for name in ("hour", "reason", "letters"):
+        shown.add_column(name, justify="right" if name == "letters" else "left")
+    for (hour, reason), count in counts.items():
+        shown.add_row(key_of_hour(hour), reason, f"{count:,}")
+    shown.add_section()
+    shown.add_row("all", "", f"{sum(counts.values()):,}")
+    Console().print(shown if counts else "No dead letters.")
+
+
+@dead_letters.command("show", short_help="Single letters with their bytes.")
+@click.argument("places", nargs=-1, metavar="[TOPIC_ID/PARTITION/OFFSET]...")
+@_selection
+@click.option("--full", is_flag=True, help=f"All bytes of each, not the first {PREVIEW_BYTES}.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+def show(
+    places: tuple[str, ...],
+    reasons: tuple[str, ...],
+    first: int | None,
+    end: int | None,
+    limit: int | None,
+    full: bool,
+    as_json: bool,
+) -> None:
+    """Show letters: where they lie in Kafka, when, why, by which run they were refused, and their bytes.
+
+    Bytes that are not UTF-8 are shown as base64. Without --limit ten are shown; places name single ones.
+
+    \b
+    clickstream dead-letters show --reason missing_field --limit 3
+    clickstream dead-letters show --full 4fQ0aWp1T5Kc9b0CkJ2xGQ/3/1204
+    """
+    wanted = _wanted(reasons, first, end, limit or 10)
+    with _letters() as letters:
+        found = (
+            [letter for place in places for letter in _at(letters, place)] if places else list(letters.select(wanted))
+        )
+        for letter, value in letters.values(found):
+            described = _described(letter, value, full=full)
+            click.echo(json.dumps(described, ensure_ascii=False) if as_json else _in_lines(described))
+    if not found and not as_json:
+        click.echo("No such dead letter.")
+    if places and len(found) < len(places):
+        sys.exit(1)
+
+
+@dead_letters.command("replay", short_help="Decode them once more, after a fix.")
+@_selection
+@click.option("--dry-run", is_flag=True, help="Change nothing; say what would happen.")
+@click.option(
+    "--dagster",
+    "url",
+    metavar="URL",
+    help="Where Dagster's webserver is.  [default: http://localhost:CLICKSTREAM_DAGSTER_PORT]",
+)
+@click.option("--here", is_flag=True, help="Without Dagster, in this process; refused while Dagster is up.")
+def replay(
+    reasons: tuple[str, ...],
+    first: int | None,
+    end: int | None,
+    limit: int | None,
+    dry_run: bool,
+    url: str | None,
+    here: bool,
+) -> None:
+    """Decode dead letters with today's code and settings, under the coordinates they came with.
+
+    What is refused no more becomes a row or a duplicate, and its hours wait to be computed again. What is refused
+    still stays, with today's reason. Nothing is sent to Kafka, and a second replay changes nothing.
+
+    Dagster runs it, as the job replay_dead_letters, for then no run that ingests is under way at the same time.
+
+    Exit codes: 0 all were tried; 1 some were left alone, or it failed; 2 wrong usage.
+
+    \b
+    clickstream dead-letters replay --reason before_first_partition --dry-run
+    """
+    wanted = _wanted(reasons, first, end, limit)
+    url = (url or f"http://localhost:{settings().dagster_port}").rstrip("/")
+    if dry_run or here:
+        if not dry_run and _answers(url):
+            raise click.ClickException(
+                f"Dagster is up on {url}, and may ingest at any moment: leave --here out, and it runs the replay."
+            )
+        with _replay(dry_run=dry_run) as mending:
+            report = mending.run(wanted, _Teller(dry_run))
+        click.echo(report.in_words(dry_run=dry_run))
+        sys.exit(1 if report.unbooked else 0)
+    if not _answers(url):
+        raise click.ClickException(
+            f"Dagster does not answer on {url}: start it (`clickstream run`) or name it with --dagster URL. If none "
+            "writes to these tables, --here does it in this process."
+        )
+    sys.exit(_run_in_dagster(url, wanted))
+
+
+@contextmanager
+def _letters() -> "Iterator[DeadLetters]":
+    from clickstream_assets.definitions import resources
+    from clickstream_assets.domain.dead_letters import DeadLetters
+    from clickstream_assets.domain.table_schemas import DEAD_LETTERS
+
+    made = resources(settings())
+    made.hbase.ensure_tables()
+    with made.hbase.client() as hbase:
+        yield DeadLetters(hbase, made.hbase.table(DEAD_LETTERS.name), settings().first_hour_ms // HOUR_MS)
+
+
+@contextmanager
+def _replay(*, dry_run: bool) -> "Iterator[Replay]":
+    from clickstream_assets.definitions import resources
+    from clickstream_assets.domain.dead_letters import Replay
+
+    made = resources(settings())
+    made.hbase.ensure_tables()
+    with made.kafka.client() as topic, made.hbase.client() as hbase:
+        run_id = f"command-{uuid4()}"
+        yield Replay(topic, hbase, made.hbase.table, settings().first_hour_ms, run_id, dry_run=dry_run)
+
+
+def _at(letters: "DeadLetters", place: str) -> "list[Letter]":
+    try:
+        topic_id, partition, offset = place.split("/")
+        return letters.between(topic_id, int(partition), int(offset), int(offset) + 1)
+    except ValueError:
+        raise click.BadParameter(f"{place!r} is not TOPIC_ID/PARTITION/OFFSET") from None
+
+
+def _described(letter: "Letter", value: bytes | None, *, full: bool) -> dict[str, object]:
+    moment = datetime.fromtimestamp(letter.record_time_ms / 1000, UTC)
+    described: dict[str, object] = {
+        "topic_id": letter.topic_id,
+        "partition": letter.partition,
+        "offset": letter.offset,
+        "record_time": moment.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "reason": letter.reason,
+        "detail": letter.detail,
+        "run_id": letter.run_id,
+        "bytes": None if value is None else len(value),
+    }
+    if value is None:
+        return described | {"value": None}
+    some = value if full else value[:PREVIEW_BYTES]
+    try:
+        value.decode()
+    except UnicodeDecodeError:
+        described["value_base64"] = base64.b64encode(some).decode("ascii")
+    else:
+        described["value"] = some.decode("utf-8", "ignore")  # a preview may end within a character
+    return described | ({"truncated": True} if len(some) < len(value) else {})
+
+
+def _in_lines(described: dict[str, object]) -> str:
+    """A letter for people: its bytes may hold anything, so what a terminal would obey is escaped."""
+    size, truncated = described.pop("bytes"), described.pop("truncated", False)
+    topic_id, partition, offset = (described.pop(name) for name in ("topic_id", "partition", "offset"))
+    lines = [f"{topic_id}/{partition}/{offset}"]
+    for name, content in described.items():
+        text = "a tombstone: no value" if content is None else _printable(str(content))
+        if name.startswith("value") and content is not None:
+            shown = f"the first {PREVIEW_BYTES} of " if truncated else ""
+            lines.append(f"  {name} ({shown}{size:,} bytes): {text}")
+        else:
+            lines.append(f"  {name}: {text}")
+    return "\n".join(lines)
+
+
+def _printable(text: str) -> str:
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+class _Teller:
+    """Says how far a replay is, every few seconds."""
+
+    def __init__(self, dry_run: bool) -> None:
+        self._dry_run, self._told = dry_run, monotonic()
+
+    def __call__(self, report: "ReplayReport") -> None:
+        if monotonic() - self._told > 2:
+            self._told = monotonic()
+            click.echo(f"So far: {report.in_words(dry_run=self._dry_run)}", err=True)
+
+
+def _answers(url: str) -> bool:
+    import requests
+
+    try:
+        return requests.get(f"{url}/server_info", timeout=5).ok
+    except requests.RequestException:
+        return False
+
+
+_LOGS = """
+query ($runId: ID!, $afterCursor: String) {
+  logsForRun(runId: $runId, afterCursor: $afterCursor) {
+    ... on EventConnection {
+      cursor
+      hasMore
+      events {
+        __typename
+        ... on MessageEvent { message level }
+        ... on ObservationEvent { metadataEntries { label ... on IntMetadataEntry { intValue } } }
+      }
+    }
+  }
+}
+"""
+
+
+def _run_in_dagster(url: str, wanted: "Selection") -> int:
+    """Have Dagster run the job, print what it says, and return the exit code."""
+    from dagster_graphql import DagsterGraphQLClient, DagsterGraphQLClientError
+    from gql import Client, gql
+    from gql.transport.requests import RequestsHTTPTransport
+
+    from clickstream_assets.jobs.replay import JOB, OP
+
+    config = {
+        "reasons": sorted(wanted.reasons),
+        "first": None if wanted.first is None else key_of_hour(wanted.first),
+        "end": None if wanted.end is None else key_of_hour(wanted.end),
+        "limit": wanted.limit,
+    }
+    given = {name: value for name, value in config.items() if value is not None}
+    address = urlsplit(url)
+    dagster = DagsterGraphQLClient(
+        address.hostname or "", address.port, use_https=address.scheme == "https", path_prefix=address.path
+    )
+    logs = Client(transport=RequestsHTTPTransport(f"{url}/graphql"))
+    try:
+        run_id = dagster.submit_job_execution(JOB, run_config={"ops": {OP: {"config": given}}})
+    except DagsterGraphQLClientError as error:
+        raise click.ClickException(f"Dagster on {url} did not take the job {JOB}: {error}") from error
+    click.echo(f"{url}/runs/{run_id}", err=True)
+    cursor: str | None = None
+    unbooked = 0
+    while True:
+        status = dagster.get_run_status(run_id)  # before the log: what is said until the end is in it then
+        page = logs.execute(gql(_LOGS), variable_values={"runId": run_id, "afterCursor": cursor})["logsForRun"]
+        cursor = page["cursor"]
+        for event in page["events"]:
+            if event["__typename"] == "LogMessageEvent" and event["level"] == "INFO":
+                click.echo(event["message"])
+            if event["__typename"] == "ObservationEvent":
+                figures = {entry["label"]: entry.get("intValue") for entry in event["metadataEntries"]}
+                unbooked = figures["unbooked"]
+        if page["hasMore"]:
+            continue
+        if status.value == "SUCCESS":
+            return 1 if unbooked else 0
+        if status.value in ("FAILURE", "CANCELED"):
+            raise click.ClickException(f"the run ended with {status.value}: see {url}/runs/{run_id}")
+        sleep(_POLL_SECONDS)

@@ -1,0 +1,189 @@
+"""Kafka's topic and HBase's tables in memory, and what the books of a whole pipeline must say of them."""
+
+import copy
+import itertools
+from collections import Counter
+
+from clickstream_assets.clients.kafka import Message
+from clickstream_assets.domain.dead_letters import Replay, Selection
+from clickstream_assets.domain.ingestion import Ingestion
+from clickstream_assets.domain.ledger import Ledger
+from clickstream_assets.domain.row_keys import hour_of
+from clickstream_assets.domain.stale_hours import HourStates
+from clickstream_assets_tests.domain.test_ledger import FakeHBase
+
+HOUR_MS = 3_600_000
+CLICKS, LETTERS, LEDGER = "clickstream_data", "clickstream_dead_letters", "clickstream_ingest_ledger"
+
+
+class Killed(BaseException):
+    """In the place of SIGKILL."""
+
+
+class MortalHBase(FakeHBase):
+    """Dies before its n-th write, counted from when ``lives`` is set; each row is one, for batches are not atomic."""
+
+    lives: int | None = None
+
+    def _write(self):
+        if self.lives is not None:
+            if self.lives == 0:
+                raise Killed
+            self.lives -= 1
+
+    def mutate(self, table, rows):
+        sent = 0
+        for row in rows:
+            self._write()
+            sent += super().mutate(table, [row])
+        return sent
+
+    def increment(self, table, key, column):
+        self._write()
+        return super().increment(table, key, column)
+
+
+class FakeTopic:
+    """TopicClient's calls on lists; a record that is None is not there."""
+
+    topic = "clickstream_topic"
+
+    def __init__(self, partitions=1, topic_id="id-1"):
+        self.logs = {p: [] for p in range(partitions)}
+        self.id, self.begin, self.group = topic_id, dict.fromkeys(self.logs, 0), dict.fromkeys(self.logs)
+
+    def send(self, value, time_ms, partition=0):
+        self.logs[partition].append(Message(partition, len(self.logs[partition]), time_ms, value))
+
+    def topic_id(self):
+        return self.id
+
+    def partitions(self):
+        return sorted(self.logs)
+
+    def earliest(self, partitions):
+        return {p: self.begin[p] for p in partitions}
+
+    def ends(self, partitions):
+        return {p: len(self.logs[p]) for p in partitions}
+
+    def committed(self, partitions):
+        return {p: self.group[p] for p in partitions}
+
+    def commit(self, offsets):
+        self.group.update(offsets)
+
+    def offsets_at(self, time_ms, ends):
+        found = {p: [m.offset for m in self.logs[p][self.begin[p] :] if m and m.timestamp_ms >= time_ms] for p in ends}
+        return {p: min(found[p], default=end) for p, end in ends.items()}
+
+    def read(self, partition, first, end):
+        assert first >= self.begin[partition]
+        there = [message for message in self.logs[partition][first:end] if message]
+        for at in range(0, len(there), 3):
+            yield there[at : at + 3]
+
+
+class World:
+    """A pipeline up to ``raw_clicks``, whose first partition can be moved."""
+
+    def __init__(self, first_hour, partitions=1):
+        self.first_hour = first_hour
+        self.topic, self.hbase = FakeTopic(partitions), MortalHBase()
+        self.runs = 0
+
+    def ingestion(self):
+        self.runs += 1
+        run_id = f"run-{self.runs}"
+        return Ingestion(self.topic, self.hbase, str, self.first_hour * HOUR_MS, run_id)
+
+    def ingest(self):
+        return self.ingestion().read_until(self.topic.ends(self.topic.logs), ())
+
+    def read_hours(self, *hours):
+        return self.ingestion().read_hours(hours)
+
+    def replay(self, wanted=None, *, dry_run=False):
+        self.runs += 1
+        replay = Replay(self.topic, self.hbase, str, self.first_hour * HOUR_MS, f"replay-{self.runs}", dry_run=dry_run)
+        return replay.run(wanted or Selection())
+
+    def killed_at_each_write_of(self, action):
+        """Run ``action`` again and again from the same tables, killed before its first write, its second, …
+
+        Yields after each kill; ends when it comes through.
+        """
+        start, group = copy.deepcopy(self.hbase.tables), dict(self.topic.group)
+        for lives in itertools.count():
+            self.hbase.tables, self.topic.group = copy.deepcopy(start), dict(group)
+            self.hbase.lives = lives
+            try:
+                action()
+            except Killed:
+                self.hbase.lives = None
+                yield lives
+            else:
+                self.hbase.lives = None
+                return
+
+    def rows(self, *left_out):
+        """Rows by key, without the columns left out."""
+        table = self.hbase.tables.get(CLICKS, {})
+        return {key: {c: v for c, v in cells.items() if c not in left_out} for key, cells in table.items()}
+
+    def letters(self):
+        """Reasons of the letters, by partition and offset."""
+        return {
+            (int(key.split(b"|")[1]), int(key.split(b"|")[2])): cells[b"letter:reason"].decode()
+            for key, cells in self.hbase.tables.get(LETTERS, {}).items()
+        }
+
+    @property
+    def ledger(self):
+        return Ledger(self.hbase, LEDGER)
+
+    def entries(self):
+        return list(self.ledger.entries())
+
+    def touched(self):
+        return {hour: state.touched for hour, state in HourStates(self.hbase, LEDGER).all().items()}
+
+    def total(self, name):
+        return sum(getattr(entry, name) for entry in self.entries())
+
+    def assert_books_balance(self):
+        """Every figure of the ledger against the tables it is about, and its shares against its entries."""
+        entries = self.entries()
+        assert [entry for entry in entries if not entry.balances] == []
+        kept = sum((Counter(entry.kept_by_hour) for entry in entries), Counter())
+        refused = sum((Counter(entry.dead_lettered_by_hour) for entry in entries), Counter())
+        assert kept == Counter(map(hour_of, self.rows()))
+        records = [int(cells[b"letter:record_time"]) for cells in self.hbase.tables.get(LETTERS, {}).values()]
+        assert refused == Counter(max(time // HOUR_MS, self.first_hour) for time in records)
+        for p, log in self.topic.logs.items():
+            if self.topic.begin[p] == 0:
+                assert self.ledger.holes(self.topic.id, p, 0, len(log)) == []
+        wanted = {
+            f"hour|{hour}|{entry.topic_id}|{entry.partition}|{entry.first}": (
+                entry.kept_by_hour.get(hour, 0),
+                entry.dead_lettered_by_hour.get(hour, 0),
+                entry.late_by_hour.get(hour, 0),
+                entry.mended_by_hour.get(hour, 0),
+            )
+            for entry in entries
+            for hour in entry.hours
+        }
+        hours = {hour for entry in entries for hour in entry.hours} | set(
+            range(self.first_hour - 9, self.first_hour + 99)
+        )
+        found = {
+            f"hour|{hour}|{share.topic_id}|{share.partition}|{share.first}": (
+                share.kept,
+                share.dead_lettered,
+                share.late,
+                share.mended,
+            )
+            for hour in hours
+            for share in self.ledger.shares(hour)
+        }
+        assert found == wanted

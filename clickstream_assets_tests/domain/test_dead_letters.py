@@ -1,0 +1,333 @@
+"""Dead letters mended: counts move, nothing doubles, and no moment to be killed at leaves the books wrong."""
+
+import copy
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from clickstream_assets.domain import ingestion
+from clickstream_assets.domain.click_event import Refused, decode
+from clickstream_assets.domain.dead_letters import DeadLetters, Selection
+from clickstream_assets.domain.hours import hour_of_key
+from clickstream_assets.domain.table_schemas import CLICKS as CLICKS_TABLE
+from clickstream_assets_tests.domain.fakes import HOUR_MS, LETTERS, FakeTopic, World
+
+FIRST = hour_of_key("2026-11-20-00:00")
+NOW = (FIRST + 20) * HOUR_MS + HOUR_MS // 2
+SOURCE, DISPLACED = CLICKS_TABLE.columns["source"].key, CLICKS_TABLE.columns["displaced"].key
+
+
+def event(event_id, time_ms=NOW, **fields):
+    url = f"https://h.example/{fields.pop('page', event_id)}"
+    return json.dumps({"event_id": event_id, "user_id": "u", "timestamp": time_ms, "url": url} | fields).encode()
+
+
+@pytest.fixture
+def strict(monkeypatch):
+    """Code that refuses messages which hold one of these words, until it is fixed: the set emptied."""
+    words = {b"bad"}
+
+    def decode_or_refuse(message, record_time_ms, first_hour_ms):
+        if message and any(word in message for word in words):
+            raise Refused("wrong_type", "url: a test says so")
+        return decode(message, record_time_ms, first_hour_ms)
+
+    monkeypatch.setattr(ingestion, "decode", decode_or_refuse)
+    return words
+
+
+@pytest.fixture
+def world():
+    return World(FIRST)
+
+
+def send_and_refuse(world):
+    """Five messages: two good, two refused by strict code (one late, one a duplicate), one broken for ever."""
+    world.topic.send(event("a"), NOW)
+    world.topic.send(event("b", NOW - 3 * HOUR_MS, page="bad"), NOW)
+    world.topic.send(event("a", page="bad"), NOW)
+    world.topic.send(b"{", NOW + HOUR_MS)
+    world.topic.send(event("c", NOW + HOUR_MS), NOW + HOUR_MS)
+    world.ingest()
+    assert (world.total("kept"), world.total("dead_lettered")) == (2, 3)
+    world.assert_books_balance()
+
+
+def test_a_mended_letter_is_a_row_or_a_duplicate_and_its_hours_are_touched(world, strict):
+    send_and_refuse(world)
+    strict.clear()
+    before = world.touched()
+    report = world.replay()
+    assert (report.letters, report.rows, report.duplicates, dict(report.refused)) == (3, 1, 1, {"invalid_json": 1})
+    assert report.mended_by_reason == {"wrong_type": 2}
+    assert report.mended_by_hour == {NOW // HOUR_MS: 2}
+    (entry,) = world.entries()
+    assert (entry.read, entry.kept, entry.duplicates, entry.dead_lettered, entry.mended) == (5, 3, 1, 1, 2)
+    assert entry.mended_by_hour == {NOW // HOUR_MS: 2}
+    assert entry.late_by_hour == {NOW // HOUR_MS - 3: 1}
+    assert world.letters() == {(0, 3): "invalid_json"}
+    (row,) = [cells for cells in world.rows().values() if cells[SOURCE] == b"id-1/0/1"]
+    assert row[b"click_data:record_time"] == str(NOW).encode()
+    assert {hour for hour, count in world.touched().items() if count > before.get(hour, 0)} == {NOW // HOUR_MS - 3}
+    world.assert_books_balance()
+
+
+def test_a_second_replay_changes_nothing(world, strict):
+    send_and_refuse(world)
+    strict.clear()
+    world.replay()
+    before = copy.deepcopy(world.hbase.tables)
+    report = world.replay(Selection(reasons=frozenset(["wrong_type"])))
+    assert (report.letters, report.mended) == (0, 0)
+    assert world.hbase.tables == before
+
+
+def test_a_dry_run_tells_and_writes_nothing(world, strict):
+    send_and_refuse(world)
+    strict.clear()
+    before = copy.deepcopy(world.hbase.tables)
+    told = world.replay(dry_run=True)
+    assert world.hbase.tables == before
+    assert told == world.replay()
+
+
+def test_what_is_refused_still_stays_with_todays_reason(world, strict):
+    send_and_refuse(world)
+    strict.clear()
+    strict.add(b"{")
+    assert world.replay(Selection(reasons=frozenset(["invalid_json"]))).refused == {"wrong_type": 1}
+    assert world.letters()[0, 3] == "wrong_type"
+    (letter,) = [cells for key, cells in world.hbase.tables[LETTERS].items() if key.endswith(b"3")]
+    assert (letter[b"letter:run_id"], letter[b"letter:value"]) == (b"replay-2", b"{")
+    world.assert_books_balance()
+
+
+def test_letters_are_chosen_by_reason_hour_and_count(world, strict):
+    for hour in range(4):
+        for value in (b"{", event(f"{hour}", page="bad")):
+            world.topic.send(value, NOW + hour * HOUR_MS)
+    world.ingest()
+    now = NOW // HOUR_MS
+    letters = DeadLetters(world.hbase, LETTERS, FIRST)
+
+    def chosen(*reasons, **wanted):
+        return [letter.offset for letter in letters.select(Selection(frozenset(reasons), **wanted))]
+
+    assert chosen() == list(range(8))
+    assert chosen("invalid_json") == [0, 2, 4, 6]
+    assert chosen("wrong_type", first=now + 1, end=now + 3) == [3, 5]
+    assert chosen(limit=3) == [0, 1, 2]
+    assert chosen("invalid_url") == []
+    assert letters.counts(Selection(first=now + 3)) == {(now + 3, "invalid_json"): 1, (now + 3, "wrong_type"): 1}
+    strict.clear()
+    assert world.replay(Selection(frozenset(["wrong_type"]), first=now + 1, limit=2)).rows == 2
+    assert sorted(world.letters()) == [(0, offset) for offset in (0, 1, 2, 4, 6, 7)]
+    world.assert_books_balance()
+
+
+@pytest.mark.parametrize("then", ["replay", "read from Kafka"])
+def test_a_replay_killed_before_any_write_is_made_good(world, strict, then):
+    send_and_refuse(world)
+    # An earlier offset that will take over the row of a later one, which has an entry of its own.
+    world.topic.send(event("d", page="bad-first"), NOW)
+    world.ingest()
+    world.topic.send(event("d", page="second"), NOW)
+    world.ingest()
+    strict.clear()
+    unfixed, touched = copy.deepcopy(world.hbase.tables), world.touched()
+    world.replay()
+    world.assert_books_balance()
+
+    def state():
+        return world.rows(), world.letters(), [world.total(name) for name in ("kept", "duplicates", "dead_lettered")]
+
+    done = state()
+    assert done[1:] == ({(0, 3): "invalid_json"}, [4, 2, 1])
+    raised = {hour for hour, count in world.touched().items() if count > touched.get(hour, 0)}
+    assert raised >= {NOW // HOUR_MS, NOW // HOUR_MS - 3}
+
+    world.hbase.tables = unfixed
+    kills = 0
+    for kills in world.killed_at_each_write_of(world.replay):  # noqa: B007
+        if then == "replay":
+            world.replay()
+        else:
+            world.read_hours(NOW // HOUR_MS, NOW // HOUR_MS + 1)
+        assert state() == done
+        world.assert_books_balance()
+        assert raised <= {hour for hour, count in world.touched().items() if count > touched.get(hour, 0)}
+    assert kills > 8
+
+
+def test_read_from_kafka_again_mended_messages_are_kept_where_they_are(world, strict):
+    send_and_refuse(world)
+    strict.clear()
+    world.replay()
+    rows = world.rows()
+    world.read_hours(NOW // HOUR_MS)
+    (entry,) = world.entries()
+    assert (entry.kept, entry.duplicates, entry.dead_lettered, entry.mended, entry.late) == (3, 1, 1, 0, 1)
+    assert world.rows() == rows
+    world.assert_books_balance()
+    assert world.replay().mended == 0
+
+
+def test_an_earlier_offset_takes_its_row_over_where_the_later_one_can_be_booked_again(world, strict):
+    world.topic.send(event("a", page="bad"), NOW)
+    world.ingest()
+    world.topic.send(event("a", page="later"), NOW)
+    world.ingest()
+    strict.clear()
+    report = world.replay()
+    assert (report.rows, report.duplicates) == (1, 0)
+    assert [cells[b"click_data:url"] for cells in world.rows().values()] == [b"https://h.example/bad"]
+    assert [(entry.kept, entry.duplicates, entry.mended) for entry in world.entries()] == [(1, 0, 1), (0, 1, 0)]
+    world.assert_books_balance()
+
+
+def test_an_earlier_offset_in_the_same_entry_has_the_entry_read_again(world, strict):
+    world.topic.send(event("a", page="bad"), NOW)
+    world.topic.send(event("a", page="later"), NOW)
+    world.topic.send(event("b", page="bad"), NOW)
+    world.ingest()
+    strict.clear()
+    assert world.replay(Selection(limit=1)).rows == 1
+    (entry,) = world.entries()
+    assert (entry.kept, entry.duplicates, entry.dead_lettered) == (2, 1, 0)
+    assert world.letters() == {}
+    world.assert_books_balance()
+
+
+def test_what_kafka_no_longer_holds_is_mended_and_displaces_nothing(world, strict):
+    world.topic.send(event("a", page="bad"), NOW)
+    world.topic.send(event("b", page="bad"), NOW)
+    world.topic.send(event("a", page="later"), NOW)
+    world.ingest()
+    world.topic.begin[0] = 3
+    strict.clear()
+    report = world.replay()
+    assert (report.rows, report.duplicates) == (1, 1)
+    assert world.letters() == {}
+    world.assert_books_balance()
+
+
+def test_letters_of_an_earlier_topic_keep_its_id(world, strict):
+    send_and_refuse(world)
+    world.topic = FakeTopic(topic_id="id-2")
+    world.topic.send(event("n", page="bad"), NOW)
+    world.topic.send(event("e"), NOW)
+    world.ingest()
+    strict.clear()
+    report = world.replay()
+    assert (report.rows, report.duplicates) == (2, 1)
+    assert sorted(cells[SOURCE] for cells in world.rows().values()) == [
+        b"id-1/0/0",
+        b"id-1/0/1",
+        b"id-1/0/4",
+        b"id-2/0/0",
+        b"id-2/0/1",
+    ]
+    world.assert_books_balance()
+
+
+def test_an_earlier_first_partition_takes_the_hours_before_it_in(world):
+    world.first_hour = FIRST + 20
+    old = (FIRST + 10) * HOUR_MS
+    world.topic.send(event("old-record", old), old)
+    world.topic.send(b"{", old)
+    world.topic.send(event("old-event", old), NOW)
+    world.topic.send(event("too-old", (FIRST - 5) * HOUR_MS), NOW)
+    world.ingest()
+    world.assert_books_balance()
+    assert world.total("dead_lettered") == 4
+    world.first_hour = FIRST
+    report = world.replay(Selection(frozenset(["before_first_partition"])))
+    assert (report.rows, dict(report.refused)) == (2, {"before_first_partition": 1})
+    (entry,) = world.entries()
+    assert entry.kept_by_hour == {FIRST + 10: 2}
+    assert entry.dead_lettered_by_hour == {FIRST + 10: 1, NOW // HOUR_MS: 1}
+    assert entry.mended_by_hour == {FIRST + 10: 1, NOW // HOUR_MS: 1}
+    world.assert_books_balance()
+
+
+def test_a_message_over_the_limit_is_stored_whole_and_mended_whole(world, monkeypatch):
+    big = event("big", filler="x" * (1 << 20))
+    world.topic.send(big, NOW)
+    world.topic.send(None, NOW)
+    world.ingest()
+    letters = DeadLetters(world.hbase, LETTERS, FIRST)
+    found = list(letters.select(Selection()))
+    assert [(letter.reason, value) for letter, value in letters.values(found)] == [
+        ("too_large", big),
+        ("not_an_object", None),
+    ]
+    monkeypatch.setattr("clickstream_assets.domain.click_event.MAX_MESSAGE_BYTES", 1 << 22)
+    assert world.replay().rows == 1
+    world.assert_books_balance()
+
+
+def test_letters_in_no_entry_are_left_to_the_run_that_will_read_them(world, strict):
+    world.topic.send(event("a", page="bad"), NOW)
+    for _ in world.killed_at_each_write_of(world.ingest):
+        if world.letters():
+            break
+    assert world.entries() == []
+    strict.clear()
+    report = world.replay()
+    assert (report.letters, report.unbooked, report.mended) == (1, 1, 0)
+    world.ingest()
+    assert world.letters() == {}
+    world.assert_books_balance()
+
+
+def test_deleting_a_letter_by_hand_is_not_hidden(world, strict):
+    send_and_refuse(world)
+    strict.clear()
+    del world.hbase.tables[LETTERS][b"id-1|000000|00000000000000000003"]
+    world.replay()
+    assert [entry.balances for entry in world.entries()] == [False]
+
+
+messages = st.lists(
+    st.tuples(st.sampled_from("aabbcde"), st.booleans(), st.integers(0, 2), st.booleans()), min_size=1, max_size=12
+)
+
+
+@settings(deadline=None, max_examples=120, derandomize=True)
+@given(messages, st.lists(st.integers(1, 4), max_size=6), st.booleans())
+def test_after_any_replays_all_is_as_if_nothing_had_been_refused(drawn, limits, backwards):
+    with pytest.MonkeyPatch.context() as patch:
+        words = {b"bad"}
+
+        def decode_or_refuse(message, record_time_ms, first_hour_ms):
+            if any(word in message for word in words):
+                raise Refused("wrong_type", "url: a test says so")
+            return decode(message, record_time_ms, first_hour_ms)
+
+        patch.setattr(ingestion, "decode", decode_or_refuse)
+        mended, never = World(FIRST), World(FIRST)
+        for world in (mended, never):
+            for at, (event_id, bad, ago, cut) in enumerate(drawn):
+                text = event(event_id, NOW - ago * HOUR_MS, page=f"{at}{'bad' if bad else ''}")
+                world.topic.send(text, NOW)
+                if world is mended and cut:
+                    world.ingest()
+        mended.ingest()
+        mended.assert_books_balance()
+        words.clear()
+        never.ingest()
+        for limit in limits:
+            mended.replay(Selection(limit=limit))
+            mended.assert_books_balance()
+        if backwards:
+            mended.read_hours(NOW // HOUR_MS)
+            mended.assert_books_balance()
+        mended.replay()
+        mended.assert_books_balance()
+    assert mended.rows(DISPLACED) == never.rows(DISPLACED)
+    assert mended.letters() == {}
+    assert [mended.total(name) for name in ("read", "kept", "duplicates", "late")] == [
+        never.total(name) for name in ("read", "kept", "duplicates", "late")
+    ]
