@@ -9,10 +9,18 @@ from clickstream_assets.assets.enriched_clicks import enriched_clicks
 from clickstream_assets.assets.es_index import es_index
 from clickstream_assets.assets.raw_clicks import raw_clicks
 from clickstream_assets.assets.url_country_metrics import url_country_metrics
-from clickstream_assets.checks.enriched_clicks import every_row_enriched
-from clickstream_assets.checks.es_index import documents_match
-from clickstream_assets.checks.raw_clicks import books_balance
-from clickstream_assets.checks.url_country_metrics import clicks_add_up
+from clickstream_assets.checks.clickstream_topic import nothing_lost_unread
+from clickstream_assets.checks.dead_letters import check_dead_letters
+from clickstream_assets.checks.enriched_clicks import check_enriched_clicks
+from clickstream_assets.checks.es_index import check_es_index
+from clickstream_assets.checks.latest_closed_hour import (
+    check_latest_closed_hour,
+    clickstream_latest_hour,
+    hourly_look,
+)
+from clickstream_assets.checks.raw_clicks import check_raw_clicks
+from clickstream_assets.checks.url_country_metrics import check_url_country_metrics
+from clickstream_assets.jobs.checks import clickstream_checks
 from clickstream_assets.jobs.replay import replay_dead_letters
 from clickstream_assets.resources.elasticsearch import ElasticsearchResource
 from clickstream_assets.resources.geoip import GeoIPResource
@@ -59,8 +67,17 @@ def build(configured: Settings) -> dg.Definitions:
     """Assets, checks, jobs and sensor, on the servers and under the names of ``configured``."""
     return dg.Definitions(
         assets=[clickstream_topic, raw_clicks, enriched_clicks, url_country_metrics, es_index],
-        asset_checks=[books_balance, every_row_enriched, clicks_add_up, documents_match],
-        jobs=[clickstream_hours, replay_dead_letters],
+        asset_checks=[
+            nothing_lost_unread,
+            check_raw_clicks,
+            check_dead_letters,
+            check_enriched_clicks,
+            check_url_country_metrics,
+            check_es_index,
+            check_latest_closed_hour,
+        ],
+        jobs=[clickstream_hours, clickstream_checks, clickstream_latest_hour, replay_dead_letters],
+        schedules=[hourly_look],
         sensors=[kafka_offsets],
         resources=resources(configured)._asdict(),
         # Steps are short and run one after the other: a process for each would cost more than it does.

@@ -69,6 +69,13 @@ class Settings(BaseSettings):
         300, ge=0, description="under constant lag, stale hours get a run of their own this often"
     )
 
+    # When checks warn
+    warn_dead_letter_share: float = Field(0.05, ge=0, le=1, description="share of an hour's messages that was refused")
+    warn_late_share: float = Field(0.2, ge=0, le=1, description="share of an hour's events that came late")
+    warn_unknown_country_share: float = Field(0.3, ge=0, le=1, description="share of events without a country")
+    warn_other_browser_share: float = Field(0.3, ge=0, le=1, description="share of events of an unknown browser")
+    warn_volume_factor: float = Field(4, gt=1, description="times more, or less, clicks than in comparable hours")
+
     # The embedded stack
     home: Path = Field(Path(".clickstream"), description="folder of all that the embedded servers and Dagster write")
     cache: Path = Field(

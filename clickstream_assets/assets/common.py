@@ -1,10 +1,15 @@
 """What all hourly assets share: partitions, one run for any list of hours, one writer at a time."""
 
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from clickstream_assets.domain.hours import key_of_hour
 from clickstream_assets.partitions import hourly
+
+if TYPE_CHECKING:
+    from clickstream_assets.domain.stale_hours import HourState
 
 GROUP = "clickstream"
 OWNERS = ["team:data-engineering"]
@@ -20,3 +25,12 @@ def hourly_asset(name: str) -> dict[str, Any]:
         "backfill_policy": dg.BackfillPolicy.single_run(),
         "pool": name,
     }
+
+
+def free_hours(context: dg.AssetExecutionContext, asset: str, states: "Mapping[int, HourState]") -> list[int]:
+    """The hours that no earlier asset's check holds; says which ones ``asset`` leaves as they are."""
+    held = [hour for hour, state in states.items() if state.held_before(asset)]
+    if held:
+        keys = ", ".join(map(key_of_hour, held))
+        context.log.warning(f"left as they are, because checks of earlier assets failed: {keys}")
+    return [hour for hour in states if hour not in held]

@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from clickstream_assets.assets.common import hourly_asset
+from clickstream_assets.assets.common import free_hours, hourly_asset
 from clickstream_assets.partitions import hours_of
 from clickstream_assets.resources.geoip import GeoIPResource
 from clickstream_assets.resources.hbase import HBaseResource
@@ -25,12 +25,13 @@ def enriched_clicks(
     from clickstream_assets.domain.stale_hours import ENRICHED, HourStates
     from clickstream_assets.domain.table_schemas import CLICKS, LEDGER
 
-    hours = hours_of(context)
     versions = geoip.versions()
     hbase.ensure_tables()
     with hbase.client() as client:
         states = HourStates(client, hbase.table(LEDGER.name))
-        marks = {hour: state.touched for hour, state in states.read(hours).items()}
+        known = states.read(hours_of(context))
+        hours = free_hours(context, "enriched_clicks", known)
+        marks = {hour: known[hour].touched for hour in hours}
         # Time spent looks into the hour that follows, and has to know the bots there.
         ranges = key_ranges({*hours, *(hour + 1 for hour in hours)})
         rows = hbase.read(spark.session, CLICKS, INPUT, ranges)

@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from clickstream_assets.assets.common import hourly_asset
+from clickstream_assets.assets.common import free_hours, hourly_asset
 from clickstream_assets.domain.hours import key_of_hour
 from clickstream_assets.partitions import hours_of
 from clickstream_assets.resources.elasticsearch import ElasticsearchResource
@@ -21,25 +21,26 @@ def es_index(
     context: dg.AssetExecutionContext, hbase: HBaseResource, spark: SparkResource, elasticsearch: ElasticsearchResource
 ) -> None:
     """Index the hours' metrics, delete what they held before, mark them as up to date."""
-    from clickstream_assets.domain.documents import delete_left_over, ensure_template, totals
+    from clickstream_assets.domain.documents import delete_left_over, ensure_template, of_hour, totals
     from clickstream_assets.domain.metrics import documents, metrics_key_range
     from clickstream_assets.domain.row_keys import contiguous
     from clickstream_assets.domain.stale_hours import INDEXED, HourStates
     from clickstream_assets.domain.table_schemas import LEDGER, METRICS
 
-    hours = hours_of(context)
     hbase.ensure_tables()
     with hbase.client() as client, elasticsearch.client() as es:
         ensure_template(es, elasticsearch.alias)
         states = HourStates(client, hbase.table(LEDGER.name))
-        marks = {hour: state.computed for hour, state in states.read(hours).items()}
+        known = states.read(hours_of(context))
+        hours = free_hours(context, "es_index", known)
+        marks = {hour: known[hour].computed for hour in hours}
         ranges = [[metrics_key_range(first, last) for first, last in contiguous(hours)]]
         rows = hbase.read(spark.session, METRICS, ranges=ranges)
         elasticsearch.write(documents(rows, elasticsearch.alias, context.run_id))
         deleted = delete_left_over(es, elasticsearch.alias, hours, context.run_id)
         states.mark(INDEXED, marks)
-        found = totals(es, elasticsearch.alias, hours)
-    for hour in hours:
-        count = found[hour].rows if hour in found else 0
+        found = totals(es, elasticsearch.alias, known)
+    for hour in known:
+        count = of_hour(found[hour]).rows
         context.add_asset_metadata({"dagster/partition_row_count": count}, partition_key=key_of_hour(hour))
     context.add_asset_metadata({"documents_left_over": deleted})

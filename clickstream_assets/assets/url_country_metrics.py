@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from clickstream_assets.assets.common import hourly_asset
+from clickstream_assets.assets.common import free_hours, hourly_asset
 from clickstream_assets.domain.hours import key_of_hour
 from clickstream_assets.partitions import hours_of
 from clickstream_assets.resources.hbase import HBaseResource
@@ -20,25 +20,28 @@ def url_country_metrics(context: dg.AssetExecutionContext, hbase: HBaseResource,
     """Compute the hours, write them, delete what they held before."""
     from time import time
 
+    from clickstream_assets.domain.documents import of_hour
     from clickstream_assets.domain.hour_counts import delete_left_over_metrics, metric_totals
     from clickstream_assets.domain.metrics import INPUT, compute
     from clickstream_assets.domain.row_keys import key_ranges
     from clickstream_assets.domain.stale_hours import COMPUTED, HourStates
     from clickstream_assets.domain.table_schemas import CLICKS, LEDGER, METRICS
 
-    hours = hours_of(context)
     hbase.ensure_tables()
     with hbase.client() as client:
         states = HourStates(client, hbase.table(LEDGER.name))
-        marks = {hour: state.enriched for hour, state in states.read(hours).items()}
+        known = states.read(hours_of(context))
+        hours = free_hours(context, "url_country_metrics", known)
+        marks = {hour: known[hour].enriched for hour in hours}
         ranges = key_ranges({*hours, *(hour + 1 for hour in hours)})
         clicks = hbase.read(spark.session, CLICKS, INPUT, ranges)
         hbase.write(compute(clicks, hours, int(time() * 1000), context.run_id), METRICS)
         table = hbase.table(METRICS.name)
         deleted = delete_left_over_metrics(client, table, hours, context.run_id)
         states.mark(COMPUTED, marks)
-        totals = metric_totals(client, table, hours)
-    for hour in hours:
-        rows = totals[hour].rows if hour in totals else 0
+        totals = metric_totals(client, table, known)
+        states.remember_clicks({hour: of_hour(totals[hour]).clicks for hour in hours})
+    for hour in known:
+        rows = of_hour(totals[hour]).rows
         context.add_asset_metadata({"dagster/partition_row_count": rows}, partition_key=key_of_hour(hour))
     context.add_asset_metadata({"rows_left_over": deleted})

@@ -1,41 +1,83 @@
-"""Checks on ``es_index``: Elasticsearch holds exactly the metrics."""
+"""Checks on ``es_index``: Elasticsearch holds exactly the metrics, as Elasticsearch itself says."""
+
+from collections.abc import Iterator
 
 import dagster as dg
 
-from clickstream_assets.checks.reporting import Finding, report
-from clickstream_assets.partitions import hourly, hours_of
+from clickstream_assets.checks.reporting import Finding, Findings, HourCheck, held_back, held_findings, look, report
+from clickstream_assets.partitions import hours_of
 from clickstream_assets.resources.elasticsearch import ElasticsearchResource
 from clickstream_assets.resources.hbase import HBaseResource
 
-
-@dg.asset_check(
-    asset="es_index",
-    name="documents_match",
-    partitions_def=hourly,
-    description="The hour's documents are as many as its metrics, and their clicks, measured views and time spent "
-    "add up to the same, as added up by Elasticsearch itself.",
+ASSET = "es_index"
+CHECKS = (
+    held_back(ASSET),
+    HourCheck(
+        "documents_match",
+        "For each country of the hour the documents are as many as the metrics, and their clicks, users, measured "
+        "views and time spent add up to the same, as added up by Elasticsearch itself.",
+    ),
+    HourCheck("nothing_left_behind", "All documents of the hour come from one run."),
+    HourCheck("mapping_as_declared", "The indices have the declared mapping and stand behind the alias."),
 )
-def documents_match(
+
+
+@dg.multi_asset_check(name="check_es_index", specs=[check.spec(ASSET) for check in CHECKS], can_subset=True)
+def check_es_index(
     context: dg.AssetCheckExecutionContext, hbase: HBaseResource, elasticsearch: ElasticsearchResource
-) -> dg.AssetCheckResult:
+) -> Iterator[dg.AssetCheckResult]:
     """Compare documents with metrics."""
-    from clickstream_assets.domain.documents import HourTotals, totals
+    from clickstream_assets.domain.documents import of_hour, runs_of_documents, totals, undeclared
     from clickstream_assets.domain.hour_counts import metric_totals
-    from clickstream_assets.domain.table_schemas import METRICS
+    from clickstream_assets.domain.stale_hours import HourStates
+    from clickstream_assets.domain.table_schemas import LEDGER, METRICS
 
     hours = hours_of(context)
+    alias = elasticsearch.alias
     with hbase.client() as client, elasticsearch.client() as es:
-        wanted = metric_totals(client, hbase.table(METRICS.name), hours)
-        found = totals(es, elasticsearch.alias, hours)
-    findings = {}
-    for hour in hours:
-        want, has = wanted.get(hour, HourTotals()), found.get(hour, HourTotals())
-        findings[hour] = Finding(
-            passed=want == has,
-            words="documents, clicks, measured views, time spent (ms): "
-            f"{has.rows}, {has.clicks}, {has.measured_views}, "
-            f"{has.time_spent_ms} in Elasticsearch; {want.rows}, {want.clicks}, {want.measured_views}, "
-            f"{want.time_spent_ms} in the metrics",
-            figures={"documents": has.rows, "metrics": want.rows, "clicks": has.clicks, "metrics_clicks": want.clicks},
+        before = HourStates(client, hbase.table(LEDGER.name)).read(hours)
+
+        def documents_match() -> Findings:
+            wanted, found = metric_totals(client, hbase.table(METRICS.name), hours), totals(es, alias, hours)
+            findings = {}
+            for hour in hours:
+                want, has = of_hour(wanted[hour]), of_hour(found[hour])
+                differ = sorted(
+                    country
+                    for country in wanted[hour].keys() | found[hour].keys()
+                    if wanted[hour].get(country) != found[hour].get(country)
+                )
+                words = f"documents: {has.in_words()}; metrics: {want.in_words()}"
+                if differ:
+                    words += f"; they differ in {', '.join(differ[:20])}"
+                figures = {
+                    "documents": has.rows,
+                    "metrics": want.rows,
+                    "clicks": has.clicks,
+                    "metrics_clicks": want.clicks,
+                }
+                findings[hour] = Finding(not differ, words, figures)
+            return findings
+
+        def nothing_left_behind() -> Findings:
+            return {
+                hour: Finding(len(runs) <= 1, f"documents of {len(runs)} runs: {', '.join(runs)}", {"runs": len(runs)})
+                for hour, runs in runs_of_documents(es, alias, hours).items()
+            }
+
+        def mapping_as_declared() -> Findings:
+            wrong = undeclared(es, alias)
+            return dict.fromkeys(
+                hours, Finding(not wrong, "; ".join(wrong) or "as declared", {"differences": len(wrong)})
+            )
+
+        found = look(
+            hours,
+            {
+                "held_back": lambda: held_findings(ASSET, before),
+                "documents_match": documents_match,
+                "nothing_left_behind": nothing_left_behind,
+                "mapping_as_declared": mapping_as_declared,
+            },
         )
-    return report(context, "es_index", "documents_match", findings)
+    yield from report(context, ASSET, CHECKS, found)

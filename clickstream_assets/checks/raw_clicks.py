@@ -1,49 +1,104 @@
-"""Checks on ``raw_clicks`` and ``dead_letters``: the books balance."""
+"""Checks on ``raw_clicks``: the books balance, nothing was skipped, little was refused or late."""
+
+from collections.abc import Iterator
 
 import dagster as dg
 
-from clickstream_assets.checks.reporting import Finding, report
-from clickstream_assets.domain.hours import HOUR_MS
-from clickstream_assets.partitions import hourly, hours_of
+from clickstream_assets.checks.reporting import WARN, Finding, Findings, HourCheck, failed_by_hour, look, report, share
+from clickstream_assets.partitions import hours_of
 from clickstream_assets.resources.hbase import HBaseResource
 from clickstream_assets.settings import settings
 
-
-@dg.asset_check(
-    asset="raw_clicks",
-    name="books_balance",
-    partitions_def=hourly,
-    description="For every offset range that touched the hour, read = kept + duplicates + dead-lettered; the hour's "
-    "rows in HBase are the sum of what the ledger kept, its dead letters the sum of what the ledger refused.",
+ASSET = "raw_clicks"
+CHECKS = (
+    HourCheck(
+        "books_balance",
+        "For every offset range that touched the hour, read = kept + duplicates + dead-lettered; the hour's rows in "
+        "HBase are the sum of what the ledger kept.",
+        blocking=True,
+    ),
+    HourCheck(
+        "offsets_complete",
+        "Behind every offset range that touched the hour the ledger goes on without a gap; offsets without a record "
+        "and those lost to retention have entries of their own.",
+    ),
+    HourCheck("few_dead_letters", "The share of the hour's messages that was refused is not unusually high.", WARN),
+    HourCheck("few_late", "The share of the hour's events that came over 10 minutes after its end is not high.", WARN),
 )
-def books_balance(context: dg.AssetCheckExecutionContext, hbase: HBaseResource) -> dg.AssetCheckResult:
-    """Compare the ledger with the tables."""
-    from clickstream_assets.domain.hour_counts import count_letters, count_rows
-    from clickstream_assets.domain.ledger import Ledger
-    from clickstream_assets.domain.table_schemas import CLICKS, DEAD_LETTERS, LEDGER
 
-    first_hour = settings().first_hour_ms // HOUR_MS
-    findings = {}
+
+@dg.multi_asset_check(name="check_raw_clicks", specs=[check.spec(ASSET) for check in CHECKS], can_subset=True)
+def check_raw_clicks(context: dg.AssetCheckExecutionContext, hbase: HBaseResource) -> Iterator[dg.AssetCheckResult]:
+    """Compare the ledger with the rows, and with itself."""
+    from clickstream_assets.domain.hour_counts import count_rows
+    from clickstream_assets.domain.ledger import Ledger
+    from clickstream_assets.domain.stale_hours import HourStates
+    from clickstream_assets.domain.table_schemas import CLICKS, LEDGER
+
+    hours = hours_of(context)
     with hbase.client() as client:
-        ledger = Ledger(client, hbase.table(LEDGER.name))
-        rows = count_rows(client, hbase.table(CLICKS.name), hours_of(context))
-        for hour, stored in rows.items():
-            shares = ledger.shares(hour)
-            kept, refused = sum(share.kept for share in shares), sum(share.dead_lettered for share in shares)
-            letters = count_letters(client, hbase.table(DEAD_LETTERS.name), ledger, hour, first_hour)
-            entries = [ledger.at(share) for share in shares]
-            off = sum(entry is not None and not entry.balances for entry in entries)
-            gone = entries.count(None)
-            findings[hour] = Finding(
-                passed=stored == kept and letters == refused and not off and not gone,
-                words=f"{stored} rows in HBase, {kept} in the ledger; {letters} dead letters in HBase, {refused} in "
-                f"the ledger; of {len(shares)} offset ranges {off} do not balance, {gone} have lost their ledger row",
-                figures={
-                    "rows": stored,
-                    "rows_in_ledger": kept,
-                    "dead_letters": letters,
-                    "unbalanced_ranges": off,
-                    "lost_ranges": gone,
-                },
-            )
-    return report(context, "raw_clicks", "books_balance", findings)
+        table = hbase.table(LEDGER.name)
+        ledger, states = Ledger(client, table), HourStates(client, table)
+        before = states.read(hours)
+        shares = ledger.shares_by_hour(hours)
+        entries = ledger.entries_of(part for hour in hours for part in shares[hour])
+
+        def books_balance() -> Findings:
+            findings = {}
+            for hour, rows in count_rows(client, hbase.table(CLICKS.name), hours).items():
+                kept = sum(part.kept for part in shares[hour])
+                booked = [entries[part] for part in shares[hour]]
+                off = sum(entry is not None and not entry.balances for entry in booked)
+                gone = booked.count(None)
+                findings[hour] = Finding(
+                    rows == kept and not off and not gone,
+                    f"{rows} rows in HBase, {kept} in the ledger; of {len(booked)} offset ranges {off} do not balance, "
+                    f"{gone} have lost their ledger row",
+                    {"rows": rows, "rows_in_ledger": kept, "unbalanced_ranges": off, "lost_ranges": gone},
+                )
+            return findings
+
+        def offsets_complete() -> Findings:
+            alone = ledger.not_followed(entry for entry in entries.values() if entry)
+            gaps = {(entry.topic_id, entry.partition, entry.first): entry.end for entry in alone}
+            findings = {}
+            for hour in hours:
+                here = [entry for part in shares[hour] if (entry := entries[part])]
+                places = {(entry.topic_id, entry.partition, entry.first) for entry in here} & gaps.keys()
+                gone = len(shares[hour]) - len(here)
+                missing = ", ".join(f"partition {place[1]} from offset {gaps[place]}" for place in sorted(places))
+                words = f"{len(here)} ranges, {gone} more without their ledger row; not booked: {missing or 'nothing'}"
+                findings[hour] = Finding(not places and not gone, words, {"ranges": len(here), "gaps": len(places)})
+            return findings
+
+        def few_dead_letters() -> Findings:
+            most = settings().warn_dead_letter_share
+            findings = {}
+            for hour in hours:
+                refused = sum(part.dead_lettered for part in shares[hour])
+                whole = refused + sum(part.kept for part in shares[hour])
+                findings[hour] = share(refused, whole, most, "messages were refused")
+            return findings
+
+        def few_late() -> Findings:
+            return {
+                hour: share(
+                    sum(part.late for part in shares[hour]),
+                    sum(part.kept for part in shares[hour]),
+                    settings().warn_late_share,
+                    "events came late",
+                )
+                for hour in hours
+            }
+
+        found = look(
+            hours,
+            {
+                "books_balance": books_balance,
+                "offsets_complete": offsets_complete,
+                "few_dead_letters": few_dead_letters,
+                "few_late": few_late,
+            },
+        )
+        states.hold(ASSET, before, failed_by_hour(CHECKS, found))
+    yield from report(context, ASSET, CHECKS, found)

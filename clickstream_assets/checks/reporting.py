@@ -1,12 +1,24 @@
-"""How a check that runs over many hours says what it found in each."""
+"""How checks look at many hours in one step, and say what they found in each.
 
-from collections.abc import Mapping
+A check that could not look fails, whatever its severity. A blocking check that fails holds its hour: the later assets
+leave it as it is (design 6). Dagster itself would stop the whole run, hours that are fine included; so the run's
+summary of a blocking check only warns, and the hour's own evaluation, recorded after it, is the error.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
 from clickstream_assets.domain.hours import key_of_hour
+from clickstream_assets.partitions import hourly
+
+if TYPE_CHECKING:
+    from clickstream_assets.domain.stale_hours import HourState
+
+ERROR, WARN = dg.AssetCheckSeverity.ERROR, dg.AssetCheckSeverity.WARN
+_NAMED = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,29 +27,121 @@ class Finding:
 
     passed: bool
     words: str
-    figures: Mapping[str, int] = field(default_factory=dict)
+    figures: Mapping[str, Any] = field(default_factory=dict)
+
+
+Findings = Mapping[int, Finding]
+"""By hour, in hours since the epoch."""
+
+
+@dataclass(frozen=True, slots=True)
+class HourCheck:
+    """A check on each hour of an asset: what has to hold, how bad it is if it does not, whether it holds the hour."""
+
+    name: str
+    description: str
+    severity: dg.AssetCheckSeverity = ERROR
+    blocking: bool = False
+
+    def spec(self, asset: str) -> dg.AssetCheckSpec:
+        """The check as Dagster knows it."""
+        return dg.AssetCheckSpec(
+            self.name, asset=asset, description=self.description, blocking=self.blocking, partitions_def=hourly
+        )
+
+
+def share(part: int, whole: int, most: float, what: str, *, least: int = 20) -> Finding:
+    """Whether ``part`` is no more than the share ``most`` of ``whole``; quiet where that is less than ``least``."""
+    ratio = part / whole if whole else 0.0
+    words = f"{part} of {whole} {what} ({ratio:.1%}, warns above {most:.0%}"
+    words += f", not below {least})" if whole < least else ")"
+    return Finding(whole < least or ratio <= most, words, {"part": part, "whole": whole, "share": ratio})
+
+
+def held_back(asset: str) -> HourCheck:
+    """The check of ``asset`` that fails for hours that an earlier asset's check holds."""
+    return HourCheck(
+        "held_back", f"No blocking check of an earlier asset keeps `{asset}` from being brought up to date."
+    )
+
+
+def held_findings(asset: str, states: "Mapping[int, HourState]") -> Findings:
+    """For each hour whether an earlier asset's check holds it, and which."""
+    findings = {}
+    for hour, state in states.items():
+        holds = state.held_before(asset)
+        words = "; ".join(f"{', '.join(hold.checks)} of {name} failed" for name, hold in holds.items())
+        findings[hour] = Finding(
+            passed=not holds, words=f"left as it was: {words}" if holds else "no earlier asset's check holds the hour"
+        )
+    return findings
+
+
+def look(hours: Sequence[int], checks: Mapping[str, Callable[[], Findings]]) -> dict[str, Findings]:
+    """What each check finds; for one that raises, that it could not look, in every hour."""
+    found: dict[str, Findings] = {}
+    for name, check in checks.items():
+        try:
+            found[name] = check()
+        except Exception as error:  # noqa: BLE001 - whatever went wrong, the check did not see what it is to vouch for
+            words = f"could not look: {type(error).__name__}: {error}"
+            found[name] = dict.fromkeys(hours, Finding(passed=False, words=words[:500]))
+    return found
+
+
+def failed_by_hour(checks: Sequence[HourCheck], found: Mapping[str, Findings]) -> dict[int, list[str]]:
+    """By hour the blocking checks that failed."""
+    failed: dict[int, list[str]] = {}
+    for check in checks:
+        for hour, finding in found[check.name].items() if check.blocking else ():
+            if not finding.passed:
+                failed.setdefault(hour, []).append(check.name)
+    return failed
 
 
 def report(
-    context: dg.AssetCheckExecutionContext, asset: str, check: str, findings: Mapping[int, Finding]
-) -> dg.AssetCheckResult:
-    """Record each hour's finding as an evaluation of its partition; returns the run's own summary."""
+    context: dg.AssetCheckExecutionContext, asset: str, checks: Sequence[HourCheck], found: Mapping[str, Findings]
+) -> Iterator[dg.AssetCheckResult]:
+    """Yield the run's summary of each selected check, then record each hour's finding as an evaluation of its own.
+
+    A run over a single hour has its finding for a summary.
+    """
     log_event: Any = context.op_execution_context.log_event  # takes evaluations, though its type does not say so
-    for hour, finding in findings.items():
-        log_event(
-            dg.AssetCheckEvaluation(
-                asset_key=dg.AssetKey(asset),
-                check_name=check,
-                passed=finding.passed,
-                description=finding.words,
-                metadata=dict(finding.figures),
-                partition=key_of_hour(hour),
-            )
-        )
+    selected = {key.name for key in context.selected_asset_check_keys}
+    for check in (check for check in checks if check.name in selected):
+        findings = found[check.name]
+        yield _summary(asset, check, findings)
+        for hour, finding in findings.items():
+            if len(findings) > 1 or (check.blocking and not finding.passed):
+                log_event(
+                    dg.AssetCheckEvaluation(
+                        asset_key=dg.AssetKey(asset),
+                        check_name=check.name,
+                        passed=finding.passed,
+                        severity=check.severity,
+                        description=finding.words,
+                        metadata=dict(finding.figures),
+                        blocking=check.blocking,
+                        partition=key_of_hour(hour),
+                    )
+                )
+
+
+def _summary(asset: str, check: HourCheck, findings: Findings) -> dg.AssetCheckResult:
     failed = [hour for hour, finding in findings.items() if not finding.passed]
-    words = f"{len(findings) - len(failed)} of {len(findings)} hours passed"
-    if failed:
-        words += f"; failed: {', '.join(key_of_hour(hour) for hour in failed[:10])}; {findings[failed[0]].words}"
+    figures: Mapping[str, Any] = {"hours": len(findings), "failed": len(failed)}
+    if len(findings) == 1:
+        ((_, finding),) = findings.items()
+        words, figures = finding.words, finding.figures
+    else:
+        words = f"{len(findings) - len(failed)} of {len(findings)} hours passed"
+        if failed:
+            words += f"; failed: {', '.join(map(key_of_hour, failed[:_NAMED]))}; {findings[failed[0]].words}"
     return dg.AssetCheckResult(
-        passed=not failed, description=words, metadata={"hours": len(findings), "failed": len(failed)}
+        passed=not failed,
+        asset_key=asset,
+        check_name=check.name,
+        severity=WARN if check.blocking else check.severity,
+        description=words,
+        metadata=dict(figures),
     )

@@ -1,34 +1,106 @@
-"""Checks on ``url_country_metrics``: the metrics add up."""
+"""Checks on ``url_country_metrics``: the metrics add up, make sense, and are as many as is usual."""
+
+from collections.abc import Iterator
+from time import time
 
 import dagster as dg
 
-from clickstream_assets.checks.reporting import Finding, report
-from clickstream_assets.partitions import hourly, hours_of
-from clickstream_assets.resources.hbase import HBaseResource
-
-
-@dg.asset_check(
-    asset="url_country_metrics",
-    name="clicks_add_up",
-    partitions_def=hourly,
-    description="The clicks of the hour's metrics add up to its enriched events of a click type that are no bot's.",
+from clickstream_assets.checks.reporting import (
+    WARN,
+    Finding,
+    Findings,
+    HourCheck,
+    failed_by_hour,
+    held_back,
+    held_findings,
+    look,
+    report,
 )
-def clicks_add_up(context: dg.AssetCheckExecutionContext, hbase: HBaseResource) -> dg.AssetCheckResult:
-    """Compare the sum of the metrics with the rows."""
-    from clickstream_assets.domain.documents import HourTotals
-    from clickstream_assets.domain.hour_counts import count_clicks, metric_totals
-    from clickstream_assets.domain.table_schemas import CLICKS, METRICS
+from clickstream_assets.domain.hours import HOUR_MS
+from clickstream_assets.partitions import hours_of
+from clickstream_assets.resources.hbase import HBaseResource
+from clickstream_assets.settings import settings
+
+ASSET = "url_country_metrics"
+CHECKS = (
+    held_back(ASSET),
+    HourCheck(
+        "clicks_add_up",
+        "The clicks of the hour's metrics add up to its enriched events of a click type that are no bot's.",
+        blocking=True,
+    ),
+    HourCheck(
+        "within_bounds",
+        "In each metric: unique users and measured views are no more than clicks, time spent is at most 30 minutes for "
+        "each measured view, and the average is their ratio.",
+        blocking=True,
+    ),
+    HourCheck(
+        "usual_volume",
+        "The hour has about as many clicks as the same hour of earlier weeks, or else as the hours before it.",
+        WARN,
+    ),
+)
+
+
+@dg.multi_asset_check(name="check_url_country_metrics", specs=[check.spec(ASSET) for check in CHECKS], can_subset=True)
+def check_url_country_metrics(
+    context: dg.AssetCheckExecutionContext, hbase: HBaseResource
+) -> Iterator[dg.AssetCheckResult]:
+    """Compare the metrics with the rows, with themselves and with other hours."""
+    from clickstream_assets.domain.documents import of_hour
+    from clickstream_assets.domain.hour_counts import count_clicks, metric_totals, metrics_out_of_bounds
+    from clickstream_assets.domain.stale_hours import HourStates
+    from clickstream_assets.domain.table_schemas import CLICKS, LEDGER, METRICS
+    from clickstream_assets.domain.volume import compare, hours_before, same_hour_of_earlier_weeks
 
     hours = hours_of(context)
     with hbase.client() as client:
-        counts = count_clicks(client, hbase.table(CLICKS.name), hours)
-        totals = metric_totals(client, hbase.table(METRICS.name), hours)
-    findings = {}
-    for hour, count in counts.items():
-        clicks = totals.get(hour, HourTotals()).clicks
-        findings[hour] = Finding(
-            passed=clicks == count.human_clicks,
-            words=f"{clicks} clicks in the metrics, {count.human_clicks} in the enriched clicks",
-            figures={"clicks": clicks, "enriched_clicks": count.human_clicks},
+        states = HourStates(client, hbase.table(LEDGER.name))
+        before = states.read(hours)
+
+        def clicks_add_up() -> Findings:
+            totals = metric_totals(client, hbase.table(METRICS.name), hours)
+            findings = {}
+            for hour, count in count_clicks(client, hbase.table(CLICKS.name), hours).items():
+                clicks = of_hour(totals[hour]).clicks
+                findings[hour] = Finding(
+                    clicks == count.human_clicks,
+                    f"{clicks} clicks in the metrics, {count.human_clicks} in the enriched clicks",
+                    {"clicks": clicks, "enriched_clicks": count.human_clicks},
+                )
+            return findings
+
+        def within_bounds() -> Findings:
+            return {
+                hour: Finding(
+                    not wrong,
+                    f"{len(wrong)} metrics contradict themselves; {'; '.join(wrong[:3])}"
+                    if wrong
+                    else "all make sense",
+                    {"contradictions": len(wrong)},
+                )
+                for hour, wrong in metrics_out_of_bounds(client, hbase.table(METRICS.name), hours).items()
+            }
+
+        def usual_volume() -> Findings:
+            open_hour = int(time() * 1000) // HOUR_MS
+            others = {o for hour in hours for o in (*same_hour_of_earlier_weeks(hour), *hours_before(hour))}
+            clicks = {hour: state.clicks for hour, state in states.read({*hours, *others}).items()}
+            findings = {}
+            for hour in hours:
+                passed, words, figures = compare(hour, clicks, open_hour, settings().warn_volume_factor)
+                findings[hour] = Finding(passed, words, figures)
+            return findings
+
+        found = look(
+            hours,
+            {
+                "held_back": lambda: held_findings(ASSET, before),
+                "clicks_add_up": clicks_add_up,
+                "within_bounds": within_bounds,
+                "usual_volume": usual_volume,
+            },
         )
-    return report(context, "url_country_metrics", "clicks_add_up", findings)
+        states.hold(ASSET, before, failed_by_hour(CHECKS, found))
+    yield from report(context, ASSET, CHECKS, found)

@@ -28,6 +28,7 @@ import orjson
 
 from clickstream_assets.clients.hbase import HBaseClient, RowMutation
 from clickstream_assets.domain.hours import hour_of_key, key_of_hour
+from clickstream_assets.domain.row_keys import contiguous
 
 READ, GAP, LOST = "read", "gap", "lost"
 """Kinds of entries: read; offsets that Kafka has no record for (compaction, transactions); lost to retention."""
@@ -273,6 +274,29 @@ class Ledger:
         key = _range_key(share.topic_id, share.partition, share.first)
         cells = self._hbase.get(self._table, [key]).get(key)
         return _to_entry(key, cells) if cells else None
+
+    def shares_by_hour(self, hours: Iterable[int]) -> dict[int, list[HourShare]]:
+        """What each entry holds of each of ``hours``, by one scan for each stretch of them."""
+        found: dict[int, list[HourShare]] = {hour: [] for hour in hours}
+        for first, last in contiguous(found):
+            rows = self._hbase.scan(self._table, _hour_prefix(first).encode(), _after(_hour_prefix(last)))
+            for hour, share in (_to_share(key, cells) for key, cells in rows):
+                found[hour].append(share)
+        return found
+
+    def entries_of(self, shares: Iterable[HourShare]) -> dict[HourShare, Entry | None]:
+        """The entry of each share, as :meth:`at` tells it, all asked for at once."""
+        keys = {share: _range_key(share.topic_id, share.partition, share.first) for share in shares}
+        rows = self._hbase.get(self._table, sorted(set(keys.values())))
+        return {share: _to_entry(key, rows[key]) if key in rows else None for share, key in keys.items()}
+
+    def not_followed(self, entries: Iterable[Entry]) -> list[Entry]:
+        """Those of ``entries`` behind which offsets are not booked, though later ones are."""
+        keys = {_range_key(entry.topic_id, entry.partition, entry.end): entry for entry in entries}
+        followed = self._hbase.get(self._table, sorted(keys), (b"entry:end",)).keys()
+        open_ended = [entry for key, entry in keys.items() if key not in followed]
+        ends = {(e.topic_id, e.partition): self.end(e.topic_id, e.partition) for e in open_ended}
+        return [entry for entry in open_ended if ends[entry.topic_id, entry.partition] != entry.end]
 
     def entries(self) -> Iterable[Entry]:
         """Every entry of every topic id and partition."""

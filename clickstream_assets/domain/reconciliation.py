@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from clickstream_assets.clients.hbase import HBaseClient
 from clickstream_assets.clients.kafka import TopicClient
+from clickstream_assets.domain.documents import Totals, of_hour
 from clickstream_assets.domain.hour_counts import metric_totals
 from clickstream_assets.domain.ledger import Ledger
 from clickstream_assets.domain.stale_hours import HourStates
@@ -48,10 +49,10 @@ class Reconciliation:
 
 
 def progress(topic: TopicClient, hbase: HBaseClient, table: "Callable[[str], str]") -> tuple[int, int]:
-    """How far the pipeline is behind: offsets not yet committed, hours not yet indexed."""
+    """How far the pipeline is behind: offsets not yet committed, hours that a run could bring up to date."""
     lag = topic.lag(topic.ends(topic.partitions()))
     states = HourStates(hbase, table(LEDGER.name)).all()
-    return lag, sum(state.stale for state in states.values())
+    return lag, sum(state.waiting for state in states.values())
 
 
 def reconcile(
@@ -82,8 +83,8 @@ def reconcile(
     states = HourStates(hbase, table(LEDGER.name)).all()
     if states:
         totals = metric_totals(hbase, table(METRICS.name), range(min(states), max(states) + 1))
-        found.metrics = sum(total.rows for total in totals.values())
-        found.metric_clicks = sum(total.clicks for total in totals.values())
+        stored = sum((of_hour(countries) for countries in totals.values()), Totals())
+        found.metrics, found.metric_clicks = stored.rows, stored.clicks
     if es.indices.exists_alias(name=alias):
         es.indices.refresh(index=alias)
         answer = es.search(index=alias, size=0, track_total_hits=True, aggs={"clicks": {"sum": {"field": "clicks"}}})

@@ -88,10 +88,10 @@ def _plan(
         states = HourStates(client, hbase.table(LEDGER.name))
         known = states.all()
         # An hour that has closed without a single event gets its (empty) turn by being touched once.
-        silent = [hour for hour in range(memory.closed_up_to + 1, this_hour) if hour not in known]
+        silent = [h for h in range(memory.closed_up_to + 1, this_hour) if h not in known or not known[h].touched]
         states.touch(silent)
         memory.closed_up_to = this_hour - 1
-        stale = [*silent, *(hour for hour, state in known.items() if state.stale)]
+        stale = [*silent, *(hour for hour, state in known.items() if state.waiting)]
         partitions = topic.partitions()
         ends = topic.ends(partitions)
         backlog = plan_backlog(
