@@ -294,9 +294,11 @@ class Ingestion:
     def read_hours(self, hours: Iterable[int]) -> Report:
         """Read again all that is known to belong to ``hours``, and what their record times say belongs to them.
 
-        Entries that are gone from the ledger are written anew: from Kafka, or as their shares tell of them.
+        Entries that are gone from the ledger are written anew: from Kafka, or as their shares tell of them. All the
+        hours are touched, so that the later assets follow, for an hour without a single event too.
         """
         hours = sorted(hours)
+        self.report.touched.update(hours)
         entries: dict[int, dict[int, Entry]] = defaultdict(dict)
         for hour in hours:
             for share in self._ledger.shares(hour):

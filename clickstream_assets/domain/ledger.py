@@ -291,12 +291,24 @@ class Ledger:
         return {share: _to_entry(key, rows[key]) if key in rows else None for share, key in keys.items()}
 
     def not_followed(self, entries: Iterable[Entry]) -> list[Entry]:
-        """Those of ``entries`` behind which offsets are not booked, though later ones are."""
+        """Those of ``entries`` behind which offsets are not booked, though later ones are.
+
+        Not so where the next entry is gone but has left a share in the same hour or the next: that hour tells of it.
+        """
         keys = {_range_key(entry.topic_id, entry.partition, entry.end): entry for entry in entries}
         followed = self._hbase.get(self._table, sorted(keys), (b"entry:end",)).keys()
         open_ended = [entry for key, entry in keys.items() if key not in followed]
         ends = {(e.topic_id, e.partition): self.end(e.topic_id, e.partition) for e in open_ended}
-        return [entry for entry in open_ended if ends[entry.topic_id, entry.partition] != entry.end]
+        return [
+            entry
+            for entry in open_ended
+            if ends[entry.topic_id, entry.partition] != entry.end and not self._left_a_share(entry)
+        ]
+
+    def _left_a_share(self, before: Entry) -> bool:
+        gone = HourShare(before.topic_id, before.partition, before.end, 0, 0)
+        hours = {hour + ahead for hour in before.hours for ahead in (0, 1)}
+        return bool(self._hbase.get(self._table, [_share_key(gone, hour) for hour in sorted(hours)]))
 
     def entries(self) -> Iterable[Entry]:
         """Every entry of every topic id and partition."""

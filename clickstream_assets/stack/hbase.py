@@ -65,6 +65,10 @@ def site(data: Path, *, zookeeper: int, master: int, region_server: int, tmp: Pa
         "hbase.regionserver.global.memstore.size": "0.35",
         "hfile.block.cache.size": "0.3",
         "hbase.hregion.memstore.flush.size": str(64 << 20),
+        # Each family of each region that is written to takes a chunk, of 2 MB by default: tables with a region for each
+        # salt and four families take 64 MB at their first rows, and a few pipelines on one server all of its memory.
+        "hbase.hregion.memstore.mslab.chunksize": str(128 << 10),
+        "hbase.hregion.memstore.mslab.max.allocation": str(64 << 10),
         "hbase.regionserver.handler.count": "16",
         "hbase.regionserver.metahandler.count": "4",
         "hbase.master.hfilecleaner.large.queue.init.size": "1024",

@@ -8,6 +8,7 @@ import dagster as dg
 
 from clickstream_assets.clients.kafka import TopicClient
 from clickstream_assets.definitions import build
+from clickstream_assets.domain.hours import hour_of_key, key_of_hour, rfc3339_of_hour
 from clickstream_assets.domain.reconciliation import Reconciliation, progress, reconcile
 from clickstream_assets.resources.kafka import ensure_topic
 from clickstream_assets.sensors.kafka_offsets import JOB, kafka_offsets
@@ -94,6 +95,36 @@ class Pipeline:
         first = f"{first[:10]}T{first[11:13]}"
         with self.record_path.open(encoding="utf-8") as lines:
             return golden.expect(lines, str(self.settings.geoip_database), first)
+
+    def table(self, name: str) -> str:
+        return self.resources["hbase"].table(name)
+
+    def materialize(self, asset: str, hour: int) -> dg.ExecuteInProcessResult:
+        """One asset's hour as the UI does it: no config, its checks with it."""
+        job = self.defs.resolve_implicit_global_asset_job_def()
+        return job.execute_in_process(
+            instance=self.instance, partition_key=key_of_hour(hour), asset_selection=[dg.AssetKey(asset)]
+        )
+
+    def failing_checks(self, *hours: int) -> set[tuple[str, int]]:
+        """The checks of some hours that fail now, as (name, hour)."""
+        tags = {
+            "dagster/asset_partition_range_start": key_of_hour(min(hours)),
+            "dagster/asset_partition_range_end": key_of_hour(max(hours)),
+        }
+        result = self.defs.resolve_job_def("clickstream_checks").execute_in_process(instance=self.instance, tags=tags)
+        assert result.success
+        latest = {(e.check_name, e.partition): e for e in result.get_asset_check_evaluations()}
+        return {(name, hour_of_key(key)) for (name, key), e in latest.items() if key and not e.passed}
+
+    def latest_hour_checks(self) -> list[dg.AssetCheckEvaluation]:
+        result = self.defs.resolve_job_def("clickstream_latest_hour").execute_in_process(instance=self.instance)
+        return result.get_asset_check_evaluations()
+
+    def of_hour(self, hour: int, documents: dict | None = None) -> dict:
+        """The documents of an hour, by golden.py's keys."""
+        prefix = rfc3339_of_hour(hour)[:13]
+        return {key: doc for key, doc in (documents or self.documents()).items() if key.startswith(prefix)}
 
     def failed_checks(self) -> list[str]:
         return [
