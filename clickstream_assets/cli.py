@@ -4,6 +4,7 @@ import click
 
 from clickstream_assets.commands.dead_letters import dead_letters
 from clickstream_assets.commands.doctor import doctor
+from clickstream_assets.commands.explain import explain
 from clickstream_assets.commands.metrics import metrics
 from clickstream_assets.commands.run import run
 from clickstream_assets.commands.tables import tables
@@ -17,7 +18,7 @@ def main() -> None:
     """Clicks from Kafka to checked hourly metrics in Elasticsearch, as Dagster assets."""
 
 
-for command in (run, produce, metrics, dead_letters, tables, doctor, stack):
+for command in (run, produce, metrics, explain, dead_letters, tables, doctor, stack):
     main.add_command(command)
 
 if __name__ == "__main__":

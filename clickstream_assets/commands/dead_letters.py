@@ -13,7 +13,7 @@ from uuid import uuid4
 
 import click
 
-from clickstream_assets.commands.metrics import Hour
+from clickstream_assets.commands.hours import Hour
 from clickstream_assets.domain.click_event import REASONS
 from clickstream_assets.domain.hours import HOUR_MS, key_of_hour
 from clickstream_assets.settings import settings
