@@ -174,14 +174,35 @@ def replay(
 
 
 @contextmanager
+def _explained() -> Iterator[None]:
+    """A lost server as an error in words."""
+    from kafka.errors import KafkaError
+    from thriftpy2.thrift import TException
+
+    from clickstream_assets.clients.hbase_admin import TablesNotMade
+
+    try:
+        yield
+    except BrokenPipeError:
+        raise  # whoever reads the output has seen enough
+    except TablesNotMade as error:
+        raise click.ClickException(str(error)) from error
+    except (OSError, TException, KafkaError) as error:
+        raise click.ClickException(
+            f"a server does not answer ({error}); `clickstream doctor` says which. What was done stays done: "
+            "the same command goes on from there."
+        ) from error
+
+
+@contextmanager
 def _letters() -> "Iterator[DeadLetters]":
     from clickstream_assets.definitions import resources
     from clickstream_assets.domain.dead_letters import DeadLetters
     from clickstream_assets.domain.table_schemas import DEAD_LETTERS
 
     made = resources(settings())
-    made.hbase.ensure_tables()
-    with made.hbase.client() as hbase:
+    with _explained(), made.hbase.client() as hbase:
+        made.hbase.ensure_tables()
         yield DeadLetters(hbase, made.hbase.table(DEAD_LETTERS.name), settings().first_hour_ms // HOUR_MS)
 
 
@@ -191,8 +212,8 @@ def _replay(*, dry_run: bool) -> "Iterator[Replay]":
     from clickstream_assets.domain.dead_letters import Replay
 
     made = resources(settings())
-    made.hbase.ensure_tables()
-    with made.kafka.client() as topic, made.hbase.client() as hbase:
+    with _explained(), made.kafka.client() as topic, made.hbase.client() as hbase:
+        made.hbase.ensure_tables()
         run_id = f"command-{uuid4()}"
         yield Replay(topic, hbase, made.hbase.table, settings().first_hour_ms, run_id, dry_run=dry_run)
 
@@ -312,7 +333,7 @@ def _run_in_dagster(url: str, wanted: "Selection") -> int:
         raise click.ClickException(f"Dagster on {url} did not take the job {JOB}: {error}") from error
     click.echo(f"{url}/runs/{run_id}", err=True)
     cursor: str | None = None
-    unbooked = 0
+    waiting, unbooked = False, 0
     while True:
         status = dagster.get_run_status(run_id)  # before the log: what is said until the end is in it then
         page = logs.execute(gql(_LOGS), variable_values={"runId": run_id, "afterCursor": cursor})["logsForRun"]
@@ -325,6 +346,9 @@ def _run_in_dagster(url: str, wanted: "Selection") -> int:
                 unbooked = figures["unbooked"]
         if page["hasMore"]:
             continue
+        if status.value == "QUEUED" and not waiting:
+            waiting = True
+            click.echo("Queued: it starts when no run ingests. Dagster's daemon has to be up.", err=True)
         if status.value == "SUCCESS":
             return 1 if unbooked else 0
         if status.value in ("FAILURE", "CANCELED"):

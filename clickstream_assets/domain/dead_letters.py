@@ -9,6 +9,7 @@ ingestion, the letter is what a replay has left to do: killed anywhere, the next
 The entry keeps the offsets it has booked as mended, so that no letter is counted twice.
 """
 
+from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -125,9 +126,9 @@ class ReplayReport:
     refused: Counter[str] = field(default_factory=Counter)
     """Still refused, by today's reason."""
     finished: int = 0
-    """Letters that an earlier replay had booked as mended and, killed, had not deleted."""
+    """Letters that a replay had mended already and, killed, had not deleted."""
     unbooked: int = 0
-    """Letters in no ledger entry: their offsets are still to be read, or the entry was lost. Left alone."""
+    """Letters that no ledger entry counts: their offsets are still to be read, or the books are wrong. Left alone."""
     mended_by_reason: Counter[str] = field(default_factory=Counter)
     mended_by_hour: Counter[int] = field(default_factory=Counter)
     """By the hour of the Kafka record."""
@@ -150,7 +151,7 @@ class ReplayReport:
         if self.finished:
             words += f"; {self.finished} more had been mended by a replay that was cut short"
         if self.unbooked:
-            words += f"; {self.unbooked} left alone, for their offsets are in no ledger entry"
+            words += f"; {self.unbooked} left alone, for no ledger entry counts them"
         if self.touched:
             words += f"; {len(self.touched)} hours {'would be' if dry_run else 'wait to be'} computed again"
         return words
@@ -215,16 +216,19 @@ class Replay:
         while at < len(letters):
             offset = letters[at].offset
             entries = self._ledger.overlapping(topic_id, partition, offset, offset + 1)
-            end = entries[0].end if entries else offset + 1
-            chosen = [letter for letter in islice(letters, at, None) if letter.offset < end] if entries else []
-            yield (entries[0], chosen) if entries else (None, [letters[at]])
-            at += len(chosen) or 1
+            entry, end = (entries[0], entries[0].end) if entries else (None, offset + 1)
+            stop = bisect_left(letters, end, lo=at, key=lambda letter: letter.offset)
+            yield entry, list(letters[at:stop])
+            at = stop
 
     def _mend(self, entry: Entry, chosen: Sequence[Letter]) -> None:
-        booked = {offset for offsets in entry.mended_offsets.values() for offset in offsets}
+        before = {offset for offsets in entry.mended_offsets.values() for offset in offsets}
         there = self.letters.between(entry.topic_id, entry.partition, entry.first, entry.end)
-        unfinished = [letter for letter in there if letter.offset in booked]
-        tried = [letter for letter in chosen if letter.offset not in booked]
+        unfinished = [letter for letter in there if letter.offset in before]
+        tried = [letter for letter in chosen if letter.offset not in before]
+        if len(there) - len(unfinished) != entry.dead_lettered and not self._dry_run:
+            self._read_instead(entry, chosen)
+            return
         settled, mended = self._settle(entry, tried)
         if unfinished:
             # A replay was killed behind its entry: whether it touched the hours cannot be seen.
@@ -236,15 +240,28 @@ class Replay:
             return
         if settled.displaced:
             self._ingestion.read_again(entry.partition, settled.displaced)
-        now = self._booked(entry, settled, there, mended)
-        if now != entry and self._ledger.overlapping(entry.topic_id, entry.partition, entry.first, entry.end) == [
-            entry
-        ]:
+        booked = self._booked(entry, settled, there, mended)
+        known = self._ledger.overlapping(entry.topic_id, entry.partition, entry.first, entry.end)
+        if known == [entry] and booked != entry:
             # If it is not as it was, it has itself been read again just now, and these letters with it.
-            self._ledger.write([now], [entry])
+            self._ledger.write([booked], [entry])
         self._states.touch(settled.touched)
         done = (RowMutation(letter.key, {}, (b"letter",)) for letter in (*mended, *unfinished))
         self._hbase.mutate(self._letters_table, done)
+
+    def _read_instead(self, entry: Entry, chosen: Sequence[Letter]) -> None:
+        """Have an entry read again that does not count the letters there are, for none can be moved in its count.
+
+        A run that was killed while it read the entry again leaves it so, or someone who deleted a letter.
+        """
+        if entry.topic_id != self._rules.topic_id or not self._ingestion.is_readable(entry.partition, entry.first):
+            self.report.unbooked += len(chosen)
+            return
+        self.report.touched |= self._ingestion.read_again(entry.partition, [entry.first]).touched
+        left = self.letters.between(entry.topic_id, entry.partition, entry.first, entry.end)
+        refused = {letter.offset: letter.reason for letter in left}
+        self.report.refused.update(refused[letter.offset] for letter in chosen if letter.offset in refused)
+        self.report.finished += sum(letter.offset not in refused for letter in chosen)
 
     def _settle(self, entry: Entry, letters: Sequence[Letter]) -> tuple[Settled, list[Letter]]:
         """Decode letters of one entry and, unless it is a dry run, write rows and today's reasons.

@@ -80,7 +80,7 @@ def count_letters(
     for entry in entries:
         start, stop = (letter_key(entry.topic_id, entry.partition, at) for at in (entry.first, entry.end))
         # Older records counted in the first partition there was then, which may be another one by now.
-        first_then = min(entry.dead_lettered_by_hour, default=first_hour)
+        first_then = min((*entry.dead_lettered_by_hour, *entry.mended_offsets), default=first_hour)
         for _, cells in hbase.scan(table, start, stop, (b"letter:record_time", b"letter:reason")):
             hour = max(int(cells[b"letter:record_time"]) // HOUR_MS, first_then)
             if hour in found:

@@ -284,6 +284,7 @@ class Ingestion:
         self._written: list[Entry] = []
         self._replaced: list[Entry] = []
         self._orphans: list[int] = []
+        self._stale_letters: list[bytes] = []
         self.report = Report()
 
     def read_until(self, until: Mapping[int, int], hours: Iterable[int]) -> Report:
@@ -344,6 +345,9 @@ class Ingestion:
         self._written, self._replaced = [], []
         self._ledger.forget_orphans(self._orphans)
         self._states.touch(self.report.touched)
+        # Behind the books: what is left of a letter tells a replay that was killed here to look again.
+        self._hbase.mutate(self._letters, (RowMutation(key, {}, (b"letter",)) for key in self._stale_letters))
+        self._stale_letters = []
         self._commit(commits)
         return self.report
 
@@ -452,7 +456,9 @@ class Ingestion:
                 self.report.unavailable += piece.entry.read - read
                 return
             self._replaced.append(piece.entry)
-        self._forget_letters(partition, piece, {o for _, settled in runs for o in settled.refused_offsets})
+        self._stale_letters += self._no_letters_now(
+            partition, piece, {o for _, settled in runs for o in settled.refused_offsets}
+        )
         at = piece.first
         for first, settled in runs:
             if first > at:
@@ -482,15 +488,11 @@ class Ingestion:
     def _stored(self, keys: list[bytes]) -> Mapping[bytes, Mapping[bytes, bytes]]:
         return self._hbase.get(self._clicks, keys, (_SOURCE, _DISPLACED))
 
-    def _forget_letters(self, partition: int, piece: Piece, refused: set[int]) -> None:
-        """Delete dead letters of a range that an earlier reading left and that are refused no more."""
+    def _no_letters_now(self, partition: int, piece: Piece, refused: set[int]) -> list[bytes]:
+        """Keys of dead letters of a range that an earlier reading left and that are refused no more."""
         bounds = [letter_key(self._rules.topic_id, partition, at) for at in (piece.first, piece.end)]
-        stale = [
-            key
-            for key, _ in self._hbase.scan(self._letters, bounds[0], bounds[1], (b"letter:reason",))
-            if int(key.rsplit(b"|", 1)[1]) not in refused
-        ]
-        self._hbase.mutate(self._letters, (RowMutation(key, {}, (b"letter",)) for key in stale))
+        letters = self._hbase.scan(self._letters, bounds[0], bounds[1], (b"letter:reason",))
+        return [key for key, _ in letters if int(key.rsplit(b"|", 1)[1]) not in refused]
 
     def _commit(self, commits: Mapping[int, int]) -> None:
         """Commit where the group's offset is still what it was when the run began."""

@@ -35,6 +35,8 @@ def replay(context: dg.OpExecutionContext, config: ReplayConfig, kafka: KafkaRes
     """Mend what can be."""
     from clickstream_assets.domain.dead_letters import Replay, ReplayReport, Selection
 
+    if unknown := sorted(set(config.reasons) - set(REASONS)):
+        raise dg.Failure(f"no such reason: {', '.join(unknown)}. There are: {', '.join(REASONS)}")
     told = monotonic()
 
     def progress(so_far: ReplayReport) -> None:

@@ -6,6 +6,7 @@ from collections import Counter
 
 from clickstream_assets.clients.kafka import Message
 from clickstream_assets.domain.dead_letters import Replay, Selection
+from clickstream_assets.domain.hour_counts import count_letters
 from clickstream_assets.domain.ingestion import Ingestion
 from clickstream_assets.domain.ledger import Ledger
 from clickstream_assets.domain.row_keys import hour_of
@@ -148,6 +149,11 @@ class World:
     def touched(self):
         return {hour: state.touched for hour, state in HourStates(self.hbase, LEDGER).all().items()}
 
+    def count_letters(self, hours):
+        """Stored letters by the hour that they are booked in, as the checks count them."""
+        found = count_letters(self.hbase, LETTERS, self.entries(), hours, self.first_hour)
+        return {hour: reasons.total() for hour, reasons in found.items() if reasons}
+
     def total(self, name):
         return sum(getattr(entry, name) for entry in self.entries())
 
@@ -187,3 +193,5 @@ class World:
             for share in self.ledger.shares(hour)
         }
         assert found == wanted
+        booked = {hour: sum(share.dead_lettered for share in self.ledger.shares(hour)) for hour in hours}
+        assert self.count_letters(hours) == {hour: count for hour, count in booked.items() if count}

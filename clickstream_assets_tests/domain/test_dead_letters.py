@@ -252,6 +252,36 @@ def test_an_earlier_first_partition_takes_the_hours_before_it_in(world):
     world.assert_books_balance()
 
 
+def test_letters_of_a_first_partition_that_was_moved_are_counted_in_the_hour_that_booked_them(world):
+    world.first_hour = FIRST + 20
+    for record_hour in (10, 15, 21):
+        world.topic.send(b"{", (FIRST + record_hour) * HOUR_MS)
+    world.ingest()
+    world.first_hour = FIRST
+
+    def letters():
+        counts = world.count_letters(range(FIRST, FIRST + 24))
+        return {hour - FIRST: count for hour, count in counts.items()}
+
+    assert letters() == {20: 2, 21: 1}
+    assert world.replay().refused == {"invalid_json": 3}
+    assert letters() == {10: 1, 15: 1, 21: 1}
+    world.assert_books_balance()
+
+
+def test_letters_that_a_killed_replay_left_are_counted_although_the_ledger_has_none(world, strict):
+    world.topic.send(event("a", page="bad"), NOW)
+    world.ingest()
+    strict.clear()
+    for _ in world.killed_at_each_write_of(world.replay):
+        if world.total("mended"):
+            break
+    hour = NOW // HOUR_MS
+    assert (world.total("dead_lettered"), world.count_letters([hour])) == (0, {hour: 1})
+    assert world.replay().finished == 1
+    world.assert_books_balance()
+
+
 def test_a_message_over_the_limit_is_stored_whole_and_mended_whole(world, monkeypatch):
     big = event("big", filler="x" * (1 << 20))
     world.topic.send(big, NOW)
@@ -282,12 +312,32 @@ def test_letters_in_no_entry_are_left_to_the_run_that_will_read_them(world, stri
     world.assert_books_balance()
 
 
-def test_deleting_a_letter_by_hand_is_not_hidden(world, strict):
+def test_a_letter_deleted_by_hand_is_read_again_where_kafka_has_it(world, strict):
     send_and_refuse(world)
     strict.clear()
-    del world.hbase.tables[LETTERS][b"id-1|000000|00000000000000000003"]
-    world.replay()
-    assert [entry.balances for entry in world.entries()] == [False]
+    lost = b"id-1|000000|00000000000000000003"
+    letter = world.hbase.tables[LETTERS].pop(lost)
+    books, world.topic.begin[0] = copy.deepcopy(world.hbase.tables), 1
+    report = world.replay()
+    assert (report.unbooked, report.mended, world.hbase.tables) == (2, 0, books)
+    world.topic.begin[0] = 0
+    assert world.replay().finished == 2
+    assert world.hbase.tables[LETTERS][lost][b"letter:value"] == letter[b"letter:value"]
+    world.assert_books_balance()
+
+
+def test_a_replay_killed_while_it_has_its_own_entry_read_again_is_made_good(world, strict):
+    world.topic.send(event("a", page="bad"), NOW)
+    world.topic.send(event("a", page="later"), NOW)
+    world.topic.send(event("b", page="bad"), NOW)
+    world.topic.send(b"{", NOW)
+    world.ingest()
+    strict.clear()
+    for _ in world.killed_at_each_write_of(world.replay):
+        world.replay()
+        world.assert_books_balance()
+        assert world.letters() == {(0, 3): "invalid_json"}
+        assert sorted(cells[SOURCE] for cells in world.rows().values()) == [b"id-1/0/0", b"id-1/0/2"]
 
 
 messages = st.lists(

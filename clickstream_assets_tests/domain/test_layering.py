@@ -44,7 +44,10 @@ def importers(package, forbidden):
 
 @pytest.mark.parametrize("package", ["domain", "clients", "spark_sources"])
 def test_knows_nothing_of_dagster(package):
-    outside = {"dagster", *(f"clickstream_assets.{name}" for name in ("assets", "checks", "sensors", "resources"))}
+    outside = {
+        "dagster",
+        *(f"clickstream_assets.{name}" for name in ("assets", "checks", "jobs", "sensors", "resources")),
+    }
     assert importers(package, outside | {"clickstream_assets.definitions", "clickstream_assets.partitions"}) == set()
 
 

@@ -1,0 +1,85 @@
+"""What ``clickstream dead-letters`` prints, of letters in memory."""
+
+import json
+from contextlib import contextmanager
+
+import pytest
+from click.testing import CliRunner
+
+from clickstream_assets.cli import main
+from clickstream_assets.commands import dead_letters as command
+from clickstream_assets.domain.dead_letters import DeadLetters
+from clickstream_assets.domain.hours import hour_of_key
+from clickstream_assets_tests.domain.fakes import HOUR_MS, LETTERS, World
+
+FIRST = hour_of_key("2026-11-20-00:00")
+TIME = (FIRST + 3) * HOUR_MS + 1
+
+
+@pytest.fixture
+def world(monkeypatch):
+    made = World(FIRST)
+
+    @contextmanager
+    def letters():
+        yield DeadLetters(made.hbase, LETTERS, FIRST)
+
+    monkeypatch.setattr(command, "_letters", letters)
+    return made
+
+
+def printed(*arguments, code=0):
+    done = CliRunner().invoke(main, ["dead-letters", *arguments])
+    assert done.exit_code == code, done.output
+    return done.output
+
+
+def test_letters_are_counted_by_hour_and_reason(world):
+    for value in (b"{", b"{", b"[]"):
+        world.topic.send(value, TIME)
+    world.topic.send(b"{", TIME + HOUR_MS)
+    world.ingest()
+    assert [json.loads(line) for line in printed("list", "--json").splitlines()] == [
+        {"hour": "2026-11-20-03:00", "reason": "invalid_json", "letters": 2},
+        {"hour": "2026-11-20-03:00", "reason": "not_an_object", "letters": 1},
+        {"hour": "2026-11-20-04:00", "reason": "invalid_json", "letters": 1},
+    ]
+    words = printed("list", "--from", "2026-11-20T04:00").split()
+    assert words == ["hour", "reason", "letters", "2026-11-20-04:00", "invalid_json", "1", "all", "1"]
+    assert printed("list", "--reason", "too_large") == "No dead letters.\n"
+
+
+def test_a_long_letter_is_cut_and_its_size_told(world):
+    world.topic.send(b'{"url": "' + b"x" * 1000, TIME)
+    world.ingest()
+    words = printed("show")
+    assert "  record_time: 2026-11-20T03:00:00.001Z\n" in words
+    assert '  value (the first 200 of 1,009 bytes): {"url": "' + "x" * 191 + "\n" in words
+    assert '  value (1,009 bytes): {"url": "' + "x" * 1000 + "\n" in printed("show", "--full")
+    (shown,) = map(json.loads, printed("show", "--json").splitlines())
+    assert (shown["bytes"], len(shown["value"]), shown["truncated"]) == (1009, 200, True)
+    assert "truncated" not in json.loads(printed("show", "--json", "--full"))
+
+
+def test_bytes_cannot_command_a_terminal(world):
+    world.topic.send('{"\x1b[2J\x07ü'.encode(), TIME)
+    world.topic.send(b"\xff\x1b", TIME)
+    world.topic.send(None, TIME)
+    world.ingest()
+    words = printed("show")
+    assert "\x1b" not in words
+    assert r'value (9 bytes): {"\x1b[2J\x07ü' in words
+    assert "value_base64 (2 bytes): /xs=" in words
+    assert "value: a tombstone: no value" in words
+
+
+def test_single_letters_are_named_by_their_place(world):
+    world.topic.send(b"{", TIME)
+    world.ingest()
+    assert printed("show", "id-1/0/0").startswith("id-1/0/0\n")
+    assert "No such dead letter" in printed("show", "id-1/0/7", code=1)
+    assert "not TOPIC_ID/PARTITION/OFFSET" in printed("show", "7", code=2)
+
+
+def test_hours_the_wrong_way_round_are_a_usage_error(world):
+    assert "--to must be later" in printed("list", "--from", "2026-11-20T04:00", "--to", "2026-11-20T04:00", code=2)
