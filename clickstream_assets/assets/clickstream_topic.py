@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from clickstream_assets.assets.columns import described
 from clickstream_assets.assets.common import GROUP, OWNERS
 from clickstream_assets.settings import settings
 
@@ -12,5 +13,9 @@ clickstream_topic = dg.AssetSpec(
     group_name=GROUP,
     owners=OWNERS,
     kinds={"kafka", "json"},
-    metadata={"topic": settings().topic, "consumer_group": settings().consumer_group},
+    metadata={
+        "topic": settings().topic,
+        "consumer_group": settings().consumer_group,
+        **described("clickstream_topic"),
+    },
 )

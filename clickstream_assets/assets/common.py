@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from clickstream_assets.assets.columns import described
 from clickstream_assets.domain.hours import key_of_hour
 from clickstream_assets.partitions import hourly
 
@@ -21,6 +22,7 @@ def hourly_asset(name: str) -> dict[str, Any]:
         "name": name,
         "group_name": GROUP,
         "owners": OWNERS,
+        "metadata": described(name),
         "partitions_def": hourly,
         "backfill_policy": dg.BackfillPolicy.single_run(),
         "pool": name,

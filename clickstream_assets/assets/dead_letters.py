@@ -3,6 +3,7 @@
 import dagster as dg
 
 from clickstream_assets.assets.clickstream_topic import clickstream_topic
+from clickstream_assets.assets.columns import described
 from clickstream_assets.assets.common import GROUP, OWNERS
 
 dead_letters = dg.AssetSpec(
@@ -13,4 +14,5 @@ dead_letters = dg.AssetSpec(
     group_name=GROUP,
     owners=OWNERS,
     kinds={"kafka", "hbase"},
+    metadata=described("dead_letters"),
 )

@@ -3,6 +3,7 @@
 import dagster as dg
 
 from clickstream_assets.assets.common import free_hours, hourly_asset
+from clickstream_assets.domain.hours import key_of_hour
 from clickstream_assets.partitions import hours_of
 from clickstream_assets.resources.geoip import GeoIPResource
 from clickstream_assets.resources.hbase import HBaseResource
@@ -21,6 +22,7 @@ def enriched_clicks(
 ) -> None:
     """Enrich what lacks the current versions."""
     from clickstream_assets.domain.enrichment import INPUT, OUTPUT, enrich
+    from clickstream_assets.domain.ledger import Ledger
     from clickstream_assets.domain.row_keys import key_ranges
     from clickstream_assets.domain.stale_hours import ENRICHED, HourStates
     from clickstream_assets.domain.table_schemas import CLICKS, LEDGER
@@ -37,4 +39,8 @@ def enriched_clicks(
         rows = hbase.read(spark.session, CLICKS, INPUT, ranges)
         hbase.write(enrich(rows, versions, geoip.database, geoip.trusted), CLICKS, OUTPUT)
         states.mark(ENRICHED, marks)
+        shares = Ledger(client, hbase.table(LEDGER.name)).shares_by_hour(known)
+    for hour, found in shares.items():
+        kept = sum(share.kept for share in found)
+        context.add_asset_metadata({"dagster/partition_row_count": kept}, partition_key=key_of_hour(hour))
     context.add_asset_metadata({"geoip_version": versions[0], "user_agent_version": versions[1]})

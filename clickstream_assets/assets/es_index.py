@@ -3,6 +3,7 @@
 import dagster as dg
 
 from clickstream_assets.assets.common import free_hours, hourly_asset
+from clickstream_assets.assets.overviews import of_clicks
 from clickstream_assets.domain.hours import key_of_hour
 from clickstream_assets.partitions import hours_of
 from clickstream_assets.resources.elasticsearch import ElasticsearchResource
@@ -23,6 +24,7 @@ def es_index(
     """Index the hours' metrics, delete what they held before, mark them as up to date."""
     from clickstream_assets.domain.documents import delete_left_over, ensure_template, of_hour, totals
     from clickstream_assets.domain.metrics import documents, metrics_key_range
+    from clickstream_assets.domain.overviews import documents_url, overviews
     from clickstream_assets.domain.row_keys import contiguous
     from clickstream_assets.domain.stale_hours import INDEXED, HourStates
     from clickstream_assets.domain.table_schemas import LEDGER, METRICS
@@ -40,7 +42,9 @@ def es_index(
         deleted = delete_left_over(es, elasticsearch.alias, hours, context.run_id)
         states.mark(INDEXED, marks)
         found = totals(es, elasticsearch.alias, known)
+        seen = overviews(es, elasticsearch.alias, known)
     for hour in known:
         count = of_hour(found[hour]).rows
-        context.add_asset_metadata({"dagster/partition_row_count": count}, partition_key=key_of_hour(hour))
+        overview = of_clicks(hour, seen[hour], documents_url(elasticsearch.url, elasticsearch.alias, hour))
+        context.add_asset_metadata({"dagster/partition_row_count": count, **overview}, partition_key=key_of_hour(hour))
     context.add_asset_metadata({"documents_left_over": deleted})

@@ -5,9 +5,11 @@ from collections.abc import Iterator
 import dagster as dg
 
 from clickstream_assets.assets.clickstream_topic import clickstream_topic
+from clickstream_assets.assets.columns import described
 from clickstream_assets.assets.common import GROUP, OWNERS
 from clickstream_assets.assets.dead_letters import dead_letters
-from clickstream_assets.domain.hours import key_of_hour
+from clickstream_assets.assets.overviews import of_ingestion, of_refusals
+from clickstream_assets.domain.hours import HOUR_MS, key_of_hour
 from clickstream_assets.partitions import hourly, hours_of
 from clickstream_assets.resources.hbase import HBaseResource
 from clickstream_assets.resources.kafka import KafkaResource
@@ -26,10 +28,12 @@ raw_clicks_spec = dg.AssetSpec(
     "raw_clicks",
     deps=[clickstream_topic],
     description="Accepted events in the HBase table `clickstream_data`, one row an event, by event hour. "
-    "Materialized by hand, an hour's offsets are read from Kafka again and end in the same rows.",
+    "Materialized by hand, an hour's offsets are read from Kafka again and end in the same rows. In the metadata, "
+    "counts and offset ranges are the run's; the row count is the hour's.",
     group_name=GROUP,
     owners=OWNERS,
     kinds={"kafka", "hbase"},
+    metadata=described("raw_clicks"),
 )
 
 
@@ -46,7 +50,8 @@ def raw_clicks(
     """Read offsets, write rows, dead letters and both books."""
     from clickstream_assets.domain.ingestion import Ingestion
     from clickstream_assets.domain.ledger import Ledger
-    from clickstream_assets.domain.table_schemas import LEDGER
+    from clickstream_assets.domain.overviews import refused_by_reason
+    from clickstream_assets.domain.table_schemas import DEAD_LETTERS, LEDGER
 
     hours = hours_of(context)
     hbase.ensure_tables()
@@ -57,16 +62,18 @@ def raw_clicks(
         else:
             report = ingestion.read_until({int(p): end for p, end in config.until.items()}, hours)
         ledger = Ledger(client, hbase.table(LEDGER.name))
-        for hour in hours:
-            shares, key = ledger.shares(hour), key_of_hour(hour)
-            context.add_asset_metadata({"dagster/partition_row_count": sum(s.kept for s in shares)}, "raw_clicks", key)
-            context.add_asset_metadata(
-                {"dagster/partition_row_count": sum(s.dead_lettered for s in shares)}, "dead_letters", key
-            )
+        shares = ledger.shares_by_hour(hours)
+        first_hour = settings().first_hour_ms // HOUR_MS
+        reasons = refused_by_reason(client, hbase.table(DEAD_LETTERS.name), ledger, shares, first_hour)
+    for hour, found in shares.items():
+        key, refused = key_of_hour(hour), of_refusals(hour, reasons[hour])
+        context.add_asset_metadata({"dagster/partition_row_count": sum(s.kept for s in found)}, "raw_clicks", key)
+        count = sum(s.dead_lettered for s in found)
+        context.add_asset_metadata({"dagster/partition_row_count": count, **refused}, "dead_letters", key)
     context.log.info(report.in_words())
     if report.unavailable:
         context.log.warning(
             f"{report.unavailable} offsets of these hours are no longer in Kafka: what is stored of them was left alone"
         )
-    yield dg.MaterializeResult(asset_key="raw_clicks", metadata=report.metadata())
+    yield dg.MaterializeResult(asset_key="raw_clicks", metadata=of_ingestion(report))
     yield dg.MaterializeResult(asset_key="dead_letters")

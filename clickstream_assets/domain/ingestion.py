@@ -9,7 +9,7 @@ from clickstream_assets.clients.kafka import Message, TopicClient
 from clickstream_assets.domain.click_event import ClickEvent, Refused, decode
 from clickstream_assets.domain.hours import HOUR_MS
 from clickstream_assets.domain.ledger import GAP, LATE_AFTER_MS, LOST, READ, Entry, Ledger
-from clickstream_assets.domain.offset_plan import Piece, begin, plan_partition, to_commit
+from clickstream_assets.domain.offset_plan import Piece, begin, joined, plan_partition, to_commit
 from clickstream_assets.domain.row_keys import derived_key, event_key, key_ranges
 from clickstream_assets.domain.stale_hours import HourStates, touched_by
 from clickstream_assets.domain.table_schemas import CLICKS, DEAD_LETTERS, LEDGER
@@ -237,7 +237,7 @@ class Report:
             "offsets_without_record": self.missing,
             "no_longer_in_kafka": self.unavailable,
             "rows_refused_now": self.refused_rows,
-            "offset_ranges": {str(partition): ranges for partition, ranges in self.ranges.items()},
+            "offset_ranges": {str(partition): joined(ranges) for partition, ranges in self.ranges.items()},
             "committed": {str(partition): at for partition, at in self.committed.items()},
         }
 

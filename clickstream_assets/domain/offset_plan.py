@@ -37,6 +37,17 @@ def begin(committed: int | None, ledger_end: int | None, earliest: int, end: int
     return earliest if ledger_end is None else ledger_end
 
 
+def joined(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Ranges of offsets (first included, end not) in order, those that touch or overlap as one."""
+    whole: list[tuple[int, int]] = []
+    for first, end in sorted(ranges):
+        if whole and first <= whole[-1][1]:
+            whole[-1] = whole[-1][0], max(end, whole[-1][1])
+        else:
+            whole.append((first, end))
+    return whole
+
+
 def plan_partition(
     first: int, end: int, entries: Sequence[Entry], available_from: int, cuts: Iterable[int] = ()
 ) -> PartitionPlan:

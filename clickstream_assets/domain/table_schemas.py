@@ -1,20 +1,39 @@
-"""The one source of every stored column: HBase cells, Spark types, Elasticsearch's mapping, metadata in the UI."""
+"""The one source of every field: HBase cells, Spark types, Elasticsearch's mapping, columns and lineage in the UI."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
+from clickstream_assets.domain.click_event import SEGMENT_SPELLING
 from clickstream_assets.domain.row_keys import SALT_BOUNDS
 
+_F = TypeVar("_F", bound="Field")
 
-@dataclass(frozen=True, slots=True)
-class Column:
-    """A column: its Spark type (``string``, ``long``, ``double``, ``binary``), its HBase cell, its meaning."""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Field:
+    """What an asset holds of each of its records: its type, its meaning, where its values come from.
+
+    ``upstream`` names the fields of the asset before it that can change the value. What a run stamps on a record
+    (its id, a time) comes with the record: upstream of it is what makes the record's key.
+    """
 
     name: str
     type: str
-    cell: str
     description: str
+    upstream: tuple[str, ...]
+    unit: str = ""
+    nullable: bool = False
+    unique: bool = False
+    personal: bool = False
+    """Whether it can tell a person."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column(Field):
+    """A field in HBase: its Spark type (``string``, ``long``, ``double``, ``binary``) and its cell."""
+
+    cell: str
 
     @property
     def key(self) -> bytes:
@@ -43,81 +62,323 @@ class Table:
         return ", ".join(fields)
 
 
-def _columns(*columns: tuple[str, str, str, str]) -> dict[str, Column]:
-    return {name: Column(name, kind, cell, text) for name, kind, cell, text in columns}
+def _by_name(*fields: _F) -> dict[str, _F]:
+    return {field.name: field for field in fields}
 
+
+def _column(name: str, kind: str, cell: str, text: str, *upstream: str, **more: Any) -> Column:
+    return Column(name=name, type=kind, cell=cell, description=text, upstream=upstream, **more)
+
+
+def _key(text: str, *upstream: str) -> Field:
+    return Field(name="row_key", type="binary", description=text, upstream=upstream, unique=True)
+
+
+EPOCH_MS = "ms since epoch, UTC"
+
+
+def _sent(name: str, kind: str, text: str, **more: Any) -> Field:
+    other = ".".join(SEGMENT_SPELLING.get(name, ()))
+    text += f"; Segment's `{other}` is accepted too" if other else ""
+    return Field(name=name, type=kind, description=text, upstream=(), **{"nullable": True, **more})
+
+
+TOPIC = _by_name(
+    _sent("timestamp", "string or number", "RFC 3339 (UTC without an offset) or epoch milliseconds", nullable=False),
+    _sent("url", "string", "absolute `http` or `https` url of the page", nullable=False),
+    _sent(
+        "user_id", "string or integer", "id of the signed-in user; this or `anonymous_id` is required", personal=True
+    ),
+    _sent("anonymous_id", "string or integer", "id of the device; this or `user_id` is required", personal=True),
+    _sent("event_id", "string", "messages with one id in one event hour are one event"),
+    _sent("event_type", "string", "`page_view` if missing; `page_view` and `click` count as clicks"),
+    _sent(
+        "sent_at", "string or number", "when the device sent it, like `timestamp`: cancels out the error of its clock"
+    ),
+    _sent("engagement_time_ms", "number", "time spent as the client measured it", unit="ms"),
+    _sent("ip", "string", "address, or an `X-Forwarded-For` list", personal=True),
+    _sent("user_agent", "string", "user agent", personal=True),
+    _sent("referrer", "string", "referring url", personal=True),
+    _sent("other_fields", "any", "every field that the contract does not name"),
+    _sent("record_value", "bytes", "the whole message; null for a tombstone", personal=True),
+    _sent("record_time", "long", "timestamp of the Kafka record", unit=EPOCH_MS, nullable=False),
+    _sent("record_partition", "int", "Kafka partition of the record", nullable=False),
+    _sent("record_offset", "long", "Kafka offset of the record", nullable=False),
+)
+"""What a message holds (contract: "An event"), and what Kafka knows of it: ``record_…``."""
 
 _FAMILY: dict[str, Any] = {"max_versions": 1, "bloom_filter_type": "ROW", "block_cache_enabled": True}
 
 REQUEST_DATA = "request_data"
 """The family with a TTL of its own: personal data that enrichment needs."""
 
+_EVENT_TIME = ("timestamp", "sent_at", "record_time")
+_RECORD = ("record_partition", "record_offset")
+
+CLICKS_KEY = _key(
+    "salt, event hour and digest of the event id, or of the record's place where it has none",
+    "event_id",
+    *_EVENT_TIME,
+    *_RECORD,
+)
 CLICKS = Table(
     "clickstream_data",
     {"click_data": _FAMILY, "geo_data": _FAMILY, "user_agent_data": _FAMILY, REQUEST_DATA: _FAMILY},
-    _columns(
-        ("timestamp", "long", "click_data:timestamp", "event time, epoch milliseconds UTC"),
-        ("url", "string", "click_data:url", "url normalised as metrics count it"),
-        ("url_as_sent", "string", "click_data:url_as_sent", "url as sent, where it differs from `url`"),
-        ("user_id", "string", "click_data:user_id", "id of the signed-in user; the user key if present"),
-        ("anonymous_id", "string", "click_data:anonymous_id", "id of the device; else the user key"),
-        ("event_type", "string", "click_data:event_type", "`page_view` and `click` count as clicks"),
-        ("event_id", "string", "click_data:event_id", "id given by the producer; missing where the row key is derived"),
-        ("engagement_time_ms", "long", "click_data:engagement_time_ms", "time spent as measured by the client, ms"),
-        ("client_timestamp", "long", "click_data:client_timestamp", "`timestamp` as sent, ms, where it was corrected"),
-        ("sent_at", "long", "click_data:sent_at", "`sent_at` as sent, epoch milliseconds"),
-        ("properties", "string", "click_data:properties", "JSON object of all fields the contract does not name"),
-        ("source", "string", "click_data:source", "Kafka topic id/partition/offset that the row came from"),
-        ("record_time", "long", "click_data:record_time", "timestamp of the Kafka record, epoch milliseconds"),
-        (
+    _by_name(
+        _column(
+            "timestamp",
+            "long",
+            "click_data:timestamp",
+            "event time by the broker's clock: corrected by `sent_at`, never after the record time",
+            *_EVENT_TIME,
+            unit=EPOCH_MS,
+        ),
+        _column("url", "string", "click_data:url", "url normalised as metrics count it", "url"),
+        _column(
+            "url_as_sent",
+            "string",
+            "click_data:url_as_sent",
+            "url as sent, where it differs from `url`",
+            "url",
+            nullable=True,
+        ),
+        _column(
+            "user_id",
+            "string",
+            "click_data:user_id",
+            "id of the signed-in user; the user key if present",
+            "user_id",
+            nullable=True,
+            personal=True,
+        ),
+        _column(
+            "anonymous_id",
+            "string",
+            "click_data:anonymous_id",
+            "id of the device; else the user key",
+            "anonymous_id",
+            nullable=True,
+            personal=True,
+        ),
+        _column(
+            "event_type", "string", "click_data:event_type", "`page_view` and `click` count as clicks", "event_type"
+        ),
+        _column(
+            "event_id",
+            "string",
+            "click_data:event_id",
+            "id given by the producer; missing where the row key is derived",
+            "event_id",
+            nullable=True,
+        ),
+        _column(
+            "engagement_time_ms",
+            "long",
+            "click_data:engagement_time_ms",
+            "time spent as measured by the client",
+            "engagement_time_ms",
+            unit="ms",
+            nullable=True,
+        ),
+        _column(
+            "client_timestamp",
+            "long",
+            "click_data:client_timestamp",
+            "`timestamp` as sent, where it was corrected",
+            *_EVENT_TIME,
+            unit=EPOCH_MS,
+            nullable=True,
+        ),
+        _column("sent_at", "long", "click_data:sent_at", "`sent_at` as sent", "sent_at", unit=EPOCH_MS, nullable=True),
+        _column(
+            "properties",
+            "string",
+            "click_data:properties",
+            "JSON object of all fields the contract does not name",
+            "other_fields",
+            nullable=True,
+        ),
+        _column(
+            "source", "string", "click_data:source", "Kafka topic id/partition/offset that the row came from", *_RECORD
+        ),
+        _column(
+            "record_time",
+            "long",
+            "click_data:record_time",
+            "timestamp of the Kafka record",
+            "record_time",
+            unit=EPOCH_MS,
+        ),
+        _column(
             "displaced",
             "string",
             "click_data:displaced",
             "later offsets of the same event, stored before this one was read",
+            "event_id",
+            *_EVENT_TIME,
+            *_RECORD,
+            nullable=True,
         ),
-        ("ip", "string", "request_data:ip", "IP address or X-Forwarded-For list as sent"),
-        ("user_agent", "string", "request_data:user_agent", "user agent as sent"),
-        ("referrer", "string", "request_data:referrer", "referring url as sent"),
-        ("country", "string", "geo_data:country", "ISO 3166-1 alpha-2; `ZZ` if unknown"),
-        ("city", "string", "geo_data:city", "English name; empty if unknown"),
-        ("geoip_version", "string", "geo_data:version", "build of the GeoIP database that located the row"),
-        ("browser", "string", "user_agent_data:browser", "browser family; `Other` if unknown"),
-        ("os", "string", "user_agent_data:os", "operating system family; `Other` if unknown"),
-        ("device", "string", "user_agent_data:device", "device family; `Spider` is a bot, `Other` if unknown"),
-        ("user_agent_version", "string", "user_agent_data:version", "version of the rules that parsed the user agent"),
+        _column(
+            "ip",
+            "string",
+            "request_data:ip",
+            "IP address or X-Forwarded-For list as sent",
+            "ip",
+            nullable=True,
+            personal=True,
+        ),
+        _column(
+            "user_agent",
+            "string",
+            "request_data:user_agent",
+            "user agent as sent",
+            "user_agent",
+            nullable=True,
+            personal=True,
+        ),
+        _column(
+            "referrer",
+            "string",
+            "request_data:referrer",
+            "referring url as sent",
+            "referrer",
+            nullable=True,
+            personal=True,
+        ),
+        _column("country", "string", "geo_data:country", "ISO 3166-1 alpha-2; `ZZ` if unknown", "ip"),
+        _column("city", "string", "geo_data:city", "English name; empty if unknown", "ip"),
+        _column(
+            "geoip_version", "string", "geo_data:version", "build of the GeoIP database that located the row", "ip"
+        ),
+        _column("browser", "string", "user_agent_data:browser", "browser family; `Other` if unknown", "user_agent"),
+        _column("os", "string", "user_agent_data:os", "operating system family; `Other` if unknown", "user_agent"),
+        _column(
+            "device",
+            "string",
+            "user_agent_data:device",
+            "device family; `Spider` is a bot, `Other` if unknown",
+            "user_agent",
+        ),
+        _column(
+            "user_agent_version",
+            "string",
+            "user_agent_data:version",
+            "version of the rules that parsed the user agent",
+            "user_agent",
+        ),
     ),
     split_keys=SALT_BOUNDS,
 )
+"""One row an event. Of its columns in ``geo_data`` and ``user_agent_data``, upstream are others of the same row."""
+ENRICHED_FAMILIES = ("geo_data", "user_agent_data")
+"""The families that enrichment writes."""
 
+DEAD_LETTERS_KEY = _key("Kafka topic id, partition and offset", *_RECORD)
 DEAD_LETTERS = Table(
     "clickstream_dead_letters",
     {"letter": _FAMILY},
-    _columns(
-        ("value", "binary", "letter:value", "the message's bytes; missing for a tombstone"),
-        ("record_time", "long", "letter:record_time", "timestamp of the Kafka record, epoch milliseconds"),
-        ("reason", "string", "letter:reason", "why it was refused, one of the contract's reasons"),
-        ("detail", "string", "letter:detail", "the field and what is wrong with it"),
-        ("run_id", "string", "letter:run_id", "the Dagster run that refused it"),
+    _by_name(
+        _column(
+            "value",
+            "binary",
+            "letter:value",
+            "the message's bytes; missing for a tombstone",
+            "record_value",
+            nullable=True,
+            personal=True,
+        ),
+        _column(
+            "record_time", "long", "letter:record_time", "timestamp of the Kafka record", "record_time", unit=EPOCH_MS
+        ),
+        _column(
+            "reason",
+            "string",
+            "letter:reason",
+            "why it was refused, one of the contract's reasons",
+            "record_value",
+            "record_time",
+        ),
+        _column(
+            "detail",
+            "string",
+            "letter:detail",
+            "the field and what is wrong with it",
+            "record_value",
+            "record_time",
+        ),
+        _column("run_id", "string", "letter:run_id", "the Dagster run that refused it, stamped by it", *_RECORD),
     ),
 )
 
 LEDGER = Table("clickstream_ingest_ledger", {"entry": _FAMILY, "hour": _FAMILY}, {})
 
+# What makes a row of the metrics, which rows count, whose they are, and how long they took.
+_GROUP = ("timestamp", "url", "country")
+_COUNTED = (*_GROUP, "event_type", "device")
+_USERS = (*_COUNTED, "user_id", "anonymous_id")
+_TIMES = (*_USERS, "engagement_time_ms")
+
+METRICS_KEY = _key("the hour, then SHA-256 of hour, url and country", *_GROUP)
 METRICS = Table(
     "clickstream_metrics",
     {"metrics": _FAMILY},
-    _columns(
-        ("hour", "long", "metrics:hour", "event hour, hours since the epoch"),
-        ("url", "string", "metrics:url", "normalised url"),
-        ("country", "string", "metrics:country", "ISO 3166-1 alpha-2; `ZZ` if unknown"),
-        ("clicks", "long", "metrics:clicks", "events of a click type that are no bot's"),
-        ("unique_users", "long", "metrics:unique_users", "exact number of distinct user keys; never sum over hours"),
-        ("measured_views", "long", "metrics:measured_views", "clicks whose time spent is known"),
-        ("time_spent_seconds", "double", "metrics:time_spent_seconds", "sum of the known times spent, seconds"),
-        ("average_time_spent", "double", "metrics:average_time_spent", "seconds per measured view; null where none is"),
-        ("users_sketch", "binary", "metrics:users_sketch", "HLL sketch of the user keys, mergeable over hours"),
-        ("computed_at", "long", "metrics:computed_at", "when it was computed, epoch milliseconds"),
-        ("run_id", "string", "metrics:run_id", "the Dagster run that computed it"),
+    _by_name(
+        _column("hour", "long", "metrics:hour", "event hour", "timestamp", unit="hours since epoch, UTC"),
+        _column("url", "string", "metrics:url", "normalised url", "url"),
+        _column("country", "string", "metrics:country", "ISO 3166-1 alpha-2; `ZZ` if unknown", "country"),
+        _column(
+            "clicks", "long", "metrics:clicks", "events of a click type that are no bot's", *_COUNTED, unit="clicks"
+        ),
+        _column(
+            "unique_users",
+            "long",
+            "metrics:unique_users",
+            "exact number of distinct user keys; never sum over hours",
+            *_USERS,
+            unit="users",
+        ),
+        _column(
+            "measured_views",
+            "long",
+            "metrics:measured_views",
+            "clicks whose time spent is known",
+            *_TIMES,
+            unit="clicks",
+        ),
+        _column(
+            "time_spent_seconds",
+            "double",
+            "metrics:time_spent_seconds",
+            "sum of the known times spent",
+            *_TIMES,
+            unit="s",
+        ),
+        _column(
+            "average_time_spent",
+            "double",
+            "metrics:average_time_spent",
+            "time spent per measured view; null where none is",
+            *_TIMES,
+            unit="s",
+            nullable=True,
+        ),
+        _column(
+            "users_sketch",
+            "binary",
+            "metrics:users_sketch",
+            "HLL sketch of the user keys, mergeable over hours",
+            *_USERS,
+        ),
+        _column(
+            "computed_at",
+            "long",
+            "metrics:computed_at",
+            "when it was computed, stamped by the run",
+            *_GROUP,
+            unit=EPOCH_MS,
+        ),
+        _column("run_id", "string", "metrics:run_id", "the Dagster run that computed it, stamped by it", *_GROUP),
     ),
 )
 
@@ -132,21 +393,49 @@ def families(table: Table, request_data_ttl_days: int) -> dict[str, dict[str, An
     return made
 
 
+def _document_field(name: str, kind: str, **more: Any) -> Field:
+    metric = METRICS.columns[name]
+    made = Field(
+        name=name,
+        type=kind,
+        description=metric.description,
+        upstream=(name,),
+        unit=metric.unit,
+        nullable=metric.nullable,
+    )
+    return replace(made, **more)
+
+
+DOCUMENT = _by_name(
+    Field(
+        name="_id",
+        type="string",
+        description="SHA-256, in hex, of hour, url and country",
+        upstream=("row_key",),
+        unique=True,
+    ),
+    _document_field("hour", "date", description="event hour, its start", unit="UTC"),
+    _document_field("url", "keyword"),
+    _document_field("country", "keyword"),
+    _document_field("clicks", "long"),
+    _document_field("unique_users", "long"),
+    _document_field("measured_views", "long"),
+    _document_field("time_spent_seconds", "double"),
+    _document_field("average_time_spent", "double"),
+    _document_field("users_sketch", "binary"),
+    _document_field("computed_at", "date"),
+    _document_field(
+        "run_id",
+        "keyword",
+        description="the Dagster run that indexed it, stamped by it",
+        upstream=("hour", "url", "country"),
+    ),
+)
+"""A metrics document in Elasticsearch, in Elasticsearch's types."""
+
 INDEX_MAPPING: dict[str, Any] = {
     "dynamic": "strict",
-    "properties": {
-        "hour": {"type": "date"},
-        "url": {"type": "keyword"},
-        "country": {"type": "keyword"},
-        "clicks": {"type": "long"},
-        "unique_users": {"type": "long"},
-        "measured_views": {"type": "long"},
-        "time_spent_seconds": {"type": "double"},
-        "average_time_spent": {"type": "double"},
-        "users_sketch": {"type": "binary"},
-        "computed_at": {"type": "date"},
-        "run_id": {"type": "keyword"},
-    },
+    "properties": {name: {"type": field.type} for name, field in DOCUMENT.items() if name != "_id"},
 }
 """Elasticsearch's mapping of a metrics document."""
 

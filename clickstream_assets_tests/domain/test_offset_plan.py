@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from clickstream_assets.domain import offset_plan
 from clickstream_assets.domain.ledger import GAP, LOST, READ, Entry
-from clickstream_assets.domain.offset_plan import MAX_PIECE, Piece, begin, plan_partition, to_commit
+from clickstream_assets.domain.offset_plan import MAX_PIECE, Piece, begin, joined, plan_partition, to_commit
 
 
 def entry(first, end, kind=READ):
@@ -103,3 +103,8 @@ def test_a_commit_skips_nothing_and_takes_nothing_back(base, first, end):
     else:
         assert at == end > base
         assert set(range(base, at)) <= set(range(first, end))
+
+
+def test_ranges_that_touch_or_overlap_are_shown_as_one():
+    assert joined([(5, 9), (0, 5), (12, 13), (6, 8)]) == [(0, 9), (12, 13)]
+    assert joined([]) == []

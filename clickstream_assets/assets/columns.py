@@ -1,0 +1,58 @@
+"""Columns and lineage of each asset as Dagster's metadata, from ``domain/lineage.py``.
+
+They are metadata of the definition: shown before anything is materialized, and stored with no materialization.
+The open-source UI draws no column lineage (GraphQL has it), so each description says in words where its column
+comes from.
+"""
+
+from typing import Any
+
+import dagster as dg
+
+from clickstream_assets.domain.lineage import ASSETS, topic_fields
+from clickstream_assets.domain.table_schemas import Column, Field
+from clickstream_assets.settings import settings
+
+
+def described(asset: str) -> dict[str, Any]:
+    """Metadata of an asset's definition: columns, column lineage, where it is stored."""
+    known = ASSETS[asset]
+    columns = [_table_column(asset, field) for field in known.columns.values()]
+    lineage = {
+        name: [dg.TableColumnDep(known.upstream, above) for above in field.upstream] if known.upstream else []
+        for name, field in known.columns.items()
+    }
+    return {
+        "dagster/column_schema": dg.TableSchema(columns, dg.TableConstraints(list(known.rules))),
+        "dagster/column_lineage": dg.TableColumnLineage(lineage),
+        "dagster/table_name": settings().table(known.name),
+        "dagster/storage_kind": known.store,
+    }
+
+
+def _table_column(asset: str, field: Field) -> dg.TableColumn:
+    return dg.TableColumn(
+        name=field.name,
+        type=field.type,
+        description=_in_words(asset, field),
+        constraints=dg.TableColumnConstraints(nullable=field.nullable, unique=field.unique),
+        tags=({"unit": field.unit} if field.unit else {}) | ({"personal data": ""} if field.personal else {}),
+    )
+
+
+def _in_words(asset: str, field: Field) -> str:
+    """Markdown: the meaning, the cell, and where it comes from, the asset before as a link."""
+    words = f"{field.description[0].upper()}{field.description[1:]}."
+    if isinstance(field, Column):
+        words += f" Cell `{field.cell}`."
+    above = ASSETS[asset].upstream
+    if above is not None:
+        words += f"\n\n← [{above}](/assets/{above}): {_code(field.upstream)}"
+        sent = topic_fields(asset, field.name)
+        if above != "clickstream_topic":
+            words += f"  \n← message: {_code(sent)}"
+    return words
+
+
+def _code(names: tuple[str, ...]) -> str:
+    return ", ".join(f"`{name}`" for name in names)

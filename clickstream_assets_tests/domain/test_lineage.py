@@ -1,0 +1,126 @@
+"""The declared lineage is the one that the code has."""
+
+import json
+
+import pytest
+
+from clickstream_assets.clients.kafka import Message
+from clickstream_assets.domain import enrichment, metrics
+from clickstream_assets.domain.click_event import FIELDS
+from clickstream_assets.domain.ingestion import Rules, settle
+from clickstream_assets.domain.lineage import ASSETS, topic_fields
+from clickstream_assets.domain.table_schemas import CLICKS, DOCUMENT, INDEX_MAPPING, METRICS, TOPIC
+
+HOUR = 3_600_000
+NOW = 1_795_402_800_000 + HOUR // 2
+RULES = Rules("clickstream_topic", "topic-id", NOW // HOUR * HOUR - 48 * HOUR, "run-1")
+FULL = {
+    "timestamp": NOW - 5_000,
+    "sent_at": NOW - 4_000,
+    "url": "https://h/a#x",
+    "user_id": "u",
+    "anonymous_id": "a",
+    "event_id": "e",
+    "event_type": "click",
+    "engagement_time_ms": 7,
+    "ip": "1.2.3.4",
+    "user_agent": "Mozilla",
+    "referrer": "https://r",
+    "plan": "free",
+}
+KEYLESS = {name: value for name, value in FULL.items() if name not in ("event_id", "sent_at")}
+AHEAD = KEYLESS | {"timestamp": NOW + 60_000}
+OTHER = {
+    "timestamp": NOW - 2 * HOUR,
+    "sent_at": NOW + 2 * HOUR,
+    "url": "https://h/b#y",
+    "user_id": "v",
+    "anonymous_id": "b",
+    "event_id": "f",
+    "event_type": "scroll",
+    "engagement_time_ms": 8,
+    "ip": "5.6.7.8",
+    "user_agent": "curl",
+    "referrer": "https://s",
+    "other_fields": None,
+    "record_time": NOW + 3 * HOUR,
+    "record_partition": 3,
+    "record_offset": 20,
+}
+
+
+def stored(event, there=None, **record):
+    """The row that a message becomes: column name to value, ``row_key`` included. ``there``: a row stored before."""
+    message = Message(
+        record.get("record_partition", 0),
+        record.get("record_offset", 5),
+        record.get("record_time", NOW),
+        json.dumps(event).encode(),
+    )
+    found = settle([message], RULES, lambda keys: {key: there[1] for key in keys if there and key == there[0]})
+    assert not found.letters
+    if not found.rows:
+        return None
+    (row,) = found.rows
+    names = {column.key: name for name, column in CLICKS.columns.items()}
+    return {"row_key": row.key} | {names[cell]: value for cell, value in row.puts.items()}
+
+
+def changed(event, field, there=None):
+    """Columns that differ once ``field`` does."""
+    before = stored(event, there)
+    if field == "other_fields":
+        after = stored(event | {"plan": "paid"}, there)
+    elif field.startswith("record_"):
+        after = stored(event, there, **{field: OTHER[field]})
+    else:
+        after = stored(event | {field: OTHER[field]}, there)
+    return {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
+
+
+@pytest.mark.parametrize("field", sorted(set(TOPIC) - {"record_value"}))
+def test_a_field_of_a_message_changes_the_columns_of_raw_clicks_that_the_lineage_says(field):
+    seen = set().union(*(changed(event, field) for event in (FULL, KEYLESS, AHEAD)))
+    declared = {column for column in ASSETS["raw_clicks"].columns if field in topic_fields("raw_clicks", column)}
+    assert seen == declared - {"displaced"}
+
+
+def test_what_a_row_displaced_depends_on_what_makes_its_key_and_on_its_place():
+    later = stored(FULL, record_offset=9)
+    row = later["row_key"], {CLICKS.columns["source"].key: later["source"]}
+    assert stored(FULL, row)["displaced"] == b"9"
+
+    def displaced(field):
+        event, record = (
+            (FULL, {field: OTHER[field]}) if field.startswith("record_") else (FULL | {field: OTHER[field]}, {})
+        )
+        return (stored(event, row, **record) or {}).get("displaced")
+
+    fields = set(TOPIC) - {"record_value", "other_fields"}
+    assert {field for field in fields if displaced(field) != b"9"} == set(topic_fields("raw_clicks", "displaced"))
+
+
+def test_the_topic_has_every_field_that_decoding_looks_for():
+    assert set(FIELDS) == {name for name in TOPIC if name != "other_fields" and not name.startswith("record_")}
+
+
+def test_enrichment_reads_and_writes_what_the_lineage_says():
+    raw, enriched = ASSETS["raw_clicks"].columns, ASSETS["enriched_clicks"].columns
+    assert set(enrichment.OUTPUT) == enriched.keys() - raw.keys()
+    for name in enrichment.OUTPUT:
+        assert set(enriched[name].upstream) <= set(enrichment.INPUT)
+    assert all(enriched[name].upstream == (name,) for name in raw)
+
+
+def test_metrics_read_what_the_lineage_says():
+    assert {name for column in METRICS.columns.values() for name in column.upstream} == set(metrics.INPUT)
+
+
+def test_a_document_has_every_metric_and_the_mapping_every_field():
+    assert {name for field in DOCUMENT.values() for name in field.upstream} >= METRICS.columns.keys() - {"run_id"}
+    assert INDEX_MAPPING["properties"].keys() == DOCUMENT.keys() - {"_id"}
+
+
+def test_a_column_that_does_not_exist_has_no_lineage():
+    with pytest.raises(KeyError):
+        topic_fields("raw_clicks", "country")
