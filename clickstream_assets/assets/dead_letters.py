@@ -3,7 +3,7 @@
 import dagster as dg
 
 from clickstream_assets.assets.clickstream_topic import clickstream_topic
-from clickstream_assets.assets.common import GROUP, OWNERS
+from clickstream_assets.assets.common import GROUP, HOURLY_FRESHNESS, OWNERS
 
 dead_letters = dg.AssetSpec(
     "dead_letters",
@@ -13,4 +13,5 @@ dead_letters = dg.AssetSpec(
     group_name=GROUP,
     owners=OWNERS,
     kinds={"kafka", "hbase"},
+    freshness_policy=HOURLY_FRESHNESS,
 )

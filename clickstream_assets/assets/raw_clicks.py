@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import dagster as dg
 
 from clickstream_assets.assets.clickstream_topic import clickstream_topic
-from clickstream_assets.assets.common import GROUP, OWNERS
+from clickstream_assets.assets.common import GROUP, HOURLY_FRESHNESS, OWNERS
 from clickstream_assets.assets.dead_letters import dead_letters
 from clickstream_assets.domain.hours import key_of_hour
 from clickstream_assets.partitions import hourly, hours_of
@@ -30,6 +30,7 @@ raw_clicks_spec = dg.AssetSpec(
     group_name=GROUP,
     owners=OWNERS,
     kinds={"kafka", "hbase"},
+    freshness_policy=HOURLY_FRESHNESS,
 )
 
 
