@@ -9,6 +9,7 @@ from clickstream_assets.assets.enriched_clicks import enriched_clicks
 from clickstream_assets.assets.es_index import es_index
 from clickstream_assets.assets.raw_clicks import raw_clicks
 from clickstream_assets.assets.url_country_metrics import url_country_metrics
+from clickstream_assets.automation import follow_hand_made_hours
 from clickstream_assets.checks.clickstream_topic import nothing_lost_unread
 from clickstream_assets.checks.dead_letters import check_dead_letters
 from clickstream_assets.checks.enriched_clicks import check_enriched_clicks
@@ -28,6 +29,7 @@ from clickstream_assets.resources.hbase import HBaseResource
 from clickstream_assets.resources.kafka import KafkaResource
 from clickstream_assets.resources.spark import SparkResource
 from clickstream_assets.sensors.kafka_offsets import clickstream_hours, kafka_offsets
+from clickstream_assets.sensors.run_failure import run_failure
 from clickstream_assets.settings import Settings, settings
 
 
@@ -64,7 +66,7 @@ def resources(configured: Settings) -> Resources:
 
 
 def build(configured: Settings) -> dg.Definitions:
-    """Assets, checks, jobs and sensor, on the servers and under the names of ``configured``."""
+    """Assets, checks, jobs and sensors, on the servers and under the names of ``configured``."""
     return dg.Definitions(
         assets=[clickstream_topic, raw_clicks, enriched_clicks, url_country_metrics, es_index],
         asset_checks=[
@@ -78,7 +80,7 @@ def build(configured: Settings) -> dg.Definitions:
         ],
         jobs=[clickstream_hours, clickstream_checks, clickstream_latest_hour, replay_dead_letters],
         schedules=[hourly_look],
-        sensors=[kafka_offsets],
+        sensors=[kafka_offsets, follow_hand_made_hours, run_failure],
         resources=resources(configured)._asdict(),
         # Steps are short and run one after the other: a process for each would cost more than it does.
         executor=dg.in_process_executor,

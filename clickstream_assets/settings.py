@@ -76,6 +76,14 @@ class Settings(BaseSettings):
     warn_other_browser_share: float = Field(0.3, ge=0, le=1, description="share of events of an unknown browser")
     warn_volume_factor: float = Field(4, gt=1, description="times more, or less, clicks than in comparable hours")
 
+    # Alerts
+    alert_webhook: str = Field(
+        "", repr=False, description="where failed runs and checks are posted to as JSON; empty: to the log alone"
+    )
+    dagster_url: str = Field(
+        "", description="address of Dagster's webserver as people reach it, for links; empty: localhost and its port"
+    )
+
     # The embedded stack
     home: Path = Field(Path(".clickstream"), description="folder of all that the embedded servers and Dagster write")
     cache: Path = Field(
@@ -111,6 +119,11 @@ class Settings(BaseSettings):
     def first_hour_ms(self) -> int:
         """Start of the first partition, epoch milliseconds."""
         return hour_of_key(self.first_hour) * HOUR_MS
+
+    @property
+    def links_to(self) -> str:
+        """Address of Dagster's webserver, without a slash at the end."""
+        return (self.dagster_url or f"http://localhost:{self.dagster_port}").rstrip("/")
 
     @property
     def topic(self) -> str:

@@ -1,15 +1,22 @@
 """``clickstream_topic``: where the clicks come from. Written by producers, not by Dagster."""
 
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
 import dagster as dg
 
 from clickstream_assets.assets.columns import described
-from clickstream_assets.assets.common import GROUP, OWNERS
+from clickstream_assets.assets.common import GROUP, OWNERS, TOPIC_FRESHNESS
 from clickstream_assets.settings import settings
+
+if TYPE_CHECKING:
+    from clickstream_assets.domain.watermarks import PartitionProgress
 
 clickstream_topic = dg.AssetSpec(
     "clickstream_topic",
     description="Kafka topic of click events, one UTF-8 JSON object a message. Producers write it; the sensor "
-    "`kafka_offsets` watches its end offsets.",
+    "`kafka_offsets` watches its end offsets and observes how far ingestion is.",
     group_name=GROUP,
     owners=OWNERS,
     kinds={"kafka", "json"},
@@ -18,4 +25,58 @@ clickstream_topic = dg.AssetSpec(
         "consumer_group": settings().consumer_group,
         **described("clickstream_topic"),
     },
+    freshness_policy=TOPIC_FRESHNESS,
 )
+
+
+TopicEvent = dg.AssetObservation | dg.AssetMaterialization
+
+
+def topic_events(progress: "Sequence[PartitionProgress]", now_ms: int, written: int) -> Iterator[TopicEvent]:
+    """The topic as it is now; and as materialized if producers have ``written`` offsets since the last time.
+
+    Dagster's freshness knows materializations alone: the topic is fresh while producers write to it.
+    """
+    if written:
+        yield dg.AssetMaterialization(clickstream_topic.key, metadata={"new_offsets": written})
+    marks = [p.watermark_ms for p in progress if p.watermark_ms is not None]
+    waits = [seconds for p in progress if (seconds := p.lag_seconds(now_ms)) is not None]
+    figures: dict[str, dg.MetadataValue] = {
+        "lag_events": dg.MetadataValue.int(sum(p.lag for p in progress)),
+        "end_offsets": dg.MetadataValue.int(sum(p.end for p in progress)),
+        "partitions": dg.MetadataValue.table([_record(p, now_ms) for p in progress], schema=_COLUMNS),
+    }
+    if waits:
+        figures["lag_seconds"] = dg.MetadataValue.float(max(waits))
+    if marks:
+        figures["watermark"] = dg.MetadataValue.timestamp(min(marks) / 1000)
+    yield dg.AssetObservation(clickstream_topic.key, metadata=figures)
+
+
+_COLUMNS = dg.TableSchema(
+    [
+        dg.TableColumn("partition", "int"),
+        dg.TableColumn("end", "int"),
+        dg.TableColumn("committed", "int"),
+        dg.TableColumn("lag_events", "int"),
+        dg.TableColumn("lag_seconds", "float"),
+        dg.TableColumn("watermark", "string"),
+    ]
+)
+
+
+def _record(p: "PartitionProgress", now_ms: int) -> dg.TableRecord:
+    return dg.TableRecord(
+        {
+            "partition": p.partition,
+            "end": p.end,
+            "committed": p.committed,
+            "lag_events": p.lag,
+            "lag_seconds": p.lag_seconds(now_ms),
+            "watermark": None if p.watermark_ms is None else _rfc3339(p.watermark_ms),
+        }
+    )
+
+
+def _rfc3339(time_ms: int) -> str:
+    return datetime.fromtimestamp(time_ms / 1000, UTC).isoformat(timespec="milliseconds")

@@ -1,11 +1,13 @@
 """What all hourly assets share: partitions, one run for any list of hours, one writer at a time."""
 
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
 from clickstream_assets.assets.columns import described
+from clickstream_assets.automation import follows_hand_made_hours
 from clickstream_assets.domain.hours import key_of_hour
 from clickstream_assets.partitions import hourly
 
@@ -15,9 +17,22 @@ if TYPE_CHECKING:
 GROUP = "clickstream"
 OWNERS = ["team:data-engineering"]
 
+HOURLY_FRESHNESS = dg.FreshnessPolicy.time_window(
+    warn_window=timedelta(hours=2, minutes=15), fail_window=timedelta(hours=4)
+)
+"""An hour is written when events reach it, or when it has closed without any. So the longest rest is an hour with
+events in its first moments only, then one without: two hours. A warning says that the sensor is late, a failure that
+two closed hours were passed over. See docs/decisions/0008-freshness-lag-and-alerts.md."""
+
+TOPIC_FRESHNESS = dg.FreshnessPolicy.time_window(warn_window=timedelta(hours=1), fail_window=timedelta(hours=6))
+"""Producers that are silent for an hour are worth a look; for six, something is broken, at night too."""
+
 
 def hourly_asset(name: str) -> dict[str, Any]:
-    """Arguments of ``@dg.asset`` that make an asset hourly: one run for many hours, one run at a time."""
+    """Arguments of ``@dg.asset`` that make an asset hourly and let it follow what is materialized by hand.
+
+    One run does many hours, and one run at a time.
+    """
     return {
         "name": name,
         "group_name": GROUP,
@@ -26,6 +41,8 @@ def hourly_asset(name: str) -> dict[str, Any]:
         "partitions_def": hourly,
         "backfill_policy": dg.BackfillPolicy.single_run(),
         "pool": name,
+        "freshness_policy": HOURLY_FRESHNESS,
+        "automation_condition": follows_hand_made_hours(),
     }
 
 

@@ -4,7 +4,7 @@ import dagster as dg
 
 from clickstream_assets.assets.clickstream_topic import clickstream_topic
 from clickstream_assets.assets.columns import described
-from clickstream_assets.assets.common import GROUP, OWNERS
+from clickstream_assets.assets.common import GROUP, HOURLY_FRESHNESS, OWNERS
 
 dead_letters = dg.AssetSpec(
     "dead_letters",
@@ -15,4 +15,5 @@ dead_letters = dg.AssetSpec(
     owners=OWNERS,
     kinds={"kafka", "hbase"},
     metadata=described("dead_letters"),
+    freshness_policy=HOURLY_FRESHNESS,
 )

@@ -6,7 +6,7 @@ import dagster as dg
 
 from clickstream_assets.assets.clickstream_topic import clickstream_topic
 from clickstream_assets.assets.columns import described
-from clickstream_assets.assets.common import GROUP, OWNERS
+from clickstream_assets.assets.common import GROUP, HOURLY_FRESHNESS, OWNERS
 from clickstream_assets.assets.dead_letters import dead_letters
 from clickstream_assets.assets.overviews import of_ingestion, of_refusals
 from clickstream_assets.domain.hours import HOUR_MS, key_of_hour
@@ -34,6 +34,7 @@ raw_clicks_spec = dg.AssetSpec(
     owners=OWNERS,
     kinds={"kafka", "hbase"},
     metadata=described("raw_clicks"),
+    freshness_policy=HOURLY_FRESHNESS,
 )
 
 

@@ -5,11 +5,12 @@ leave it as it is (design 6). Dagster itself would stop the whole run, hours tha
 summary of a blocking check only warns, and the hour's own evaluation, recorded after it, is the error.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
+from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationTargetMaterializationData
 
 from clickstream_assets.domain.hours import key_of_hour
 from clickstream_assets.partitions import hourly
@@ -108,6 +109,7 @@ def report(
     """
     log_event: Any = context.op_execution_context.log_event  # takes evaluations, though its type does not say so
     selected = {key.name for key in context.selected_asset_check_keys}
+    targets = _materializations(context.instance, dg.AssetKey(asset), [hour for one in found.values() for hour in one])
     for check in (check for check in checks if check.name in selected):
         findings = found[check.name]
         yield _summary(asset, check, findings)
@@ -123,8 +125,28 @@ def report(
                         metadata=dict(finding.figures),
                         blocking=check.blocking,
                         partition=key_of_hour(hour),
+                        target_materialization_data=targets.get(key_of_hour(hour)),
                     )
                 )
+
+
+def _materializations(
+    instance: dg.DagsterInstance, asset: dg.AssetKey, hours: Iterable[int]
+) -> dict[str, AssetCheckEvaluationTargetMaterializationData]:
+    """By partition key the latest materialization of each hour: an evaluation counts, for the conditions that wait
+    for it as well, only if it says that it looked at that one."""
+    keys = {key_of_hour(hour) for hour in hours}
+    latest = instance.get_latest_storage_id_by_partition(asset, dg.DagsterEventType.ASSET_MATERIALIZATION, keys)
+    records = instance.get_asset_event_summary_records(
+        dg.DagsterEventType.ASSET_MATERIALIZATION, asset_key=asset, storage_ids=sorted(latest.values())
+    )
+    return {
+        record.partition: AssetCheckEvaluationTargetMaterializationData(
+            storage_id=record.storage_id, run_id=record.run_id or "", timestamp=record.timestamp
+        )
+        for record in records
+        if record.partition is not None
+    }
 
 
 def _summary(asset: str, check: HourCheck, findings: Findings) -> dg.AssetCheckResult:

@@ -16,6 +16,7 @@ PARTITIONS = 8
 MAX_MESSAGE_BYTES = 4 << 20
 _POLL_RECORDS = 5_000
 _FETCH_BYTES = 8 << 20
+_PEEK_SECONDS = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,8 @@ def _is_passing(error: BaseException) -> bool:
 class TopicClient:
     """One topic as one consumer group sees it; reads transactions only when they are committed.
 
-    Each answer is waited for up to ``timeout_ms``, a lost server for ``patience_seconds``.
+    Each answer is waited for up to ``timeout_ms``, a lost server for ``patience_seconds``. Up to ``fetch_bytes`` are
+    fetched ahead from each partition, one batch of records at least.
     """
 
     def __init__(
@@ -62,6 +64,7 @@ class TopicClient:
         group: str,
         timeout_ms: int = 30_000,
         patience_seconds: float = PATIENCE_SECONDS,
+        fetch_bytes: int = _FETCH_BYTES,
     ) -> None:
         self.topic, self.group, self._patience = topic, group, patience_seconds
         self._servers = bootstrap_servers.split(",")
@@ -74,7 +77,7 @@ class TopicClient:
             auto_offset_reset="none",
             isolation_level="read_committed",
             max_poll_records=_POLL_RECORDS,
-            max_partition_fetch_bytes=_FETCH_BYTES,
+            max_partition_fetch_bytes=fetch_bytes,
             bootstrap_timeout_ms=timeout_ms,
             request_timeout_ms=timeout_ms,
         )
@@ -149,6 +152,24 @@ class TopicClient:
             tp.partition: ends[tp.partition] if at is None else min(at.offset, ends[tp.partition])
             for tp, at in found.items()
         }
+
+    def record_times(self, offsets: Mapping[int, int]) -> dict[int, int]:
+        """By partition, the timestamp of the first record at or behind an offset.
+
+        Commits nothing. Partitions that give no record within a second are left out: what is written there may be
+        an open transaction.
+        """
+        partitions = {TopicPartition(self.topic, p): at for p, at in offsets.items()}
+        found: dict[int, int] = {}
+        self._consumer.assign(list(partitions))
+        for tp, at in partitions.items():
+            self._consumer.seek(tp, at)
+        deadline = monotonic() + _PEEK_SECONDS
+        while len(found) < len(partitions) and monotonic() < deadline:
+            for tp, records in self._consumer.poll(timeout_ms=200).items():
+                found[tp.partition] = records[0].timestamp
+                self._consumer.pause(tp)
+        return found
 
     def read(self, partition: int, first: int, end: int) -> Iterator[list[Message]]:
         """Records of ``first`` (included) to ``end`` (not), in lists; offsets without a record are just not there.

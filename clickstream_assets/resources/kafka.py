@@ -24,9 +24,16 @@ class KafkaResource(dg.ConfigurableResource):
     topic: str
     consumer_group: str
 
-    def client(self) -> "TopicClient":
-        """A connection, to be closed by the caller; makes the topic if it is missing."""
-        from clickstream_assets.clients.kafka import TopicClient, ensure_topic
+    def client(self, **options: int) -> "TopicClient":
+        """A connection, to be closed by the caller, with options of the client; makes the topic if it is missing."""
+        from clickstream_assets.clients.kafka import TopicClient, TopicMissing, ensure_topic
 
-        ensure_topic(self.bootstrap_servers, self.topic)
-        return TopicClient(self.bootstrap_servers, self.topic, self.consumer_group)
+        client = TopicClient(self.bootstrap_servers, self.topic, self.consumer_group, **options)
+        try:
+            client.partitions()
+        except TopicMissing:
+            # Asked for only now: an admin client is a connection of its own.
+            client.close()
+            ensure_topic(self.bootstrap_servers, self.topic)
+            client = TopicClient(self.bootstrap_servers, self.topic, self.consumer_group, **options)
+        return client

@@ -1,29 +1,42 @@
 """``kafka_offsets``: keeps every hour up to date (design 5).
 
 It never consumes; it compares end offsets with committed ones. It asks for one run at a time, so batches grow
-under load and latency stays low without it, and waits longer after each failed run in a row.
+under load and latency stays low without it, and waits longer after each failed run in a row. On the way it
+observes how far ingestion is (docs/decisions/0008-freshness-lag-and-alerts.md).
 """
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from time import time
+from typing import TYPE_CHECKING
 
 import dagster as dg
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
+from clickstream_assets.assets.clickstream_topic import TopicEvent, topic_events
 from clickstream_assets.assets.raw_clicks import IngestConfig
+from clickstream_assets.automation import ALL_ASSETS_JOB as JOB
+from clickstream_assets.automation import FOLLOWED
 from clickstream_assets.domain.hours import HOUR_MS, key_of_hour
 from clickstream_assets.domain.run_plan import RunPlan, plan_backlog, plan_stale
 from clickstream_assets.resources.hbase import HBaseResource
 from clickstream_assets.resources.kafka import KafkaResource
 from clickstream_assets.settings import settings
 
-JOB = "clickstream_hours"
+if TYPE_CHECKING:
+    from clickstream_assets.clients.kafka import TopicClient
+    from clickstream_assets.domain.stale_hours import HourStates
+
+_ASSETS = ("raw_clicks", "dead_letters", *FOLLOWED)
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 10, 600
+_OBSERVED_SECONDS = 60
+"""At least this often the topic is observed, whatever goes on."""
+_PEEK_BYTES = 1
+"""The sensor looks at one record of a partition, not at megabytes of them: Kafka gives whole batches anyway."""
 
 clickstream_hours = dg.define_asset_job(
     JOB,
-    selection=dg.AssetSelection.assets(
-        "raw_clicks", "dead_letters", "enriched_clicks", "url_country_metrics", "es_index"
-    ),
+    selection=dg.AssetSelection.assets(*_ASSETS),
     description="New offsets, or stale hours, through all the assets. The sensor `kafka_offsets` runs it.",
 )
 
@@ -35,6 +48,19 @@ class Memory(BaseModel):
     """Hours up to this one have closed, and those that stayed empty were asked for."""
     stale_turn: float
     """When stale hours last had a run of their own."""
+    observed_at: float = 0
+    """When the topic was last observed."""
+    observed_ends: dict[int, int] = Field(default_factory=dict)
+    """Its end offsets then, by Kafka partition."""
+
+
+@dataclass(slots=True)
+class Tick:
+    """What a tick found out: what to run next, whether that is for stale hours, and events of the topic."""
+
+    plan: RunPlan | None
+    stale: bool
+    events: list[TopicEvent]
 
 
 @dg.sensor(
@@ -43,66 +69,94 @@ class Memory(BaseModel):
     minimum_interval_seconds=settings().sensor_interval_seconds,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Asks for a run when Kafka has new offsets, or when hours are stale: touched by late events, by time "
-    "spent that looks ahead, or just closed without any event.",
+    "spent that looks ahead, or just closed without any event. Observes the topic with each run it asks for, and "
+    "once a minute.",
 )
 def kafka_offsets(
     context: dg.SensorEvaluationContext, kafka: KafkaResource, hbase: HBaseResource
 ) -> dg.SensorResult | dg.SkipReason:
     """Decide what to ask for."""
-    waiting = _under_way(context.instance) or _pausing(context.instance)
-    if waiting:
-        return dg.SkipReason(waiting)
     now = time()
     this_hour = int(now * 1000) // HOUR_MS
+    # At first the latest closed hour is still to be looked at: it is materialized, as empty if need be.
     memory = (
         Memory.model_validate_json(context.cursor)
         if context.cursor
-        else Memory(closed_up_to=this_hour - 1, stale_turn=now)
+        else Memory(closed_up_to=this_hour - 2, stale_turn=now)
     )
-    plan, stale = _plan(kafka, hbase, memory, this_hour, now)
+    waiting = _under_way(context.instance) or _pausing(context.instance)
+    if waiting and now - memory.observed_at < _OBSERVED_SECONDS:
+        return dg.SkipReason(waiting)
+    tick = _look(kafka, hbase, memory, this_hour, now, may_run=not waiting)
     cursor = memory.model_dump_json()
-    if plan is None:
-        return dg.SensorResult(skip_reason="no new offsets, no stale hours", cursor=cursor)
+    if tick.plan is None:
+        reason = waiting or "no new offsets, no stale hours"
+        return dg.SensorResult(skip_reason=reason, cursor=cursor, asset_events=tick.events)
     tags = {
-        "dagster/asset_partition_range_start": key_of_hour(plan.first),
-        "dagster/asset_partition_range_end": key_of_hour(plan.last),
-        "clickstream/why": "stale hours" if stale else "new offsets",
+        "dagster/asset_partition_range_start": key_of_hour(tick.plan.first),
+        "dagster/asset_partition_range_end": key_of_hour(tick.plan.last),
+        "clickstream/why": "stale hours" if tick.stale else "new offsets",
     }
-    until = {str(partition): end for partition, end in plan.until.items()}
+    until = {str(partition): end for partition, end in tick.plan.until.items()}
     config = dg.RunConfig(ops={"raw_clicks": IngestConfig(until=until)})
-    return dg.SensorResult([dg.RunRequest(tags=tags, run_config=config)], cursor=cursor)
+    return dg.SensorResult([dg.RunRequest(tags=tags, run_config=config)], cursor=cursor, asset_events=tick.events)
 
 
-def _plan(
-    kafka: KafkaResource, hbase: HBaseResource, memory: Memory, this_hour: int, now: float
-) -> tuple[RunPlan | None, bool]:
-    """What to do next, and whether that is for stale hours; keeps ``memory`` up to date."""
+def _look(
+    kafka: KafkaResource, hbase: HBaseResource, memory: Memory, this_hour: int, now: float, *, may_run: bool
+) -> Tick:
+    """Decide what to do next (nothing, unless it may), and observe the topic if it is time; keeps ``memory``."""
     from clickstream_assets.domain.ingestion import begins
     from clickstream_assets.domain.ledger import Ledger
     from clickstream_assets.domain.stale_hours import HourStates
     from clickstream_assets.domain.table_schemas import LEDGER
+    from clickstream_assets.domain.watermarks import Watermarks, progress_by_partition
 
-    limits = settings()
     hbase.ensure_tables()
-    with kafka.client() as topic, hbase.client() as client:
-        states = HourStates(client, hbase.table(LEDGER.name))
-        known = states.all()
-        # An hour that has closed without a single event gets its (empty) turn by being touched once.
-        silent = [h for h in range(memory.closed_up_to + 1, this_hour) if h not in known or not known[h].touched]
-        states.touch(silent)
-        memory.closed_up_to = this_hour - 1
-        stale = [*silent, *(hour for hour, state in known.items() if state.waiting)]
-        partitions = topic.partitions()
-        ends = topic.ends(partitions)
-        backlog = plan_backlog(
-            begins(topic, Ledger(client, hbase.table(LEDGER.name)), ends),
-            ends,
-            lambda hour: topic.offsets_at(hour * HOUR_MS, ends),
-            first_hour=limits.first_hour_ms // HOUR_MS,
-            last_hour=this_hour + 1,
-            max_events=limits.max_events_per_run,
-            max_hours=limits.max_hours_per_run,
-        )
+    with kafka.client(fetch_bytes=_PEEK_BYTES) as topic, hbase.client() as client:
+        table = hbase.table(LEDGER.name)
+        ends = topic.ends(topic.partitions())
+        reading_from = begins(topic, Ledger(client, table), ends)
+        tick = Tick(None, False, [])
+        if may_run:
+            tick.plan, tick.stale = _plan(topic, HourStates(client, table), reading_from, ends, memory, this_hour, now)
+        if tick.plan or now - memory.observed_at >= _OBSERVED_SECONDS:
+            progress = progress_by_partition(topic, Watermarks(client, table), reading_from, ends)
+            # Fewer than before means another topic of the same name.
+            written = sum(max(0, end - memory.observed_ends.get(p, 0)) for p, end in ends.items())
+            tick.events = list(topic_events(progress, int(now * 1000), written))
+            memory.observed_at, memory.observed_ends = now, ends
+    return tick
+
+
+def _plan(
+    topic: "TopicClient",
+    states: "HourStates",
+    reading_from: Mapping[int, int],
+    ends: Mapping[int, int],
+    memory: Memory,
+    this_hour: int,
+    now: float,
+) -> tuple[RunPlan | None, bool]:
+    """What to do next, and whether that is for stale hours; keeps ``memory`` up to date."""
+    limits = settings()
+    known = states.all()
+    # An hour that has closed without a single event gets its (empty) turn by being touched once.
+    silent = [
+        hour for hour in range(memory.closed_up_to + 1, this_hour) if hour not in known or not known[hour].touched
+    ]
+    states.touch(silent)
+    memory.closed_up_to = this_hour - 1
+    stale = [*silent, *(hour for hour, state in known.items() if state.waiting)]
+    backlog = plan_backlog(
+        reading_from,
+        ends,
+        lambda hour: topic.offsets_at(hour * HOUR_MS, ends),
+        first_hour=limits.first_hour_ms // HOUR_MS,
+        last_hour=this_hour + 1,
+        max_events=limits.max_events_per_run,
+        max_hours=limits.max_hours_per_run,
+    )
     if stale and (backlog is None or now - memory.stale_turn >= limits.stale_turn_seconds):
         memory.stale_turn = now
         return plan_stale(stale, known, limits.max_hours_per_run), True
@@ -110,6 +164,7 @@ def _plan(
 
 
 def _under_way(instance: dg.DagsterInstance) -> str | None:
+    """A run that writes any of the assets, whoever asked for it: a second one would only wait for the pools."""
     unfinished = [
         dg.DagsterRunStatus.QUEUED,
         dg.DagsterRunStatus.NOT_STARTED,
@@ -117,8 +172,11 @@ def _under_way(instance: dg.DagsterInstance) -> str | None:
         dg.DagsterRunStatus.STARTED,
         dg.DagsterRunStatus.CANCELING,
     ]
-    runs = instance.get_runs(dg.RunsFilter(job_name=JOB, statuses=unfinished), limit=1)
-    return f"run {runs[0].run_id} is under way" if runs else None
+    ours = {dg.AssetKey(name) for name in _ASSETS}
+    for run in instance.get_runs(dg.RunsFilter(statuses=unfinished)):
+        if run.job_name == JOB or ours & (run.asset_selection or set()):
+            return f"run {run.run_id} is under way"
+    return None
 
 
 def _pausing(instance: dg.DagsterInstance) -> str | None:

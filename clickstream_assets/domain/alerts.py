@@ -1,0 +1,113 @@
+"""What people are told when a run or a check fails: one message a run, however many hours are concerned.
+
+The message is a contract (docs/runbook.md, "Alerts"): what changes its meaning raises :data:`VERSION`.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+VERSION = 1
+ERROR, WARNING = "error", "warning"
+_HOURS_NAMED = 24
+"""Hours of a failed check that a message names one by one; the rest are counted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """What a check said of an hour (its partition key), or of a whole run where ``hour`` is None."""
+
+    asset: str
+    check: str
+    hour: str | None
+    passed: bool
+    is_warning: bool
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class FailedCheck:
+    """One check of one run."""
+
+    asset: str
+    check: str
+    severity: str
+    """The worst that it said."""
+    description: str
+    """What it said of the first of the hours."""
+    hours: list[str]
+    """The first hours it failed for, as partition keys; empty where it did not say which."""
+    hours_failed: int
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A finished run."""
+
+    id: str
+    job: str
+    status: str
+    url: str
+    tags: Mapping[str, str] = field(default_factory=dict)
+    error: str = ""
+    """Why it failed, in the words of Dagster's log; empty if it did not."""
+
+    @property
+    def failed(self) -> bool:
+        """Whether it ended in failure; a run that someone cancelled did not."""
+        return self.status == "FAILURE"
+
+
+def failed_checks(evaluations: Iterable[Evaluation]) -> list[FailedCheck]:
+    """Failures by check, in the order they came. The last word on an hour counts.
+
+    A check over many hours also sums up its run: that is left out where it told of failed hours one by one.
+    """
+    last: dict[tuple[str, str], dict[str | None, Evaluation]] = {}
+    for evaluation in evaluations:
+        last.setdefault((evaluation.asset, evaluation.check), {})[evaluation.hour] = evaluation
+    found = []
+    for (asset, check), by_hour in last.items():
+        failed = {hour: one for hour, one in by_hour.items() if not one.passed}
+        hours = sorted(hour for hour in failed if hour is not None)
+        told = [failed[hour] for hour in hours] or list(failed.values())
+        if told:
+            severity = WARNING if all(one.is_warning for one in told) else ERROR
+            found.append(
+                FailedCheck(asset, check, severity, told[0].description, hours[:_HOURS_NAMED], len(hours)),
+            )
+    return found
+
+
+def message(run: Run, checks: list[FailedCheck]) -> dict[str, Any] | None:
+    """The message on a finished run, ready for JSON; None if there is nothing to tell."""
+    if not (run.failed or checks):
+        return None
+    severity = ERROR if run.failed or any(check.severity == ERROR for check in checks) else WARNING
+    return {
+        "version": VERSION,
+        "kind": "run_failed" if run.failed else "checks_failed",
+        "severity": severity,
+        "text": _in_words(run, checks, severity),
+        "run": {"id": run.id, "job": run.job, "status": run.status, "url": run.url, "error": run.error}
+        | {"why": run.tags.get("clickstream/why", ""), "hours": _hours_of(run.tags)},
+        "failed_checks": [asdict(check) for check in checks],
+    }
+
+
+def _hours_of(tags: Mapping[str, str]) -> dict[str, str] | None:
+    """First and last hour of a run, both included; None if it is not over hours."""
+    first = tags.get("dagster/asset_partition_range_start") or tags.get("dagster/partition")
+    last = tags.get("dagster/asset_partition_range_end") or first
+    return {"first": first, "last": last} if first and last else None
+
+
+def _in_words(run: Run, checks: list[FailedCheck], severity: str) -> str:
+    """A message in a line that chat programs show as it is."""
+    parts = [f"run {run.id[:8]} of {run.job} failed: {run.error.splitlines()[0] if run.error else 'no reason given'}"]
+    parts = parts if run.failed else []
+    for check in checks:
+        of = f" for {check.hours_failed} hours from {check.hours[0]}" if check.hours_failed > 1 else ""
+        of = f" for {check.hours[0]}" if check.hours_failed == 1 else of
+        parts.append(f"{check.asset}: {check.check} ({check.severity}) failed{of}: {check.description}")
+    return f"[{severity}] {'; '.join(parts)} — {run.url}"

@@ -1,0 +1,93 @@
+"""How far ingestion is, as the sensor observes it on real servers."""
+
+import itertools
+import time
+
+import dagster as dg
+import pytest
+
+from clickstream_assets.automation import ALL_ASSETS_JOB
+from clickstream_assets.domain.hours import hour_of_key
+from clickstream_assets.domain.table_schemas import LEDGER
+from clickstream_assets.domain.watermarks import Watermarks
+from clickstream_assets.sensors.kafka_offsets import Memory, kafka_offsets
+from clickstream_assets_tests.conftest import NOW_MS
+from clickstream_assets_tests.integration.pipeline import Pipeline
+from clickstream_assets_tests.integration.test_at_rest import event
+
+_NUMBERS = itertools.count()
+
+
+@pytest.fixture
+def pipeline(servers, tmp_path):
+    return Pipeline(servers, f"lag-{next(_NUMBERS)}", tmp_path / "sent.jsonl")
+
+
+def look(pipeline, *, a_minute_later=False):
+    """The sensor's answer, and its observation by name: figures, and the table of partitions."""
+    if a_minute_later:
+        memory = Memory.model_validate_json(pipeline.cursor)
+        pipeline.cursor = memory.model_copy(update={"observed_at": memory.observed_at - 61}).model_dump_json()
+    context = dg.build_sensor_context(instance=pipeline.instance, cursor=pipeline.cursor, resources=pipeline.resources)
+    answer = kafka_offsets.evaluate_tick(context)
+    pipeline.cursor = answer.cursor or pipeline.cursor
+    observed = [e for e in answer.asset_events if isinstance(e, dg.AssetObservation)]
+    if not observed:
+        return answer, {}, []
+    (one,) = observed
+    figures = {name: value.value for name, value in one.metadata.items() if name != "partitions"}
+    return answer, figures, [record.data for record in one.metadata["partitions"].records]
+
+
+def materialized(answer):
+    return [e.metadata["new_offsets"].value for e in answer.asset_events if isinstance(e, dg.AssetMaterialization)]
+
+
+def test_lag_and_watermark_are_observed_with_each_run_and_once_a_minute(pipeline):
+    recorded = NOW_MS - 120_000
+    pipeline.produce([event(f"e{i}", "ada", recorded - 5_000) for i in range(20)])
+    answer, figures, partitions = look(pipeline)
+    assert answer.run_requests
+    assert materialized(answer) == [20]
+    assert (figures["lag_events"], figures["end_offsets"]) == (20, 20)
+    age = time.time() - (recorded - 5_000) / 1000
+    assert age - 30 < figures["lag_seconds"] <= age
+    assert len(partitions) == 8
+    assert sum(p["lag_events"] for p in partitions) == 20
+    assert all(p["committed"] is None for p in partitions), "nothing is committed yet"
+    assert "watermark" not in figures, "nothing is stored yet"
+
+    (request,) = answer.run_requests
+    assert pipeline.run(run_config=request.run_config, tags=dict(request.tags)).success
+    pipeline.settle()
+    answer, figures, partitions = look(pipeline)
+    assert answer.asset_events == [], "nothing has changed within a minute"
+    with pipeline.topic() as topic, pipeline.resources["hbase"].client() as client:
+        marks = Watermarks(client, pipeline.resources["hbase"].table(LEDGER.name))
+        marks.advance(topic.topic_id(), {0: recorded, 3: recorded - 5_000})
+    answer, figures, partitions = look(pipeline, a_minute_later=True)
+    assert materialized(answer) == [], "producers were silent"
+    assert (figures["lag_events"], figures["lag_seconds"]) == (0, 0.0)
+    assert figures["watermark"] == (recorded - 5_000) / 1000, "that of the partition furthest behind"
+    assert sum(p["committed"] or 0 for p in partitions) == 20
+    assert partitions[3]["watermark"].startswith("20")
+
+
+def test_the_latest_closed_hour_is_materialized_by_the_first_run_though_nothing_was_ever_sent(pipeline):
+    (request,) = look(pipeline)[0].run_requests
+    last_closed = int(time.time()) // 3600 - 1
+    assert hour_of_key(request.tags["dagster/asset_partition_range_end"]) == last_closed
+    assert request.tags["clickstream/why"] == "stale hours"
+
+
+@pytest.mark.parametrize("job", [ALL_ASSETS_JOB, "__ASSET_JOB"])
+def test_it_asks_for_nothing_while_a_run_writes_any_of_the_assets_and_observes_even_so(pipeline, job):
+    selection = None if job == ALL_ASSETS_JOB else frozenset({dg.AssetKey("es_index")})
+    run = pipeline.instance.create_run_for_job(
+        pipeline.defs.resolve_job_def(job), asset_selection=selection, status=dg.DagsterRunStatus.STARTED
+    )
+    answer, figures, _ = look(pipeline)
+    assert (answer.run_requests or []) == []
+    assert answer.skip_message == f"run {run.run_id} is under way"
+    assert figures["lag_events"] == 0
+    assert look(pipeline)[0].asset_events == []
