@@ -13,6 +13,7 @@ from clickstream_assets.domain.offset_plan import Piece, begin, joined, plan_par
 from clickstream_assets.domain.row_keys import derived_key, event_key, key_ranges
 from clickstream_assets.domain.stale_hours import HourStates, touched_by
 from clickstream_assets.domain.table_schemas import CLICKS, DEAD_LETTERS, LEDGER
+from clickstream_assets.domain.watermarks import Watermarks
 
 _SOURCE, _DISPLACED = CLICKS.columns["source"].key, CLICKS.columns["displaced"].key
 _TIME = CLICKS.columns["timestamp"].key
@@ -57,6 +58,8 @@ class Settled:
     displaced: set[int] = field(default_factory=set)
     """Offsets whose rows now carry an earlier one: the entries that booked them have to be read again."""
     refused_offsets: set[int] = field(default_factory=set)
+    latest_ms: int = -1
+    """The latest event time kept; -1 without any."""
 
     def add(self, other: "Settled") -> None:
         """Add the counts of ``other``; its rows and letters are written already."""
@@ -68,6 +71,7 @@ class Settled:
         self.touched |= other.touched
         self.displaced |= other.displaced
         self.refused_offsets |= other.refused_offsets
+        self.latest_ms = max(self.latest_ms, other.latest_ms)
 
 
 def letter_key(topic_id: str, partition: int, offset: int) -> bytes:
@@ -136,6 +140,7 @@ def _settle_event(
             settled.rows.append(RowMutation(key, cells, tuple(_ALL_CELLS - cells.keys())))
         settled.displaced.update(displaced)
     settled.kept_by_hour[event.hour] += 1
+    settled.latest_ms = max(settled.latest_ms, event.time_ms)
     if message.timestamp_ms > (event.hour + 1) * HOUR_MS + LATE_AFTER_MS:
         settled.late_by_hour[event.hour] += 1
     settled.touched.update(hour for hour in touched_by(event.time_ms) if hour >= rules.first_hour)
@@ -281,6 +286,7 @@ class Ingestion:
         self._earliest, self._ends = topic.earliest(self._partitions), topic.ends(self._partitions)
         self._committed = topic.committed(self._partitions)
         self._begins = begins(topic, self._ledger, self._ends)
+        self._watermarks, self._latest = Watermarks(hbase, ledger_table), dict[int, int]()
         self._written: list[Entry] = []
         self._replaced: list[Entry] = []
         self._orphans: list[int] = []
@@ -345,6 +351,7 @@ class Ingestion:
         self._written, self._replaced = [], []
         self._ledger.forget_orphans(self._orphans)
         self._states.touch(self.report.touched)
+        self._watermarks.advance(self._rules.topic_id, {p: at for p, at in self._latest.items() if at >= 0})
         # Behind the books: what is left of a letter tells a replay that was killed here to look again.
         self._hbase.mutate(self._letters, (RowMutation(key, {}, (b"letter",)) for key in self._stale_letters))
         self._stale_letters = []
@@ -448,6 +455,7 @@ class Ingestion:
             self.report.duplicates += settled.duplicates
             self.report.dead_lettered += settled.dead_lettered_by_hour.total()
             self.report.touched |= settled.touched
+            self._latest[partition] = max(self._latest.get(partition, -1), settled.latest_ms)
         self.report.ranges.setdefault(partition, []).append((piece.first, piece.end))
         if piece.entry is not None:
             is_lost = piece.entry.run_id == self._rules.run_id  # put together by this run: its count is a guess
