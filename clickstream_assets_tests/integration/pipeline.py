@@ -69,13 +69,16 @@ class Pipeline:
             assert result.success
         raise AssertionError(f"not at rest after {most} runs")
 
+    def environment(self) -> dict[str, str]:
+        """For a process of its own that is to work on this pipeline."""
+        names = ("kafka_bootstrap_servers", "hbase_host", "hbase_port", "elasticsearch_url", "spark_remote")
+        own = {f"CLICKSTREAM_{name.upper()}": str(getattr(self.settings, name)) for name in (*names, "name_prefix")}
+        return os.environ | own
+
     def tick_in_a_process_killed_after(self, gap: str) -> int:
         """A tick in a process of its own that SIGKILLs itself behind one of ingestion's writes; its exit code."""
-        names = ("kafka_bootstrap_servers", "hbase_host", "hbase_port", "elasticsearch_url", "spark_remote")
-        environment = {f"CLICKSTREAM_{name.upper()}": str(getattr(self.settings, name)) for name in names}
-        environment["CLICKSTREAM_NAME_PREFIX"] = self.settings.name_prefix
         command = [sys.executable, "-m", "clickstream_assets_tests.integration.killed_run", gap, str(self.record_path)]
-        return subprocess.run(command, env=os.environ | environment, timeout=300, check=False).returncode
+        return subprocess.run(command, env=self.environment(), timeout=300, check=False).returncode
 
     def behind(self) -> tuple[int, int]:
         with self.topic() as topic, self.resources["hbase"].client() as hbase:

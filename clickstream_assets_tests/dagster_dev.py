@@ -1,0 +1,87 @@
+"""``dagster dev`` in a folder of its own: webserver, daemon and runs in processes of theirs, asked as the UI asks."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import clickstream_assets
+from clickstream_assets.stack.ports import free_port
+
+LAUNCH = """mutation ($params: LaunchBackfillParams!) { launchPartitionBackfill(backfillParams: $params) {
+  __typename ... on LaunchBackfillSuccess { backfillId } } }"""
+RUNS = """{ runsOrError { ... on Runs { results { runId status assetSelection { path } tags { key value } } } } }"""
+
+
+class DagsterDev:
+    """Runs until :meth:`stop`."""
+
+    def __init__(self, home: Path, module: str, location: str, environment: Mapping[str, str] = os.environ) -> None:
+        self.home = home
+        shutil.copy(Path(clickstream_assets.__file__).with_name("dagster.yaml"), home)
+        self.port = free_port(set())
+        workspace = home / "workspace.yaml"
+        workspace.write_text(f"load_from:\n  - python_module: {{module_name: {module}, location_name: {location}}}\n")
+        command = [sys.executable, "-m", "dagster", "dev", "-w", workspace, "-p", self.port, "-h", "localhost"]
+        with (home / "log").open("w") as log:
+            self.process = subprocess.Popen(
+                list(map(str, command)), env={**environment, "DAGSTER_HOME": str(home)}, stdout=log, stderr=log
+            )
+
+    def stop(self) -> None:
+        self.process.terminate()
+        try:
+            self.process.wait(60)
+        finally:
+            self.process.kill()
+
+    def ask(self, query: str, **variables: object) -> dict:
+        request = urllib.request.Request(
+            f"http://localhost:{self.port}/graphql",
+            json.dumps({"query": query, "variables": variables}).encode(),
+            {"Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            found = json.load(answer)
+        assert "errors" not in found, found
+        return found["data"]
+
+    def wait(self, holds: Callable[[], object], seconds: float = 150) -> object:
+        """What ``holds`` gives once that is true; it may ask before the webserver is up."""
+        deadline = time.monotonic() + seconds
+        while not (found := self._quietly(holds)):
+            assert time.monotonic() < deadline, "nothing came of it"
+            assert self.process.poll() is None
+            time.sleep(1)
+        return found
+
+    @staticmethod
+    def _quietly(holds: Callable[[], object]) -> object:
+        try:
+            return holds()
+        except OSError:  # not up yet
+            return None
+
+    def backfill(self, assets: list[str], keys: list[str]) -> str:
+        """Launch a backfill as the UI does; its id."""
+        params = {"assetSelection": [{"path": [name]} for name in assets], "partitionNames": keys, "tags": []}
+        return self.ask(LAUNCH, params=params)["launchPartitionBackfill"]["backfillId"]
+
+    def runs(self) -> list[tuple[set[str], dict[str, str]]] | None:
+        """Finished runs, oldest first: assets, tags. None while one is under way."""
+        found = self.ask(RUNS)["runsOrError"]["results"][::-1]
+        if any(run["status"] not in ("SUCCESS", "FAILURE", "CANCELED") for run in found):
+            return None
+        assert all(run["status"] == "SUCCESS" for run in found), found
+        return [
+            (
+                {key["path"][0] for key in run["assetSelection"] or ()},
+                {tag["key"]: tag["value"] for tag in run["tags"]} | {"run_id": run["runId"]},
+            )
+            for run in found
+        ]

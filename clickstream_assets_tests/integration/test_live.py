@@ -1,0 +1,108 @@
+"""Everything at once under Dagster's own daemon: productions in random order, late events, people at the UI."""
+
+import json
+from random import Random
+
+import pytest
+
+from clickstream_assets.domain.hours import HOUR_MS, key_of_hour
+from clickstream_assets.traffic.message_files import Message, key_of
+from clickstream_assets_tests.conftest import NOW_MS
+from clickstream_assets_tests.dagster_dev import DagsterDev
+from clickstream_assets_tests.integration.pipeline import Pipeline, assert_golden
+from clickstream_assets_tests.traffic.hard_cases import BRITISH, CHROME, FRENCH, GERMAN, GERMAN_6, GOOGLEBOT
+
+EVENTS, SPAN, PRODUCTIONS = 10_000, 48, 20
+LAST = NOW_MS // HOUR_MS
+ASSETS = (["raw_clicks", "dead_letters"], ["enriched_clicks"], ["url_country_metrics"], ["es_index"])
+EVERY_ASSET = [name for names in ASSETS for name in names]
+
+CHECK = """query ($key: AssetKeyInput!, $check: String!, $hour: String!) {
+  assetCheckExecutions(assetKey: $key, checkName: $check, partition: $hour, limit: 1) {
+    status evaluation { success severity description partition } } }"""
+ASSET = """query ($key: AssetKeyInput!) { assetNodeOrError(assetKey: $key) { ... on AssetNode {
+  freshnessStatusInfo { freshnessStatus }
+  assetChecksOrError { ... on AssetChecks { checks { name blocking } } }
+  metadataEntries { label ... on TableColumnLineageMetadataEntry { lineage { columnName
+    columnDeps { assetKey { path } columnName } } } } } } }"""
+
+
+def messages(random: Random) -> list[Message]:
+    """10,000 events over 48 hours, in random order; 3 % come hours late, a few come weeks late."""
+    made = []
+    for i in range(EVENTS):
+        time_ms = recorded = NOW_MS - random.randrange(SPAN * HOUR_MS)
+        if i % 33 == 0:
+            recorded = min(NOW_MS, time_ms + random.randrange(HOUR_MS, 12 * HOUR_MS))
+        if i % 1500 == 0:
+            time_ms -= random.choice((14, 15, 18)) * 24 * HOUR_MS
+        value = {
+            "event_id": f"live-{i}",
+            "user_id" if i % 5 else "anonymous_id": f"user-{random.randrange(400)}",
+            "timestamp": time_ms,
+            "url": f"https://live.example/{random.randrange(12)}",
+            "event_type": random.choice(("page_view", "page_view", "click", "scroll")),
+            "ip": random.choice((GERMAN, BRITISH, FRENCH, GERMAN_6)),
+            "user_agent": GOOGLEBOT if i % 50 == 0 else CHROME,
+        }
+        text = json.dumps(value).encode()
+        made.append(Message(text, recorded, key_of(text)))
+    random.shuffle(made)
+    return made
+
+
+@pytest.fixture(scope="module")
+def live(servers, tmp_path_factory):
+    """A pipeline, and Dagster running on it with its sensors on."""
+    pipeline = Pipeline(servers, "live", tmp_path_factory.mktemp("live") / "sent.jsonl")
+    dagster = DagsterDev(
+        tmp_path_factory.mktemp("dagster"), "clickstream_assets.definitions", "clickstream", pipeline.environment()
+    )
+    dagster.wait(lambda: dagster.runs() is not None)
+    yield pipeline, dagster
+    dagster.stop()
+
+
+def at_rest(pipeline: Pipeline, dagster: DagsterDev) -> bool:
+    return dagster.runs() is not None and pipeline.behind() == (0, 0)
+
+
+def test_whatever_order_events_come_in_and_whoever_materializes_meanwhile_it_ends_golden(live):
+    pipeline, dagster = live
+    random = Random(4)
+    sent = messages(random)
+    size = len(sent) // PRODUCTIONS
+    for turn in range(PRODUCTIONS):
+        pipeline.produce(sent[turn * size : (turn + 1) * size])
+        if turn % 5 == 2:
+            first = LAST - random.randrange(8, SPAN)
+            dagster.backfill(random.choice(ASSETS), [key_of_hour(first + i) for i in range(random.randrange(1, 4))])
+    dagster.wait(lambda: at_rest(pipeline, dagster), seconds=600)
+    assert_golden(pipeline)
+    reasons = {tags.get("clickstream/why", "by hand") for _, tags in dagster.runs()}
+    assert {"new offsets", "stale hours", "by hand"} <= reasons
+
+
+def test_a_backfill_of_five_hours_shows_checks_freshness_and_lineage(live):
+    pipeline, dagster = live
+    hours = [key_of_hour(LAST - 20 + i) for i in range(5)]
+    before = len(dagster.runs())
+    assert dagster.backfill(EVERY_ASSET, hours)
+    dagster.wait(lambda: (runs := dagster.runs()) and len(runs) > before and at_rest(pipeline, dagster), seconds=200)
+    seen = 0
+    for name in EVERY_ASSET:
+        node = dagster.ask(ASSET, key={"path": [name]})["assetNodeOrError"]
+        assert node["freshnessStatusInfo"]["freshnessStatus"] in ("HEALTHY", "UNKNOWN")
+        (lineage,) = [entry["lineage"] for entry in node["metadataEntries"] if entry.get("lineage")]
+        assert all(column["columnDeps"] for column in lineage)
+        for check in node["assetChecksOrError"]["checks"]:
+            if check["name"] == "latest_closed_hour":
+                continue  # of now, not of an hour
+            for hour in hours:
+                asked = {"key": {"path": [name]}, "check": check["name"], "hour": hour}
+                (execution,) = dagster.ask(CHECK, **asked)["assetCheckExecutions"]
+                assert execution["evaluation"]["partition"] == hour
+                assert execution["evaluation"]["success"], execution
+                seen += 1
+    assert seen >= 5 * 14
+    assert_golden(pipeline)
