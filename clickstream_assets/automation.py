@@ -10,6 +10,8 @@ from collections.abc import Iterable
 import dagster as dg
 from dagster import AutomationCondition as Condition
 
+from clickstream_assets.settings import settings
+
 ALL_ASSETS_JOB = "clickstream_hours"
 """The job whose runs write every hourly asset; such a run has no selection of assets of its own."""
 
@@ -102,8 +104,7 @@ follow_hand_made_hours = dg.AutomationConditionSensorDefinition(
     # Conditions of our own are evaluated where our code is.
     use_user_code_server=True,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    # The daemon looks every five seconds: at ten, a look that is due by a hair later waits for the next round.
-    minimum_interval_seconds=9,
+    minimum_interval_seconds=settings().follow_interval_seconds,
     run_tags={"clickstream/why": "followed by hand"},
     description="Brings the later assets up to date behind hours that someone materialized by hand. The page "
     "Automation of each asset tells why an hour was asked for, or not.",

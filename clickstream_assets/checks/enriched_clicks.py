@@ -9,6 +9,7 @@ from clickstream_assets.checks.reporting import (
     Finding,
     Findings,
     HourCheck,
+    both,
     failed_by_hour,
     held_back,
     held_findings,
@@ -29,8 +30,11 @@ CHECKS = (
         blocking=True,
     ),
     HourCheck("one_version", "One build of GeoIP and one release of user-agent rules enriched the whole hour.", WARN),
-    HourCheck("countries_known", "The share of rows without a country is not unusually high.", WARN),
-    HourCheck("browsers_known", "The share of rows with the browser `Other` is not unusually high.", WARN),
+    HourCheck(
+        "clients_known",
+        "The shares of rows without a country, and with the browser `Other`, are not unusually high.",
+        WARN,
+    ),
 )
 
 
@@ -75,19 +79,15 @@ def check_enriched_clicks(
                 for hour, count in counts().items()
             }
 
-        def countries_known() -> Findings:
-            most = settings().warn_unknown_country_share
-            return {
-                hour: share(count.unknown_country, count.enriched, most, "rows have no country")
-                for hour, count in counts().items()
-            }
-
-        def browsers_known() -> Findings:
-            most = settings().warn_other_browser_share
-            return {
-                hour: share(count.other_browser, count.enriched, most, "rows have the browser `Other`")
-                for hour, count in counts().items()
-            }
+        def clients_known() -> Findings:
+            limits = settings()
+            findings = {}
+            for hour, count in counts().items():
+                findings[hour] = both(
+                    share(count.unknown_country, count.enriched, limits.warn_unknown_country_share, "have no country"),
+                    share(count.other_browser, count.enriched, limits.warn_other_browser_share, "have browser `Other`"),
+                )
+            return findings
 
         found = look(
             hours,
@@ -95,8 +95,7 @@ def check_enriched_clicks(
                 "held_back": lambda: held_findings(ASSET, before),
                 "every_row_enriched": every_row_enriched,
                 "one_version": one_version,
-                "countries_known": countries_known,
-                "browsers_known": browsers_known,
+                "clients_known": clients_known,
             },
         )
         states.hold(ASSET, before, failed_by_hour(CHECKS, found))

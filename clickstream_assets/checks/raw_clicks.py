@@ -77,7 +77,7 @@ def check_raw_clicks(context: dg.AssetCheckExecutionContext, hbase: HBaseResourc
             for hour in hours:
                 refused = sum(part.dead_lettered for part in shares[hour])
                 whole = refused + sum(part.kept for part in shares[hour])
-                findings[hour] = share(refused, whole, most, "messages were refused")
+                findings[hour] = share(refused, whole, most, "were refused")
             return findings
 
         def few_late() -> Findings:
@@ -86,7 +86,7 @@ def check_raw_clicks(context: dg.AssetCheckExecutionContext, hbase: HBaseResourc
                     sum(part.late for part in shares[hour]),
                     sum(part.kept for part in shares[hour]),
                     settings().warn_late_share,
-                    "events came late",
+                    "came late",
                 )
                 for hour in hours
             }

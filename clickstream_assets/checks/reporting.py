@@ -56,7 +56,12 @@ def share(part: int, whole: int, most: float, what: str, *, least: int = 20) -> 
     ratio = part / whole if whole else 0.0
     words = f"{part} of {whole} {what} ({ratio:.1%}, warns above {most:.0%}"
     words += f", not below {least})" if whole < least else ")"
-    return Finding(whole < least or ratio <= most, words, {"part": part, "whole": whole, "share": ratio})
+    return Finding(whole < least or ratio <= most, words, {f"share that {what}": ratio})
+
+
+def both(one: Finding, other: Finding) -> Finding:
+    """Two findings of one check."""
+    return Finding(one.passed and other.passed, f"{one.words}; {other.words}", dict(one.figures) | dict(other.figures))
 
 
 def held_back(asset: str) -> HourCheck:

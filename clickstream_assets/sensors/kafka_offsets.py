@@ -17,6 +17,7 @@ from clickstream_assets.assets.clickstream_topic import TopicEvent, topic_events
 from clickstream_assets.assets.raw_clicks import IngestConfig
 from clickstream_assets.automation import ALL_ASSETS_JOB as JOB
 from clickstream_assets.automation import FOLLOWED
+from clickstream_assets.checks.latest_closed_hour import SPECS as LATEST_HOUR
 from clickstream_assets.domain.hours import HOUR_MS, key_of_hour
 from clickstream_assets.domain.run_plan import RunPlan, plan_backlog, plan_stale
 from clickstream_assets.resources.hbase import HBaseResource
@@ -36,7 +37,8 @@ _PEEK_BYTES = 1
 
 clickstream_hours = dg.define_asset_job(
     JOB,
-    selection=dg.AssetSelection.assets(*_ASSETS),
+    # Whether the latest closed hour is there is asked once an hour, not in every run.
+    selection=dg.AssetSelection.assets(*_ASSETS) - dg.AssetSelection.checks(*(spec.key for spec in LATEST_HOUR)),
     description="New offsets, or stale hours, through all the assets. The sensor `kafka_offsets` runs it.",
 )
 
@@ -48,6 +50,8 @@ class Memory(BaseModel):
     """Hours up to this one have closed, and those that stayed empty were asked for."""
     stale_turn: float
     """When stale hours last had a run of their own."""
+    read_at: float = 0
+    """When a run for new offsets was last asked for."""
     observed_at: float = 0
     """When the topic was last observed."""
     observed_ends: dict[int, int] = Field(default_factory=dict)
@@ -61,6 +65,8 @@ class Tick:
     plan: RunPlan | None
     stale: bool
     events: list[TopicEvent]
+    idle: str = "no new offsets, no stale hours"
+    """Why there is no plan."""
 
 
 @dg.sensor(
@@ -90,8 +96,7 @@ def kafka_offsets(
     tick = _look(kafka, hbase, memory, this_hour, now, may_run=not waiting)
     cursor = memory.model_dump_json()
     if tick.plan is None:
-        reason = waiting or "no new offsets, no stale hours"
-        return dg.SensorResult(skip_reason=reason, cursor=cursor, asset_events=tick.events)
+        return dg.SensorResult(skip_reason=waiting or tick.idle, cursor=cursor, asset_events=tick.events)
     tags = {
         "dagster/asset_partition_range_start": key_of_hour(tick.plan.first),
         "dagster/asset_partition_range_end": key_of_hour(tick.plan.last),
@@ -118,8 +123,15 @@ def _look(
         ends = topic.ends(topic.partitions())
         reading_from = begins(topic, Ledger(client, table), ends)
         tick = Tick(None, False, [])
+        lag = sum(end - reading_from[p] for p, end in ends.items())
+        limits = settings()
+        few = 0 < lag < limits.small_run_events and now - memory.read_at < limits.small_run_seconds
+        if few:
+            tick.idle = f"{lag} new events: waiting for {limits.small_run_events}, or for the next run of fewer"
         if may_run:
-            tick.plan, tick.stale = _plan(topic, HourStates(client, table), reading_from, ends, memory, this_hour, now)
+            tick.plan, tick.stale = _plan(
+                topic, HourStates(client, table), reading_from, ends, memory, this_hour, now, few=few
+            )
         if tick.plan or now - memory.observed_at >= _OBSERVED_SECONDS:
             progress = progress_by_partition(topic, Watermarks(client, table), reading_from, ends)
             # Fewer than before means another topic of the same name.
@@ -137,8 +149,13 @@ def _plan(
     memory: Memory,
     this_hour: int,
     now: float,
+    *,
+    few: bool,
 ) -> tuple[RunPlan | None, bool]:
-    """What to do next, and whether that is for stale hours; keeps ``memory`` up to date."""
+    """What to do next, and whether that is for stale hours; keeps ``memory`` up to date.
+
+    ``few``: there are new offsets, but not enough yet for another run so soon after the last.
+    """
     limits = settings()
     known = states.all()
     # An hour that has closed without a single event gets its (empty) turn by being touched once.
@@ -160,6 +177,9 @@ def _plan(
     if stale and (backlog is None or now - memory.stale_turn >= limits.stale_turn_seconds):
         memory.stale_turn = now
         return plan_stale(stale, known, limits.max_hours_per_run), True
+    if few or backlog is None:
+        return None, False
+    memory.read_at = now
     return backlog, False
 
 
