@@ -29,9 +29,9 @@ def check_dead_letters(context: dg.AssetCheckExecutionContext, hbase: HBaseResou
     hours = hours_of(context)
     with hbase.client() as client:
         ledger = Ledger(client, hbase.table(LEDGER.name))
+        shares = ledger.shares_by_hour(hours)
 
         def letters_match_ledger() -> Findings:
-            shares = ledger.shares_by_hour(hours)
             # A replay that was killed leaves letters that the ledger has as mended.
             some = (part for parts in shares.values() for part in parts if part.dead_lettered or part.mended)
             entries = ledger.entries_of(some)
@@ -49,4 +49,4 @@ def check_dead_letters(context: dg.AssetCheckExecutionContext, hbase: HBaseResou
             return findings
 
         found = look(hours, {"letters_match_ledger": letters_match_ledger})
-    yield from report(context, ASSET, CHECKS, found)
+    yield from report(context, ASSET, CHECKS, found, [hour for hour in hours if not shares[hour]])

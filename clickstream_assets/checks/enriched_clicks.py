@@ -99,4 +99,4 @@ def check_enriched_clicks(
             },
         )
         states.hold(ASSET, before, failed_by_hour(CHECKS, found))
-    yield from report(context, ASSET, CHECKS, found)
+    yield from report(context, ASSET, CHECKS, found, [hour for hour in hours if not before[hour].touched])

@@ -70,4 +70,4 @@ def check_es_index(
                 "mapping_as_declared": mapping_as_declared,
             },
         )
-    yield from report(context, ASSET, CHECKS, found)
+    yield from report(context, ASSET, CHECKS, found, [hour for hour in hours if not before[hour].touched])

@@ -101,4 +101,5 @@ def check_raw_clicks(context: dg.AssetCheckExecutionContext, hbase: HBaseResourc
             },
         )
         states.hold(ASSET, before, failed_by_hour(CHECKS, found))
-    yield from report(context, ASSET, CHECKS, found)
+    vacant = [hour for hour in hours if not before[hour].touched and not shares[hour]]
+    yield from report(context, ASSET, CHECKS, found, vacant)

@@ -5,13 +5,14 @@ leave it as it is (design 6). Dagster itself would stop the whole run, hours tha
 summary of a blocking check only warns, and the hour's own evaluation, recorded after it, is the error.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationTargetMaterializationData
 
+from clickstream_assets.automation import ALL_ASSETS_JOB
 from clickstream_assets.domain.hours import key_of_hour
 from clickstream_assets.partitions import hourly
 
@@ -106,12 +107,18 @@ def failed_by_hour(checks: Sequence[HourCheck], found: Mapping[str, Findings]) -
 
 
 def report(
-    context: dg.AssetCheckExecutionContext, asset: str, checks: Sequence[HourCheck], found: Mapping[str, Findings]
+    context: dg.AssetCheckExecutionContext,
+    asset: str,
+    checks: Sequence[HourCheck],
+    found: Mapping[str, Findings],
+    vacant: Collection[int] = (),
 ) -> Iterator[dg.AssetCheckResult]:
     """Yield the run's summary of each selected check, then record each hour's finding as an evaluation of its own.
 
-    A run over a single hour has its finding for a summary.
+    A run over a single hour has its finding for a summary. Of ``vacant`` hours, which never held anything, the sensor's
+    runs record only what failed: such a run passes over hundreds of them on its way between two that are stale.
     """
+    passed_over = vacant if context.op_execution_context.job_name == ALL_ASSETS_JOB else ()
     log_event: Any = context.op_execution_context.log_event  # takes evaluations, though its type does not say so
     selected = {key.name for key in context.selected_asset_check_keys}
     targets = _materializations(context.instance, dg.AssetKey(asset), [hour for one in found.values() for hour in one])
@@ -119,7 +126,9 @@ def report(
         findings = found[check.name]
         yield _summary(asset, check, findings)
         for hour, finding in findings.items():
-            if len(findings) > 1 or (check.blocking and not finding.passed):
+            if finding.passed and (len(findings) == 1 or hour in passed_over):
+                continue
+            if len(findings) > 1 or check.blocking:
                 log_event(
                     dg.AssetCheckEvaluation(
                         asset_key=dg.AssetKey(asset),

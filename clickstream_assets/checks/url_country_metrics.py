@@ -103,4 +103,4 @@ def check_url_country_metrics(
             },
         )
         states.hold(ASSET, before, failed_by_hour(CHECKS, found))
-    yield from report(context, ASSET, CHECKS, found)
+    yield from report(context, ASSET, CHECKS, found, [hour for hour in hours if not before[hour].touched])

@@ -3,6 +3,7 @@
 import dagster as dg
 import pytest
 
+from clickstream_assets.automation import ALL_ASSETS_JOB
 from clickstream_assets.checks.reporting import WARN, Finding, HourCheck, failed_by_hour, look, report, share
 from clickstream_assets.domain.hours import HOUR_MS, key_of_hour
 from clickstream_assets.partitions import hourly, hours_of
@@ -13,7 +14,7 @@ FIRST, SECOND = key_of_hour(HOUR), key_of_hour(HOUR + 1)
 CHECKS = (HourCheck("strict", "Holds.", blocking=True), HourCheck("mild", "Warns.", WARN))
 
 
-def outcome(keys, failing):
+def outcome(keys, failing, job="by_hand"):
     """Run an asset, its checks and an asset behind it; the run, its evaluations, and whether the later asset ran."""
 
     @dg.asset(partitions_def=hourly, backfill_policy=dg.BackfillPolicy.single_run())
@@ -36,14 +37,13 @@ def outcome(keys, failing):
                 for name in ("strict", "mild")
             },
         )
-        yield from report(context, "before", CHECKS, found)
+        yield from report(context, "before", CHECKS, found, vacant=[HOUR])
 
-    defs = dg.Definitions([before, after], asset_checks=[checks], executor=dg.in_process_executor)
+    both = dg.define_asset_job(job, [before, after])
+    defs = dg.Definitions([before, after], asset_checks=[checks], jobs=[both], executor=dg.in_process_executor)
     tags = {"dagster/asset_partition_range_start": keys[0], "dagster/asset_partition_range_end": keys[-1]}
     one = {"partition_key": keys[0]} if len(keys) == 1 else {"tags": tags}
-    result = defs.resolve_implicit_global_asset_job_def().execute_in_process(
-        instance=dg.DagsterInstance.ephemeral(), **one
-    )
+    result = defs.resolve_job_def(job).execute_in_process(instance=dg.DagsterInstance.ephemeral(), **one)
     latest = {(e.check_name, e.partition): (e.passed, e.severity.value) for e in result.get_asset_check_evaluations()}
     return result.success, latest, bool(ran)
 
@@ -58,6 +58,15 @@ def test_a_failed_hour_is_an_error_of_its_own_and_the_run_goes_on(keys):
     if len(keys) > 1:
         assert latest["strict", keys[1]][0]
         assert latest["strict", None] == (False, "WARN")
+
+
+def test_the_sensors_runs_record_of_vacant_hours_only_what_failed():
+    _, latest, _ = outcome([FIRST, SECOND], {("mild", HOUR)}, job=ALL_ASSETS_JOB)
+    assert latest["mild", FIRST] == (False, "WARN")
+    assert ("strict", FIRST) not in latest
+    assert latest["strict", SECOND][0]
+    _, latest, _ = outcome([FIRST, SECOND], set())
+    assert latest["strict", FIRST][0]
 
 
 def test_a_check_that_could_not_look_fails_in_every_hour():
