@@ -16,7 +16,7 @@ from clickstream_assets.checks.enriched_clicks import check_enriched_clicks
 from clickstream_assets.checks.es_index import check_es_index
 from clickstream_assets.checks.latest_closed_hour import (
     check_latest_closed_hour,
-    clickstream_latest_hour,
+    clickstream_now,
     hourly_look,
 )
 from clickstream_assets.checks.raw_clicks import check_raw_clicks
@@ -78,7 +78,7 @@ def build(configured: Settings) -> dg.Definitions:
             check_es_index,
             check_latest_closed_hour,
         ],
-        jobs=[clickstream_hours, clickstream_checks, clickstream_latest_hour, replay_dead_letters],
+        jobs=[clickstream_hours, clickstream_checks, clickstream_now, replay_dead_letters],
         schedules=[hourly_look],
         sensors=[kafka_offsets, follow_hand_made_hours, run_failure],
         resources=resources(configured)._asdict(),

@@ -8,6 +8,7 @@ from time import time
 
 import dagster as dg
 
+from clickstream_assets.checks.clickstream_topic import nothing_lost_unread
 from clickstream_assets.domain.hours import HOUR_MS, key_of_hour
 from clickstream_assets.resources.hbase import HBaseResource
 
@@ -53,16 +54,16 @@ def check_latest_closed_hour(
         )
 
 
-clickstream_latest_hour = dg.define_asset_job(
-    "clickstream_latest_hour",
-    selection=dg.AssetSelection.checks(*(spec.key for spec in SPECS)),
-    description="Is the latest closed hour present in every asset?",
+clickstream_now = dg.define_asset_job(
+    "clickstream_now",
+    selection=dg.AssetSelection.checks(*nothing_lost_unread.check_keys, *(spec.key for spec in SPECS)),
+    description="The checks that are about now: is the latest closed hour present, is anything lost unread?",
 )
 
 hourly_look = dg.ScheduleDefinition(
-    name="latest_closed_hour",
-    job=clickstream_latest_hour,
+    name="hourly_look",
+    job=clickstream_now,
     cron_schedule=f"{GRACE_MINUTES + 1} * * * *",
     default_status=dg.DefaultScheduleStatus.RUNNING,
-    description="Looks once an hour whether the hour that has just closed is present in every asset.",
+    description="Looks once an hour whether the hour that has just closed is present, and nothing is lost unread.",
 )

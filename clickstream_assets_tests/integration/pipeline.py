@@ -124,7 +124,7 @@ class Pipeline:
         return {(name, hour_of_key(key)) for (name, key), e in latest.items() if key and not e.passed}
 
     def latest_hour_checks(self) -> list[dg.AssetCheckEvaluation]:
-        result = self.defs.resolve_job_def("clickstream_latest_hour").execute_in_process(instance=self.instance)
+        result = self.defs.resolve_job_def("clickstream_now").execute_in_process(instance=self.instance)
         return result.get_asset_check_evaluations()
 
     def of_hour(self, hour: int, documents: dict | None = None) -> dict:
