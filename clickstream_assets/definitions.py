@@ -31,6 +31,7 @@ from clickstream_assets.resources.spark import SparkResource
 from clickstream_assets.sensors.kafka_offsets import clickstream_hours, kafka_offsets
 from clickstream_assets.sensors.run_failure import run_failure
 from clickstream_assets.settings import Settings, settings
+from clickstream_assets.stack.lifeline import end_with_the_stack
 
 
 class Resources(NamedTuple):
@@ -87,4 +88,5 @@ def build(configured: Settings) -> dg.Definitions:
     )
 
 
+end_with_the_stack()
 defs = build(settings())

@@ -7,8 +7,9 @@ from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 
+import click
 from platformdirs import user_cache_path
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from clickstream_assets.domain.hours import HOUR_MS, hour_of_key, key_of_hour
@@ -17,12 +18,12 @@ from clickstream_assets.domain.hours import HOUR_MS, hour_of_key, key_of_hour
 class Settings(BaseSettings):
     """Where the servers are, what the names are, and the limits the platform keeps to."""
 
-    model_config = SettingsConfigDict(env_prefix="CLICKSTREAM_", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="CLICKSTREAM_", env_ignore_empty=True, frozen=True)
 
     # Servers
     kafka_bootstrap_servers: str = Field("localhost:9092", description="Kafka brokers, host:port, comma-separated")
     hbase_host: str = Field("localhost", description="host of the HBase Thrift server")
-    hbase_port: int = Field(9090, description="port of the HBase Thrift server")
+    hbase_port: int = Field(9090, ge=1, le=65535, description="port of the HBase Thrift server")
     hbase_zookeeper: str = Field(
         "",
         pattern=r"^([^\s,:]+:\d+(,[^\s,:]+:\d+)*)?$",
@@ -95,11 +96,11 @@ class Settings(BaseSettings):
     cache: Path = Field(
         user_cache_path("clickstream"), description="folder of downloads, shared by all clones of a user"
     )
-    stack_kafka_port: int = Field(9092, ge=0, description="port of the embedded Kafka; 0: any free one")
-    stack_elasticsearch_port: int = Field(9200, ge=0, description="port of the embedded Elasticsearch; 0: any free one")
-    stack_hbase_port: int = Field(9090, ge=0, description="port of the embedded HBase Thrift; 0: any free one")
-    stack_spark_port: int = Field(15002, ge=0, description="port of the embedded Spark Connect; 0: any free one")
-    dagster_port: int = Field(3000, ge=0, description="port of Dagster's webserver; 0: any free one")
+    stack_kafka_port: int = Field(9092, ge=0, le=65535, description="port of Kafka; 0: any free one")
+    stack_elasticsearch_port: int = Field(9200, ge=0, le=65535, description="port of Elasticsearch; 0: any free one")
+    stack_hbase_port: int = Field(9090, ge=0, le=65535, description="port of HBase Thrift; 0: any free one")
+    stack_spark_port: int = Field(15002, ge=0, le=65535, description="port of Spark Connect; 0: any free one")
+    dagster_port: int = Field(3000, ge=0, le=65535, description="port of Dagster's webserver; 0: any free one")
     stack_spark_master: str = Field("local[*]", description="Spark master of the embedded Spark Connect server")
 
     @field_validator("first_hour")
@@ -153,5 +154,9 @@ class Settings(BaseSettings):
 
 @lru_cache(maxsize=1)
 def settings() -> Settings:
-    """The process's settings, read from the environment once."""
-    return Settings()
+    """The process's settings, read from the environment once. Raises ClickException naming the wrong variables."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        wrong = (f"CLICKSTREAM_{str(e['loc'][0]).upper()}={e['input']}: {e['msg']}" for e in error.errors())
+        raise click.ClickException("; ".join(wrong)) from None

@@ -14,6 +14,7 @@ from uuid import uuid4
 import click
 
 from clickstream_assets.commands.hours import Hour
+from clickstream_assets.commands.servers import require_servers
 from clickstream_assets.domain.click_event import REASONS
 from clickstream_assets.domain.hours import HOUR_MS, key_of_hour
 from clickstream_assets.settings import settings
@@ -200,6 +201,7 @@ def _letters() -> "Iterator[DeadLetters]":
     from clickstream_assets.domain.dead_letters import DeadLetters
     from clickstream_assets.domain.table_schemas import DEAD_LETTERS
 
+    require_servers(settings(), "HBase")
     made = resources(settings())
     with _explained(), made.hbase.client() as hbase:
         made.hbase.ensure_tables()
@@ -211,6 +213,7 @@ def _replay(*, dry_run: bool) -> "Iterator[Replay]":
     from clickstream_assets.definitions import resources
     from clickstream_assets.domain.dead_letters import Replay
 
+    require_servers(settings(), "HBase")
     made = resources(settings())
     with _explained(), made.kafka.client() as topic, made.hbase.client() as hbase:
         made.hbase.ensure_tables()

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from clickstream_assets.clients.reachability import address_of, require_listener
 from clickstream_assets.commands.hours import Hour
 from clickstream_assets.commands.run_records import FailedCheck, RunRecord, failed_checks, find_instance, runs
+from clickstream_assets.commands.servers import require_servers
 from clickstream_assets.settings import Settings, settings
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ class _Records:
 
 
 def _explained(configured: Settings, hour: int, url: str, country: str) -> _Found:
-    _require_servers(configured)
+    require_servers(configured, "HBase", "Elasticsearch", "Spark")
 
     from clickstream_assets.definitions import resources
     from clickstream_assets.domain import explanation as domain
@@ -137,21 +137,6 @@ def _explained(configured: Settings, hour: int, url: str, country: str) -> _Foun
             spark=made.spark.session,
         )
     return _Found(explanation, domain.remarks(explanation, configured.first_hour_ms // HOUR_MS))
-
-
-def _require_servers(configured: Settings) -> None:
-    """Say within seconds which server is not there: the clients themselves try for a minute and more."""
-    for name, address in (
-        ("HBase", (configured.hbase_host, configured.hbase_port)),
-        ("Elasticsearch", address_of(configured.elasticsearch_url, 9200)),
-        ("Spark", address_of(configured.spark_remote, 15002)),
-    ):
-        try:
-            require_listener([address])
-        except ConnectionError as error:
-            raise click.ClickException(
-                f"{name} does not answer ({error}). `clickstream doctor` says what to do."
-            ) from error
 
 
 def _roles(found: "Explanation") -> dict[str, str]:

@@ -5,6 +5,7 @@ import json
 import click
 
 from clickstream_assets.commands.hours import Hour
+from clickstream_assets.commands.servers import require_servers
 from clickstream_assets.settings import settings
 
 
@@ -27,6 +28,7 @@ def metrics(begin: int, end: int, limit: int, as_json: bool) -> None:
 
     if end <= begin:
         raise click.UsageError("TO must be later than FROM: it is the hour behind the last one wanted.")
+    require_servers(settings(), "HBase", "Spark")
     made = resources(settings())
     rows = made.hbase.read(made.spark.session, METRICS, ranges=[[metrics_key_range(begin, end - 1)]])
     table = merged(rows)

@@ -60,6 +60,7 @@ def run(
     clickstream run --events 5000 --exit         a finished history of six hours
     clickstream run --file clicks.jsonl          your own events
     """
+    from clickstream_assets.stack import ports
     from clickstream_assets.stack.steps import TerminalSteps
     from clickstream_assets.stack.supervisor import Stack
 
@@ -69,6 +70,8 @@ def run(
         raise click.UsageError("--envelope goes with --file.")
     if leave and not (file or events):
         raise click.UsageError("--exit needs an end of traffic: give --events N or --file FILE.")
+    if settings().dagster_port:  # rather now than when all servers are up
+        ports.choose("Dagster", settings().dagster_port, "CLICKSTREAM_DAGSTER_PORT", set())
     begun = time.monotonic()
     with Stack(settings(), TerminalSteps()) as stack:
         os.environ.update(stack.environment())
@@ -157,11 +160,12 @@ def _send(
     rate: float | None,
     record: Path | None,
 ) -> None:
-    from clickstream_assets.traffic.commands import demo_traffic, run_produce
+    from clickstream_assets.traffic.commands import demo_traffic, refuse_same_file, run_produce
     from clickstream_assets.traffic.message_files import count_messages, read_messages
 
     messages: Iterable[Message]
     if file:
+        refuse_same_file(file, record)
         total, messages = count_messages(file), read_messages(file, envelope=envelope)
     else:
         assert events
@@ -199,7 +203,8 @@ def _finish(stack: "Stack") -> int:
             stack.check()
             if behind != last:
                 last, changed = behind, time.monotonic()
-                click.echo(f"{behind[0]:,} messages to read, {behind[1]:,} hours to compute …", err=True)
+                hours = f"{behind[1]:,} hour{'' if behind[1] == 1 else 's'}"
+                click.echo(f"{behind[0]:,} messages to read, {hours} to compute …", err=True)
             if time.monotonic() - changed > _STUCK_SECONDS:
                 raise click.ClickException(
                     f"nothing has moved for {_STUCK_SECONDS} s: look at the failed runs, on "

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from clickstream_assets.commands.servers import require_servers
 from clickstream_assets.settings import settings
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ def tables(create: bool) -> None:
 
     hbase = resources(settings()).hbase
     if create:
+        require_servers(settings(), "HBase")
         _create(hbase)
         return
     for table in hbase.new_tables():

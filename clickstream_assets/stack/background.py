@@ -36,7 +36,7 @@ class ServerStatus:
 
     server: str
     state: str
-    """``up``, ``starting``, ``stopping``, ``dead`` (it ended by itself) or ``stopped``."""
+    """``up``, ``starting``, ``stopping``, ``dead`` (it ended by itself), ``done`` (it was to) or ``stopped``."""
     pid: int | None
     port: int | None
     memory_mb: int | None
@@ -121,7 +121,7 @@ def status(settings: "Settings") -> list[ServerStatus]:
         rows.append(
             ServerStatus(
                 server=name,
-                state="dead" if memory is None else state["state"],
+                state=state["state"] if memory is not None else "dead" if process.get("must_live", True) else "done",
                 pid=process["pid"],
                 port=process["port"] or None,
                 memory_mb=memory,

@@ -20,7 +20,7 @@ from typing import IO
 from clickstream_assets.stack.errors import StackError
 
 MARK = "CLICKSTREAM_STACK_ID"
-"""Environment variable that every process below a stack inherits, with the stack's own id."""
+"""Environment variable that every process below a stack inherits: the stack's process id, ``-``, an id of its own."""
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36

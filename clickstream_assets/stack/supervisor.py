@@ -80,7 +80,7 @@ class Stack:
         self._steps = steps or Steps()
         self._mode = mode
         self._home = stack_home(settings)
-        self._mark = uuid.uuid4().hex
+        self._mark = f"{os.getpid()}-{uuid.uuid4().hex}"
         self._lock: IO[str] | None = None
         self._children: list[Child] = []
         self._ports: dict[str, int] = {}
@@ -302,7 +302,13 @@ class Stack:
             "state": state,
             "environment": self.environment() if self._downloads else {},
             "processes": [
-                {"name": child.name, "pid": child.pid, "port": child.launch.port, "log": str(child.log)}
+                {
+                    "name": child.name,
+                    "pid": child.pid,
+                    "port": child.launch.port,
+                    "log": str(child.log),
+                    "must_live": child.must_live,
+                }
                 for child in self._children
             ],
         }

@@ -73,6 +73,7 @@ def produce(
     total: int | None
     messages: Iterable[Message]
     if file:
+        refuse_same_file(file, record)
         total, messages = count_messages(file), read_messages(file, envelope=envelope)
     else:
         total, messages = events, demo_traffic(seed, events=events, rate=rate, hours=hours, start=start)
@@ -92,12 +93,20 @@ def demo_traffic(
     return demo_messages(seed, _moment(start), events=events, hours=hours or 6)
 
 
+def refuse_same_file(file: Path, record: Path | None) -> None:
+    """Raise UsageError where what is sent would be recorded over the file that it is read from."""
+    if record and record.exists() and record.samefile(file):
+        raise click.UsageError("--record names the file that is sent: it would be overwritten before it is read.")
+
+
 def run_produce(
     settings: Settings, messages: Iterable[Message], *, total: int | None, rate: float | None, record: Path | None
 ) -> int:
     """Make the topic if it is missing, send with a progress bar, say how many were sent; the exit code."""
     from clickstream_assets.traffic.producer import SendError, send
 
+    if record and not record.parent.is_dir():
+        raise click.UsageError(f"--record: there is no folder {record.parent}.")
     ensure_topic_or_explain(settings)
     sent = 0
 

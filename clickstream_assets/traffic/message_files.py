@@ -64,8 +64,10 @@ def read_messages(path: Path, *, envelope: bool = False) -> Iterator[Message]:
                 yield Message(line, key=key_of(line))
 
 
-def count_messages(path: Path) -> int:
-    """How many messages :func:`read_messages` will give: what a progress bar wants to know beforehand."""
+def count_messages(path: Path) -> int | None:
+    """How many messages :func:`read_messages` will give: what a progress bar wants to know. None for a pipe."""
+    if not path.is_file():
+        return None
     with path.open("rb") as lines:
         return sum(1 for line in lines if line not in (b"\n", b"\r\n"))
 
@@ -74,7 +76,7 @@ def parse_envelope(line: bytes) -> Message:
     """One envelope line to its message. Raises ValueError that says what is wrong with it."""
     try:
         envelope = json.loads(line)  # not orjson: an envelope may hold what orjson refuses, a lone surrogate
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"not JSON ({error})") from None
     if not isinstance(envelope, dict):
         raise ValueError(f"an envelope is a JSON object, this is {type(envelope).__name__}")

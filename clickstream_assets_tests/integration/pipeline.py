@@ -137,7 +137,7 @@ class Pipeline:
             f"{evaluation.check_name}: {evaluation.description}"
             for run in self.runs
             for evaluation in run.get_asset_check_evaluations()
-            if not evaluation.passed
+            if not evaluation.passed and evaluation.severity is dg.AssetCheckSeverity.ERROR
         ]
 
 

@@ -27,7 +27,7 @@ def connection(servers):
 
 
 def hbase_of(servers, prefix, **changes):
-    return resources(servers.model_copy(update={"name_prefix": prefix, **changes}))["hbase"]
+    return resources(servers.model_copy(update={"name_prefix": prefix, **changes})).hbase
 
 
 def starts(connection, table):
