@@ -10,6 +10,8 @@ import urllib.request
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import psutil
+
 import clickstream_assets
 from clickstream_assets.stack.ports import free_port
 
@@ -34,11 +36,12 @@ class DagsterDev:
             )
 
     def stop(self) -> None:
+        """End it in order, and what is left of it after a minute by force."""
+        everything = [psutil.Process(self.process.pid), *psutil.Process(self.process.pid).children(recursive=True)]
         self.process.terminate()
-        try:
-            self.process.wait(60)
-        finally:
-            self.process.kill()
+        _, left = psutil.wait_procs(everything, timeout=60)
+        for process in left:
+            process.kill()
 
     def ask(self, query: str, **variables: object) -> dict:
         request = urllib.request.Request(

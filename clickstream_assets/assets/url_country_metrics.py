@@ -40,7 +40,7 @@ def url_country_metrics(context: dg.AssetExecutionContext, hbase: HBaseResource,
         deleted = delete_left_over_metrics(client, table, hours, context.run_id)
         states.mark(COMPUTED, marks)
         totals = metric_totals(client, table, known)
-        states.remember_clicks({hour: of_hour(totals[hour]).clicks for hour in hours})
+        states.remember_clicks({hour: of_hour(totals[hour]).clicks for hour in hours if known[hour].touched})
     for hour in known:
         rows = of_hour(totals[hour]).rows
         context.add_asset_metadata({"dagster/partition_row_count": rows}, partition_key=key_of_hour(hour))

@@ -176,7 +176,8 @@ def _plan(
     )
     if stale and (backlog is None or now - memory.stale_turn >= limits.stale_turn_seconds):
         memory.stale_turn = now
-        return plan_stale(stale, known, limits.max_hours_per_run), True
+        held = (hour for hour, state in known.items() if state.touched)
+        return plan_stale(stale, held, limits.max_hours_per_run), True
     if few or backlog is None:
         return None, False
     memory.read_at = now
