@@ -36,10 +36,10 @@ class DagsterDev:
             )
 
     def stop(self) -> None:
-        """End it in order, and what is left of it after a minute by force."""
+        """End it in order, and what is left of it after 20 s by force."""
         everything = [psutil.Process(self.process.pid), *psutil.Process(self.process.pid).children(recursive=True)]
         self.process.terminate()
-        _, left = psutil.wait_procs(everything, timeout=60)
+        _, left = psutil.wait_procs(everything, timeout=20)
         for process in left:
             process.kill()
 
