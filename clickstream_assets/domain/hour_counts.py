@@ -17,7 +17,7 @@ from clickstream_assets.domain.row_keys import contiguous, hour_of, key_ranges
 from clickstream_assets.domain.table_schemas import CLICKS, METRICS
 from clickstream_assets.domain.time_spent import TIMEOUT_MS
 
-_CELLS = CLICKS.cell_of("event_type", *ENRICHED)
+_KEYS = [CLICKS.columns[name].key for name in ("event_type", *ENRICHED)]
 _TYPE, _COUNTRY, _BROWSER, _DEVICE, _GEOIP, _RULES = (
     CLICKS.columns[name].key
     for name in ("event_type", "country", "browser", "device", "geoip_version", "user_agent_version")
@@ -57,7 +57,7 @@ def count_clicks(hbase: HBaseClient, table: str, hours: Iterable[int]) -> dict[i
     click_types = {kind.encode() for kind in CLICK_TYPES}
     for ranges in key_ranges(counts):
         for start, stop in ranges:
-            for rows in hbase.scan_batches(table, start, stop, [cell.encode() for cell in _CELLS.values()]):
+            for rows in hbase.scan_batches(table, start, stop, _KEYS):
                 for row in rows:
                     count, cells = counts[hour_of(row.row)], row.columns
                     count.rows += 1

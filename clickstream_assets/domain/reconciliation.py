@@ -42,11 +42,6 @@ class Reconciliation:
     document_clicks: int = 0
     differences: list[str] = field(default_factory=list)
 
-    @property
-    def at_rest(self) -> bool:
-        """Whether nothing is left to be done."""
-        return not self.lag and not self.stale_hours
-
 
 def progress(topic: TopicClient, hbase: HBaseClient, table: "Callable[[str], str]") -> tuple[int, int]:
     """How far the pipeline is behind: offsets not yet committed, hours that a run could bring up to date."""
