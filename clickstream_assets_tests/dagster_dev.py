@@ -1,7 +1,7 @@
 """``dagster dev`` in a folder of its own: webserver, daemon and runs in processes of theirs, asked as the UI asks."""
 
+import contextlib
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -23,25 +23,27 @@ RUNS = """{ runsOrError { ... on Runs { results { runId status assetSelection { 
 class DagsterDev:
     """Runs until :meth:`stop`."""
 
-    def __init__(self, home: Path, module: str, location: str, environment: Mapping[str, str] = os.environ) -> None:
+    def __init__(self, home: Path, environment: Mapping[str, str]) -> None:
         self.home = home
-        shutil.copy(Path(clickstream_assets.__file__).with_name("dagster.yaml"), home)
+        package = Path(clickstream_assets.__file__).parent
+        shutil.copy(package / "dagster.yaml", home)
         self.port = free_port(set())
-        workspace = home / "workspace.yaml"
-        workspace.write_text(f"load_from:\n  - python_module: {{module_name: {module}, location_name: {location}}}\n")
-        command = [sys.executable, "-m", "dagster", "dev", "-w", workspace, "-p", self.port, "-h", "localhost"]
+        command = [sys.executable, "-m", "dagster", "dev", "-w", str(package.with_name("workspace.yaml"))]
         with (home / "log").open("w") as log:
             self.process = subprocess.Popen(
-                list(map(str, command)), env={**environment, "DAGSTER_HOME": str(home)}, stdout=log, stderr=log
+                [*command, "-h", "localhost", "-p", str(self.port)],
+                env={**environment, "DAGSTER_HOME": str(home)},
+                stdout=log,
+                stderr=log,
             )
 
     def stop(self) -> None:
-        """End it in order, and what is left of it after 20 s by force."""
+        """End all of it at once: nobody reads what it has not written yet."""
         everything = [psutil.Process(self.process.pid), *psutil.Process(self.process.pid).children(recursive=True)]
-        self.process.terminate()
-        _, left = psutil.wait_procs(everything, timeout=20)
-        for process in left:
-            process.kill()
+        for process in everything:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+        psutil.wait_procs(everything, timeout=20)
 
     def ask(self, query: str, **variables: object) -> dict:
         request = urllib.request.Request(

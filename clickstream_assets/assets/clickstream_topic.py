@@ -1,6 +1,6 @@
 """``clickstream_topic``: where the clicks come from. Written by producers, not by Dagster."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -32,13 +32,16 @@ clickstream_topic = dg.AssetSpec(
 TopicEvent = dg.AssetObservation | dg.AssetMaterialization
 
 
-def topic_events(progress: "Sequence[PartitionProgress]", now_ms: int, written: int) -> Iterator[TopicEvent]:
-    """The topic as it is now; and as materialized if producers have ``written`` offsets since the last time.
+def freshness(written: int) -> dg.AssetMaterialization:
+    """The topic as materialized: producers have ``written`` so many offsets since it last was.
 
     Dagster's freshness knows materializations alone: the topic is fresh while producers write to it.
     """
-    if written:
-        yield dg.AssetMaterialization(clickstream_topic.key, metadata={"new_offsets": written})
+    return dg.AssetMaterialization(clickstream_topic.key, metadata={"new_offsets": written})
+
+
+def observation(progress: "Sequence[PartitionProgress]", now_ms: int) -> dg.AssetObservation:
+    """How far ingestion is: offsets, lag in events and in seconds, watermarks, by Kafka partition too."""
     marks = [p.watermark_ms for p in progress if p.watermark_ms is not None]
     waits = [seconds for p in progress if (seconds := p.lag_seconds(now_ms)) is not None]
     figures: dict[str, dg.MetadataValue] = {
@@ -50,7 +53,7 @@ def topic_events(progress: "Sequence[PartitionProgress]", now_ms: int, written: 
         figures["lag_seconds"] = dg.MetadataValue.float(max(waits))
     if marks:
         figures["watermark"] = dg.MetadataValue.timestamp(min(marks) / 1000)
-    yield dg.AssetObservation(clickstream_topic.key, metadata=figures)
+    return dg.AssetObservation(clickstream_topic.key, metadata=figures)
 
 
 _COLUMNS = dg.TableSchema(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 from pydantic import BaseModel, Field
 
-from clickstream_assets.assets.clickstream_topic import TopicEvent, topic_events
+from clickstream_assets.assets.clickstream_topic import TopicEvent, freshness, observation
 from clickstream_assets.assets.raw_clicks import IngestConfig
 from clickstream_assets.automation import ALL_ASSETS_JOB as JOB
 from clickstream_assets.automation import FOLLOWED
@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
 _ASSETS = ("raw_clicks", "dead_letters", *FOLLOWED)
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 10, 600
-_OBSERVED_SECONDS = 60
-"""At least this often the topic is observed, whatever goes on."""
+_QUIET_SECONDS = 60
+"""So often a topic at rest is observed, and one that is written to is reported as fresh."""
 _PEEK_BYTES = 1
 """The sensor looks at one record of a partition, not at megabytes of them: Kafka gives whole batches anyway."""
 
@@ -54,7 +54,11 @@ class Memory(BaseModel):
     """When a run for new offsets was last asked for."""
     observed_at: float = 0
     """When the topic was last observed."""
-    observed_ends: dict[int, int] = Field(default_factory=dict)
+    observed_lag: int = 0
+    """Its lag then, in events."""
+    fresh_at: float = 0
+    """When the topic was last reported as written to."""
+    fresh_ends: dict[int, int] = Field(default_factory=dict)
     """Its end offsets then, by Kafka partition."""
 
 
@@ -75,12 +79,10 @@ class Tick:
     minimum_interval_seconds=settings().sensor_interval_seconds,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Asks for a run when Kafka has new offsets, or when hours are stale: touched by late events, by time "
-    "spent that looks ahead, or just closed without any event. Observes the topic with each run it asks for, and "
-    "once a minute.",
+    "spent that looks ahead, or just closed without any event. Observes the topic at every tick; once a minute while "
+    "nothing waits in it.",
 )
-def kafka_offsets(
-    context: dg.SensorEvaluationContext, kafka: KafkaResource, hbase: HBaseResource
-) -> dg.SensorResult | dg.SkipReason:
+def kafka_offsets(context: dg.SensorEvaluationContext, kafka: KafkaResource, hbase: HBaseResource) -> dg.SensorResult:
     """Decide what to ask for."""
     now = time()
     this_hour = int(now * 1000) // HOUR_MS
@@ -91,8 +93,6 @@ def kafka_offsets(
         else Memory(closed_up_to=this_hour - 2, stale_turn=now)
     )
     waiting = _under_way(context.instance) or _pausing(context.instance)
-    if waiting and now - memory.observed_at < _OBSERVED_SECONDS:
-        return dg.SkipReason(waiting)
     tick = _look(kafka, hbase, memory, this_hour, now, may_run=not waiting)
     cursor = memory.model_dump_json()
     if tick.plan is None:
@@ -132,12 +132,15 @@ def _look(
             tick.plan, tick.stale = _plan(
                 topic, HourStates(client, table), reading_from, ends, memory, this_hour, now, few=few
             )
-        if tick.plan or now - memory.observed_at >= _OBSERVED_SECONDS:
+        if lag or memory.observed_lag or now - memory.observed_at >= _QUIET_SECONDS:
             progress = progress_by_partition(topic, Watermarks(client, table), reading_from, ends)
-            # Fewer than before means another topic of the same name.
-            written = sum(max(0, end - memory.observed_ends.get(p, 0)) for p, end in ends.items())
-            tick.events = list(topic_events(progress, int(now * 1000), written))
-            memory.observed_at, memory.observed_ends = now, ends
+            tick.events.append(observation(progress, int(now * 1000)))
+            memory.observed_at, memory.observed_lag = now, lag
+        # Fewer than before means another topic of the same name.
+        written = sum(max(0, end - memory.fresh_ends.get(p, 0)) for p, end in ends.items())
+        if written and now - memory.fresh_at >= _QUIET_SECONDS:
+            tick.events.append(freshness(written))
+            memory.fresh_at, memory.fresh_ends = now, ends
     return tick
 
 

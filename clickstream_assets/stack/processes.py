@@ -129,13 +129,15 @@ def start(launch: Launch, *, must_live: bool = True) -> Child:
 
 
 def die_with_parent() -> Callable[[], None] | None:
-    """A function for the child, between fork and exec, that ties its life to its parent's. None outside of Linux."""
+    """A function for the child, between fork and exec: its parent's end and SIGINT end it. None outside of Linux."""
     if _LIBC is None:
         return None
     parent = os.getpid()
     prctl = _LIBC.prctl
 
     def tie() -> None:
+        # A shell's background job ignores Ctrl-C, and Dagster does with SIGTERM whatever is done with Ctrl-C.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
         prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
         if os.getppid() != parent:  # it died before it could be tied to
             os._exit(1)

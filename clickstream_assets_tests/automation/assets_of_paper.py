@@ -23,8 +23,7 @@ _HOURLY = {"partitions_def": hourly, "backfill_policy": dg.BackfillPolicy.single
 class Paper:
     """Assets on an instance, the sensor's ticks, and what steps and checks are told to do."""
 
-    instance: dg.DagsterInstance | None = None
-    """None where a daemon brings its own."""
+    instance: dg.DagsterInstance
     in_step: dict[str, Callable[[], None]] = field(default_factory=dict)
     """What the next step of an asset does, once."""
     bad_hours: set[str] = field(default_factory=set)
@@ -145,7 +144,3 @@ class Paper:
 def hours(first: int, count: int = 1) -> list[str]:
     """Keys of hours in a row."""
     return [key_of_hour(first + i) for i in range(count)]
-
-
-defs = Paper().defs
-"""A code location for Dagster's own processes."""

@@ -27,7 +27,8 @@ def look(pipeline, *, a_minute_later=False):
     """The sensor's answer, and its observation by name: figures, and the table of partitions."""
     if a_minute_later:
         memory = Memory.model_validate_json(pipeline.cursor)
-        pipeline.cursor = memory.model_copy(update={"observed_at": memory.observed_at - 61}).model_dump_json()
+        memory.observed_at, memory.fresh_at = memory.observed_at - 61, memory.fresh_at - 61
+        pipeline.cursor = memory.model_dump_json()
     context = dg.build_sensor_context(instance=pipeline.instance, cursor=pipeline.cursor, resources=pipeline.resources)
     answer = kafka_offsets.evaluate_tick(context)
     pipeline.cursor = answer.cursor or pipeline.cursor
@@ -43,7 +44,7 @@ def materialized(answer):
     return [e.metadata["new_offsets"].value for e in answer.asset_events if isinstance(e, dg.AssetMaterialization)]
 
 
-def test_lag_and_watermark_are_observed_with_each_run_and_once_a_minute(pipeline):
+def test_lag_and_watermark_are_observed_at_every_tick_and_once_a_minute_at_rest(pipeline):
     recorded = NOW_MS - 120_000
     pipeline.produce([event(f"e{i}", "ada", recorded - 5_000) for i in range(20)])
     answer, figures, partitions = look(pipeline)
@@ -56,12 +57,15 @@ def test_lag_and_watermark_are_observed_with_each_run_and_once_a_minute(pipeline
     assert sum(p["lag_events"] for p in partitions) == 20
     assert all(p["committed"] is None for p in partitions), "nothing is committed yet"
     assert "watermark" not in figures, "nothing is stored yet"
+    again = look(pipeline)
+    assert again[1]["lag_seconds"] > figures["lag_seconds"]
+    assert materialized(again[0]) == [], "once a minute is enough to be fresh"
 
     (request,) = answer.run_requests
     assert pipeline.run(run_config=request.run_config, tags=dict(request.tags)).success
     pipeline.settle()
     answer, figures, partitions = look(pipeline)
-    assert answer.asset_events == [], "nothing has changed within a minute"
+    assert answer.asset_events == [], "nothing waits, as seen at the tick before"
     with pipeline.topic() as topic, pipeline.resources["hbase"].client() as client:
         marks = Watermarks(client, pipeline.resources["hbase"].table(LEDGER.name))
         marks.advance(topic.topic_id(), {0: recorded, 3: recorded - 5_000})

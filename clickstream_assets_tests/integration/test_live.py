@@ -1,10 +1,12 @@
 """Everything at once under Dagster's own daemon: productions in random order, late events, people at the UI."""
 
+import itertools
 import json
 from random import Random
 
 import pytest
 
+from clickstream_assets.automation import FOLLOWED
 from clickstream_assets.domain.hours import HOUR_MS, key_of_hour
 from clickstream_assets.traffic.message_files import Message, key_of
 from clickstream_assets_tests.conftest import NOW_MS
@@ -17,14 +19,16 @@ LAST = NOW_MS // HOUR_MS
 ASSETS = (["raw_clicks", "dead_letters"], ["enriched_clicks"], ["url_country_metrics"], ["es_index"])
 EVERY_ASSET = [name for names in ASSETS for name in names]
 
-CHECK = """query ($key: AssetKeyInput!, $check: String!, $hour: String!) {
-  assetCheckExecutions(assetKey: $key, checkName: $check, partition: $hour, limit: 1) {
-    status evaluation { success severity description partition } } }"""
+EXECUTION = """{alias}: assetCheckExecutions(
+  assetKey: {{path: ["{asset}"]}}, checkName: "{check}", partition: "{hour}", limit: 1) {{
+    evaluation {{ success description partition }} }}"""
 ASSET = """query ($key: AssetKeyInput!) { assetNodeOrError(assetKey: $key) { ... on AssetNode {
   freshnessStatusInfo { freshnessStatus }
   assetChecksOrError { ... on AssetChecks { checks { name blocking } } }
   metadataEntries { label ... on TableColumnLineageMetadataEntry { lineage { columnName
     columnDeps { assetKey { path } columnName } } } } } } }"""
+WHY = """query ($key: AssetKeyInput!) { assetConditionEvaluationRecordsOrError(assetKey: $key, limit: 50) {
+  ... on AssetConditionEvaluationRecords { records { numRequested evaluationNodes { userLabel } } } } }"""
 
 
 def messages(random: Random) -> list[Message]:
@@ -55,9 +59,7 @@ def messages(random: Random) -> list[Message]:
 def live(servers, tmp_path_factory):
     """A pipeline, and Dagster running on it with its sensors on."""
     pipeline = Pipeline(servers, "live", tmp_path_factory.mktemp("live") / "sent.jsonl")
-    dagster = DagsterDev(
-        tmp_path_factory.mktemp("dagster"), "clickstream_assets.definitions", "clickstream", pipeline.environment()
-    )
+    dagster = DagsterDev(tmp_path_factory.mktemp("dagster"), pipeline.environment())
     dagster.wait(lambda: dagster.runs() is not None)
     yield pipeline, dagster
     dagster.stop()
@@ -83,26 +85,47 @@ def test_whatever_order_events_come_in_and_whoever_materializes_meanwhile_it_end
     assert {"new offsets", "stale hours", "by hand"} <= reasons
 
 
-def test_a_backfill_of_five_hours_shows_checks_freshness_and_lineage(live):
+def evaluations(dagster: DagsterDev, asset: str, checks: list[str], hours: list[str]) -> dict:
+    """The latest evaluation of each of an asset's checks for each of some hours, in one question."""
+    asked = {f"a{i}": pair for i, pair in enumerate(itertools.product(checks, hours))}
+    fields = (
+        EXECUTION.format(alias=alias, asset=asset, check=check, hour=hour) for alias, (check, hour) in asked.items()
+    )
+    found = dagster.ask(f"{{ {' '.join(fields)} }}")
+    return {pair: found[alias][0]["evaluation"] for alias, pair in asked.items()}
+
+
+def test_a_backfill_of_five_hours_carries_later_assets_along_and_shows_checks_freshness_and_lineage(live):
     pipeline, dagster = live
     hours = [key_of_hour(LAST - 20 + i) for i in range(5)]
     before = len(dagster.runs())
-    assert dagster.backfill(EVERY_ASSET, hours)
-    dagster.wait(lambda: (runs := dagster.runs()) and len(runs) > before and at_rest(pipeline, dagster), seconds=200)
+    assert dagster.backfill(ASSETS[0], hours)
+
+    def carried_along() -> bool:
+        runs = (dagster.runs() or [])[before:]
+        followed = [assets for assets, tags in runs if tags.get("clickstream/why") == "followed by hand"]
+        return set(FOLLOWED) <= set().union(*followed)
+
+    dagster.wait(carried_along, seconds=200)
     seen = 0
     for name in EVERY_ASSET:
         node = dagster.ask(ASSET, key={"path": [name]})["assetNodeOrError"]
         assert node["freshnessStatusInfo"]["freshnessStatus"] in ("HEALTHY", "UNKNOWN")
         (lineage,) = [entry["lineage"] for entry in node["metadataEntries"] if entry.get("lineage")]
         assert all(column["columnDeps"] for column in lineage)
-        for check in node["assetChecksOrError"]["checks"]:
-            if check["name"] == "latest_closed_hour":
-                continue  # of now, not of an hour
-            for hour in hours:
-                asked = {"key": {"path": [name]}, "check": check["name"], "hour": hour}
-                (execution,) = dagster.ask(CHECK, **asked)["assetCheckExecutions"]
-                assert execution["evaluation"]["partition"] == hour
-                assert execution["evaluation"]["success"], execution
-                seen += 1
+        of_hours = [
+            check["name"]
+            for check in node["assetChecksOrError"]["checks"]
+            if check["name"] != "latest_closed_hour"  # of now, not of an hour
+        ]
+        for (_, hour), evaluation in evaluations(dagster, name, of_hours, hours).items():
+            assert evaluation["partition"] == hour
+            assert evaluation["success"], evaluation
+            seen += 1
     assert seen >= 5 * 14
+    # The UI explains why it was asked for.
+    records = dagster.ask(WHY, key={"path": [FOLLOWED[0]]})["assetConditionEvaluationRecordsOrError"]["records"]
+    assert 5 in [record["numRequested"] for record in records]
+    labels = {node["userLabel"] for record in records for node in record["evaluationNodes"]}
+    assert {"waits", "dependency_updated_alone", "any_deps_in_progress"} <= labels
     assert_golden(pipeline)

@@ -53,6 +53,16 @@ def test_a_process_that_may_end_is_no_error(tmp_path):
     child.check()
 
 
+def test_sigint_ends_it_also_below_a_background_job_of_a_shell(tmp_path):
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        child = processes.start(_launch(tmp_path, "sleep", "60"))
+    finally:
+        signal.signal(signal.SIGINT, before)
+    os.kill(child.pid, signal.SIGINT)
+    assert child.wait(10) == -signal.SIGINT
+
+
 def test_a_program_that_is_not_there_is_an_error(tmp_path):
     with pytest.raises(StackError, match="thing could not be started"):
         processes.start(_launch(tmp_path, "/no/such/program"))
