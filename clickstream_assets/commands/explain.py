@@ -12,6 +12,7 @@ import click
 from clickstream_assets.commands.hours import Hour
 from clickstream_assets.commands.run_records import FailedCheck, RunRecord, failed_checks, find_instance, runs
 from clickstream_assets.commands.servers import require_servers
+from clickstream_assets.commands.verdict import Verdict
 from clickstream_assets.settings import Settings, settings
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ class Country(click.ParamType):
         return code
 
 
-@click.command("explain", short_help="How a document came to be, and whether it still holds.")
+@click.command("explain", cls=Verdict, short_help="How a document came to be, and whether it still holds.")
 @click.argument("hour", type=Hour())
 @click.argument("url", type=Url())
 @click.argument("country", type=Country())
@@ -81,7 +82,7 @@ def explain(hour: int, url: str, country: str, limit: int, as_json: bool) -> Non
     clickstream explain 2026-01-31-12:00 'https://shop.example/shoes?utm_source=mail' DE
     clickstream explain 2026-01-31T12:00 https://shop.example/ ZZ --limit 0 --json
 
-    Exits with 0 if all agree (also that there is nothing), with 1 if a field differs.
+    Exits with 0 if all agree (also that there is nothing), with 1 if a field differs, with 2 if that could not be told.
     """
     configured = settings()
     found = _explained(configured, hour, url, country)

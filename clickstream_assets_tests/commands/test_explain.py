@@ -52,7 +52,7 @@ def test_a_server_that_is_not_there_is_one_sentence_with_a_remedy(monkeypatch):
         port = opened.getsockname()[1]
         monkeypatch.setattr(command, "settings", lambda: Settings(hbase_host="127.0.0.1", hbase_port=port))
         result = CliRunner().invoke(main, ["explain", HOUR, "https://a.example/", "DE"])
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert f"HBase does not answer (127.0.0.1:{port}" in result.output
     assert "clickstream doctor" in result.output
 
