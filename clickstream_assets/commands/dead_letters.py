@@ -13,6 +13,7 @@ from uuid import uuid4
 
 import click
 
+from clickstream_assets.commands.consoles import console
 from clickstream_assets.commands.hours import Hour
 from clickstream_assets.commands.servers import require_servers
 from clickstream_assets.commands.verdict import Verdict
@@ -76,7 +77,6 @@ def list_(reasons: tuple[str, ...], first: int | None, end: int | None, limit: i
         for (hour, reason), count in counts.items():
             click.echo(json.dumps({"hour": key_of_hour(hour), "reason": reason, "letters": count}))
         return
-    from rich.console import Console
     from rich.table import Table
 
     shown = Table(box=None, pad_edge=False)
@@ -86,7 +86,7 @@ def list_(reasons: tuple[str, ...], first: int | None, end: int | None, limit: i
         shown.add_row(key_of_hour(hour), reason, f"{count:,}")
     shown.add_section()
     shown.add_row("all", "", f"{sum(counts.values()):,}")
-    Console().print(shown if counts else "No dead letters.")
+    console().print(shown if counts else "No dead letters.")
 
 
 @dead_letters.command("show", cls=Verdict, short_help="Single letters with their bytes.")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from clickstream_assets.commands.consoles import console
 from clickstream_assets.commands.hours import Hour
 from clickstream_assets.commands.run_records import FailedCheck, RunRecord, failed_checks, find_instance, runs
 from clickstream_assets.commands.servers import require_servers
@@ -23,8 +24,6 @@ if TYPE_CHECKING:
     from clickstream_assets.domain.explanation import Comparison, Explanation, StoredEvent, Target, View
 
 _T = TypeVar("_T")
-_WIDTH_OF_A_FILE = 200
-"""Columns where the output is no terminal."""
 
 
 class Url(click.ParamType):
@@ -279,14 +278,12 @@ def _run_json(run_id: str, did: str, records: _Records) -> dict[str, Any]:
 
 
 def _print(found: _Found, records: _Records, limit: int) -> None:
-    from rich.console import Console
-
-    console = Console(highlight=False) if sys.stdout.isatty() else Console(highlight=False, width=_WIDTH_OF_A_FILE)
+    out = console()
     it = found.explanation
-    console.print(_heading(it.target), _values(it.comparisons), *_verdict(found), sep="\n")
+    out.print(_heading(it.target), _values(it.comparisons), *_verdict(found), sep="\n")
     for part in (_events(it, limit), _ranges(it, limit), _runs(it, records), _versions(it), _checks(records)):
         for line in part:
-            console.print(line)
+            out.print(line)
 
 
 def _safe(value: object) -> "Text":

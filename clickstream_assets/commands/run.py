@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from clickstream_assets.commands.consoles import console
 from clickstream_assets.commands.verdict import Verdict
 from clickstream_assets.settings import Settings, settings
 from clickstream_assets.traffic.commands import (
@@ -231,7 +232,6 @@ def _finish(stack: "Stack") -> int:
 
 def print_reconciliation(found: "Reconciliation") -> None:
     """Print the figures, and what differs."""
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(title="Reconciliation", title_justify="left", show_header=False)
@@ -248,9 +248,9 @@ def print_reconciliation(found: "Reconciliation") -> None:
         ("clicks in Elasticsearch", found.document_clicks),
     ):
         table.add_row(words, f"{count:,}")
-    console = Console()
-    console.print(table)
+    out = console()
+    out.print(table)
     for difference in found.differences:
-        console.print(f"[red]differs[/] {difference}", highlight=False)
+        out.print(f"[red]differs[/] {difference}")
     if not found.differences:
-        console.print("The books balance: every message is accounted for.")
+        out.print("The books balance: every message is accounted for.")
