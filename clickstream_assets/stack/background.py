@@ -141,15 +141,18 @@ def env(settings: "Settings") -> dict[str, str]:
 
 
 def _pid(settings: "Settings") -> int | None:
-    """The process that holds the lock."""
+    """The process that holds the lock. Raises :class:`StackError` where the home is none."""
+    home = stack_home(settings)
     try:
-        with (stack_home(settings) / "lock").open() as lock:
+        with (home / "lock").open() as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:
                 return int(lock.read() or 0) or None
     except FileNotFoundError:
         return None
+    except OSError as error:
+        raise StackError(f"{home} cannot be read ({error}): set CLICKSTREAM_HOME to a folder of yours.") from error
     return None
 
 

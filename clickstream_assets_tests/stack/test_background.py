@@ -55,6 +55,18 @@ def test_files_of_a_killed_supervisor_mean_nothing_without_its_lock(home):
     one._leave_home()
 
 
+@pytest.mark.parametrize("command", ["up", "down", "status", "env"])
+def test_a_file_for_a_home_is_one_sentence(home, monkeypatch, command):
+    file = home / "file"
+    file.touch()
+    monkeypatch.setenv("CLICKSTREAM_HOME", str(file))
+    settings.cache_clear()
+    done = CliRunner().invoke(stack, [command])
+    assert done.exit_code == 1
+    assert done.output.startswith(f"Error: {file / 'stack'} cannot be read ([Errno 20] Not a directory")
+    assert done.output.endswith("set CLICKSTREAM_HOME to a folder of yours.\n")
+
+
 def test_two_stacks_in_one_home_are_refused(home):
     first, second = Stack(Settings()), Stack(Settings())
     first._take_home()
@@ -63,6 +75,18 @@ def test_two_stacks_in_one_home_are_refused(home):
             second._take_home()
     finally:
         first._leave_home()
+
+
+def test_what_went_wrong_stands_below_the_end_of_the_log(capsys):
+    StackError("kafka ended with exit code 1. The end of its log (/logs/kafka.log):\nStarting\nDisk full").show()
+    assert capsys.readouterr().err == (
+        "Starting\nDisk full\nError: kafka ended with exit code 1. The end of its log (/logs/kafka.log) stands above.\n"
+    )
+
+
+def test_words_of_two_lines_without_a_log_keep_their_order(capsys):
+    StackError("Could not download Kafka: refused\nCheck the network.").show()
+    assert capsys.readouterr().err == "Error: Could not download Kafka: refused\nCheck the network.\n"
 
 
 def test_a_taken_home_is_an_error_before_anything_is_started(home, monkeypatch):
