@@ -129,7 +129,7 @@ def _start_dagster(stack: "Stack", configured: Settings) -> str:
         f"      {{host: 127.0.0.1, port: {grpc_port}, location_name: clickstream_assets}}\n"
     )
     # One code server for webserver and daemon: each would start its own otherwise.
-    env = {"DAGSTER_HOME": str(home)}
+    env = {"DAGSTER_HOME": str(home), "CLICKSTREAM_DAGSTER_PORT": str(port)}  # links need the port that was free
     python = [sys.executable, "-W", "ignore", "-m"]
     code = ["dagster", "api", "grpc", "-m", "clickstream_assets.definitions", "-h", "127.0.0.1", "-p", str(grpc_port)]
     stack.start_process("dagster-code", [*python, *code], env=env, port=grpc_port)

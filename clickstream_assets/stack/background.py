@@ -132,11 +132,17 @@ def status(settings: "Settings") -> list[ServerStatus]:
 
 
 def env(settings: "Settings") -> dict[str, str]:
-    """The variables that point any process at the running servers. Raises :class:`StackError` if none run."""
+    """The variables that point any process at the running servers, and at Dagster where ``clickstream run`` has it.
+
+    Raises :class:`StackError` if none run.
+    """
     state = _state(settings)
     if state.get("state") != "up":
         raise StackError("The embedded servers are not running: start them with `clickstream stack up`.")
     environment: dict[str, str] = state["environment"]
+    for process in state["processes"]:
+        if process["name"] == "dagster-webserver":
+            environment["CLICKSTREAM_DAGSTER_PORT"] = str(process["port"])
     return environment
 
 

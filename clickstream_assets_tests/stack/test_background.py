@@ -19,11 +19,9 @@ def home(tmp_path, monkeypatch):
     settings.cache_clear()
 
 
-def _stale_state(home):
-    (home / "stack").mkdir()
-    (home / "stack" / "lock").write_text(str(os.getpid()))
-    process = {"name": "kafka", "pid": os.getpid(), "port": 1, "log": "kafka.log"}
-    content = {"pid": os.getpid(), "state": "up", "environment": {"A": "b"}, "processes": [process]}
+def _write_state(home, *names):
+    processes = [{"name": name, "pid": os.getpid(), "port": 1, "log": f"{name}.log"} for name in names]
+    content = {"pid": os.getpid(), "state": "up", "environment": {"A": "b"}, "processes": processes}
     (home / "stack" / "state.json").write_text(json.dumps(content))
 
 
@@ -44,8 +42,24 @@ def test_env_without_servers_is_an_error(home):
     assert "clickstream stack up" in done.output
 
 
+@pytest.mark.parametrize(
+    ("names", "dagster"), [(["kafka"], {}), (["kafka", "dagster-webserver"], {"CLICKSTREAM_DAGSTER_PORT": "1"})]
+)
+def test_env_has_dagsters_port_where_dagster_is_part_of_it(home, names, dagster):
+    one = Stack(Settings())
+    one._take_home()
+    try:
+        _write_state(home, *names)
+        found = background.env(Settings())
+    finally:
+        one._leave_home()
+    assert found == {"A": "b"} | dagster
+
+
 def test_files_of_a_killed_supervisor_mean_nothing_without_its_lock(home):
-    _stale_state(home)
+    (home / "stack").mkdir()
+    (home / "stack" / "lock").write_text(str(os.getpid()))
+    _write_state(home, "kafka")
     assert {row.state for row in background.status(Settings())} == {"stopped"}
     assert background.down(Settings()) is False
     with pytest.raises(StackError):
