@@ -13,7 +13,7 @@ from uuid import uuid4
 
 import click
 
-from clickstream_assets.commands.consoles import console
+from clickstream_assets.commands.consoles import console, plain_table, printable
 from clickstream_assets.commands.hours import Hour
 from clickstream_assets.commands.servers import require_servers
 from clickstream_assets.commands.verdict import Verdict
@@ -77,11 +77,7 @@ def list_(reasons: tuple[str, ...], first: int | None, end: int | None, limit: i
         for (hour, reason), count in counts.items():
             click.echo(json.dumps({"hour": key_of_hour(hour), "reason": reason, "letters": count}))
         return
-    from rich.table import Table
-
-    shown = Table(box=None, pad_edge=False)
-    for name in ("hour", "reason", "letters"):
-        shown.add_column(name, justify="right" if name == "letters" else "left")
+    shown = plain_table(("hour", "reason", "letters"), right=("letters",))
     for (hour, reason), count in counts.items():
         shown.add_row(key_of_hour(hour), reason, f"{count:,}")
     shown.add_section()
@@ -261,17 +257,13 @@ def _in_lines(described: dict[str, object]) -> str:
     topic_id, partition, offset = (described.pop(name) for name in ("topic_id", "partition", "offset"))
     lines = [f"{topic_id}/{partition}/{offset}"]
     for name, content in described.items():
-        text = "a tombstone: no value" if content is None else _printable(str(content))
+        text = "a tombstone: no value" if content is None else printable(str(content))
         if name.startswith("value") and content is not None:
             shown = f"the first {PREVIEW_BYTES} of " if truncated else ""
             lines.append(f"  {name} ({shown}{size:,} bytes): {text}")
         else:
             lines.append(f"  {name}: {text}")
     return "\n".join(lines)
-
-
-def _printable(text: str) -> str:
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 class _Teller:

@@ -4,7 +4,7 @@ import json
 
 import click
 
-from clickstream_assets.commands.consoles import console
+from clickstream_assets.commands.consoles import as_is, console, plain_table
 from clickstream_assets.commands.hours import Hour
 from clickstream_assets.commands.servers import require_servers
 from clickstream_assets.settings import settings
@@ -44,26 +44,13 @@ def metrics(begin: int, end: int, limit: int, as_json: bool) -> None:
 
 
 def _print(found: list[dict[str, object]]) -> None:
-    from rich.table import Table
-
-    shown = Table(box=None, pad_edge=False)
-    for name in (
-        "url",
-        "country",
-        "clicks",
-        "unique_users",
-        "measured_views",
-        "time_spent_seconds",
-        "average_time_spent",
-    ):
-        shown.add_column(
-            name.replace("_", " "), justify="left" if name in ("url", "country") else "right", overflow="fold"
-        )
+    figures = ("clicks", "unique users", "measured views", "time spent seconds", "average time spent")
+    shown = plain_table(("url", "country", *figures), right=figures)
     for row in found:
         average = row["average_time_spent"]
         shown.add_row(
-            str(row["url"]),
-            str(row["country"]),
+            as_is(row["url"]),
+            as_is(row["country"]),
             f"{row['clicks']:,}",
             f"{row['unique_users']:,}",
             f"{row['measured_views']:,}",

@@ -8,6 +8,7 @@ from click.testing import CliRunner
 
 from clickstream_assets.cli import main
 from clickstream_assets.commands import explain as command
+from clickstream_assets.commands.consoles import as_is
 from clickstream_assets.commands.run_records import FailedCheck, failed_checks, find_instance, runs
 from clickstream_assets.settings import Settings
 
@@ -58,7 +59,7 @@ def test_a_server_that_is_not_there_is_one_sentence_with_a_remedy(monkeypatch):
 
 
 def test_stored_text_can_neither_steer_the_terminal_nor_pass_for_markup():
-    shown = command._safe("a\x1b[31mb\n[red]c[/] é 👍").plain
+    shown = as_is("a\x1b[31mb\n[red]c[/] é 👍").plain
     assert shown == "a\\x1b[31mb\\n[red]c[/] é 👍"
 
 

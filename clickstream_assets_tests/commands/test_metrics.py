@@ -25,8 +25,8 @@ def test_a_wrong_call_says_what_is_wrong(arguments, complaint):
     assert complaint in result.output
 
 
-def test_a_long_url_stays_in_one_piece_where_no_terminal_is(capsys):
-    url = "https://shop.example/" + "shoes/" * 500
+def test_a_long_url_with_brackets_stays_in_one_piece_where_no_terminal_is(capsys):
+    url = "https://shop.example/" + "shoes/" * 500 + "?filter[color]=red"
     figures = dict.fromkeys(("clicks", "unique_users", "measured_views", "time_spent_seconds"), 1)
     command._print([{"url": url, "country": "DE", "average_time_spent": None, **figures}])
     heading, row = capsys.readouterr().out.splitlines()
