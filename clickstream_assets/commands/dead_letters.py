@@ -13,8 +13,10 @@ from uuid import uuid4
 
 import click
 
+from clickstream_assets.commands.consoles import console, plain_table, printable
 from clickstream_assets.commands.hours import Hour
 from clickstream_assets.commands.servers import require_servers
+from clickstream_assets.commands.verdict import Verdict
 from clickstream_assets.domain.click_event import REASONS
 from clickstream_assets.domain.hours import HOUR_MS, key_of_hour
 from clickstream_assets.settings import settings
@@ -75,20 +77,15 @@ def list_(reasons: tuple[str, ...], first: int | None, end: int | None, limit: i
         for (hour, reason), count in counts.items():
             click.echo(json.dumps({"hour": key_of_hour(hour), "reason": reason, "letters": count}))
         return
-    from rich.console import Console
-    from rich.table import Table
-
-    shown = Table(box=None, pad_edge=False)
-    for name in ("hour", "reason", "letters"):
-        shown.add_column(name, justify="right" if name == "letters" else "left")
+    shown = plain_table(("hour", "reason", "letters"), right=("letters",))
     for (hour, reason), count in counts.items():
         shown.add_row(key_of_hour(hour), reason, f"{count:,}")
     shown.add_section()
     shown.add_row("all", "", f"{sum(counts.values()):,}")
-    Console().print(shown if counts else "No dead letters.")
+    console().print(shown if counts else "No dead letters.")
 
 
-@dead_letters.command("show", short_help="Single letters with their bytes.")
+@dead_letters.command("show", cls=Verdict, short_help="Single letters with their bytes.")
 @click.argument("places", nargs=-1, metavar="[TOPIC_ID/PARTITION/OFFSET]...")
 @_selection
 @click.option("--full", is_flag=True, help=f"All bytes of each, not the first {PREVIEW_BYTES}.")
@@ -105,6 +102,7 @@ def show(
     """Show letters: where they lie in Kafka, when, why, by which run they were refused, and their bytes.
 
     Bytes that are not UTF-8 are shown as base64. Without --limit ten are shown; places name single ones.
+    Exits with 1 if one of these is not there, with 2 if that could not be told.
 
     \b
     clickstream dead-letters show --reason missing_field --limit 3
@@ -124,7 +122,7 @@ def show(
         sys.exit(1)
 
 
-@dead_letters.command("replay", short_help="Decode them once more, after a fix.")
+@dead_letters.command("replay", cls=Verdict, short_help="Decode them once more, after a fix.")
 @_selection
 @click.option("--dry-run", is_flag=True, help="Change nothing; say what would happen.")
 @click.option(
@@ -150,7 +148,7 @@ def replay(
 
     Dagster runs it, as the job replay_dead_letters, for then no run that ingests is under way at the same time.
 
-    Exit codes: 0 all were tried; 1 some were left alone, or it failed; 2 wrong usage.
+    Exit codes: 0 all were tried; 1 some were left alone; 2 it failed, or wrong usage.
 
     \b
     clickstream dead-letters replay --reason before_first_partition --dry-run
@@ -259,17 +257,13 @@ def _in_lines(described: dict[str, object]) -> str:
     topic_id, partition, offset = (described.pop(name) for name in ("topic_id", "partition", "offset"))
     lines = [f"{topic_id}/{partition}/{offset}"]
     for name, content in described.items():
-        text = "a tombstone: no value" if content is None else _printable(str(content))
+        text = "a tombstone: no value" if content is None else printable(str(content))
         if name.startswith("value") and content is not None:
             shown = f"the first {PREVIEW_BYTES} of " if truncated else ""
             lines.append(f"  {name} ({shown}{size:,} bytes): {text}")
         else:
             lines.append(f"  {name}: {text}")
     return "\n".join(lines)
-
-
-def _printable(text: str) -> str:
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 class _Teller:

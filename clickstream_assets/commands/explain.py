@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from clickstream_assets.commands.consoles import as_is, console, plain_table
 from clickstream_assets.commands.hours import Hour
 from clickstream_assets.commands.run_records import FailedCheck, RunRecord, failed_checks, find_instance, runs
 from clickstream_assets.commands.servers import require_servers
+from clickstream_assets.commands.verdict import Verdict
 from clickstream_assets.settings import Settings, settings
 
 if TYPE_CHECKING:
@@ -22,8 +24,6 @@ if TYPE_CHECKING:
     from clickstream_assets.domain.explanation import Comparison, Explanation, StoredEvent, Target, View
 
 _T = TypeVar("_T")
-_WIDTH_OF_A_FILE = 200
-"""Columns where the output is no terminal."""
 
 
 class Url(click.ParamType):
@@ -54,7 +54,7 @@ class Country(click.ParamType):
         return code
 
 
-@click.command("explain", short_help="How a document came to be, and whether it still holds.")
+@click.command("explain", cls=Verdict, short_help="How a document came to be, and whether it still holds.")
 @click.argument("hour", type=Hour())
 @click.argument("url", type=Url())
 @click.argument("country", type=Country())
@@ -81,7 +81,7 @@ def explain(hour: int, url: str, country: str, limit: int, as_json: bool) -> Non
     clickstream explain 2026-01-31-12:00 'https://shop.example/shoes?utm_source=mail' DE
     clickstream explain 2026-01-31T12:00 https://shop.example/ ZZ --limit 0 --json
 
-    Exits with 0 if all agree (also that there is nothing), with 1 if a field differs.
+    Exits with 0 if all agree (also that there is nothing), with 1 if a field differs, with 2 if that could not be told.
     """
     configured = settings()
     found = _explained(configured, hour, url, country)
@@ -278,22 +278,12 @@ def _run_json(run_id: str, did: str, records: _Records) -> dict[str, Any]:
 
 
 def _print(found: _Found, records: _Records, limit: int) -> None:
-    from rich.console import Console
-
-    console = Console(highlight=False) if sys.stdout.isatty() else Console(highlight=False, width=_WIDTH_OF_A_FILE)
+    out = console()
     it = found.explanation
-    console.print(_heading(it.target), _values(it.comparisons), *_verdict(found), sep="\n")
+    out.print(_heading(it.target), _values(it.comparisons), *_verdict(found), sep="\n")
     for part in (_events(it, limit), _ranges(it, limit), _runs(it, records), _versions(it), _checks(records)):
         for line in part:
-            console.print(line)
-
-
-def _safe(value: object) -> "Text":
-    """Stored text as it can be printed: what a producer sent may hold control characters and look like markup."""
-    from rich.text import Text
-
-    text = "" if value is None else str(value)
-    return Text("".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text))
+            out.print(line)
 
 
 def _title(words: str) -> "Text":
@@ -302,21 +292,12 @@ def _title(words: str) -> "Text":
     return Text(f"\n{words}", style="bold")
 
 
-def _table(columns: Iterable[str], right: Iterable[str] = ()) -> "Table":
-    from rich.table import Table
-
-    made = Table(box=None, pad_edge=False)
-    for name in columns:
-        made.add_column(name, justify="right" if name in set(right) else "left", overflow="fold")
-    return made
-
-
 def _heading(target: "Target") -> "Text":
     from rich.text import Text
 
     from clickstream_assets.domain.hours import key_of_hour
 
-    words = Text.assemble((f"{key_of_hour(target.hour)} UTC  ", "bold"), _safe(target.url), f"  {target.country}")
+    words = Text.assemble((f"{key_of_hour(target.hour)} UTC  ", "bold"), as_is(target.url), f"  {target.country}")
     return words.append(f"\n_id {target.document_id}\n", style="dim")
 
 
@@ -328,13 +309,13 @@ def _number(value: Any) -> str:
 
 def _values(comparisons: Iterable["Comparison"]) -> "Table":
     columns = ("document", "metrics row", "recomputed now", "from the events")
-    table = _table(("field", *columns, " "), right=columns)
+    table = plain_table(("field", *columns, " "), right=columns)
     for one in comparisons:
         sketch = one.field == "users_sketch"
         values = (one.document, one.metrics_row, one.recomputed, one.from_events)
         table.add_row(
             "users_sketch (estimate)" if sketch else one.field,
-            *(_safe("" if sketch and at == 3 else _number(value)) for at, value in enumerate(values)),
+            *(as_is("" if sketch and at == 3 else _number(value)) for at, value in enumerate(values)),
             "same" if one.same else "[bold red]differs[/]",
         )
     return table
@@ -350,7 +331,7 @@ def _verdict(found: _Found) -> "list[RenderableType]":
         first = Text("\nThe same everywhere: computed from HBase now, the document comes out as it is.", style="green")
     else:
         first = Text("\nThere is no document, and none comes out of HBase's rows now.")
-    return [first, *(_safe(words) for words in found.remarks)]
+    return [first, *(as_is(words) for words in found.remarks)]
 
 
 _ENDED_BY = {
@@ -380,7 +361,7 @@ def _events(it: "Explanation", limit: int) -> "list[RenderableType]":
         return place if len(ids) == 1 else f"{event.source.topic_id}/{place}"
 
     title = _title(f"Events: {len(it.views):,}, of which {counted:,} count")
-    table = _table(("time (UTC)", "user", "type", "spent s", "ended by", "Kafka", "row key"), right=("spent s",))
+    table = plain_table(("time (UTC)", "user", "type", "spent s", "ended by", "Kafka", "row key"), right=("spent s",))
     for view in shown:
         event = view.event
         ended = _ENDED_BY[view.ended_by] if view.counts else f"left out: {view.left_out.replace('_', ' ')}"
@@ -388,10 +369,10 @@ def _events(it: "Explanation", limit: int) -> "list[RenderableType]":
             ended += f" {place(view.end)} ({view.end.event_type})"
         table.add_row(
             (_time(event.time_ms) or "")[11:],  # the day and the hour stand above
-            _safe(event.user_key),
-            _safe(event.event_type),
+            as_is(event.user_key),
+            as_is(event.event_type),
             _seconds(view.spent_ms),
-            _safe(ended),
+            as_is(ended),
             place(event),
             event.row_key.hex(),
         )
@@ -409,7 +390,7 @@ def _ranges(it: "Explanation", limit: int) -> "list[RenderableType]":
     if not it.ranges:
         return []
     columns = ("topic id", "partition", "first offset", "end", "its events", "run")
-    table = _table(columns, right=columns[1:5])
+    table = plain_table(columns, right=columns[1:5])
     shown = _shown(it.ranges, limit)
     for one in shown:
         entry = one.entry
@@ -422,10 +403,10 @@ def _runs(it: "Explanation", records: _Records) -> "list[RenderableType]":
     roles = _roles(it)
     if not roles:
         return []
-    table = _table(("run", "did", "status", "started", "why"))
+    table = plain_table(("run", "did", "status", "started", "why"))
     for run_id, did in roles.items():
         run = _run_json(run_id, did, records)
-        table.add_row(*(_safe(run[name]) for name in ("run_id", "did", "status", "started", "why")))
+        table.add_row(*(as_is(run[name]) for name in ("run_id", "did", "status", "started", "why")))
     title = _title("Dagster runs")
     if records.known:
         return [title, table]
@@ -436,16 +417,16 @@ def _runs(it: "Explanation", records: _Records) -> "list[RenderableType]":
 def _versions(it: "Explanation") -> "list[RenderableType]":
     if not it.versions:
         return []
-    table = _table(("GeoIP", "user-agent rules", "events"), right=("events",))
+    table = plain_table(("GeoIP", "user-agent rules", "events"), right=("events",))
     for (geoip, rules), events in it.versions.most_common():
-        table.add_row(_safe(geoip), _safe(rules), f"{events:,}")
+        table.add_row(as_is(geoip), as_is(rules), f"{events:,}")
     return [_title("Enriched by"), table]
 
 
 def _checks(records: _Records) -> "list[RenderableType]":
     if not records.failed_checks:
         return []
-    table = _table(("asset", "check", "what it found"))
+    table = plain_table(("asset", "check", "what it found"))
     for check in records.failed_checks:
-        table.add_row(check.asset, check.check, _safe(check.words))
+        table.add_row(check.asset, check.check, as_is(check.words))
     return [_title("Failed checks of this hour"), table]

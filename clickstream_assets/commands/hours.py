@@ -6,7 +6,7 @@ import click
 
 
 class Hour(click.ParamType):
-    """An hour, as a partition key or in ISO 8601; in hours since the epoch."""
+    """A whole hour, as a partition key or in ISO 8601, UTC if it has no offset; in hours since the epoch."""
 
     name = "hour"
 
@@ -14,16 +14,13 @@ class Hour(click.ParamType):
         """Parse, or say what is wrong."""
         if isinstance(value, int):
             return value
-        from clickstream_assets.domain.hours import hour_of_key
-
         text = str(value)
         try:
-            return hour_of_key(text)
-        except ValueError:
-            pass
-        try:
-            moment = datetime.fromisoformat(text)
+            moment = datetime.fromisoformat(text)  # which reads partition keys too: any one character may stand for T
         except ValueError:
             self.fail(f"{text!r} is no hour: write 2026-01-31-12:00 or 2026-01-31T12:00", param, ctx)
         moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-        return int(moment.timestamp()) // 3600
+        hour, rest = divmod(moment.timestamp(), 3600)
+        if rest:
+            self.fail(f"{text!r} is no whole hour in UTC: write 2026-01-31-12:00 or 2026-01-31T12:00", param, ctx)
+        return int(hour)

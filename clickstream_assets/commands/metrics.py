@@ -4,6 +4,7 @@ import json
 
 import click
 
+from clickstream_assets.commands.consoles import as_is, console, plain_table
 from clickstream_assets.commands.hours import Hour
 from clickstream_assets.commands.servers import require_servers
 from clickstream_assets.settings import settings
@@ -12,7 +13,9 @@ from clickstream_assets.settings import settings
 @click.command("metrics", short_help="Metrics of a span of hours, per url and country.")
 @click.argument("begin", metavar="FROM", type=Hour())
 @click.argument("end", metavar="TO", type=Hour())
-@click.option("--limit", default=20, show_default=True, help="Rows shown, most clicks first; 0: all.")
+@click.option(
+    "--limit", type=click.IntRange(min=0), default=20, show_default=True, help="Rows shown, most clicks first; 0: all."
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line instead of a table.")
 def metrics(begin: int, end: int, limit: int, as_json: bool) -> None:
     """Put the metrics of the hours FROM (included) to TO (not included) together, per url and country.
@@ -41,31 +44,17 @@ def metrics(begin: int, end: int, limit: int, as_json: bool) -> None:
 
 
 def _print(found: list[dict[str, object]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    shown = Table(box=None, pad_edge=False)
-    for name in (
-        "url",
-        "country",
-        "clicks",
-        "unique_users",
-        "measured_views",
-        "time_spent_seconds",
-        "average_time_spent",
-    ):
-        shown.add_column(
-            name.replace("_", " "), justify="left" if name in ("url", "country") else "right", overflow="fold"
-        )
+    figures = ("clicks", "unique users", "measured views", "time spent seconds", "average time spent")
+    shown = plain_table(("url", "country", *figures), right=figures)
     for row in found:
         average = row["average_time_spent"]
         shown.add_row(
-            str(row["url"]),
-            str(row["country"]),
+            as_is(row["url"]),
+            as_is(row["country"]),
             f"{row['clicks']:,}",
             f"{row['unique_users']:,}",
             f"{row['measured_views']:,}",
             f"{row['time_spent_seconds']:,.1f}",
             "" if average is None else f"{average:,.1f}",
         )
-    Console().print(shown if found else "No metrics in these hours.")
+    console().print(shown if found else "No metrics in these hours.")

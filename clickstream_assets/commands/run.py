@@ -12,7 +12,17 @@ from typing import TYPE_CHECKING
 
 import click
 
+from clickstream_assets.commands.consoles import console
+from clickstream_assets.commands.verdict import Verdict
 from clickstream_assets.settings import Settings, settings
+from clickstream_assets.traffic.commands import (
+    STOPPED,
+    Finite,
+    demo_traffic,
+    ensure_topic_or_explain,
+    refuse_same_file,
+    run_produce,
+)
 
 if TYPE_CHECKING:
     from clickstream_assets.domain.reconciliation import Reconciliation
@@ -23,7 +33,7 @@ _DAGSTER_UP_SECONDS = 90
 _STUCK_SECONDS = 600
 
 
-@click.command("run", short_help="Everything: servers, Dagster with its sensors, and traffic.")
+@click.command("run", cls=Verdict, short_help="Everything: servers, Dagster with its sensors, and traffic.")
 @click.option(
     "--file",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -33,7 +43,7 @@ _STUCK_SECONDS = 600
 @click.option(
     "--events", type=click.IntRange(min=1), help="Send this many demo events of the past hours, then no more."
 )
-@click.option("--rate", type=click.FloatRange(min=0, min_open=True), help="Live demo events a second.  [default: 20]")
+@click.option("--rate", type=Finite(), help="Live demo events a second.  [default: 20]")
 @click.option("--seed", type=int, default=0, show_default=True, help="Same seed and start, same demo traffic.")
 @click.option(
     "--record",
@@ -53,7 +63,8 @@ def run(
     """Start the embedded servers, Dagster on http://localhost:3000 with its sensors on, and traffic.
 
     One Ctrl-C stops everything that was started. With --exit it ends by itself once all that was sent is in
-    Elasticsearch: with 0 if the books agree with the servers, with 1 and what differs if not.
+    Elasticsearch: with 0 if the books agree with the servers, with 1 and what differs if not, or if messages of FILE
+    were refused; with 2 if it could not be done.
 
     \b
     clickstream run                              live demo traffic
@@ -80,8 +91,8 @@ def run(
         click.echo(f"Dagster is up on {url} after {time.monotonic() - begun:.0f} s. Ctrl-C stops everything.")
         try:
             if file or events:
-                _send(settings(), file, envelope, events, seed, rate, record)
-                code = _finish(stack) if leave else _stay(stack)
+                refused = _send(settings(), file, envelope, events, seed, rate, record)
+                code = _finish(stack) or refused if leave else _stay(stack)
             else:
                 _send_live(stack, seed, rate, record)
                 code = _stay(stack)
@@ -103,7 +114,6 @@ def _start_dagster(stack: "Stack", configured: Settings) -> str:
     """Start code server, webserver and daemon; returns the webserver's address once it answers."""
     from clickstream_assets.definitions import resources
     from clickstream_assets.stack import ports
-    from clickstream_assets.traffic.commands import ensure_topic_or_explain
 
     chosen: set[int] = set()
     port = ports.choose("Dagster", configured.dagster_port, "CLICKSTREAM_DAGSTER_PORT", chosen)
@@ -119,7 +129,7 @@ def _start_dagster(stack: "Stack", configured: Settings) -> str:
         f"      {{host: 127.0.0.1, port: {grpc_port}, location_name: clickstream_assets}}\n"
     )
     # One code server for webserver and daemon: each would start its own otherwise.
-    env = {"DAGSTER_HOME": str(home)}
+    env = {"DAGSTER_HOME": str(home), "CLICKSTREAM_DAGSTER_PORT": str(port)}  # links need the port that was free
     python = [sys.executable, "-W", "ignore", "-m"]
     code = ["dagster", "api", "grpc", "-m", "clickstream_assets.definitions", "-h", "127.0.0.1", "-p", str(grpc_port)]
     stack.start_process("dagster-code", [*python, *code], env=env, port=grpc_port)
@@ -159,8 +169,8 @@ def _send(
     seed: int,
     rate: float | None,
     record: Path | None,
-) -> None:
-    from clickstream_assets.traffic.commands import demo_traffic, refuse_same_file, run_produce
+) -> int:
+    """Send what was asked for; 1 if the topic did not take some of it."""
     from clickstream_assets.traffic.message_files import count_messages, read_messages
 
     messages: Iterable[Message]
@@ -170,8 +180,10 @@ def _send(
     else:
         assert events
         total, messages = events, demo_traffic(seed, events=events, rate=None)
-    if run_produce(configured, messages, total=total, rate=rate, record=record):
+    code = run_produce(configured, messages, total=total, rate=rate, record=record)
+    if code == STOPPED:
         raise KeyboardInterrupt
+    return code
 
 
 def _send_live(stack: "Stack", seed: int, rate: float | None, record: Path | None) -> None:
@@ -220,7 +232,6 @@ def _finish(stack: "Stack") -> int:
 
 def print_reconciliation(found: "Reconciliation") -> None:
     """Print the figures, and what differs."""
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(title="Reconciliation", title_justify="left", show_header=False)
@@ -237,9 +248,9 @@ def print_reconciliation(found: "Reconciliation") -> None:
         ("clicks in Elasticsearch", found.document_clicks),
     ):
         table.add_row(words, f"{count:,}")
-    console = Console()
-    console.print(table)
+    out = console()
+    out.print(table)
     for difference in found.differences:
-        console.print(f"[red]differs[/] {difference}", highlight=False)
+        out.print(f"[red]differs[/] {difference}")
     if not found.differences:
-        console.print("The books balance: every message is accounted for.")
+        out.print("The books balance: every message is accounted for.")

@@ -132,24 +132,33 @@ def status(settings: "Settings") -> list[ServerStatus]:
 
 
 def env(settings: "Settings") -> dict[str, str]:
-    """The variables that point any process at the running servers. Raises :class:`StackError` if none run."""
+    """The variables that point any process at the running servers, and at Dagster where ``clickstream run`` has it.
+
+    Raises :class:`StackError` if none run.
+    """
     state = _state(settings)
     if state.get("state") != "up":
         raise StackError("The embedded servers are not running: start them with `clickstream stack up`.")
     environment: dict[str, str] = state["environment"]
+    for process in state["processes"]:
+        if process["name"] == "dagster-webserver":
+            environment["CLICKSTREAM_DAGSTER_PORT"] = str(process["port"])
     return environment
 
 
 def _pid(settings: "Settings") -> int | None:
-    """The process that holds the lock."""
+    """The process that holds the lock. Raises :class:`StackError` where the home is none."""
+    home = stack_home(settings)
     try:
-        with (stack_home(settings) / "lock").open() as lock:
+        with (home / "lock").open() as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:
                 return int(lock.read() or 0) or None
     except FileNotFoundError:
         return None
+    except OSError as error:
+        raise StackError(f"{home} cannot be read ({error}): set CLICKSTREAM_HOME to a folder of yours.") from error
     return None
 
 

@@ -60,7 +60,10 @@ def status() -> None:
 
 @stack.command("env")
 def env() -> None:
-    """Print the variables that point a process at the servers, for `eval "$(clickstream stack env)"`."""
+    """Print the variables that point a process at the servers, for `eval "$(clickstream stack env)"`.
+
+    While `clickstream run` goes on, Dagster's port is among them.
+    """
     from clickstream_assets.settings import settings
     from clickstream_assets.stack import background
 

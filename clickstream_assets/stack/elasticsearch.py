@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from clickstream_assets.stack.errors import StackError
-from clickstream_assets.stack.java import java_binary, server_environment, server_flags
+from clickstream_assets.stack.java import java_binary, server_flags
 from clickstream_assets.stack.ports import HOST
 from clickstream_assets.stack.processes import Launch
 from clickstream_assets.stack.server import Folders, Server
@@ -184,15 +184,11 @@ class Elasticsearch(Server):
             "--module=org.elasticsearch.server/org.elasticsearch.bootstrap.Elasticsearch",
         ]
         settings = node_settings(folders, distribution, self.port, self._transport_port)
-        return Launch(
-            name=self.name,
-            argv=[*self._as_other_user(), *java],
-            log=folders.log,
-            environment=server_environment() | {"ES_TMPDIR": str(tmp), "LIBFFI_TMPDIR": str(tmp)},
+        return self._launch(
+            [*self._as_other_user(), *java],
+            environment={"ES_TMPDIR": str(tmp), "LIBFFI_TMPDIR": str(tmp)},
             folder=distribution,
             stdin=server_arguments(settings, conf, tmp),
-            port=self.port,
-            stop_seconds=self.stop_seconds,
         )
 
     def _as_other_user(self) -> list[str]:

@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 from xml.sax.saxutils import escape
 
-from clickstream_assets.stack.java import add_opens, java_binary, server_environment, server_flags
+from clickstream_assets.stack.java import add_opens, java_binary, server_flags
 from clickstream_assets.stack.ports import HOST
 from clickstream_assets.stack.processes import Launch
 from clickstream_assets.stack.server import Folders, Server
@@ -120,17 +120,6 @@ class _HBaseProcess(Server):
             "-cp",
             f"{self.folders.conf}:{self._jars}/*",
         ]
-
-    def _launch(self, argv: list[str]) -> Launch:
-        return Launch(
-            name=self.name,
-            argv=argv,
-            log=self.folders.log,
-            environment=server_environment(),
-            folder=self.folders.data,
-            port=self.port,
-            stop_seconds=self.stop_seconds,
-        )
 
 
 class HBase(_HBaseProcess):

@@ -93,15 +93,7 @@ class Kafka(Server):
         ]
         if not (self.folders.data / "meta.properties").exists():
             self._format([*java, "kafka.tools.StorageTool"], properties)
-        return Launch(
-            name=self.name,
-            argv=[*java, "kafka.Kafka", str(properties)],
-            log=self.folders.log,
-            environment=server_environment(),
-            folder=self.folders.data,
-            port=self.port,
-            stop_seconds=self.stop_seconds,
-        )
+        return self._launch([*java, "kafka.Kafka", str(properties)])
 
     def _format(self, tool: list[str], properties: Path) -> None:
         log = self.folders.log.with_name("kafka-format.log")

@@ -2,9 +2,11 @@
 
 import shutil
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from clickstream_assets.stack.java import server_environment
 from clickstream_assets.stack.processes import Launch
 
 
@@ -53,6 +55,26 @@ class Server(ABC):
     @abstractmethod
     def launch(self) -> Launch:
         """Write the configuration and say how to start the server with it."""
+
+    def _launch(
+        self,
+        argv: Sequence[str],
+        *,
+        environment: dict[str, str] | None = None,
+        folder: Path | None = None,
+        stdin: bytes | None = None,
+    ) -> Launch:
+        """How to start ``argv`` as this server, in its data folder unless told otherwise."""
+        return Launch(
+            name=self.name,
+            argv=argv,
+            log=self.folders.log,
+            environment=server_environment() | (environment or {}),
+            folder=folder or self.folders.data,
+            stdin=stdin,
+            port=self.port,
+            stop_seconds=self.stop_seconds,
+        )
 
     @abstractmethod
     def answers(self) -> None:

@@ -9,7 +9,6 @@ from pathlib import Path
 from clickstream_assets.stack.java import (
     add_opens,
     java_binary,
-    server_environment,
     server_flags,
     write_java_home,
 )
@@ -120,7 +119,7 @@ class SparkConnect(Server):
             *settings,
             "spark-internal",
         ]
-        environment = server_environment() | {
+        environment = {
             "JAVA_HOME": str(own_java_home),
             "SPARK_HOME": str(home),
             "SPARK_CONF_DIR": str(folders.conf),
@@ -130,15 +129,7 @@ class SparkConnect(Server):
             "PYSPARK_DRIVER_PYTHON": str(python),
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
         }
-        return Launch(
-            name=self.name,
-            argv=argv,
-            log=folders.log,
-            environment=environment,
-            folder=folders.data,
-            port=self.port,
-            stop_seconds=self.stop_seconds,
-        )
+        return self._launch(argv, environment=environment)
 
     def answers(self) -> None:
         """See :meth:`Server.answers`.

@@ -241,7 +241,7 @@ class Stack:
                 for wait in list(pending):
                     if wait.answered.is_set():
                         pending.remove(wait)
-                        self._steps.end(wait.server.name, wait.result())
+                        self._steps.end(wait.server.name, f"up on port {wait.server.port}")
                 if pending and time.monotonic() > deadline:
                     wait = pending[0]
                     log = wait.server.folders.log
@@ -329,14 +329,8 @@ class _Wait:
         self.server = server
         self.answered = threading.Event()
         self.last_error = ""
-        self._begun = time.monotonic()
-        self._seconds = 0.0
         self._end = end
         threading.Thread(target=self._run, name=f"wait-{server.name}", daemon=True).start()
-
-    def result(self) -> str:
-        """Up since when, for the steps."""
-        return f"up on port {self.server.port}"
 
     def _run(self) -> None:
         while not self._end.is_set():
@@ -345,7 +339,7 @@ class _Wait:
                 try:
                     self.server.answers()
                 except Exception as error:  # noqa: BLE001 - five clients, each with errors of its own; all mean: not yet
-                    self.last_error = f"{type(error).__name__}: {error}"
+                    self.last_error = " ".join(f"{type(error).__name__}: {error}".split())  # gRPC's take many lines
                 else:
                     self.answered.set()
                     return

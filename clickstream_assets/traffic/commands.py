@@ -1,11 +1,13 @@
 """``clickstream produce``: a file's messages, or demo traffic, to the topic."""
 
+import math
 import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -13,6 +15,23 @@ from clickstream_assets.settings import Settings, settings
 from clickstream_assets.traffic.message_files import Message, count_messages, read_messages
 
 DEMO_RATE = 20.0
+STOPPED = 130
+"""Exit code after Ctrl-C, as shells have it."""
+_REFUSED_NAMED = 5
+
+
+class Finite(click.FloatRange):
+    """A number above zero that is neither infinite nor NaN, which no bound keeps out."""
+
+    def __init__(self) -> None:
+        super().__init__(min=0, min_open=True)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Parse, or say what is wrong."""
+        number = float(super().convert(value, param, ctx))
+        if not math.isfinite(number):
+            self.fail(f"{value!r} is no finite number", param, ctx)
+        return number
 
 
 @click.command("produce", short_help="Send events to the topic, from a file or demo traffic.")
@@ -26,13 +45,13 @@ DEMO_RATE = 20.0
 )
 @click.option(
     "--rate",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Finite(),
     help=f"Messages a second. Live demo traffic: {DEMO_RATE:g}; everything else: as fast as Kafka takes them.",
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="With --demo: same seed, same traffic.")
 @click.option(
     "--hours",
-    type=click.FloatRange(min=0, min_open=True),
+    type=Finite(),
     help="With --events: the hours that they spread over.  [default: 6]",
 )
 @click.option("--start", help="With --events: when they end, ISO 8601, UTC if it has no offset.  [default: now]")
@@ -54,7 +73,8 @@ def produce(
 ) -> None:
     """Send events to the topic, keyed by event id.
 
-    FILE has one message a line; with --envelope each line says its Kafka record time too.
+    FILE has one message a line; with --envelope each line says its Kafka record time too. Messages that the topic does
+    not take, for their size or record time, are left out and named, and the exit code is 1.
 
     \b
     clickstream produce clicks.jsonl
@@ -90,7 +110,10 @@ def demo_traffic(
 
     if events is None:
         return live_messages(seed, rate=rate or DEMO_RATE)
-    return demo_messages(seed, _moment(start), events=events, hours=hours or 6)
+    end, hours = _moment(start), hours or 6
+    if end.timestamp() < hours * 3600:
+        raise click.BadParameter("the events would begin before 1970", param_hint="--hours, --start")
+    return demo_messages(seed, end, events=events, hours=hours)
 
 
 def refuse_same_file(file: Path, record: Path | None) -> None:
@@ -102,41 +125,57 @@ def refuse_same_file(file: Path, record: Path | None) -> None:
 def run_produce(
     settings: Settings, messages: Iterable[Message], *, total: int | None, rate: float | None, record: Path | None
 ) -> int:
-    """Make the topic if it is missing, send with a progress bar, say how many were sent; the exit code."""
-    from clickstream_assets.traffic.producer import SendError, send
+    """Make the topic if it is missing, send with a progress bar, say how many were sent; the exit code.
+
+    It is 1 where the topic did not take some of the messages, of which the first are named.
+    """
+    from clickstream_assets.traffic.producer import Refused, Unreachable, send
 
     if record and not record.parent.is_dir():
         raise click.UsageError(f"--record: there is no folder {record.parent}.")
     ensure_topic_or_explain(settings)
-    sent = 0
+    sent = refused = 0
+    named: list[Refused] = []
+
+    def note(one: Refused) -> None:
+        nonlocal refused
+        refused += 1
+        if refused <= _REFUSED_NAMED:
+            named.append(one)
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a supervisor's stop confirms and records as well
-    with ExitStack() as stack:
-        record_file = stack.enter_context(record.open("w", encoding="utf-8")) if record else None
-        show = stack.enter_context(progress(total))
+    code, verb = 0, "Done:"
+    try:
+        with ExitStack() as stack:
+            record_file = stack.enter_context(record.open("w", encoding="utf-8")) if record else None
+            show = stack.enter_context(progress(total))
 
-        def count(acknowledged: int) -> None:
-            nonlocal sent
-            sent = acknowledged
-            show(acknowledged)
+            def count(acknowledged: int) -> None:
+                nonlocal sent
+                sent = acknowledged
+                show(acknowledged)
 
-        try:
             send(
                 messages,
                 bootstrap_servers=settings.kafka_bootstrap_servers,
                 topic=settings.topic,
                 rate=rate,
                 on_sent=count,
+                on_refused=note,
                 record=record_file,
             )
-        except KeyboardInterrupt:
-            code, verb = 130, "Stopped:"
-        except SendError as error:
-            raise click.ClickException(f"{error.message} {_remedy(settings)}") from error
-        else:
-            code, verb = 0, "Done:"
-    click.echo(f"{verb} {sent:,} messages are in {settings.topic}.", err=True)
-    return code
+    except KeyboardInterrupt:
+        code, verb = STOPPED, "Stopped:"
+    except Unreachable as error:
+        raise click.ClickException(f"{error.message} {_remedy(settings)}") from error
+    finally:  # below the progress bar
+        for one in named:
+            click.echo(one.message, err=True)
+        if refused > len(named):
+            click.echo(f"{refused - len(named):,} more messages were not sent for such reasons.", err=True)
+    but = f"; {refused:,} were refused" if refused else ""
+    click.echo(f"{verb} {sent:,} messages are in {settings.topic}{but}.", err=True)
+    return code or int(refused > 0)
 
 
 def ensure_topic_or_explain(settings: Settings) -> None:

@@ -8,6 +8,7 @@ from click.testing import CliRunner
 
 from clickstream_assets.cli import main
 from clickstream_assets.commands import explain as command
+from clickstream_assets.commands.consoles import as_is
 from clickstream_assets.commands.run_records import FailedCheck, failed_checks, find_instance, runs
 from clickstream_assets.settings import Settings
 
@@ -52,13 +53,13 @@ def test_a_server_that_is_not_there_is_one_sentence_with_a_remedy(monkeypatch):
         port = opened.getsockname()[1]
         monkeypatch.setattr(command, "settings", lambda: Settings(hbase_host="127.0.0.1", hbase_port=port))
         result = CliRunner().invoke(main, ["explain", HOUR, "https://a.example/", "DE"])
-    assert result.exit_code == 1
+    assert result.exit_code == 2
     assert f"HBase does not answer (127.0.0.1:{port}" in result.output
     assert "clickstream doctor" in result.output
 
 
 def test_stored_text_can_neither_steer_the_terminal_nor_pass_for_markup():
-    shown = command._safe("a\x1b[31mb\n[red]c[/] é 👍").plain
+    shown = as_is("a\x1b[31mb\n[red]c[/] é 👍").plain
     assert shown == "a\\x1b[31mb\\n[red]c[/] é 👍"
 
 

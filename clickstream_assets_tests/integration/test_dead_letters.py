@@ -261,12 +261,12 @@ def test_a_running_dagster_replays_for_the_command(looked_at, tmp_path):
     web = [*python, "dagster_webserver", "-h", "127.0.0.1", "-p", str(port), "-m", "clickstream_assets.definitions"]
     replay = [*python, "clickstream_assets.cli", "dead-letters", "replay"]
     alone = subprocess.run(replay, env=env, capture_output=True, text=True, timeout=60, check=False)
-    assert (alone.returncode, "does not answer" in alone.stderr) == (1, True)
+    assert (alone.returncode, "does not answer" in alone.stderr) == (2, True)
     with subprocess.Popen(web, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
         try:
             until_up(f"http://localhost:{port}/server_info")
             refused = subprocess.run([*replay, "--here"], env=env, capture_output=True, text=True, check=False)
-            assert (refused.returncode, "leave --here out" in refused.stderr) == (1, True)
+            assert (refused.returncode, "leave --here out" in refused.stderr) == (2, True)
             done = subprocess.run(replay, env=env, capture_output=True, text=True, timeout=120, check=False)
         finally:
             server.terminate()

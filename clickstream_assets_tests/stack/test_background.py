@@ -19,11 +19,9 @@ def home(tmp_path, monkeypatch):
     settings.cache_clear()
 
 
-def _stale_state(home):
-    (home / "stack").mkdir()
-    (home / "stack" / "lock").write_text(str(os.getpid()))
-    process = {"name": "kafka", "pid": os.getpid(), "port": 1, "log": "kafka.log"}
-    content = {"pid": os.getpid(), "state": "up", "environment": {"A": "b"}, "processes": [process]}
+def _write_state(home, *names):
+    processes = [{"name": name, "pid": os.getpid(), "port": 1, "log": f"{name}.log"} for name in names]
+    content = {"pid": os.getpid(), "state": "up", "environment": {"A": "b"}, "processes": processes}
     (home / "stack" / "state.json").write_text(json.dumps(content))
 
 
@@ -44,8 +42,24 @@ def test_env_without_servers_is_an_error(home):
     assert "clickstream stack up" in done.output
 
 
+@pytest.mark.parametrize(
+    ("names", "dagster"), [(["kafka"], {}), (["kafka", "dagster-webserver"], {"CLICKSTREAM_DAGSTER_PORT": "1"})]
+)
+def test_env_has_dagsters_port_where_dagster_is_part_of_it(home, names, dagster):
+    one = Stack(Settings())
+    one._take_home()
+    try:
+        _write_state(home, *names)
+        found = background.env(Settings())
+    finally:
+        one._leave_home()
+    assert found == {"A": "b"} | dagster
+
+
 def test_files_of_a_killed_supervisor_mean_nothing_without_its_lock(home):
-    _stale_state(home)
+    (home / "stack").mkdir()
+    (home / "stack" / "lock").write_text(str(os.getpid()))
+    _write_state(home, "kafka")
     assert {row.state for row in background.status(Settings())} == {"stopped"}
     assert background.down(Settings()) is False
     with pytest.raises(StackError):
@@ -53,6 +67,18 @@ def test_files_of_a_killed_supervisor_mean_nothing_without_its_lock(home):
     one = Stack(Settings())
     one._take_home()  # and do not keep the next one from starting
     one._leave_home()
+
+
+@pytest.mark.parametrize("command", ["up", "down", "status", "env"])
+def test_a_file_for_a_home_is_one_sentence(home, monkeypatch, command):
+    file = home / "file"
+    file.touch()
+    monkeypatch.setenv("CLICKSTREAM_HOME", str(file))
+    settings.cache_clear()
+    done = CliRunner().invoke(stack, [command])
+    assert done.exit_code == 1
+    assert done.output.startswith(f"Error: {file / 'stack'} cannot be read ([Errno 20] Not a directory")
+    assert done.output.endswith("set CLICKSTREAM_HOME to a folder of yours.\n")
 
 
 def test_two_stacks_in_one_home_are_refused(home):
@@ -63,6 +89,18 @@ def test_two_stacks_in_one_home_are_refused(home):
             second._take_home()
     finally:
         first._leave_home()
+
+
+def test_what_went_wrong_stands_below_the_end_of_the_log(capsys):
+    StackError("kafka ended with exit code 1. The end of its log (/logs/kafka.log):\nStarting\nDisk full").show()
+    assert capsys.readouterr().err == (
+        "Starting\nDisk full\nError: kafka ended with exit code 1. The end of its log (/logs/kafka.log) stands above.\n"
+    )
+
+
+def test_words_of_two_lines_without_a_log_keep_their_order(capsys):
+    StackError("Could not download Kafka: refused\nCheck the network.").show()
+    assert capsys.readouterr().err == "Error: Could not download Kafka: refused\nCheck the network.\n"
 
 
 def test_a_taken_home_is_an_error_before_anything_is_started(home, monkeypatch):

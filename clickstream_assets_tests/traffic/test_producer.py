@@ -6,11 +6,14 @@ import time
 from types import SimpleNamespace
 
 import pytest
-from kafka.errors import MessageSizeTooLargeError, RecordListTooLargeError
+from kafka.errors import InvalidTimestampError, KafkaTimeoutError, MessageSizeTooLargeError
 
+from clickstream_assets.domain.hours import HOUR_MS
 from clickstream_assets.traffic import producer as module
 from clickstream_assets.traffic.message_files import Message, read_messages
-from clickstream_assets.traffic.producer import SendError, send
+from clickstream_assets.traffic.producer import Limits, Refused, SendError, Unreachable, send
+
+FAILING = {b"refused by the broker": InvalidTimestampError(), b"lost": KafkaTimeoutError()}
 
 
 class Future:
@@ -39,9 +42,9 @@ class Broker:
             raise MessageSizeTooLargeError
         if value is None and key is None:
             raise ValueError("Need at least one: key or value")
-        if value != b"refused":
+        if value not in FAILING:
             self.taken.append((value, key, partition, timestamp_ms))
-        return Future(timestamp_ms, RecordListTooLargeError() if value == b"refused" else None)
+        return Future(timestamp_ms, FAILING.get(value))
 
     def flush(self, timeout):
         pass
@@ -53,7 +56,10 @@ class Broker:
 @pytest.fixture
 def broker(monkeypatch):
     broker = Broker()
-    monkeypatch.setattr(module, "_connect", lambda servers: broker)
+    monkeypatch.setattr(
+        module, "_limits", lambda servers, topic: Limits.of({"message.timestamp.after.max.ms": "3600000"})
+    )
+    monkeypatch.setattr(module, "_connect", lambda servers, message_bytes: broker)
     return broker
 
 
@@ -86,12 +92,55 @@ def test_the_record_holds_the_times_that_were_used(broker, tmp_path):
     assert broker.taken[0][3] == messages[0].timestamp_ms
 
 
-@pytest.mark.parametrize("bad", [b"too large", b"refused"])
-def test_a_message_that_kafka_does_not_take_is_named(broker, bad):
+def test_refused_messages_are_named_and_their_neighbours_sent(broker):
+    ahead = time.time_ns() // 1_000_000 + 2 * HOUR_MS
+    messages = [
+        Message(b"a", 1),
+        Message(b"too large", 2, b"the key"),
+        Message(b"tomorrow", ahead),
+        Message(b"1969", -1),
+        Message(b"never", (1 << 63) - 1),
+        Message(b"b", 3),
+    ]
+    record, refused = io.StringIO(), []
+    sent = send(messages, bootstrap_servers="x", topic="t", record=record, on_refused=refused.append)
+    assert sent == len(record.getvalue().splitlines()) == 2
+    assert [value for value, *_ in broker.taken] == [b"a", b"b"]
+    words = [one.message for one in refused]
+    assert words[0] == (
+        "Message 2 (key b'the key', 9 bytes) was not sent: it is larger than the topic's max.message.bytes=4194304."
+    )
+    assert words[1] == f"Message 3 (key None, 8 bytes) was not sent: its record time {ahead} ms is over 1 h ahead."
+    assert "before 1970" in words[2]
+    assert "ahead" in words[3]
+
+
+def test_who_does_not_ask_for_refused_messages_is_told_of_the_first(broker):
+    record = io.StringIO()
+    with pytest.raises(Refused, match="Message 2 "):
+        send([Message(b"a", 1), Message(b"b", -1), Message(b"c", 1)], bootstrap_servers="x", topic="t", record=record)
+    assert [value for value, *_ in broker.taken] == [b"a"]
+    assert len(record.getvalue().splitlines()) == 1
+
+
+def test_a_topic_stamped_by_the_broker_takes_any_time_and_an_unknown_one_is_not_second_guessed():
+    bounds = {"message.timestamp.before.max.ms": "1000", "message.timestamp.after.max.ms": "1000"}
+    assert "over 1 h ago" in Limits.of(bounds | {"message.timestamp.before.max.ms": "3600000"}).wrong_time(
+        0, HOUR_MS + 1
+    )
+    assert not Limits.of(bounds).wrong_time(0, 1000)
+    assert not Limits.of(bounds | {"message.timestamp.type": "LogAppendTime"}).wrong_time(0, 1001)
+    assert not Limits.of({}).wrong_time(1 << 62, 0)
+    assert Limits.of({"max.message.bytes": "1000"}).message_bytes == 1000
+
+
+@pytest.mark.parametrize(("bad", "kind"), [(b"refused by the broker", SendError), (b"lost", Unreachable)])
+def test_a_message_that_kafka_does_not_acknowledge_is_named(broker, bad, kind):
     record, counts = io.StringIO(), []
     messages = [Message(b"a", 1), Message(bad, 2, b"the key"), Message(b"c", 3)]
-    with pytest.raises(SendError, match=r"message 2 \(key b'the key'.*topic t: .*Acknowledged before it: 1"):
+    with pytest.raises(SendError, match=r"Message 2 \(key b'the key'.*topic t: .*Acknowledged before it: 1") as raised:
         send(messages, bootstrap_servers="x", topic="t", record=record, on_sent=counts.append)
+    assert raised.type is kind
     assert len(record.getvalue().splitlines()) == 1
     assert broker.closed
 
@@ -124,6 +173,6 @@ def test_stop_ends_an_endless_stream(broker):
 
 def test_a_missing_topic_is_named(broker):
     broker.partitions = None
-    with pytest.raises(SendError, match="no topic t"):
+    with pytest.raises(Unreachable, match="no topic t"):
         send([], bootstrap_servers="x", topic="t")
     assert broker.closed

@@ -1,0 +1,34 @@
+"""What ``clickstream metrics`` accepts, and how it prints."""
+
+import pytest
+from click.testing import CliRunner
+
+from clickstream_assets.cli import main
+from clickstream_assets.commands import metrics as command
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["2026-01-31T12:30", "2026-01-31T14:00"], "'2026-01-31T12:30' is no whole hour in UTC"),
+        (["2026-01-31T12:00", "2026-01-31T14:00+05:30"], "'2026-01-31T14:00+05:30' is no whole hour in UTC"),
+        (["2026-01-31-12:30", "2026-01-31T14:00"], "'2026-01-31-12:30' is no whole hour in UTC"),
+        (["2026-01-31T12:00:00.5", "2026-01-31T14:00"], "is no whole hour in UTC"),
+        (["2026-01-31T12:00", "noon"], "'noon' is no hour"),
+        (["2026-01-31T12:00", "2026-01-31T12:00"], "TO must be later than FROM"),
+        (["2026-01-31T12:00", "2026-01-31T14:00", "--limit", "-1"], "--limit"),
+    ],
+)
+def test_a_wrong_call_says_what_is_wrong(arguments, complaint):
+    result = CliRunner().invoke(main, ["metrics", *arguments])
+    assert result.exit_code == 2
+    assert complaint in result.output
+
+
+def test_a_long_url_with_brackets_stays_in_one_piece_where_no_terminal_is(capsys):
+    url = "https://shop.example/" + "shoes/" * 500 + "?filter[color]=red"
+    figures = dict.fromkeys(("clicks", "unique_users", "measured_views", "time_spent_seconds"), 1)
+    command._print([{"url": url, "country": "DE", "average_time_spent": None, **figures}])
+    heading, row = capsys.readouterr().out.splitlines()
+    assert row.split() == [url, "DE", "1", "1", "1", "1.0"]
+    assert heading.index("country") == row.index("DE")
