@@ -50,6 +50,8 @@ class Memory(BaseModel):
     """Hours up to this one have closed, and those that stayed empty were asked for."""
     stale_turn: float
     """When stale hours last had a run of their own."""
+    began: float = 0
+    """When it looked for the first time."""
     read_at: float = 0
     """When a run for new offsets was last asked for."""
     observed_at: float = 0
@@ -90,7 +92,7 @@ def kafka_offsets(context: dg.SensorEvaluationContext, kafka: KafkaResource, hba
     memory = (
         Memory.model_validate_json(context.cursor)
         if context.cursor
-        else Memory(closed_up_to=this_hour - 2, stale_turn=now)
+        else Memory(closed_up_to=this_hour - 2, stale_turn=now, began=now)
     )
     waiting = _under_way(context.instance) or _pausing(context.instance)
     tick = _look(kafka, hbase, memory, this_hour, now, may_run=not waiting)
@@ -161,12 +163,14 @@ def _plan(
     """
     limits = settings()
     known = states.all()
-    # An hour that has closed without a single event gets its (empty) turn by being touched once.
-    silent = [
-        hour for hour in range(memory.closed_up_to + 1, this_hour) if hour not in known or not known[hour].touched
-    ]
-    states.touch(silent)
-    memory.closed_up_to = this_hour - 1
+    silent: list[int] = []
+    # At first, producers that have just started too get the time to send: their events come first.
+    if now - memory.began >= limits.small_run_seconds:
+        # An hour that has closed without a single event gets its (empty) turn by being touched once.
+        closed = range(memory.closed_up_to + 1, this_hour)
+        silent = [hour for hour in closed if hour not in known or not known[hour].touched]
+        states.touch(silent)
+        memory.closed_up_to = this_hour - 1
     stale = [*silent, *(hour for hour, state in known.items() if state.waiting)]
     backlog = plan_backlog(
         reading_from,
