@@ -23,7 +23,7 @@ def enriched_clicks(
     """Enrich what lacks the current versions."""
     from clickstream_assets.domain.enrichment import INPUT, OUTPUT, enrich
     from clickstream_assets.domain.ledger import Ledger
-    from clickstream_assets.domain.row_keys import key_ranges
+    from clickstream_assets.domain.row_keys import scan_tasks
     from clickstream_assets.domain.stale_hours import ENRICHED, HourStates
     from clickstream_assets.domain.table_schemas import CLICKS, LEDGER
 
@@ -34,12 +34,13 @@ def enriched_clicks(
         known = states.read(hours_of(context))
         hours = free_hours(context, "enriched_clicks", known)
         marks = {hour: known[hour].touched for hour in hours}
+        ledger = Ledger(client, hbase.table(LEDGER.name))
         # Time spent looks into the hour that follows, and has to know the bots there.
-        ranges = key_ranges({*hours, *(hour + 1 for hour in hours)})
-        rows = hbase.read(spark.session, CLICKS, INPUT, ranges)
+        read = {*hours, *(hour + 1 for hour in hours)}
+        rows = hbase.read(spark.session, CLICKS, INPUT, scan_tasks(read, ledger.rows(read)))
         hbase.write(enrich(rows, versions, geoip.database, geoip.trusted), CLICKS, OUTPUT)
         states.mark(ENRICHED, marks)
-        shares = Ledger(client, hbase.table(LEDGER.name)).shares_by_hour(known)
+        shares = ledger.shares_by_hour(known)
     for hour, found in shares.items():
         kept = sum(share.kept for share in found)
         context.add_asset_metadata({"dagster/partition_row_count": kept}, partition_key=key_of_hour(hour))

@@ -22,8 +22,9 @@ def url_country_metrics(context: dg.AssetExecutionContext, hbase: HBaseResource,
 
     from clickstream_assets.domain.documents import of_hour
     from clickstream_assets.domain.hour_counts import delete_left_over_metrics, metric_totals
+    from clickstream_assets.domain.ledger import Ledger
     from clickstream_assets.domain.metrics import INPUT, compute
-    from clickstream_assets.domain.row_keys import key_ranges
+    from clickstream_assets.domain.row_keys import scan_tasks
     from clickstream_assets.domain.stale_hours import COMPUTED, HourStates
     from clickstream_assets.domain.table_schemas import CLICKS, LEDGER, METRICS
 
@@ -33,8 +34,9 @@ def url_country_metrics(context: dg.AssetExecutionContext, hbase: HBaseResource,
         known = states.read(hours_of(context))
         hours = free_hours(context, "url_country_metrics", known)
         marks = {hour: known[hour].enriched for hour in hours}
-        ranges = key_ranges({*hours, *(hour + 1 for hour in hours)})
-        clicks = hbase.read(spark.session, CLICKS, INPUT, ranges)
+        read = {*hours, *(hour + 1 for hour in hours)}
+        rows = Ledger(client, hbase.table(LEDGER.name)).rows(read)
+        clicks = hbase.read(spark.session, CLICKS, INPUT, scan_tasks(read, rows))
         hbase.write(compute(clicks, hours, int(time() * 1000), context.run_id), METRICS)
         table = hbase.table(METRICS.name)
         deleted = delete_left_over_metrics(client, table, hours, context.run_id)

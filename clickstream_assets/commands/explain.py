@@ -114,9 +114,10 @@ def _explained(configured: Settings, hour: int, url: str, country: str) -> _Foun
     from clickstream_assets.definitions import resources
     from clickstream_assets.domain import explanation as domain
     from clickstream_assets.domain.hours import HOUR_MS
+    from clickstream_assets.domain.ledger import Ledger
     from clickstream_assets.domain.metrics import INPUT
-    from clickstream_assets.domain.row_keys import key_ranges
-    from clickstream_assets.domain.table_schemas import CLICKS, TABLES
+    from clickstream_assets.domain.row_keys import scan_tasks
+    from clickstream_assets.domain.table_schemas import CLICKS, LEDGER, TABLES
 
     target = domain.Target(hour, url, country)
     made = resources(configured)
@@ -126,7 +127,9 @@ def _explained(configured: Settings, hour: int, url: str, country: str) -> _Foun
                 f"HBase has no {', '.join(sorted(missing))}: nothing was ingested yet, or CLICKSTREAM_NAME_PREFIX "
                 f"(now {configured.name_prefix!r}) is not the pipeline's."
             )
-        clicks = made.hbase.read(made.spark.session, CLICKS, INPUT, key_ranges([hour, hour + 1]))
+        read = (hour, hour + 1)
+        rows = Ledger(hbase, made.hbase.table(LEDGER.name)).rows(read)
+        clicks = made.hbase.read(made.spark.session, CLICKS, INPUT, scan_tasks(read, rows))
         explanation = domain.explain(
             target,
             hbase=hbase,

@@ -284,6 +284,10 @@ class Ledger:
                 found[hour].append(share)
         return found
 
+    def rows(self, hours: Iterable[int]) -> int:
+        """How many rows some hours have."""
+        return sum(share.kept for shares in self.shares_by_hour(hours).values() for share in shares)
+
     def entries_of(self, shares: Iterable[HourShare]) -> dict[HourShare, Entry | None]:
         """The entry of each share, as :meth:`at` tells it, all asked for at once."""
         keys = {share: _range_key(share.topic_id, share.partition, share.first) for share in shares}

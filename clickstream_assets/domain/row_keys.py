@@ -7,12 +7,14 @@ sort as they read.
 
 import hashlib
 from collections.abc import Iterable, Iterator
-from itertools import groupby
+from itertools import chain, groupby
 
 SALTS = tuple(range(0, 256, 32))
 """First bytes of keys: 8 buckets, evenly over the byte."""
 SALT_BOUNDS = tuple(bytes((salt,)) for salt in SALTS[1:])
 """Keys at which a table is split so that each salt has a region of its own."""
+ROWS_PER_TASK = 10_000
+"""Rows that one Spark task scans: it costs a tenth of a second and more whatever it reads, and reads these in that."""
 _HOUR_BYTES = 4
 _DIGEST_BYTES = 16
 KEY_BYTES = 1 + _HOUR_BYTES + _DIGEST_BYTES
@@ -59,3 +61,15 @@ def key_ranges(hours: Iterable[int]) -> list[list[tuple[bytes, bytes]]]:
         ]
         for salt in SALTS
     ]
+
+
+def scan_tasks(hours: Iterable[int], rows: int) -> list[list[tuple[bytes, bytes]]]:
+    """For each Spark task the key ranges (start included, stop not) that it scans, to read the ``rows`` of ``hours``.
+
+    Few rows are one task's; many are spread by salt, and by hour too.
+    """
+    hours = sorted(set(hours))
+    tasks = max(1, -(-rows // ROWS_PER_TASK))
+    parts = [key_ranges(hours)] if tasks <= len(SALTS) else [key_ranges([hour]) for hour in hours]
+    ranges = [of_salt for part in parts for of_salt in part if of_salt]
+    return [list(chain.from_iterable(ranges[task::tasks])) for task in range(min(tasks, len(ranges)))]

@@ -6,7 +6,16 @@ from collections import Counter
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clickstream_assets.domain.row_keys import KEY_BYTES, SALTS, contiguous, derived_key, event_key, hour_of, key_ranges
+from clickstream_assets.domain.row_keys import (
+    KEY_BYTES,
+    SALTS,
+    contiguous,
+    derived_key,
+    event_key,
+    hour_of,
+    key_ranges,
+    scan_tasks,
+)
 
 HOURS = st.integers(0, (1 << 32) - 2)
 steady = settings(deadline=None, max_examples=100, derandomize=True)
@@ -59,3 +68,18 @@ def test_key_ranges_hold_exactly_the_keys_of_the_hours(hours, hour, event_id):
     key = event_key(hour, event_id)
     holding = [start for of_salt in ranges for start, stop in of_salt if start <= key < stop]
     assert len(holding) == (hour in hours)
+
+
+@steady
+@given(st.sets(st.integers(1_000, 1_030), max_size=12), st.integers(0, 3_000_000), st.text("abc", min_size=1))
+def test_scan_tasks_hold_each_key_once_however_many_rows_there_are(hours, rows, event_id):
+    tasks = scan_tasks(hours, rows)
+    for hour in (*hours, 998):
+        key = event_key(hour, event_id)
+        assert sum(start <= key < stop for task in tasks for start, stop in task) == (hour in hours)
+
+
+def test_few_rows_are_one_tasks_and_many_are_spread_by_salt_and_hour():
+    hours = range(1_000, 1_004)
+    assert [len(scan_tasks(hours, rows)) for rows in (0, 10_000, 10_001, 80_000, 80_001, 10**9)] == [1, 1, 2, 8, 9, 32]
+    assert all(len({start[0] for start, _ in task}) == 1 for task in scan_tasks(hours, 10**9))

@@ -934,7 +934,7 @@ def _device_clocks(book: _Book) -> None:
 
 
 def _late_and_out_of_order(book: _Book) -> None:
-    for number, lateness in enumerate((3 * MINUTE, HOUR, 5 * HOUR, 26 * HOUR, 6 * DAY, 13 * DAY, 20 * DAY)):
+    for number, lateness in enumerate((3 * MINUTE, HOUR, 5 * HOUR, 26 * HOUR, 20 * DAY)):
         record = book.now - (number + 1) * SECOND
         for step in range(3):
             book.add(f"late: {number}.{step}", at=record - lateness + step * 11 * SECOND, record=record,
@@ -949,10 +949,6 @@ def _late_and_out_of_order(book: _Book) -> None:
     for number in range(40):
         at = book.hour(14) + (number * 37 % 40) * 4 * MINUTE
         book.add(f"order: {number}", at=at, user_id=f"order {number % 4}", url=f"{SITE}/order/{number % 5}")
-    for days in range(1, 20):  # thin days, each with a few hours
-        for hour_of_day in (0, 1, 13):
-            at = book.first_ms + days * DAY + hour_of_day * HOUR + 1234
-            book.add(f"thin: {days}.{hour_of_day}", at=at, user_id=f"thin {days % 3}", url=f"{SITE}/thin")
     book.add("now: exactly", at=book.now, record=book.now)
     book.add("now: oldest record there is", at=book.now - SPAN_MS, record=book.now - SPAN_MS)
 
