@@ -2,21 +2,11 @@
 
 from datetime import UTC, datetime
 
-import pytest
-
 from clickstream_assets.traffic.demo import demo_messages
+from clickstream_assets.traffic.message_files import key_of
 from clickstream_assets_tests.conftest import NOW_MS
 from clickstream_assets_tests.integration.pipeline import Pipeline, assert_golden, plain
 from clickstream_assets_tests.traffic.hard_cases import hard_cases
-
-
-@pytest.fixture(scope="module")
-def hard(servers, tmp_path_factory):
-    """A pipeline at rest behind the hard cases."""
-    pipeline = Pipeline(servers, "hard", tmp_path_factory.mktemp("hard") / "sent.jsonl")
-    pipeline.produce(hard_cases(NOW_MS))
-    pipeline.settle()
-    return pipeline
 
 
 def test_demo_events_match_golden(servers, tmp_path):
@@ -48,3 +38,14 @@ def test_an_hour_materialized_by_hand_ends_in_the_same_rows(hard):
     assert hard.run(partition_key=key).success
     hard.settle()
     assert_golden(hard)
+
+
+def test_the_same_file_produced_a_second_time_adds_nothing(hard):
+    with_ids = [message for message in hard_cases(NOW_MS) if key_of(message.value)]
+    before, counts = hard.documents(), hard.reconcile()
+    hard.produce(with_ids)
+    hard.settle()
+    assert_golden(hard)
+    after = hard.reconcile()
+    assert (after.read, after.rows) == (counts.read + len(with_ids), counts.rows)
+    assert {key: plain(doc) for key, doc in hard.documents().items()} == {k: plain(d) for k, d in before.items()}

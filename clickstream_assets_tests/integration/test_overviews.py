@@ -5,25 +5,12 @@ import urllib.request
 from collections import Counter, defaultdict
 
 import dagster as dg
-import pytest
 
 from clickstream_assets.domain.hours import HOUR_MS, hour_of_key, key_of_hour
 from clickstream_assets.domain.ledger import Ledger
 from clickstream_assets.domain.overviews import HOURS_BEFORE, MOST_COUNTRIES, MOST_URLS, overviews, refused_by_reason
 from clickstream_assets.domain.table_schemas import DEAD_LETTERS, LEDGER
-from clickstream_assets_tests.conftest import NOW_MS
 from clickstream_assets_tests.domain.test_pictures import drawn, texts
-from clickstream_assets_tests.integration.pipeline import Pipeline
-from clickstream_assets_tests.traffic.hard_cases import hard_cases
-
-
-@pytest.fixture(scope="module")
-def seen(servers, tmp_path_factory):
-    """A pipeline at rest behind the hard cases, which have something refused for every reason."""
-    pipeline = Pipeline(servers, "seen", tmp_path_factory.mktemp("seen") / "sent.jsonl")
-    pipeline.produce(hard_cases(NOW_MS))
-    pipeline.settle()
-    return pipeline
 
 
 def latest(pipeline, asset):
@@ -47,10 +34,10 @@ def most(counter, number):
     return tuple(sorted(counter.items(), key=lambda item: (-item[1], item[0]))[:number])
 
 
-def test_an_overview_adds_up_the_documents(seen):
-    urls, countries = clicks_by_hour(seen)
-    with seen.resources["elasticsearch"].client() as es:
-        found = overviews(es, seen.settings.alias, [min(urls) - 1, *urls])
+def test_an_overview_adds_up_the_documents(hard):
+    urls, countries = clicks_by_hour(hard)
+    with hard.resources["elasticsearch"].client() as es:
+        found = overviews(es, hard.settings.alias, [min(urls) - 1, *urls])
     assert found[min(urls) - 1].clicks == 0
     assert len(urls) > 3
     for hour in urls:
@@ -62,9 +49,9 @@ def test_an_overview_adds_up_the_documents(seen):
         assert tuple((top.url, top.clicks) for top in found[hour].urls) == most(urls[hour], MOST_URLS)
 
 
-def test_an_hours_materialization_shows_its_clicks(seen):
-    urls, countries = clicks_by_hour(seen)
-    metadata = latest(seen, "es_index")
+def test_an_hours_materialization_shows_its_clicks(hard):
+    urls, countries = clicks_by_hour(hard)
+    metadata = latest(hard, "es_index")
     for hour in urls:
         assert metadata[hour]["clicks"].value == urls[hour].total()
         labels = texts(drawn(metadata[hour]["clicks_by_country"].value))[1:]
@@ -76,18 +63,18 @@ def test_an_hours_materialization_shows_its_clicks(seen):
         assert [record.data["clicks"] for record in table] == [clicks for _, clicks in most(urls[hour], MOST_URLS)]
 
 
-def test_the_link_of_an_hour_finds_its_documents(seen):
-    urls, _ = clicks_by_hour(seen)
-    metadata = latest(seen, "es_index")
+def test_the_link_of_an_hour_finds_its_documents(hard):
+    urls, _ = clicks_by_hour(hard)
+    metadata = latest(hard, "es_index")
     for hour in urls:
         with urllib.request.urlopen(metadata[hour]["documents"].value, timeout=30) as answer:
             total = json.load(answer)["hits"]["total"]["value"]
         assert total == metadata[hour]["dagster/partition_row_count"].value
 
 
-def test_refusals_are_those_in_the_table(seen):
-    hbase = seen.resources["hbase"]
-    first_hour = seen.settings.first_hour_ms // HOUR_MS
+def test_refusals_are_those_in_the_table(hard):
+    hbase = hard.resources["hbase"]
+    first_hour = hard.settings.first_hour_ms // HOUR_MS
     wanted = defaultdict(Counter)
     with hbase.client() as client:
         for _, cells in client.scan(hbase.table(DEAD_LETTERS.name), b"\0", b"\xff"):
@@ -98,27 +85,27 @@ def test_refusals_are_those_in_the_table(seen):
         found = refused_by_reason(client, hbase.table(DEAD_LETTERS.name), ledger, shares, first_hour)
     assert len(set().union(*wanted.values())) > 8
     assert found == wanted
-    metadata = latest(seen, "dead_letters")
+    metadata = latest(hard, "dead_letters")
     for hour, reasons in wanted.items():
         assert metadata[hour]["dagster/partition_row_count"].value == reasons.total()
         label = texts(drawn(metadata[hour]["refused_by_reason"].value))[1]
         assert label.split()[:2] == [str(part) for part in most(reasons, 1)[0]]
 
 
-def test_the_offset_ranges_shown_are_those_that_were_read(seen):
-    for run in seen.runs:
+def test_the_offset_ranges_shown_are_those_that_were_read(hard):
+    for run in hard.runs:
         events = run.get_asset_materialization_events()
         metadata = next(event.materialization.metadata for event in events if event.asset_key.path[-1] == "raw_clicks")
         rows = [record.data for record in metadata["offset_ranges"].records]
         assert sum(row["end (not included)"] - row["first offset"] for row in rows) == metadata["read"].value
 
 
-def test_rows_of_raw_and_enriched_clicks_are_counted_by_hour(seen):
-    raw, enriched = latest(seen, "raw_clicks"), latest(seen, "enriched_clicks")
+def test_rows_of_raw_and_enriched_clicks_are_counted_by_hour(hard):
+    raw, enriched = latest(hard, "raw_clicks"), latest(hard, "enriched_clicks")
     count = "dagster/partition_row_count"
     assert {hour: metadata[count].value for hour, metadata in raw.items()} == {
         hour: metadata[count].value for hour, metadata in enriched.items()
     }
-    assert sum(metadata[count].value for metadata in raw.values()) == seen.reconcile().rows
+    assert sum(metadata[count].value for metadata in raw.values()) == hard.reconcile().rows
     assert all(metadata["geoip_version"].value.startswith("GeoLite2") for metadata in enriched.values())
-    assert key_of_hour(min(raw)) >= seen.settings.first_hour
+    assert key_of_hour(min(raw)) >= hard.settings.first_hour
