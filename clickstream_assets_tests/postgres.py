@@ -52,13 +52,11 @@ def postgres(folder: Path) -> Iterator[Postgres]:
     (writable / "password").write_text(PASSWORD)
     user = other_user(BINARIES / "initdb", BINARIES / "initdb", writable)
     data = writable / "data"
-    _run(
-        [*user, BINARIES / "initdb", "-D", data, "-U", "dagster", "--pwfile", writable / "password"]
-        + ["--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--no-sync"]
-    )
+    owner = ["-U", "dagster", "--pwfile", writable / "password", "--auth=scram-sha-256"]
+    _run([*user, BINARIES / "initdb", "-D", data, *owner, "--encoding=UTF8", "--locale=C", "--no-sync"])
     port = free_port(set())
-    options = {"listen_addresses": HOST, "port": port, "unix_socket_directories": "", "fsync": "off"}
-    command = [*user, BINARIES / "postgres", "-D", data, *(f"--{name}={value}" for name, value in options.items())]
+    listen = {"listen_addresses": HOST, "port": port, "unix_socket_directories": "", "fsync": "off"}
+    command = [*user, BINARIES / "postgres", "-D", data, *(f"--{name}={value}" for name, value in listen.items())]
     with (folder / "log").open("w") as log:
         server = subprocess.Popen(
             list(map(str, command)), stdout=log, stderr=log, cwd="/", preexec_fn=die_with_parent()

@@ -88,6 +88,7 @@ class Cluster:
         self.core = kubernetes.client.CoreV1Api(client)
         self.batch = kubernetes.client.BatchV1Api(client)
         self._dynamic = DynamicClient(client)
+        self.last_refusal = ""
 
     def apply(self, manifest: Manifest) -> None:
         """Server-side, an unknown or doubled field being an error."""
@@ -199,7 +200,8 @@ def the_namespace_is_strict(cluster: Cluster, manifests: list[Manifest]) -> None
     ):
         words = f"a pod with {'.'.join(map(str, path))}={value} is refused"
         refused = not cluster.make_pod(spoilt(*path, value=value), "bad")
-        cluster.found.rule(refused and "PodSecurity" in cluster.last_refusal, words)
+        by_policy = "PodSecurity" in cluster.last_refusal or "cluster policy" in cluster.last_refusal
+        cluster.found.rule(refused and by_policy, f"{words} ({cluster.last_refusal})")
     misspelt = not cluster.make_pod(spoilt("hostNetwrok", value=False), "bad")
     cluster.found.rule(misspelt and "unknown field" in cluster.last_refusal, "a misspelt field is refused")
 
