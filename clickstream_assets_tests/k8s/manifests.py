@@ -6,6 +6,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from copy import deepcopy
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +32,10 @@ def render(overlay: str, namespace: str) -> list[Manifest]:
     return sorted(yaml.safe_load_all(done.stdout), key=lambda manifest: manifest["kind"] != "Namespace")
 
 
-def files(overlay: str) -> Iterator[tuple[Path, Manifest]]:
+@cache
+def files(overlay: str) -> list[tuple[Path, Manifest]]:
     """The objects of an overlay as they stand in its files, those of its base and its components included."""
-    yield from _files(K8S / "overlays" / overlay)
+    return list(_files(K8S / "overlays" / overlay))
 
 
 def _files(folder: Path) -> Iterator[tuple[Path, Manifest]]:
