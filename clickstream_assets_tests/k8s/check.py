@@ -10,14 +10,14 @@ import json
 import os
 import shutil
 import ssl
-import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -30,6 +30,7 @@ from kubernetes.config.incluster_config import InClusterConfigLoader
 from kubernetes.dynamic import DynamicClient
 
 from clickstream_assets.stack.ports import HOST, free_port
+from clickstream_assets_tests.k8s.as_processes import config_map, container, environment, run, running
 from clickstream_assets_tests.k8s.manifests import OVERLAYS, WORKLOADS, Manifest, pod_of, render
 from clickstream_assets_tests.postgres import PASSWORD, postgres
 
@@ -188,14 +189,14 @@ def the_namespace_is_strict(cluster: Cluster, manifests: list[Manifest]) -> None
         place[last] = value
         return template
 
-    container = ("containers", 0, "securityContext")
+    own = ("containers", 0, "securityContext")
     for path, value in (
         (("hostNetwork",), True),
         (("securityContext",), {}),
-        (container, {"privileged": True}),
-        ((*container, "runAsUser"), 0),
-        ((*container, "allowPrivilegeEscalation"), True),
-        ((*container, "capabilities"), {}),
+        (own, {"privileged": True}),
+        ((*own, "runAsUser"), 0),
+        ((*own, "allowPrivilegeEscalation"), True),
+        ((*own, "capabilities"), {}),
         (("volumes", 0), {"name": "home", "hostPath": {"path": "/"}}),
     ):
         words = f"a pod with {'.'.join(map(str, path))}={value} is refused"
@@ -227,17 +228,21 @@ def a_run_is_a_job(cluster: Cluster, manifests: list[Manifest]) -> None:
     from dagster._core.workspace.load_target import GrpcServerTarget
 
     found, namespace = cluster.found, cluster.namespace
-    daemon, code_server = (_container(manifests, name) for name in ("daemon", "code-server"))
+    daemon, code_server = container(manifests, "daemon"), container(manifests, "code-server")
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="k8s-check-")))
         database = stack.enter_context(postgres(folder))
         home = folder / "home"
         home.mkdir()
-        (home / "dagster.yaml").write_text(_config_map(manifests, "dagster-instance")["dagster.yaml"])
+        (home / "dagster.yaml").write_text(config_map(manifests, "dagster-instance")["dagster.yaml"])
         own = {"DAGSTER_HOME": str(home), **database.environment}
-        stack.enter_context(patch.dict(os.environ, {**_env_of(daemon, manifests, namespace), **own}))
+        stack.enter_context(patch.dict(os.environ, {**environment(daemon, manifests, namespace), **own}))
         stack.enter_context(_as_in_a_pod(cluster, "daemon", folder))
-        port = stack.enter_context(_code_server(code_server, {**_env_of(code_server, manifests, namespace), **own}))
+        port = free_port(set())
+        words, env = {"0.0.0.0": HOST, "4000": str(port)}, {**environment(code_server, manifests, namespace), **own}
+        health = ["dagster", "api", "grpc-health-check", "-p", "4000"]
+        up = partial(_succeeds, health, env, words)
+        stack.enter_context(running(code_server["args"], env, words, up, folder / "code-server.log"))
         instance = stack.enter_context(DagsterInstance.get())
         target = GrpcServerTarget(host=HOST, port=port, socket=None, location_name="clickstream_assets")
         process = stack.enter_context(WorkspaceProcessContext(instance, target))
@@ -245,33 +250,33 @@ def a_run_is_a_job(cluster: Cluster, manifests: list[Manifest]) -> None:
         location = workspace.get_code_location("clickstream_assets")
         (repository,) = location.get_repositories().values()
         job = repository.get_full_job("clickstream_checks")
-        run = _create_run(instance, location, repository, job, {}, None, None, None)
-        instance.launch_run(run.run_id, workspace)
+        launched = _create_run(instance, location, repository, job, {}, None, None, None)
+        instance.launch_run(launched.run_id, workspace)
 
-        made = cluster.batch.read_namespaced_job(f"dagster-run-{run.run_id}", namespace)
+        made = cluster.batch.read_namespaced_job(f"dagster-run-{launched.run_id}", namespace)
         plain = cluster.client.sanitize_for_serialization(made)
         template = plain["spec"]["template"]
-        (container,) = template["spec"]["containers"]
+        (made_of,) = template["spec"]["containers"]
         _admit(cluster, template, "run", "a pod of a run's Job")
-        found.rule(container["image"] == code_server["image"], "a run has the code server's image")
+        found.rule(made_of["image"] == code_server["image"], "a run has the code server's image")
         config = yaml.safe_load((home / "dagster.yaml").read_text())["run_launcher"]["config"]
-        found.rule(container["resources"] == config["resources"], "a run has the resources of dagster.yaml")
-        names = {source["configMapRef"]["name"] for source in container["envFrom"]}
+        found.rule(made_of["resources"] == config["resources"], "a run has the resources of dagster.yaml")
+        names = {source["configMapRef"]["name"] for source in made_of["envFrom"]}
         there = {item.metadata.name for item in cluster.core.list_namespaced_config_map(namespace).items}
         found.rule(len(names) == 2 and names <= there, f"a run's ConfigMaps {names} exist")
-        env = {entry["name"] for entry in container["env"]}
+        env = {entry["name"] for entry in made_of["env"]}
         needed = {"DAGSTER_HOME", "DAGSTER_PG_PASSWORD", "CLICKSTREAM_ELASTICSEARCH_URL"}
         found.rule(env >= needed, f"a run has {needed - env} in its environment")
         found.rule(PASSWORD not in json.dumps(plain), "no password is written into a run's Job")
         found.rule(template["spec"].get("automountServiceAccountToken") is False, "a run has no token")
         found.rule(template["spec"]["serviceAccountName"] == "run", "a run has the service account without rights")
-        found.rule(container["args"][:3] == ["dagster", "api", "execute_run"], "a run's Job executes the run")
-        health = instance.run_launcher.check_run_worker_health(instance.get_run_by_id(run.run_id))
+        found.rule(made_of["args"][:3] == ["dagster", "api", "execute_run"], "a run's Job executes the run")
+        health = instance.run_launcher.check_run_worker_health(instance.get_run_by_id(launched.run_id))
         found.rule("could not be found" not in str(health.msg), f"the daemon sees how the Job is: {health}")
 
         stack.enter_context(_as_in_a_pod(cluster, "webserver", folder))
         webserver = stack.enter_context(DagsterInstance.from_ref(instance.get_ref()))
-        ended = webserver.run_coordinator.cancel_run(run.run_id)
+        ended = webserver.run_coordinator.cancel_run(launched.run_id)
         found.rule(ended and _is_going(cluster, made.metadata.name), "terminating a run deletes its Job")
 
 
@@ -280,30 +285,6 @@ def _is_going(cluster: Cluster, job: str) -> bool:
         return cluster.batch.read_namespaced_job(job, cluster.namespace).metadata.deletion_timestamp is not None
     except ApiException as error:
         return error.status == 404
-
-
-def _container(manifests: list[Manifest], deployment: str) -> Manifest:
-    (found,) = (m for m in manifests if m["kind"] == "Deployment" and m["metadata"]["name"] == deployment)
-    return pod_of(found)["spec"]["containers"][0]
-
-
-def _config_map(manifests: list[Manifest], name: str) -> dict[str, str]:
-    """The data of a ConfigMap, by its name with or without kustomize's hash."""
-    (found,) = (m for m in manifests if m["kind"] == "ConfigMap" and m["metadata"]["name"].startswith(name))
-    return found["data"]
-
-
-def _env_of(container: Manifest, manifests: list[Manifest], namespace: str) -> dict[str, str]:
-    """The environment that a container would have, Secrets apart."""
-    env: dict[str, str] = {}
-    for source in container.get("envFrom", []):
-        env |= _config_map(manifests, source["configMapRef"]["name"])
-    for entry in container["env"]:
-        if "value" in entry:
-            env[entry["name"]] = entry["value"]
-        elif "fieldRef" in entry["valueFrom"]:
-            env[entry["name"]] = {"metadata.namespace": namespace}[entry["valueFrom"]["fieldRef"]["fieldPath"]]
-    return env
 
 
 @contextmanager
@@ -330,26 +311,8 @@ def _as_in_a_pod(cluster: Cluster, account: str, folder: Path) -> Iterator[None]
         yield
 
 
-@contextmanager
-def _code_server(container: Manifest, env: dict[str, str]) -> Iterator[int]:
-    """The code server as its Deployment starts it, on a port of this machine."""
-    port = free_port(set())
-    replaced = {"0.0.0.0": HOST, "4000": str(port)}
-    arguments = [replaced.get(argument, argument) for argument in container["args"]]
-    program = Path(sys.executable).with_name(arguments[0])
-    with tempfile.TemporaryFile() as log:
-        server = subprocess.Popen([program, *arguments[1:]], env={**os.environ, **env}, stdout=log, stderr=log)
-        try:
-            health = [program, "api", "grpc-health-check", "-p", str(port), "-h", HOST]
-            deadline = time.monotonic() + 90
-            while subprocess.run(health, capture_output=True, check=False).returncode:
-                if server.poll() is not None or time.monotonic() > deadline:
-                    log.seek(0)
-                    raise SystemExit(f"the code server does not start: {log.read().decode()[-2000:]}")
-            yield port
-        finally:
-            server.terminate()
-            server.wait(20)
+def _succeeds(*command: Any) -> bool:
+    return run(*command).returncode == 0
 
 
 def _words(error: ApiException) -> str:
