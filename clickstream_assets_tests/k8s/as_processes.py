@@ -51,7 +51,7 @@ def running(
             _line(command, replaced), env={**os.environ, **env}, stdout=output, stderr=output, cwd=log.parent
         )
     try:
-        deadline = time.monotonic() + 90
+        deadline = time.monotonic() + 180
         while not ready():
             if process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"{command} does not start: {log.read_text()[-3000:]}")

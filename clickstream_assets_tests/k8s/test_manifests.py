@@ -287,10 +287,15 @@ def test_spark_reckons_as_the_embedded_one_does(tmp_path):
     lines = (K8S / "components" / "spark-connect" / "spark-defaults.conf").read_text().splitlines()
     there = dict(line.split(None, 1) for line in lines if line and not line.startswith("#"))
     here = configuration(Folders.of(tmp_path, "spark"), 15002, Path("/opt/spark/python"), Door())
-    own = {"spark.local.dir", "spark.sql.warehouse.dir", "spark.driver.bindAddress", "spark.app.name"}
+    own = {"spark.sql.warehouse.dir", "spark.driver.bindAddress", "spark.app.name"}
     for name in (here.keys() & there.keys()) - own:
         assert here[name] == there[name], name
-    assert here.keys() - there.keys() == {"spark.connect.grpc.binding.address", "spark.driver.host"}
+    missing = {
+        "spark.connect.grpc.binding.address",
+        "spark.driver.host",
+        "spark.local.dir",
+    }  # by default, by argument, /tmp
+    assert here.keys() - there.keys() == missing
 
 
 def test_the_image_is_made_of_what_is_there():
