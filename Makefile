@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
 
 help:  ## Show the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*##/ { printf "%-7s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*##/ { printf "%-11s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 $(VENV)/.ready: pyproject.toml constraints.txt
 	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is missing: install Python 3.11, or name another with make PYTHON=python3.12" >&2; exit 1; }
@@ -28,7 +28,10 @@ check: setup  ## Format, lint, types, definitions
 	$(BIN)/mypy
 	$(BIN)/dagster definitions validate -w workspace.yaml
 
+k8s-check: setup  ## Ask a Kubernetes API server whether it takes k8s/; KUBECONFIG names the cluster
+	@$(BIN)/python -W ignore -m clickstream_assets_tests.k8s.check
+
 clean:  ## Delete the virtual environment and all that runs have written
 	rm -rf $(VENV) .clickstream .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
-.PHONY: help setup run test check clean
+.PHONY: help setup run test check k8s-check clean

@@ -101,6 +101,12 @@ class Settings(BaseSettings):
     stack_hbase_port: int = Field(9090, ge=0, le=65535, description="port of HBase Thrift; 0: any free one")
     stack_spark_port: int = Field(15002, ge=0, le=65535, description="port of Spark Connect; 0: any free one")
     dagster_port: int = Field(3000, ge=0, le=65535, description="port of Dagster's webserver; 0: any free one")
+    stack_host: str = Field(
+        "",
+        pattern=r"^[A-Za-z0-9.-]*$",
+        description="name by which other machines reach the embedded servers, which then listen on every address; "
+        "empty: on the loopback address only",
+    )
     stack_spark_master: str = Field("local[*]", description="Spark master of the embedded Spark Connect server")
 
     @field_validator("first_hour")

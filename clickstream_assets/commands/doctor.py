@@ -140,7 +140,7 @@ def _hbase(configured: Settings) -> Finding:
     if missing:
         return (
             False,
-            f"{where} lacks {', '.join(missing)} — the first run makes them, or `clickstream tables --create`",
+            f"{where} lacks {', '.join(missing)} — the first run makes them, or `clickstream setup`",
         )
     return True, f"{where}, all {len(TABLES)} tables are there"
 

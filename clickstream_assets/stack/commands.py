@@ -1,6 +1,7 @@
 """``clickstream stack``: the embedded servers alone."""
 
 import shlex
+import time
 
 import click
 
@@ -22,6 +23,28 @@ def up() -> None:
         'The servers are up. `clickstream stack status` shows them, `eval "$(clickstream stack env)"` points this '
         "shell at them, `clickstream stack down` ends them."
     )
+
+
+@stack.command("serve")
+def serve() -> None:
+    """Start the servers and stay until SIGTERM or Ctrl-C: what a container runs.
+
+    Ends with an error as soon as one of them does. CLICKSTREAM_STACK_HOST opens them to other machines.
+    """
+    from clickstream_assets.settings import settings
+    from clickstream_assets.stack.processes import reap
+    from clickstream_assets.stack.steps import TerminalSteps
+    from clickstream_assets.stack.supervisor import Stack
+
+    with Stack(settings(), TerminalSteps()) as running:
+        click.echo("The servers are up.")
+        try:
+            while True:
+                running.check()
+                reap(running.children)  # a container's first process inherits what others leave behind
+                time.sleep(1)
+        except KeyboardInterrupt:
+            click.echo("Stopping the servers …", err=True)
 
 
 @stack.command("down")

@@ -1,4 +1,4 @@
-"""Elasticsearch: one node, without security, on the loopback address only.
+"""Elasticsearch: one node, without security.
 
 The node is started directly, not through Elasticsearch's own launcher, which would stay as a second Java process
 beside it. What the launcher hands to the node on standard input (``ServerArgs``) is written by
@@ -21,7 +21,7 @@ from pathlib import Path
 
 from clickstream_assets.stack.errors import StackError
 from clickstream_assets.stack.java import java_binary, server_flags
-from clickstream_assets.stack.ports import HOST
+from clickstream_assets.stack.ports import HOST, Door
 from clickstream_assets.stack.processes import Launch
 from clickstream_assets.stack.server import Folders, Server
 
@@ -41,7 +41,7 @@ logger.node.level = info
 """
 
 
-def node_settings(folders: Folders, distribution: Path, port: int, transport_port: int) -> dict[str, str]:
+def node_settings(folders: Folders, distribution: Path, port: int, transport_port: int, door: Door) -> dict[str, str]:
     """What would stand in ``elasticsearch.yml``."""
     return {
         "path.home": str(distribution),
@@ -50,6 +50,7 @@ def node_settings(folders: Folders, distribution: Path, port: int, transport_por
         "cluster.name": "clickstream",
         "node.name": "clickstream",
         "network.host": HOST,
+        "http.host": door.listen,
         "http.port": str(port),
         "transport.port": str(transport_port),
         "discovery.type": "single-node",
@@ -145,10 +146,11 @@ class Elasticsearch(Server):
     name = "elasticsearch"
     title = "Elasticsearch"
 
-    def __init__(self, folders: Folders, port: int, transport_port: int, distribution: Path) -> None:
+    def __init__(self, folders: Folders, port: int, transport_port: int, distribution: Path, door: Door) -> None:
         super().__init__(folders, port)
         self._transport_port = transport_port
         self._distribution = distribution
+        self._door = door
 
     def launch(self) -> Launch:
         """See :meth:`Server.launch`."""
@@ -183,7 +185,7 @@ class Elasticsearch(Server):
             "--add-modules=ALL-MODULE-PATH",
             "--module=org.elasticsearch.server/org.elasticsearch.bootstrap.Elasticsearch",
         ]
-        settings = node_settings(folders, distribution, self.port, self._transport_port)
+        settings = node_settings(folders, distribution, self.port, self._transport_port, self._door)
         return self._launch(
             [*self._as_other_user(), *java],
             environment={"ES_TMPDIR": str(tmp), "LIBFFI_TMPDIR": str(tmp)},

@@ -5,7 +5,7 @@ from pathlib import Path
 from xml.sax.saxutils import escape
 
 from clickstream_assets.stack.java import add_opens, java_binary, server_flags
-from clickstream_assets.stack.ports import HOST
+from clickstream_assets.stack.ports import HOST, Door
 from clickstream_assets.stack.processes import Launch
 from clickstream_assets.stack.server import Folders, Server
 
@@ -27,7 +27,7 @@ log4j.logger.org.apache.hadoop.metrics2=ERROR
 """
 
 
-def site(data: Path, *, zookeeper: int, master: int, region_server: int, tmp: Path) -> dict[str, str]:
+def site(data: Path, *, zookeeper: int, master: int, region_server: int, tmp: Path, door: Door) -> dict[str, str]:
     """``hbase-site.xml``, the same for the server and for Thrift, which is its client."""
     return {
         "hbase.rootdir": f"file://{data}/root",
@@ -74,7 +74,7 @@ def site(data: Path, *, zookeeper: int, master: int, region_server: int, tmp: Pa
         "hbase.master.hfilecleaner.large.queue.init.size": "1024",
         "hbase.master.hfilecleaner.small.queue.init.size": "1024",
         # Thrift: a connection occupies a thread, and one that finds none waits in a queue without a word
-        "hbase.regionserver.thrift.ipaddress": HOST,
+        "hbase.regionserver.thrift.ipaddress": door.listen,
         "hbase.thrift.info.port": "-1",
         "hbase.thrift.minWorkerThreads": "200",
         "hbase.thrift.maxWorkerThreads": "1000",

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from clickstream_assets.stack.errors import StackError
 from clickstream_assets.stack.java import java_binary, server_environment, server_flags
-from clickstream_assets.stack.ports import HOST
+from clickstream_assets.stack.ports import HOST, Door
 from clickstream_assets.stack.processes import Launch, tail
 from clickstream_assets.stack.server import Folders, Server
 
@@ -25,7 +25,7 @@ logger.server.level = info
 """
 
 
-def server_properties(data: Path, port: int, controller_port: int) -> dict[str, str]:
+def server_properties(data: Path, port: int, controller_port: int, door: Door) -> dict[str, str]:
     """The broker's configuration.
 
     Nothing is ever deleted by age (``log.retention.hours=-1``): Kafka counts age by the records' own timestamps, and
@@ -35,8 +35,8 @@ def server_properties(data: Path, port: int, controller_port: int) -> dict[str, 
         "process.roles": "broker,controller",
         "node.id": "1",
         "controller.quorum.voters": f"1@{HOST}:{controller_port}",
-        "listeners": f"PLAINTEXT://{HOST}:{port},CONTROLLER://{HOST}:{controller_port}",
-        "advertised.listeners": f"PLAINTEXT://{HOST}:{port}",
+        "listeners": f"PLAINTEXT://{door.listen}:{port},CONTROLLER://{HOST}:{controller_port}",
+        "advertised.listeners": f"PLAINTEXT://{door.name}:{port}",
         "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
         "controller.listener.names": "CONTROLLER",
         "log.dirs": str(data),
@@ -71,15 +71,16 @@ class Kafka(Server):
     name = "kafka"
     title = "Kafka"
 
-    def __init__(self, folders: Folders, port: int, controller_port: int, jars: Path) -> None:
+    def __init__(self, folders: Folders, port: int, controller_port: int, jars: Path, door: Door) -> None:
         super().__init__(folders, port)
         self._controller_port = controller_port
         self._jars = jars
+        self._door = door
 
     def launch(self) -> Launch:
         """See :meth:`Server.launch`. A new data folder is formatted first, which takes two seconds, once."""
         properties = self.folders.conf / "server.properties"
-        configuration = server_properties(self.folders.data, self.port, self._controller_port)
+        configuration = server_properties(self.folders.data, self.port, self._controller_port, self._door)
         properties.write_text("".join(f"{name}={value}\n" for name, value in configuration.items()))
         logging = self.folders.conf / "log4j2.properties"
         logging.write_text(_LOGGING)

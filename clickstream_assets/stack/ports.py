@@ -2,14 +2,30 @@
 
 import random
 import socket
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from clickstream_assets.stack.errors import StackError
 
 HOST = "127.0.0.1"
-"""Where every server listens. A number, because what names resolve to differs between machines."""
+"""Where every server listens, if no name is set. A number: what names resolve to differs between machines."""
 
 _EPHEMERAL = Path("/proc/sys/net/ipv4/ip_local_port_range")
+
+
+@dataclass(frozen=True)
+class Door:
+    """How clients come to the servers' public ports. What servers say among themselves stays on :data:`HOST`."""
+
+    listen: str = HOST
+    name: str = HOST
+    """What a client is told that asks a server where to go."""
+
+    @classmethod
+    def named(cls, name: str) -> Self:
+        """Open to whoever can reach this machine by ``name``; for an empty one to this machine only."""
+        return cls("0.0.0.0", name) if name else cls()
 
 
 def is_free(port: int) -> bool:

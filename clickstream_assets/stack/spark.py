@@ -12,7 +12,7 @@ from clickstream_assets.stack.java import (
     server_flags,
     write_java_home,
 )
-from clickstream_assets.stack.ports import HOST
+from clickstream_assets.stack.ports import HOST, Door
 from clickstream_assets.stack.processes import Launch
 from clickstream_assets.stack.server import Folders, Server
 
@@ -54,11 +54,11 @@ def write_python(path: Path) -> Path:
     return path
 
 
-def configuration(folders: Folders, port: int, python: Path) -> dict[str, str]:
+def configuration(folders: Folders, port: int, python: Path, door: Door) -> dict[str, str]:
     """Spark's configuration, master apart."""
     return {
         "spark.app.name": "clickstream",
-        "spark.connect.grpc.binding.address": HOST,
+        "spark.connect.grpc.binding.address": door.listen,
         "spark.connect.grpc.binding.port": str(port),
         "spark.connect.grpc.maxInboundMessageSize": str(MESSAGE_BYTES),
         "spark.driver.host": HOST,
@@ -86,10 +86,10 @@ class SparkConnect(Server):
     name = "spark"
     title = "Spark Connect"
 
-    def __init__(self, folders: Folders, port: int, master: str) -> None:
+    def __init__(self, folders: Folders, port: int, master: str, door: Door) -> None:
         super().__init__(folders, port)
         self._master = master
-        self._session = str(uuid.uuid4())
+        self._door = door
 
     def launch(self) -> Launch:
         """See :meth:`Server.launch`."""
@@ -100,7 +100,7 @@ class SparkConnect(Server):
         python = write_python(folders.conf / "python")
         settings = [
             part
-            for name, value in configuration(folders, self.port, python).items()
+            for name, value in configuration(folders, self.port, python, self._door).items()
             for part in ("--conf", f"{name}={value}")
         ]
         argv = [
@@ -132,18 +132,23 @@ class SparkConnect(Server):
         return self._launch(argv, environment=environment)
 
     def answers(self) -> None:
-        """See :meth:`Server.answers`.
+        """See :meth:`Server.answers`."""
+        ask(self.port)
 
-        Asks for Spark's version in a session of its own, by the bytes of Spark Connect's messages: pyspark's client,
-        pandas and pyarrow would cost the supervisor 150 MB.
-        """
-        import grpc
 
-        service = "/spark.connect.SparkConnectService/"
-        session = _field(1, self._session.encode()) + _field(2, _field(1, b"clickstream-stack"))
-        with grpc.insecure_channel(f"{HOST}:{self.port}", options=[("grpc.enable_http_proxy", 0)]) as channel:
-            channel.unary_unary(service + "AnalyzePlan")(session + _field(10, b""), timeout=20)
-            channel.unary_unary(service + "ReleaseSession")(session, timeout=10)
+def ask(port: int) -> None:
+    """Return if the Spark Connect server on this machine answers; raise what gRPC raises if it does not.
+
+    Asks for Spark's version in a session of its own, by the bytes of Spark Connect's messages: pyspark's client,
+    pandas and pyarrow would cost the caller 150 MB.
+    """
+    import grpc
+
+    service = "/spark.connect.SparkConnectService/"
+    session = _field(1, str(uuid.uuid4()).encode()) + _field(2, _field(1, b"clickstream-stack"))
+    with grpc.insecure_channel(f"{HOST}:{port}", options=[("grpc.enable_http_proxy", 0)]) as channel:
+        channel.unary_unary(service + "AnalyzePlan")(session + _field(10, b""), timeout=20)
+        channel.unary_unary(service + "ReleaseSession")(session, timeout=10)
 
 
 def _field(number: int, value: bytes) -> bytes:

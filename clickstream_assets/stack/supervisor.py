@@ -206,21 +206,27 @@ class Stack:
 
     def _servers(self, downloads: Downloads, port: Callable[[], int]) -> list[Server]:
         """The servers, the slowest first: they all start at once, but the processor is shared."""
+        door = ports.Door.named(self._settings.stack_host)
         hbase = Folders.of(self._home, "hbase")
         thrift = Folders.of(self._home, "hbase-thrift")
         self._zookeeper_port = zookeeper = port()
-        configuration = site(hbase.data, zookeeper=zookeeper, master=port(), region_server=port(), tmp=hbase.tmp)
+        configuration = site(
+            hbase.data, zookeeper=zookeeper, master=port(), region_server=port(), tmp=hbase.tmp, door=door
+        )
         return [
             HBase(hbase, zookeeper, downloads.hbase, configuration),
-            SparkConnect(Folders.of(self._home, "spark"), self._ports["spark"], self._settings.stack_spark_master),
+            SparkConnect(
+                Folders.of(self._home, "spark"), self._ports["spark"], self._settings.stack_spark_master, door
+            ),
             Elasticsearch(
                 Folders.of(self._home, "elasticsearch"),
                 self._ports["elasticsearch"],
                 port(),
                 downloads.elasticsearch,
+                door,
             ),
             HBaseThrift(thrift, self._ports["hbase-thrift"], downloads.hbase, configuration),
-            Kafka(Folders.of(self._home, "kafka"), self._ports["kafka"], port(), downloads.kafka),
+            Kafka(Folders.of(self._home, "kafka"), self._ports["kafka"], port(), downloads.kafka, door),
         ]
 
     def _spawn(self, launch: Launch, *, must_live: bool = True) -> Child:

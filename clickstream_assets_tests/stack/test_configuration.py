@@ -4,6 +4,7 @@ from xml.etree import ElementTree
 import pytest
 
 from clickstream_assets.stack import elasticsearch, hbase, kafka, spark
+from clickstream_assets.stack.ports import Door
 from clickstream_assets.stack.server import Folders
 
 
@@ -22,7 +23,7 @@ def test_a_start_empties_all_folders_but_the_data(folders):
 
 
 def test_kafka_keeps_old_records_and_takes_large_ones():
-    properties = kafka.server_properties(Path("/data"), 9092, 9093)
+    properties = kafka.server_properties(Path("/data"), 9092, 9093, Door())
     assert properties["log.retention.hours"] == "-1"
     assert properties["message.max.bytes"] == str(4 * 1024 * 1024)
     assert properties["num.partitions"] == "8"
@@ -31,7 +32,7 @@ def test_kafka_keeps_old_records_and_takes_large_ones():
 
 
 def test_hbase_listens_on_the_loopback_address_only(folders):
-    site = hbase.site(folders.data, zookeeper=1, master=2, region_server=3, tmp=folders.tmp)
+    site = hbase.site(folders.data, zookeeper=1, master=2, region_server=3, tmp=folders.tmp, door=Door())
     addresses = [value for name, value in site.items() if name.endswith((".address", ".ipaddress", "quorum"))]
     assert set(addresses) == {"127.0.0.1"}
     assert len(addresses) == 4
@@ -72,12 +73,27 @@ def test_elasticsearch_gets_its_settings_and_folders():
 
 
 def test_elasticsearch_is_open_to_this_machine_only(folders):
-    settings = elasticsearch.node_settings(folders, Path("/es"), 9200, 9300)
-    assert settings["network.host"] == "127.0.0.1"
+    settings = elasticsearch.node_settings(folders, Path("/es"), 9200, 9300, Door())
+    assert (settings["network.host"], settings["http.host"]) == ("127.0.0.1", "127.0.0.1")
 
 
 def test_spark_reckons_in_utc_on_the_loopback_address(folders, tmp_path):
-    configuration = spark.configuration(folders, 15002, tmp_path / "python")
+    configuration = spark.configuration(folders, 15002, tmp_path / "python", Door())
     assert configuration["spark.sql.session.timeZone"] == "UTC"
     assert configuration["spark.connect.grpc.binding.address"] == "127.0.0.1"
     assert configuration["spark.connect.grpc.maxInboundMessageSize"] == str(128 * 1024 * 1024)
+
+
+def test_with_a_name_public_ports_are_open_to_all_and_the_others_to_this_machine(folders, tmp_path):
+    door = Door.named("stack")
+    properties = kafka.server_properties(Path("/data"), 9092, 9093, door)
+    assert properties["advertised.listeners"] == "PLAINTEXT://stack:9092"
+    assert properties["listeners"] == "PLAINTEXT://0.0.0.0:9092,CONTROLLER://127.0.0.1:9093"
+    site = hbase.site(folders.data, zookeeper=1, master=2, region_server=3, tmp=folders.tmp, door=door)
+    assert site["hbase.regionserver.thrift.ipaddress"] == "0.0.0.0"
+    assert site["hbase.master.ipc.address"] == site["hbase.regionserver.ipc.address"] == "127.0.0.1"
+    node = elasticsearch.node_settings(folders, Path("/es"), 9200, 9300, door)
+    # transport on the loopback address: on any other, Elasticsearch makes demands on the kernel
+    assert (node["http.host"], node["network.host"]) == ("0.0.0.0", "127.0.0.1")
+    connect = spark.configuration(folders, 15002, tmp_path / "python", door)
+    assert (connect["spark.connect.grpc.binding.address"], connect["spark.driver.host"]) == ("0.0.0.0", "127.0.0.1")

@@ -1,0 +1,56 @@
+# One image for every role: webserver, daemon, code server, runs, Spark Connect and its executors. Target `demo` adds
+# the embedded servers, for k8s/overlays/demo and compose.yaml.
+#
+#   docker build --tag clickstream-assets:0.1.0 .
+#   docker build --tag clickstream-assets:0.1.0-demo --target demo .
+#
+# The GeoIP database is part of the image, for every Spark worker must have the same one. A newer one comes in by
+#   docker build --build-context geoip=FOLDER …          (FOLDER holds GeoLite2-City.mmdb)
+
+FROM python:3.11-slim-bookworm AS build
+WORKDIR /src
+COPY pyproject.toml constraints.txt README.md ./
+COPY clickstream_assets clickstream_assets
+RUN python -m venv --without-pip /opt/venv \
+    && pip --python /opt/venv/bin/python install --no-cache-dir --constraint constraints.txt .
+# A `java` that takes the flags of Spark's launcher, and a `python` for Spark's workers
+RUN mkdir /opt/spark && /opt/venv/bin/python -c "from pathlib import Path; \
+    from clickstream_assets.stack.java import write_java_home; from clickstream_assets.stack.spark import write_python; \
+    write_java_home(Path('/opt/java')); write_python(Path('/opt/spark/python'))"
+
+FROM build AS servers
+ENV CLICKSTREAM_CACHE=/opt/clickstream
+RUN /opt/venv/bin/python -c "from clickstream_assets.settings import settings; \
+    from clickstream_assets.stack.downloads import ensure_downloads; from clickstream_assets.stack.steps import Steps; \
+    ensure_downloads(settings(), Steps())"
+
+FROM scratch AS geoip
+COPY --from=servers /opt/clickstream/geoip/GeoLite2-City.mmdb /
+
+FROM python:3.11-slim-bookworm AS runtime
+RUN pip uninstall --yes --root-user-action=ignore pip setuptools wheel \
+    && useradd --uid 10001 --user-group --no-create-home --home-dir /tmp clickstream \
+    && mkdir -p /opt/dagster/home \
+    && install --directory --owner=clickstream --group=clickstream /var/lib/clickstream
+COPY --from=build /opt/venv /opt/venv
+COPY --from=build /opt/java /opt/java
+COPY --from=build /opt/spark /opt/spark
+# For making tables with their regions
+COPY --from=servers /opt/clickstream/hbase-2.6.1 /opt/clickstream/hbase-2.6.1
+COPY --from=geoip GeoLite2-City.mmdb /opt/geoip/GeoLite2-City.mmdb
+ENV PATH=/opt/venv/bin:$PATH \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1 \
+    JAVA_HOME=/opt/java \
+    SPARK_HOME=/opt/venv/lib/python3.11/site-packages/pyspark \
+    CLICKSTREAM_CACHE=/opt/clickstream \
+    CLICKSTREAM_HBASE_JARS=/opt/clickstream/hbase-2.6.1 \
+    CLICKSTREAM_GEOIP_DATABASE=/opt/geoip/GeoLite2-City.mmdb
+WORKDIR /tmp
+USER 10001:10001
+
+FROM runtime AS demo
+COPY --from=servers /opt/clickstream/kafka-4.1.1 /opt/clickstream/kafka-4.1.1
+COPY --from=servers /opt/clickstream/elasticsearch-8.17.4 /opt/clickstream/elasticsearch-8.17.4
+
+FROM runtime
