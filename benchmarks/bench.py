@@ -11,6 +11,7 @@ from typing import TypeVar
 from pyspark.sql import SparkSession
 
 from benchmarks.processes import ProcessWatch
+from benchmarks.worker import Worker
 from clickstream_assets.settings import Settings, settings
 from clickstream_assets.stack.steps import Steps, TerminalSteps
 from clickstream_assets.stack.supervisor import Stack
@@ -28,6 +29,7 @@ class Bench:
     """A folder for whatever is to go when the benchmarks end."""
     steps: Steps
     watch: ProcessWatch
+    worker: Worker
 
     def show(self, text: str, action: Callable[[], _T], words: Callable[[_T], str] = lambda _: "done") -> _T:
         """Do something as a step of the progress shown; ``words`` for what came of it."""
@@ -49,9 +51,13 @@ def embedded_servers() -> Iterator[Bench]:
         with Stack(own, TerminalSteps()) as stack:
             os.environ.update(stack.environment())
             settings.cache_clear()
-            with TerminalSteps() as steps, ProcessWatch(lambda: stack.children) as watch:
+            with (
+                Worker(settings()) as worker,
+                TerminalSteps() as steps,
+                ProcessWatch(lambda: stack.children, worker.pid) as watch,
+            ):
                 try:
-                    yield Bench(stack, settings(), home, steps, watch)
+                    yield Bench(stack, settings(), home, steps, watch, worker)
                 finally:
                     if (session := SparkSession.getActiveSession()) is not None:
                         session.stop()

@@ -1,4 +1,4 @@
-"""The assets as Dagster executes them, in this process, under names of their own, timed step by step."""
+"""The assets as Dagster executes them, in the calling process, under names of their own, timed step by step."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

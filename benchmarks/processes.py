@@ -10,7 +10,7 @@ import psutil
 
 from clickstream_assets.stack.processes import Child
 
-OWN = "this process, in Dagster's place"
+OWN = "the process that runs the assets"
 _SPARK, _EXECUTORS, _WORKERS = "Spark Connect server (driver)", "Spark executors", "Spark's Python workers"
 _NAMES = {
     "kafka": "Kafka",
@@ -30,8 +30,8 @@ class ProcessWatch:
     below it. Python workers share pages: their resident memory added up says more than they take.
     """
 
-    def __init__(self, children: Callable[[], Sequence[Child]]) -> None:
-        self._children = children
+    def __init__(self, children: Callable[[], Sequence[Child]], own: int) -> None:
+        self._children, self._own = children, own
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._look, name="process-watch", daemon=True)
         self.cpu_seconds: dict[str, Counter[str]] = defaultdict(Counter)
@@ -76,7 +76,8 @@ class ProcessWatch:
         return found
 
     def _processes(self) -> Iterator[tuple[str, psutil.Process]]:
-        yield OWN, psutil.Process()
+        with suppress(psutil.Error):
+            yield OWN, psutil.Process(self._own)
         for child in self._children():
             name = _NAMES.get(child.name)
             if name is None:
