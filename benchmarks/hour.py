@@ -57,9 +57,9 @@ class Figures:
     differences: list[str] = field(default_factory=list)
 
     def sums(self, *names: str) -> list[Timing]:
-        """By repetition, the same events through several stages."""
-        first, *others = (self.timings[name] for name in names)
-        return [sum(others_of, start=one) for one, *others_of in zip(first, *others, strict=True)]
+        """By repetition, the events of the hour through several stages."""
+        repetitions = zip(*(self.timings[name] for name in names), strict=True)
+        return [Timing(self.feed.events, sum(timing.seconds for timing in stages)) for stages in repetitions]
 
 
 def measure_hour(bench: Bench, scale: Scale, hour: int) -> Figures:
