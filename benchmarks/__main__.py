@@ -54,7 +54,4 @@ def main(quick: bool, long: bool) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except KeyboardInterrupt:
-        sys.exit(130)
+    main()

@@ -1,4 +1,4 @@
-"""What every measurement needs: the servers, who shows progress, who watches the processes, where files go."""
+"""What every measurement needs: the servers, who runs the stages, who watches the processes, where files go."""
 
 import os
 import tempfile
@@ -13,7 +13,7 @@ from pyspark.sql import SparkSession
 from benchmarks.processes import ProcessWatch
 from benchmarks.worker import Worker
 from clickstream_assets.settings import Settings, settings
-from clickstream_assets.stack.steps import Steps, TerminalSteps
+from clickstream_assets.stack.steps import TerminalSteps
 from clickstream_assets.stack.supervisor import Stack
 
 _T = TypeVar("_T")
@@ -27,16 +27,16 @@ class Bench:
     settings: Settings
     home: Path
     """A folder for whatever is to go when the benchmarks end."""
-    steps: Steps
     watch: ProcessWatch
     worker: Worker
 
     def show(self, text: str, action: Callable[[], _T], words: Callable[[_T], str] = lambda _: "done") -> _T:
         """Do something as a step of the progress shown; ``words`` for what came of it."""
         self.stack.check()
-        self.steps.begin(text, text)
-        found = action()
-        self.steps.end(text, words(found))
+        with TerminalSteps() as steps:  # one for each: a live display has no room for more than the terminal's height
+            steps.begin(text, text)
+            found = action()
+            steps.end(text, words(found))
         return found
 
 
@@ -53,11 +53,10 @@ def embedded_servers() -> Iterator[Bench]:
             settings.cache_clear()
             with (
                 Worker(settings()) as worker,
-                TerminalSteps() as steps,
                 ProcessWatch(lambda: stack.children, worker.pid) as watch,
             ):
                 try:
-                    yield Bench(stack, settings(), home, steps, watch, worker)
+                    yield Bench(stack, settings(), home, watch, worker)
                 finally:
                     if (session := SparkSession.getActiveSession()) is not None:
                         session.stop()
