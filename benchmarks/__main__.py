@@ -43,6 +43,8 @@ def main(quick: bool, long: bool) -> None:
             added, wrong = long_part(bench, figures, hour, facts)
             text, differences = f"{text}\n\n{added}", differences + wrong
     console = Console()
+    if not console.is_terminal:
+        console.width = 180
     console.print(Markdown(text))
     console.print(f"{(time.monotonic() - begun) / 60:.1f} minutes in all.", highlight=False)
     if not quick:

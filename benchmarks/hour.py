@@ -91,7 +91,8 @@ def measure_hour(bench: Bench, scale: Scale, hour: int) -> Figures:
                 partial(golden.differences, found.sent, repetition.pipeline.settings),
                 lambda differences: f"{len(differences)} differences",
             )
-        bench.show(f"Dropping the tables of repetition {number + 1}", repetition.pipeline.drop)
+        else:
+            bench.show(f"Dropping the tables of repetition {number + 1}", repetition.pipeline.drop)
     for _ in range(scale.empty_runs):
         empty = bench.show(
             "Starting Dagster for an hour without events",
@@ -99,7 +100,6 @@ def measure_hour(bench: Bench, scale: Scale, hour: int) -> Figures:
             lambda run: f"{run.overhead_seconds:.1f} s and {sum(run.steps.values()):.1f} s in its steps",
         )
         figures.empty_runs.append(empty)
-    bench.show("Dropping the first tables", first.drop)
     return figures
 
 

@@ -34,7 +34,10 @@ class ProcessWatch:
         self._children, self._own = children, own
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._look, name="process-watch", daemon=True)
-        self.cpu_seconds: dict[str, Counter[str]] = defaultdict(Counter)
+        self._lock = threading.Lock()
+        self._seen: dict[tuple[str, int, float], float] = {}
+        """CPU seconds of every process that was ever looked at, those that have ended included."""
+        self.cpu_seconds: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
         """By stage, by process."""
         self.peak_mb: Counter[str] = Counter()
         """Resident memory, by process."""
@@ -57,23 +60,23 @@ class ProcessWatch:
 
     def _look(self) -> None:
         while not self._end.wait(_LOOK_SECONDS):
-            resident: Counter[str] = Counter()
+            self._cpu_seconds()
+
+    def _cpu_seconds(self) -> dict[str, float]:
+        """CPU seconds of all that was ever seen, by process; looks how much memory each has, too."""
+        cpu: dict[str, float] = defaultdict(float)
+        resident: Counter[str] = Counter()
+        with self._lock:
             for name, process in self._processes():
                 with suppress(psutil.Error):
+                    times = process.cpu_times()
+                    self._seen[name, process.pid, process.create_time()] = times.user + times.system
                     resident[name] += process.memory_info().rss
             for name, size in resident.items():
                 self.peak_mb[name] = max(self.peak_mb[name], size >> 20)
-
-    def _cpu_seconds(self) -> Counter[str]:
-        found: Counter[str] = Counter()
-        for name, process in self._processes():
-            with suppress(psutil.Error):
-                times = process.cpu_times()
-                found[name] += times.user + times.system
-                ended = times.children_user + times.children_system  # of those that it has waited for
-                if name != OWN:
-                    found[_WORKERS if name in (_SPARK, _EXECUTORS) else name] += ended
-        return found
+            for (name, _, _), seconds in self._seen.items():
+                cpu[name] += seconds
+        return cpu
 
     def _processes(self) -> Iterator[tuple[str, psutil.Process]]:
         with suppress(psutil.Error):
