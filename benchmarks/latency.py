@@ -59,9 +59,12 @@ def measure_latency(bench: Bench, rate: int, seconds: int) -> Latency:
     names = {"CLICKSTREAM_NAME_PREFIX": _PREFIX}
     dagster = DagsterDev(home, "clickstream_assets.definitions", "clickstream", os.environ | names)
     try:
-        dagster.wait(dagster.runs)  # the first run makes the latest closed hour, as an empty one
+        dagster.wait(dagster.runs, seconds=300)  # the first run makes the latest closed hour, as an empty one
         live = _Live(pipeline, bench.home / "live.jsonl", rate, seconds)
         sent, counted = live.watch()
+        dagster.wait(
+            lambda: dagster.runs() is not None, seconds=300
+        )  # the last run, whose times are asked for, ends too
     finally:
         dagster.stop()
     parts, runs = _parts(home, sent, counted)

@@ -32,6 +32,6 @@ def machine() -> dict[str, str]:
         "memory": f"{psutil.virtual_memory().total / (1 << 30):.1f} GiB",
         "load before": f"{os.getloadavg()[0]:.1f}",
         "system": f"{platform.system()} {platform.release()}, Python {platform.python_version()}",
-        "servers": ", ".join(product.title for product in PRODUCTS),
+        "servers and data": ", ".join(product.title for product in PRODUCTS),
         "packages": ", ".join(f"{name} {version(name)}" for name in _PACKAGES),
     }
