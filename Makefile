@@ -1,4 +1,4 @@
-# make run | test | check — each sets up what it needs first.
+# make run | test | bench | check — each sets up what it needs first.
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
@@ -22,6 +22,9 @@ run: setup  ## Servers, Dagster and demo clicks; ARGS="--events 5000 --exit" and
 test: setup  ## Every test, those on real servers included; ARGS="-k name" and the like
 	@$(BIN)/python -m pytest $(ARGS)
 
+bench: setup  ## Rates of every stage beside their yardsticks, 15 to 25 min; ARGS=--quick or --long
+	@$(BIN)/python -W ignore -m benchmarks $(ARGS)
+
 check: setup  ## Format, lint, types, definitions
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -34,4 +37,4 @@ k8s-check: setup  ## Ask a Kubernetes API server whether it takes k8s/; KUBECONF
 clean:  ## Delete the virtual environment and all that runs have written
 	rm -rf $(VENV) .clickstream .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
-.PHONY: help setup run test check k8s-check clean
+.PHONY: help setup run test bench k8s-check check clean

@@ -1,0 +1,34 @@
+"""Whether the documents that were benchmarked are right, by the independent computation of the acceptance tests."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+from clickstream_assets.settings import Settings
+
+_COMMAND = (sys.executable, "-m", "clickstream_assets_tests.acceptance.golden")
+
+
+def differences(sent: Path, configured: Settings) -> list[str]:
+    """What differs between the metrics of all messages ``sent`` (envelopes) and the alias; empty if nothing does.
+
+    In processes of their own: expecting an hour takes gigabytes where it has millions of events.
+    """
+    day, clock = configured.first_hour[:10], configured.first_hour[11:13]
+    expected = sent.with_suffix(".expected.json")
+    with expected.open("w") as output:
+        subprocess.run(
+            [*_COMMAND, "expect", sent, "--geoip", configured.geoip_database, "--first-hour", f"{day}T{clock}"],
+            stdout=output,
+            check=True,
+        )
+    compared = subprocess.run(
+        [*_COMMAND, "compare", expected, "--es", configured.elasticsearch_url, "--alias", configured.alias],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    expected.unlink()
+    if compared.returncode == 0:
+        return []
+    return compared.stdout.splitlines() or compared.stderr.splitlines()[-1:]

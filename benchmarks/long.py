@@ -1,0 +1,107 @@
+"""What ``--long`` adds: an hour of millions of events, skewed hours, and latency while events flow."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import get_args
+
+import numpy as np
+
+from benchmarks import golden
+from benchmarks.bench import Bench
+from benchmarks.dagster_run import DagsterRun, run_all_assets
+from benchmarks.feed import feed
+from benchmarks.hour import Figures
+from benchmarks.latency import Latency, measure_latency
+from benchmarks.pipeline import STAGES, Pipeline
+from benchmarks.report import LONG_HEADING, Line, facts_table, table, targets_table
+from benchmarks.scale import LONG
+from benchmarks.statistics import Summary, Target
+from benchmarks.traffic import Skew
+
+_SKEWED_IN_WORDS: Mapping[Skew, str] = {"url": "one url has half of all events", "user": "one user has half of them"}
+
+
+def long_part(bench: Bench, figures: Figures, hour: int, facts: Mapping[str, str]) -> tuple[str, list[str]]:
+    """The long part of the document, and documents that differ from the independent computation."""
+    events = figures.feed.events
+    plain, differences = _whole_hour(bench, "bench-plain-", hour, events)
+    lines = [Line(f"an hour of {events:,} events, in one run", _rate(events, plain), "events/s")]
+    for skew in get_args(Skew):
+        run, wrong = _whole_hour(bench, f"bench-{skew}-", hour, events, skew)
+        differences += wrong
+        ratio = Summary.of([_seconds(run) / _seconds(plain)])
+        what = _SKEWED_IN_WORDS[skew]
+        target = Target(3, at_least=False)
+        seconds = Summary.of([_seconds(run)])
+        lines.append(Line(what, seconds, "s", "without skew", Summary.of([_seconds(plain)]), ratio, target))
+    big, wrong = _whole_hour(bench, "bench-big-", hour, LONG.big_hour_events)
+    rate = _rate(LONG.big_hour_events, big)
+    ratio = Summary.of([rate.median / _rate(events, plain).median])
+    what = f"an hour of {LONG.big_hour_events:,} events, in one run"
+    lines.append(Line(what, rate, "events/s", f"of {events:,}", _rate(events, plain), ratio, Target(0.8)))
+    memory = Target(600, at_least=False)
+    lines.append(Line("memory of the process that Dagster runs for it", Summary.of([big.peak_mb]), "MB", target=memory))
+    latency = bench.show(
+        f"{LONG.live_rate} events/s for {LONG.live_seconds} s under Dagster",
+        lambda: measure_latency(bench, LONG.live_rate, LONG.live_seconds),
+        lambda latency: f"{np.median(latency.seconds):.1f} s from event to document",
+    )
+    differences = [*differences, *wrong, *latency.differences]
+    return _in_words(lines, latency, facts, len(differences)), differences
+
+
+def _whole_hour(
+    bench: Bench, prefix: str, hour: int, events: int, skew: Skew | None = None
+) -> tuple[DagsterRun, list[str]]:
+    """One Dagster run over an hour under a prefix of its own, and what is wrong with its documents."""
+    pipeline = Pipeline(bench.settings, prefix)
+    name = f"{events:,} events{f', one {skew} with half of them' if skew else ''}"
+    sent = bench.show(f"Sending {name}", lambda: feed(pipeline, bench.home, hour, events, skew=skew))
+    run = bench.show(
+        f"A Dagster run over {name}",
+        lambda: run_all_assets(bench.stack, bench.home / "dagster", prefix, hour, sent.ends),
+        lambda run: f"{events / _seconds(run):,.0f} events/s, {run.peak_mb} MB",
+    )
+    wrong = bench.show(
+        f"Comparing {name} with the independent computation",
+        lambda: golden.differences(sent.sent, pipeline.settings),
+        lambda wrong: f"{len(wrong)} differences",
+    )
+    sent.sent.unlink()
+    pipeline.drop()
+    return run, wrong
+
+
+def _seconds(run: DagsterRun) -> float:
+    """Of the assets, without their checks."""
+    return sum(run.steps[asset] for asset in STAGES)
+
+
+def _rate(events: int, run: DagsterRun) -> Summary:
+    return Summary.of([events / _seconds(run)])
+
+
+def _in_words(lines: list[Line], latency: Latency, facts: Mapping[str, str], differences: int) -> str:
+    middle, most = (Summary.of([float(np.percentile(latency.seconds, share))]) for share in (50, 95))
+    at_most_15, at_most_30 = (Target(seconds, at_least=False) for seconds in (15, 30))
+    lines = [
+        *lines,
+        Line("event to document, median", middle, "s", target=at_most_15),
+        Line("event to document, 95th percentile", most, "s", target=at_most_30),
+    ]
+    parts = [[name, f"{seconds:.1f} s"] for name, seconds in latency.parts.items()]
+    together = ["together", f"{float(latency.seconds.mean()):.1f} s"]
+    return "\n\n".join(
+        (
+            LONG_HEADING,
+            f"Run of {datetime.now(UTC):%Y-%m-%d %H:%M} UTC with `make bench ARGS=--long`. "
+            "Each hour is one Dagster run in a process of its own; its checks are not counted.",
+            facts_table(facts),
+            targets_table(lines),
+            f"Documents that differ from the independent computation: {differences}.",
+            "### Where the seconds go",
+            f"{LONG.live_rate} events a second for {LONG.live_seconds // 60} minutes, {latency.runs} runs. "
+            "Means over all clicks.",
+            table(("", "mean"), [*parts, together]),
+        )
+    )

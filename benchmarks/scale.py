@@ -1,0 +1,35 @@
+"""How much is measured, and how often."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Scale:
+    """Sizes of one run of the benchmarks."""
+
+    name: str
+    events: int
+    """Kafka messages in the hour."""
+    repetitions: int
+    seed_events: int
+    """Messages that the seed's loop is timed on, in each repetition."""
+    empty_runs: int
+    """Dagster runs over an hour without events, warm: what starting one costs. Without any, the first run tells."""
+    late_share: float = 0.01
+    """Events of the hour, as a share of ``events``, that come when it was computed already."""
+
+
+FULL = Scale("full", events=300_000, repetitions=3, seed_events=20_000, empty_runs=3)
+QUICK = Scale("quick", events=20_000, repetitions=1, seed_events=2_000, empty_runs=0)
+
+
+@dataclass(frozen=True, slots=True)
+class LongScale:
+    """Sizes of what ``--long`` adds."""
+
+    big_hour_events: int = 3_000_000
+    live_rate: int = 200
+    live_seconds: int = 600
+
+
+LONG = LongScale()
