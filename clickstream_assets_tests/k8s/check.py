@@ -49,7 +49,7 @@ LAUNCHING = {
     "events": {"list"},
 }
 ENDING = {"jobs.batch": {"delete"}, "pods": {"list", "delete"}}
-EXECUTORS = {"pods": {"create", "get", "list", "watch", "patch", "delete", "deletecollection"}}
+EXECUTORS = {"pods": {"create", "get", "list", "watch", "delete", "deletecollection"}}
 RIGHTS = {
     "demo": {"daemon": LAUNCHING, "webserver": ENDING, "run": {}, "default": {}},
     "production": {"daemon": LAUNCHING, "webserver": ENDING, "run": {}, "default": {}, "spark-connect": EXECUTORS},
