@@ -6,15 +6,25 @@ from clickstream_assets.traffic.demo import demo_messages
 from clickstream_assets.traffic.message_files import key_of
 from clickstream_assets_tests.conftest import NOW_MS
 from clickstream_assets_tests.integration.pipeline import Pipeline, assert_golden, plain
-from clickstream_assets_tests.traffic.hard_cases import hard_cases
 
 
-def test_demo_events_match_golden(servers, tmp_path):
+def test_demo_events_match_golden_and_produced_a_second_time_add_nothing(servers, tmp_path):
     pipeline = Pipeline(servers, "demo", tmp_path / "sent.jsonl")
-    pipeline.produce(list(demo_messages(7, datetime.fromtimestamp(NOW_MS / 1000, UTC), events=3000)))
+    messages = list(demo_messages(7, datetime.fromtimestamp(NOW_MS / 1000, UTC), events=3000))
+    pipeline.produce(messages)
     pipeline.settle()
     assert_golden(pipeline)
     assert pipeline.failed_checks() == []
+
+    before, counts = pipeline.documents(), pipeline.reconcile()
+    with_ids = [message for message in messages if key_of(message.value)]
+    assert len(with_ids) > 2_900
+    pipeline.produce(with_ids)
+    pipeline.settle()
+    assert_golden(pipeline)
+    after = pipeline.reconcile()
+    assert (after.read, after.rows) == (counts.read + len(with_ids), counts.rows)
+    assert {key: plain(doc) for key, doc in pipeline.documents().items()} == {k: plain(d) for k, d in before.items()}
 
 
 def test_hard_cases_match_golden(hard):
@@ -38,14 +48,3 @@ def test_an_hour_materialized_by_hand_ends_in_the_same_rows(hard):
     assert hard.run(partition_key=key).success
     hard.settle()
     assert_golden(hard)
-
-
-def test_the_same_file_produced_a_second_time_adds_nothing(hard):
-    with_ids = [message for message in hard_cases(NOW_MS) if key_of(message.value)]
-    before, counts = hard.documents(), hard.reconcile()
-    hard.produce(with_ids)
-    hard.settle()
-    assert_golden(hard)
-    after = hard.reconcile()
-    assert (after.read, after.rows) == (counts.read + len(with_ids), counts.rows)
-    assert {key: plain(doc) for key, doc in hard.documents().items()} == {k: plain(d) for k, d in before.items()}
