@@ -23,9 +23,10 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 import kubernetes
+import urllib3
 import yaml
 from kubernetes.client.exceptions import ApiException
-from kubernetes.config import incluster_config
+from kubernetes.config import ConfigException, incluster_config
 from kubernetes.config.incluster_config import InClusterConfigLoader
 from kubernetes.dynamic import DynamicClient
 
@@ -35,10 +36,10 @@ from clickstream_assets_tests.k8s.manifests import OVERLAYS, WORKLOADS, Manifest
 from clickstream_assets_tests.postgres import PASSWORD, postgres
 
 NO_CLUSTER = """\
-KUBECONFIG names no cluster. Any cluster will do, for it is only asked and nothing has to run: set KUBECONFIG to its \
-file, whose user must be allowed to make namespaces; `kind create cluster` makes one where Docker is."""
+KUBECONFIG names no cluster that answers. Any will do, for it is only asked and nothing has to run: set KUBECONFIG to \
+the file of one where you may make namespaces; `kind create cluster` makes one where Docker is."""
 NO_KUSTOMIZE = """\
-Neither kustomize nor kubectl is on the PATH: install one, as with
+kustomize 5 is not on the PATH: install it, as with
   go install sigs.k8s.io/kustomize/kustomize/v5@v5.7.1"""
 
 LAUNCHING = {
@@ -324,16 +325,16 @@ def _words(error: ApiException) -> str:
 
 def main() -> int:
     """Check every overlay; print what was seen. The exit code."""
-    if not (shutil.which("kustomize") or shutil.which("kubectl")):
+    if not shutil.which("kustomize"):
         raise SystemExit(NO_KUSTOMIZE)
-    if not os.environ.get("KUBECONFIG"):
-        raise SystemExit(NO_CLUSTER)
+    urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)  # KUBECONFIG says how strict to be
+    try:
+        # Not the file in the home folder, which may name a cluster that nobody means
+        client = kubernetes.config.new_client_from_config(os.environ["KUBECONFIG"])
+        kubernetes.client.VersionApi(client).get_code()
+    except (KeyError, ConfigException, urllib3.exceptions.HTTPError) as error:
+        raise SystemExit(f"{NO_CLUSTER} ({error})") from None
     found = Found()
-    client = kubernetes.config.new_client_from_config()
-    if not client.configuration.verify_ssl:
-        import urllib3
-
-        urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
     for overlay in OVERLAYS:
         check(overlay, client, found)
     for words in found.refused:

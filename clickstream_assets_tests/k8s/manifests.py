@@ -1,7 +1,6 @@
 """The manifests of k8s/, as files and as kustomize renders them."""
 
 import os
-import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -21,12 +20,10 @@ Manifest = dict[str, Any]
 
 def render(overlay: str, namespace: str) -> list[Manifest]:
     """The objects of an overlay as kustomize makes them, in a namespace of another name; the namespace first."""
-    kustomize = shutil.which("kustomize")
-    command = [kustomize, "build"] if kustomize else ["kubectl", "kustomize"]
     with tempfile.TemporaryDirectory() as folder:
         base = os.path.relpath(K8S / "overlays" / overlay, Path(folder).resolve())
         (Path(folder) / "kustomization.yaml").write_text(yaml.safe_dump({"namespace": namespace, "resources": [base]}))
-        done = subprocess.run([*command, folder], capture_output=True, text=True, check=False)
+        done = subprocess.run(["kustomize", "build", folder], capture_output=True, text=True, check=False)
     if done.returncode:
         raise SystemExit(f"kustomize refuses {overlay}: {done.stderr}")
     return sorted(yaml.safe_load_all(done.stdout), key=lambda manifest: manifest["kind"] != "Namespace")
