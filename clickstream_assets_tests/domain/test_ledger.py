@@ -20,6 +20,12 @@ class FakeHBase:
     def __init__(self):
         self.tables = {}
 
+    def another(self):
+        return self
+
+    def close(self):
+        pass
+
     def _table(self, name):
         return self.tables.setdefault(name, {})
 
