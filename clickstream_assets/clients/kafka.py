@@ -65,11 +65,11 @@ class TopicClient:
         fetch_bytes: int = _FETCH_BYTES,
     ) -> None:
         self.topic, self.group, self._patience = topic, group, patience_seconds
-        self._servers = bootstrap_servers.split(",")
+        self.bootstrap_servers = bootstrap_servers
         # kafka-python's own defaults commit by themselves and jump to the end on a bad offset.
         self._consumer = retrying(_is_passing, patience_seconds)(
             KafkaConsumer,
-            bootstrap_servers=self._servers,
+            bootstrap_servers=bootstrap_servers.split(","),
             group_id=group,
             enable_auto_commit=False,
             auto_offset_reset="none",
@@ -104,14 +104,14 @@ class TopicClient:
         found = self._call("partitions_for_topic", self.topic)
         if not found:
             raise TopicMissing(
-                f"Kafka at {','.join(self._servers)} has no topic {self.topic!r}: "
+                f"Kafka at {self.bootstrap_servers} has no topic {self.topic!r}: "
                 "materialize raw_clicks or run `clickstream produce`, either makes it"
             )
         return sorted(found)
 
     def topic_id(self) -> str:
         """The id that tells this topic from an earlier one of the same name."""
-        admin = KafkaAdminClient(bootstrap_servers=self._servers)
+        admin = KafkaAdminClient(bootstrap_servers=self.bootstrap_servers.split(","))
         try:
             (found,) = admin.describe_topics([self.topic])
         except UnknownTopicOrPartitionError as error:

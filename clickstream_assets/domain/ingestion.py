@@ -10,26 +10,15 @@ from clickstream_assets.clients.kafka import TopicClient
 from clickstream_assets.domain.hours import HOUR_MS
 from clickstream_assets.domain.ledger import GAP, LOST, READ, Entry, Ledger
 from clickstream_assets.domain.offset_plan import Piece, begin, joined, plan_partition, to_commit
+from clickstream_assets.domain.reading import Pieces, Tables, Wide, read_pieces
 from clickstream_assets.domain.row_keys import key_ranges
-from clickstream_assets.domain.settler import Settler, Tallies
-from clickstream_assets.domain.settling import (
-    DISPLACED,
-    SOURCE,
-    Decoded,
-    Rules,
-    Tally,
-    decoded,
-    displaced_by,
-    letter_key,
-)
+from clickstream_assets.domain.settler import Tallies
+from clickstream_assets.domain.settling import DISPLACED, SOURCE, Rules, Tally, displaced_by, letter_key
 from clickstream_assets.domain.stale_hours import HourStates, touched_by
 from clickstream_assets.domain.table_schemas import CLICKS, DEAD_LETTERS, LEDGER
 from clickstream_assets.domain.watermarks import Watermarks
 
 _TIME, _RUN = CLICKS.columns["timestamp"].key, DEAD_LETTERS.columns["run_id"].key
-
-Pieces = dict[tuple[int, int], Piece]
-"""What is to be read, by partition and first offset."""
 
 
 @dataclass(slots=True)
@@ -107,12 +96,21 @@ def begins(topic: TopicClient, ledger: Ledger, ends: Mapping[int, int]) -> dict[
 
 
 class Ingestion:
-    """One run's reading: rows, dead letters, ledger, touched hours and commit, in that order."""
+    """One run's reading: rows, dead letters, ledger, touched hours and commit, in that order.
+
+    What is much to read is read on Spark, if there is a ``wide``.
+    """
 
     def __init__(
-        self, topic: TopicClient, hbase: HBaseClient, table: Callable[[str], str], first_hour_ms: int, run_id: str
+        self,
+        topic: TopicClient,
+        hbase: HBaseClient,
+        table: Callable[[str], str],
+        first_hour_ms: int,
+        run_id: str,
+        wide: Wide | None = None,
     ) -> None:
-        self._topic, self._hbase = topic, hbase
+        self._topic, self._hbase, self._wide = topic, hbase, wide
         self._clicks, self._letters = table(CLICKS.name), table(DEAD_LETTERS.name)
         ledger_table = table(LEDGER.name)
         self._ledger, self._states = Ledger(hbase, ledger_table), HourStates(hbase, ledger_table)
@@ -233,7 +231,8 @@ class Ingestion:
         """
         done: dict[tuple[int, int], tuple[Piece, list[_Run]]] = {}
         while pieces:
-            tallies = self._read(pieces)
+            tables = Tables(self._clicks, self._letters)
+            tallies = read_pieces(pieces, self._topic, self._hbase, tables, self._rules, self._wide)
             self.report.new_rows += sum(tally.new_rows for tally in tallies.values())
             read = {place: (piece, runs) for place, piece, runs in _by_piece(pieces, tallies)}
             gone = [self._delete_refused_rows(p, *found) for (p, _), found in read.items()]
@@ -249,13 +248,6 @@ class Ingestion:
             # Offsets that make way lie behind the ones they make way for, so rounds come to an end.
             pieces = {place: piece for place, piece in again.items() if place not in read}
         return done
-
-    def _read(self, pieces: Pieces) -> Tallies:
-        with Settler(self._hbase, self._clicks, self._letters, self._rules) as settler:
-            for (partition, _), piece in sorted(pieces.items()):
-                for messages in read_decoded(self._topic, self._rules, partition, piece.first, piece.end):
-                    settler.add(messages)
-            return settler.finish()
 
     def _again(
         self, partition: int, offsets: Iterable[int], known: "Mapping[tuple[int, int], tuple[Piece, list[_Run]]]"
@@ -396,12 +388,3 @@ def _by_piece(pieces: Pieces, tallies: Tallies) -> Iterator[tuple[tuple[int, int
             of_piece.append(_Run(stretch[1], tallies[stretch]))
     for place in places:
         yield place, pieces[place], runs[place]
-
-
-def read_decoded(topic: TopicClient, rules: Rules, partition: int, first: int, end: int) -> Iterator[list[Decoded]]:
-    """Messages of ``first`` (included) to ``end`` (not), decoded, in lists."""
-    last = None
-    for messages in topic.read(partition, first, end):
-        found = decoded(messages, rules, last)
-        last = found[-1]._replace(value=None)
-        yield found

@@ -236,13 +236,13 @@ def _event_cells(message: Decoded, event: ClickEvent, rules: Rules) -> dict[byte
         if text is not None:
             cells[cell] = text.encode()
     if engagement_time_ms is not None:
-        cells[b"click_data:engagement_time_ms"] = _as_long(engagement_time_ms)
+        cells[b"click_data:engagement_time_ms"] = b"%d" % as_long(engagement_time_ms)
     if url_as_sent != url:
         cells[b"click_data:url_as_sent"] = url_as_sent.encode()
     if client_time_ms != time_ms:
-        cells[b"click_data:client_timestamp"] = _as_long(client_time_ms)
+        cells[b"click_data:client_timestamp"] = b"%d" % as_long(client_time_ms)
     if sent_at_ms is not None:
-        cells[b"click_data:sent_at"] = _as_long(sent_at_ms)
+        cells[b"click_data:sent_at"] = b"%d" % as_long(sent_at_ms)
     if properties is not None:
         cells[b"click_data:properties"] = properties
     return cells
@@ -253,9 +253,9 @@ def _source_prefix(topic_id: str, partition: int) -> bytes:
     return f"{topic_id}/{partition}/".encode()
 
 
-def _as_long(value: int) -> bytes:
+def as_long(value: int) -> int:
     """The nearest integer of 64 bits: a wild clock's reading is stored, and no reader chokes on it."""
-    return b"%d" % max(-(1 << 63), min(value, (1 << 63) - 1))
+    return max(-(1 << 63), min(value, (1 << 63) - 1))
 
 
 def _letter(message: Decoded, rules: Rules) -> RowMutation:
