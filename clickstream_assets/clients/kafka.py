@@ -16,6 +16,8 @@ MAX_MESSAGE_BYTES = 4 << 20
 _POLL_RECORDS = 5_000
 _FETCH_BYTES = 8 << 20
 _PEEK_SECONDS = 1
+_FETCH_WAIT_MS = 10
+"""What is read is there. A fetch behind the end, sent ahead, would keep the next partition's waiting for so long."""
 
 
 class Message(NamedTuple):
@@ -76,6 +78,7 @@ class TopicClient:
             isolation_level="read_committed",
             max_poll_records=_POLL_RECORDS,
             max_partition_fetch_bytes=fetch_bytes,
+            fetch_max_wait_ms=_FETCH_WAIT_MS,
             bootstrap_timeout_ms=timeout_ms,
             request_timeout_ms=timeout_ms,
         )
