@@ -174,23 +174,23 @@ def settle_decoded(
         there[key] = {SOURCE: cells[SOURCE]}
         change = RowMutation(key, cells)
         settled.new_rows += 1
+    elif row[SOURCE] == _source(message, rules):
+        settled.displaced.update(displaced_by(row))
     else:
         topic_id, partition, text = row[SOURCE].decode().split("/")
         offset = int(text)
         elsewhere = int(partition) != message.partition or topic_id != rules.topic_id
-        if elsewhere or offset < message.offset or (offset > message.offset and not makes_way(offset)):
+        if elsewhere or offset < message.offset or not makes_way(offset):
             settled.duplicates += 1
             return None
-        displaced = displaced_by(row)
-        if offset > message.offset:
-            displaced.append(offset)
-            cells = _event_cells(message, event, rules)
-            # The row remembers what it displaced until the end, so that a run killed before it has booked this
-            # leaves a trace for the next one to make good.
-            cells[DISPLACED] = ",".join(map(str, displaced)).encode()
-            there[key] = {SOURCE: cells[SOURCE], DISPLACED: cells[DISPLACED]}
-            change = RowMutation(key, cells, tuple(_ALL_CELLS - cells.keys()))
-            settled.new_rows += 1
+        displaced = [*displaced_by(row), offset]
+        cells = _event_cells(message, event, rules)
+        # The row remembers what it displaced until the end, so that a run killed before it has booked this
+        # leaves a trace for the next one to make good.
+        cells[DISPLACED] = ",".join(map(str, displaced)).encode()
+        there[key] = {SOURCE: cells[SOURCE], DISPLACED: cells[DISPLACED]}
+        change = RowMutation(key, cells, tuple(_ALL_CELLS - cells.keys()))
+        settled.new_rows += 1
         settled.displaced.update(displaced)
     time_ms = event.time_ms
     hour = time_ms // HOUR_MS
@@ -227,7 +227,7 @@ def _event_cells(message: Decoded, event: ClickEvent, rules: Rules) -> dict[byte
         properties,
     ) = event
     cells = {
-        SOURCE: b"%s%d" % (_source_prefix(rules.topic_id, message.partition), message.offset),
+        SOURCE: _source(message, rules),
         b"click_data:record_time": b"%d" % message.record_time_ms,
         b"click_data:timestamp": b"%d" % time_ms,
     }
@@ -246,6 +246,10 @@ def _event_cells(message: Decoded, event: ClickEvent, rules: Rules) -> dict[byte
     if properties is not None:
         cells[b"click_data:properties"] = properties
     return cells
+
+
+def _source(message: Decoded, rules: Rules) -> bytes:
+    return b"%s%d" % (_source_prefix(rules.topic_id, message.partition), message.offset)
 
 
 @lru_cache(maxsize=1 << 10)
