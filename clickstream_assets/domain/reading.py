@@ -9,6 +9,7 @@ attempt.
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from math import ceil
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
 Pieces = dict[tuple[int, int], Piece]
 """What is to be read, by partition and first offset."""
 
-TASK_OFFSETS = 50_000
-"""Offsets that one Spark task reads, and keys that one puts: what is done again when a task is lost."""
+TASK_OFFSETS = 25_000
+"""Offsets that one Spark task reads, and keys that one puts, at most: what is done again when a task is lost."""
 
 Slice = tuple[int, int, int]
 """Partition, first offset (included), end (not)."""
@@ -113,8 +114,10 @@ def _read_on_spark(
     return tallies
 
 
-def _shared_out(slices: Iterable[Slice]) -> list[list[Slice]]:
-    """Slices cut and put together so that each list has :data:`TASK_OFFSETS`, but for the last one."""
+def _shared_out(slices: Sequence[Slice]) -> list[list[Slice]]:
+    """Slices cut and put together into lists of as many offsets each (the last may have fewer)."""
+    offsets = sum(end - first for _, first, end in slices)
+    share = ceil(offsets / ceil(offsets / TASK_OFFSETS)) if offsets else 0
     tasks: list[list[Slice]] = []
     room = 0
     for partition, first, end in slices:
@@ -122,7 +125,7 @@ def _shared_out(slices: Iterable[Slice]) -> list[list[Slice]]:
         while at < end:
             if not room:
                 tasks.append([])
-                room = TASK_OFFSETS
+                room = share
             stop = min(end, at + room)
             tasks[-1].append((partition, at, stop))
             room -= stop - at

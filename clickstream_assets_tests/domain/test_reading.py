@@ -139,6 +139,7 @@ def test_tasks_share_out_every_offset_once_and_none_has_more_than_its_share(draw
         patch.setattr(reading, "TASK_OFFSETS", 10)
         tasks = _shared_out(slices)
     sizes = [sum(end - first for _, first, end in task) for task in tasks]
-    assert all(size == 10 for size in sizes[:-1])
+    assert len(sizes) == -(-sum(sizes) // 10) or not sizes
+    assert all(size == max(sizes) <= 10 for size in sizes[:-1])
     offsets = [(p, at) for p, first, end in itertools.chain(*tasks) for at in range(first, end)]
     assert offsets == [(p, at) for p, first, end in slices for at in range(first, end)]
