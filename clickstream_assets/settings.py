@@ -63,6 +63,9 @@ class Settings(BaseSettings):
 
     # How ingestion goes
     max_events_per_run: int = Field(1_000_000, ge=1, description="Kafka messages that one run takes at most")
+    spark_ingest_events: int = Field(
+        100_000, ge=0, description="Kafka messages from which on a run reads on Spark; fewer it reads by itself"
+    )
     max_hours_per_run: int = Field(200, ge=1, description="hours that one run covers at most")
     # Below the daemon's own pace of five seconds: at five, a look that is due by a hair later waits for the next round.
     sensor_interval_seconds: int = Field(4, ge=1, description="time between two looks at Kafka's offsets")

@@ -13,6 +13,7 @@ from clickstream_assets.domain.hours import HOUR_MS, key_of_hour
 from clickstream_assets.partitions import hourly, hours_of
 from clickstream_assets.resources.hbase import HBaseResource
 from clickstream_assets.resources.kafka import KafkaResource
+from clickstream_assets.resources.spark import SparkResource
 from clickstream_assets.settings import settings
 
 
@@ -46,18 +47,24 @@ raw_clicks_spec = dg.AssetSpec(
     pool="raw_clicks",
 )
 def raw_clicks(
-    context: dg.AssetExecutionContext, config: IngestConfig, kafka: KafkaResource, hbase: HBaseResource
+    context: dg.AssetExecutionContext,
+    config: IngestConfig,
+    kafka: KafkaResource,
+    hbase: HBaseResource,
+    spark: SparkResource,
 ) -> Iterator[dg.MaterializeResult]:
     """Read offsets, write rows, dead letters and both books."""
     from clickstream_assets.domain.ingestion import Ingestion
     from clickstream_assets.domain.ledger import Ledger
     from clickstream_assets.domain.overviews import refused_by_reason
+    from clickstream_assets.domain.reading import Wide
     from clickstream_assets.domain.table_schemas import DEAD_LETTERS, LEDGER
 
     hours = hours_of(context)
     hbase.ensure_tables()
     with kafka.client() as topic, hbase.client() as client:
-        ingestion = Ingestion(topic, client, hbase.table, settings().first_hour_ms, context.run_id)
+        wide = Wide(lambda: spark.session, settings().spark_ingest_events)
+        ingestion = Ingestion(topic, client, hbase.table, settings().first_hour_ms, context.run_id, wide)
         if config.until is None:
             report = ingestion.read_hours(hours)
         else:

@@ -3,18 +3,22 @@
 The Thrift server closes idle connections after a minute and a restart drops them all, so every call goes
 through the one retry policy. Resending is safe because callers write by deterministic keys; the one call that
 is not idempotent, :meth:`HBaseClient.increment`, may count twice after a lost answer, and says so.
+
+Puts are spelled in Thrift's binary protocol here: an object of the library for each cell would be most of what storing
+a row costs this process (docs/decisions/0009). A test reads them with the library.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from functools import lru_cache, partial
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, NamedTuple, Self, TypeVar
 
 import happybase  # importing it makes the module Hbase_thrift
 
 import Hbase_thrift as thrift  # isort: skip
 from thriftpy2.thrift import TException
+from thriftpy2.transport import TCyBufferedTransport
 
 from clickstream_assets.clients.retries import PATIENCE_SECONDS, retrying
 
@@ -26,6 +30,10 @@ ROWS_PER_CALL = 2_000
 
 KEYS_ONLY = b"FirstKeyOnlyFilter() AND KeyOnlyFilter()"
 """A filter string for scans that look at nothing but keys."""
+
+_BUFFER_BYTES = 1 << 20
+# At the library's 4 KiB each answer would come in hundreds of pieces, and each would wait for its turn among threads.
+happybase.connection.THRIFT_TRANSPORTS["large"] = partial(TCyBufferedTransport, buf_size=_BUFFER_BYTES)
 
 _LOST = (OSError, TException)  # Thrift's own IOError, the server's "I could not", is a TException
 _T = TypeVar("_T")
@@ -39,8 +47,7 @@ def _is_passing(error: BaseException) -> bool:
     return isinstance(error, _LOST) and "NotFoundException" not in text and "NoSuchColumnFamily" not in text
 
 
-@dataclass(frozen=True, slots=True)
-class RowMutation:
+class RowMutation(NamedTuple):
     """What changes in one row, atomically: cells put, and whole columns or families deleted.
 
     A column must not be both put and deleted: with one timestamp for both the delete would hide the put.
@@ -50,11 +57,41 @@ class RowMutation:
     puts: Cells
     deletes: Iterable[bytes] = ()
 
-    def to_thrift(self) -> Any:
-        """The Thrift structure."""
-        changes = [thrift.Mutation(False, column, value, True) for column, value in self.puts.items()]
-        changes += [thrift.Mutation(True, column, None, True) for column in self.deletes]
-        return thrift.BatchMutation(self.key, changes)
+    def encoded(self) -> bytes:
+        """Thrift's ``BatchMutation``, in its binary protocol."""
+        cells = [
+            part
+            for column, value in self.puts.items()
+            for part in (_put_of(column), len(value).to_bytes(4, "big"), value, b"\0")
+        ]
+        deletes = [_IS_DELETE + _put_of(column)[:-3] + b"\0" for column in self.deletes]
+        count = len(self.puts) + len(deletes)
+        return b"".join([_string(1, self.key), _list_of_structs(2), count.to_bytes(4, "big"), *cells, *deletes, b"\0"])
+
+
+_IS_DELETE = b"\x02\0\x01\x01"
+
+
+def _string(field: int, value: bytes) -> bytes:
+    return b"\x0b" + field.to_bytes(2, "big") + len(value).to_bytes(4, "big") + value
+
+
+def _list_of_structs(field: int) -> bytes:
+    return b"\x0f" + field.to_bytes(2, "big") + b"\x0c"
+
+
+@lru_cache(maxsize=1 << 10)
+def _put_of(column: bytes) -> bytes:
+    """Thrift's ``Mutation`` up to the length of the value; what is left out (put, and log it) is the default."""
+    return _string(2, column) + b"\x0b\0\x03"
+
+
+def _mutate_rows(table: str, rows: Sequence[bytes]) -> bytes:
+    """A call of Thrift's ``mutateRows`` with encoded rows."""
+    name = b"mutateRows"
+    head = b"\x80\x01\0\x01" + len(name).to_bytes(4, "big") + name + bytes(4)
+    arguments = _string(1, table.encode()) + _list_of_structs(2) + len(rows).to_bytes(4, "big")
+    return b"".join([head, arguments, *rows, b"\0"])
 
 
 class HBaseClient:
@@ -68,6 +105,10 @@ class HBaseClient:
     ) -> None:
         self.host, self.port, self._timeout_ms, self._patience = host, port, timeout_ms, patience_seconds
         self._connection: happybase.Connection | None = None
+
+    def another(self) -> "HBaseClient":
+        """A client of the same server with a connection of its own, for another thread."""
+        return HBaseClient(self.host, self.port, self._timeout_ms, self._patience)
 
     def __enter__(self) -> Self:
         return self
@@ -90,7 +131,9 @@ class HBaseClient:
         def attempt() -> _T:
             try:
                 if self._connection is None:
-                    self._connection = happybase.Connection(self.host, self.port, timeout=self._timeout_ms)
+                    self._connection = happybase.Connection(
+                        self.host, self.port, timeout=self._timeout_ms, transport="large"
+                    )
                 return action(self._connection)
             except _LOST:
                 self.close()
@@ -133,18 +176,24 @@ class HBaseClient:
     def mutate(self, table: str, rows: Iterable[RowMutation]) -> int:
         """Apply row mutations in batches; returns how many rows were sent. Atomic for a row, not over rows."""
         sent = 0
-        batch: list[Any] = []
+        batch: list[bytes] = []
         for row in rows:
-            batch.append(row.to_thrift())
+            batch.append(row.encoded())
             if len(batch) == ROWS_PER_CALL:
                 self._send(table, batch)
                 sent, batch = sent + len(batch), []
         self._send(table, batch)
         return sent + len(batch)
 
-    def _send(self, table: str, batch: list[Any]) -> None:
+    def _send(self, table: str, batch: list[bytes]) -> None:
+        def send(connection: Any) -> None:
+            connection.transport.write(call)
+            connection.transport.flush()
+            connection.client._recv("mutateRows")
+
         if batch:
-            self._call(lambda connection: connection.client.mutateRows(table.encode(), batch, {}))
+            call = _mutate_rows(table, batch)
+            self._call(send)
 
     def increment(self, table: str, key: bytes, column: bytes) -> int:
         """Add one to a counter cell and return it. A lost answer can make it two: for uses where more is harmless."""

@@ -2,10 +2,9 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from time import monotonic
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from kafka import KafkaAdminClient, KafkaConsumer, OffsetAndMetadata, TopicPartition
 from kafka.errors import KafkaError, TopicAlreadyExistsError, UnknownTopicOrPartitionError
@@ -17,10 +16,11 @@ MAX_MESSAGE_BYTES = 4 << 20
 _POLL_RECORDS = 5_000
 _FETCH_BYTES = 8 << 20
 _PEEK_SECONDS = 1
+_FETCH_WAIT_MS = 10
+"""What is read is there. A fetch behind the end, sent ahead, would keep the next partition's waiting for so long."""
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(NamedTuple):
     """A Kafka record: where it lies, its timestamp in epoch milliseconds, its bytes (None for a tombstone)."""
 
     partition: int
@@ -67,17 +67,18 @@ class TopicClient:
         fetch_bytes: int = _FETCH_BYTES,
     ) -> None:
         self.topic, self.group, self._patience = topic, group, patience_seconds
-        self._servers = bootstrap_servers.split(",")
+        self.bootstrap_servers = bootstrap_servers
         # kafka-python's own defaults commit by themselves and jump to the end on a bad offset.
         self._consumer = retrying(_is_passing, patience_seconds)(
             KafkaConsumer,
-            bootstrap_servers=self._servers,
+            bootstrap_servers=bootstrap_servers.split(","),
             group_id=group,
             enable_auto_commit=False,
             auto_offset_reset="none",
             isolation_level="read_committed",
             max_poll_records=_POLL_RECORDS,
             max_partition_fetch_bytes=fetch_bytes,
+            fetch_max_wait_ms=_FETCH_WAIT_MS,
             bootstrap_timeout_ms=timeout_ms,
             request_timeout_ms=timeout_ms,
         )
@@ -106,14 +107,14 @@ class TopicClient:
         found = self._call("partitions_for_topic", self.topic)
         if not found:
             raise TopicMissing(
-                f"Kafka at {','.join(self._servers)} has no topic {self.topic!r}: "
+                f"Kafka at {self.bootstrap_servers} has no topic {self.topic!r}: "
                 "materialize raw_clicks or run `clickstream produce`, either makes it"
             )
         return sorted(found)
 
     def topic_id(self) -> str:
         """The id that tells this topic from an earlier one of the same name."""
-        admin = KafkaAdminClient(bootstrap_servers=self._servers)
+        admin = KafkaAdminClient(bootstrap_servers=self.bootstrap_servers.split(","))
         try:
             (found,) = admin.describe_topics([self.topic])
         except UnknownTopicOrPartitionError as error:

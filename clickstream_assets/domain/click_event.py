@@ -2,10 +2,9 @@
 
 import json
 import re
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
-from typing import Any, NoReturn
+from functools import lru_cache, partial
+from typing import Any, NamedTuple, NoReturn
 from urllib.parse import urlsplit
 
 import orjson
@@ -65,10 +64,16 @@ _TRACKING = frozenset(
 )
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _BLANK_OR_CONTROL = re.compile(r"[\s\x00-\x1f\x7f-\x9f]")
-_RFC_3339 = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d+))?([Zz]|[+-]\d\d:\d\d)?", re.ASCII)
+_TO_THE_SECOND = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)", re.ASCII)
+_FRACTION_AND_ZONE = re.compile(r"(?:\.(\d+))?([Zz]|[+-]\d\d:\d\d)?", re.ASCII)
+_PLAIN_URL = re.compile(r"(https?://[a-z0-9.-]+)(/[!\"$->@-~]*)?(?:\?([!\"$-~]*))?")
+"""A url in which nothing but the path and the query may need a hand: no port, user info, fragment, upper-case host."""
 _LONG_NUMBER = re.compile(rb"\d{19}")
+_EXACT_TYPES = frozenset({str, int, bool, type(None)})
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SECOND = timedelta(seconds=1)
+_CACHED_CHARACTERS = 256
+"""Longer texts are not remembered: caches hold a bounded number of them, and are to be bounded in bytes too."""
 
 
 _TOO_DEEP = "nested too deeply"
@@ -85,8 +90,7 @@ class Refused(Exception):
         self.reason, self.detail = reason, detail
 
 
-@dataclass(frozen=True, slots=True)
-class ClickEvent:
+class ClickEvent(NamedTuple):
     """An event as it is stored: times in epoch milliseconds, the url normalised for metrics."""
 
     event_id: str | None
@@ -119,39 +123,43 @@ def decode(message: bytes | None, record_time_ms: int, first_hour_ms: int) -> Cl
     both in epoch milliseconds.
     """
     obj = _json_object(message)
-    got = {name: _pick(obj, name) for name in FIELDS}
-    for name in ("timestamp", "url"):
-        if got[name] is None:
-            raise Refused("missing_field", name)
-    user_id, anonymous_id = _user(got["user_id"], "user_id"), _user(got["anonymous_id"], "anonymous_id")
+    pick: Any = obj.get if _SEGMENT_NAMES.isdisjoint(obj) else partial(_pick, obj)
+    timestamp, url = pick("timestamp"), pick("url")
+    if timestamp is None or timestamp == "":
+        raise Refused("missing_field", "timestamp")
+    if url is None or url == "":
+        raise Refused("missing_field", "url")
+    user_id, anonymous_id = _user(pick("user_id"), "user_id"), _user(pick("anonymous_id"), "anonymous_id")
     if user_id is None and anonymous_id is None:
         raise Refused("missing_field", "user_id or anonymous_id")
-    event_id = _text(got, "event_id")
+    event_id = _text(pick("event_id"), "event_id")
     if event_id is not None and len(event_id) > MAX_EVENT_ID_CHARACTERS:
         raise Refused("wrong_type", f"event_id: {len(event_id)} characters, {MAX_EVENT_ID_CHARACTERS} at most")
-    event_type, ip, user_agent, referrer = (_text(got, name) for name in ("event_type", "ip", "user_agent", "referrer"))
-    engagement = _engagement(got["engagement_time_ms"])
-    client_time = _time_ms(got["timestamp"], "timestamp")
-    sent_at = None if got["sent_at"] is None else _time_ms(got["sent_at"], "sent_at")
-    if not isinstance(got["url"], str):
-        _wrong_type("url", got["url"])
-    _no_nul(got["url"], "url")
-    url = normalized_url(got["url"])
+    event_type = _text(pick("event_type"), "event_type")
+    ip, user_agent = _text(pick("ip"), "ip"), _text(pick("user_agent"), "user_agent")
+    referrer = _text(pick("referrer"), "referrer")
+    engagement = _engagement(pick("engagement_time_ms"))
+    client_time = _time_ms(timestamp, "timestamp")
+    sent_at = pick("sent_at")
+    sent_at = None if sent_at is None or sent_at == "" else _time_ms(sent_at, "sent_at")
+    if not isinstance(url, str):
+        _wrong_type("url", url)
+    _no_nul(url, "url")
     return ClickEvent(
-        event_id=event_id,
-        event_type=event_type or DEFAULT_TYPE,
-        time_ms=_event_time(client_time, sent_at, record_time_ms, first_hour_ms),
-        url=url,
-        user_id=user_id,
-        anonymous_id=anonymous_id,
-        engagement_time_ms=engagement,
-        ip=ip,
-        user_agent=user_agent,
-        referrer=referrer,
-        client_time_ms=client_time,
-        sent_at_ms=sent_at,
-        url_as_sent=got["url"],
-        properties=_properties(obj),
+        event_id,
+        event_type or DEFAULT_TYPE,
+        _event_time(client_time, sent_at, record_time_ms, first_hour_ms),
+        _normalized_once(url) if len(url) <= _CACHED_CHARACTERS else normalized_url(url),
+        user_id,
+        anonymous_id,
+        engagement,
+        ip,
+        user_agent,
+        referrer,
+        client_time,
+        sent_at,
+        url,
+        _properties(obj),
     )
 
 
@@ -170,7 +178,8 @@ def _json_object(message: bytes | None) -> dict[str, Any]:
         raise Refused("invalid_json", str(error)) from None
     if not isinstance(obj, dict):
         raise Refused("not_an_object", f"a JSON {_json_type(obj)}")
-    if _LONG_NUMBER.search(message):
+    # Only a double, or what may hold one, can be an integer that was rounded.
+    if not _EXACT_TYPES.issuperset(map(type, obj.values())) and _LONG_NUMBER.search(message):
         # orjson rounds integers beyond 64 bits to doubles; json, on text that orjson has passed, does not.
         try:
             obj = json.loads(message)
@@ -185,7 +194,7 @@ def _pick(obj: dict[str, Any], name: str) -> Any:
         value = obj
         for step in SEGMENT_SPELLING[name]:
             value = value.get(step) if isinstance(value, dict) else None
-    return None if value == "" else value
+    return value
 
 
 def _json_type(value: object) -> str:
@@ -202,22 +211,20 @@ def _no_nul(value: str, name: str) -> None:
         raise Refused("invalid_text", f"{name}: holds U+0000")
 
 
-def _text(got: dict[str, Any], name: str) -> str | None:
-    value = got[name]
+def _text(value: Any, name: str) -> str | None:
     if value is None:
         return None
     if not isinstance(value, str):
         _wrong_type(name, value)
     _no_nul(value, name)
-    return value
+    return value or None
 
 
 def _user(value: Any, name: str) -> str | None:
     if value is None:
         return None
     if isinstance(value, str):
-        _no_nul(value, name)
-        return value
+        return _text(value, name)
     if isinstance(value, bool) or not isinstance(value, int):
         _wrong_type(name, value)
     if not -(1 << 63) <= value < 1 << 63:
@@ -226,7 +233,7 @@ def _user(value: Any, name: str) -> str | None:
 
 
 def _engagement(value: Any) -> int | None:
-    if value is None:
+    if value is None or value == "":
         return None
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         _wrong_type("engagement_time_ms", value)
@@ -246,16 +253,37 @@ def _time_ms(value: Any, name: str) -> int:
 
 
 def _parsed_time_ms(text: str, name: str) -> int:
-    match = _RFC_3339.fullmatch(text)
-    if match is None:
-        raise Refused("invalid_timestamp", f"{name}: {text[:64]!r} is not RFC 3339")
-    day, clock, fraction, zone = match.groups()
+    second, rest = text[:19], text[19:]
     try:
-        moment = datetime.fromisoformat(f"{day}T{clock}{'+00:00' if zone in (None, 'Z', 'z') else zone}")
+        if len(rest) > _CACHED_CHARACTERS:
+            return _second_ms(second) + _rest_ms.__wrapped__(rest)
+        return _second_ms(second) + _rest_ms(rest)
     except ValueError as error:
         raise Refused("invalid_timestamp", f"{name}: {text[:64]!r}: {error}") from None
-    milliseconds = int(f"{fraction}000"[:3]) if fraction else 0
-    return (moment - _EPOCH) // _SECOND * 1000 + milliseconds
+
+
+@lru_cache(maxsize=1 << 14)
+def _second_ms(text: str) -> int:
+    """Epoch milliseconds of an RFC 3339 time to the second, taken as UTC; raises ValueError."""
+    match = _TO_THE_SECOND.fullmatch(text)
+    if match is None:
+        raise ValueError("not RFC 3339")
+    day, clock = match.groups()
+    return (datetime.fromisoformat(f"{day}T{clock}+00:00") - _EPOCH) // _SECOND * 1000
+
+
+@lru_cache(maxsize=1 << 12)
+def _rest_ms(text: str) -> int:
+    """Milliseconds that the fraction and the zone of an RFC 3339 time add; raises ValueError."""
+    match = _FRACTION_AND_ZONE.fullmatch(text)
+    if match is None:
+        raise ValueError("not RFC 3339")
+    fraction, zone = match.groups()
+    ahead = (
+        timedelta() if zone in (None, "Z", "z") else datetime.fromisoformat(f"2000-01-01T00:00:00{zone}").utcoffset()
+    )
+    assert ahead is not None
+    return (int(f"{fraction}000"[:3]) if fraction else 0) - ahead // _SECOND * 1000
 
 
 def _event_time(client_ms: int, sent_at_ms: int | None, record_ms: int, first_hour_ms: int) -> int:
@@ -275,13 +303,15 @@ def _event_time(client_ms: int, sent_at_ms: int | None, record_ms: int, first_ho
     return time_ms
 
 
-@lru_cache(maxsize=1 << 16)
 def normalized_url(url: str) -> str:
     """The url that metrics count by; raises :class:`Refused`.
 
     Scheme and host in lower case, no user info, default port or fragment, ``/`` for an empty path, no empty
     or tracking query parameters; what is left stays as sent and in order.
     """
+    if (plain := _PLAIN_URL.fullmatch(url)) is not None and len(url) <= MAX_URL_BYTES:
+        place, path, query = plain.groups()
+        return f"{place}{path or '/'}{_kept_query(query)}"
     if len(url.encode()) > MAX_URL_BYTES:
         raise Refused("invalid_url", f"url: {len(url.encode())} bytes, {MAX_URL_BYTES} at most")
     if _BLANK_OR_CONTROL.search(url):
@@ -296,8 +326,15 @@ def normalized_url(url: str) -> str:
     place = f"[{host}]" if ":" in host else host
     if port is not None and port != _DEFAULT_PORTS[parts.scheme]:
         place += f":{port}"
-    query = "&".join(pair for pair in parts.query.split("&") if pair and not _is_tracking(pair))
-    return f"{parts.scheme}://{place}{parts.path or '/'}{'?' + query if query else ''}"
+    return f"{parts.scheme}://{place}{parts.path or '/'}{_kept_query(parts.query)}"
+
+
+_normalized_once = lru_cache(maxsize=1 << 16)(normalized_url)
+
+
+def _kept_query(query: str | None) -> str:
+    kept = "&".join([pair for pair in query.split("&") if pair and not _is_tracking(pair)]) if query else ""
+    return f"?{kept}" if kept else ""
 
 
 def _is_tracking(pair: str) -> bool:
@@ -317,6 +354,7 @@ def _named_fields() -> dict[str, Any]:
 
 
 _NAMED_FIELDS = _named_fields()
+_SEGMENT_NAMES = frozenset(spelling[0] for spelling in SEGMENT_SPELLING.values())
 
 
 def _others(obj: dict[str, Any], named: dict[str, Any]) -> dict[str, Any]:

@@ -18,8 +18,9 @@ from itertools import groupby, islice
 from clickstream_assets.clients.hbase import HBaseClient, RowMutation
 from clickstream_assets.clients.kafka import Message, TopicClient
 from clickstream_assets.domain.hours import HOUR_MS, key_of_hour
-from clickstream_assets.domain.ingestion import Ingestion, Rules, Settled, letter_key, settle
+from clickstream_assets.domain.ingestion import Ingestion
 from clickstream_assets.domain.ledger import Entry, Ledger
+from clickstream_assets.domain.settling import Rules, Settled, letter_key, settle
 from clickstream_assets.domain.stale_hours import HourStates
 from clickstream_assets.domain.table_schemas import CLICKS, DEAD_LETTERS, LEDGER
 
@@ -286,7 +287,8 @@ class Replay:
                 self._hbase.mutate(self._clicks, settled.rows)
                 self._hbase.mutate(self._letters_table, settled.letters)
             whole.add(settled)
-            mended += [letter for letter, _ in found if letter.offset not in settled.refused_offsets]
+            refused = {letter.key for letter in settled.letters}
+            mended += [letter for letter, _ in found if letter.key not in refused]
         return whole, mended
 
     def _booked(self, entry: Entry, settled: Settled, there: Iterable[Letter], mended: Iterable[Letter]) -> Entry:

@@ -10,10 +10,10 @@ from clickstream_assets.domain.documents import SUMMED, ByCountry, Totals
 from clickstream_assets.domain.enrichment import BOT_DEVICE, OTHER, UNKNOWN_COUNTRY
 from clickstream_assets.domain.enrichment import OUTPUT as ENRICHED
 from clickstream_assets.domain.hours import HOUR_MS, hour_of_key
-from clickstream_assets.domain.ingestion import letter_key
 from clickstream_assets.domain.ledger import Entry
 from clickstream_assets.domain.metrics import metrics_key_range
 from clickstream_assets.domain.row_keys import contiguous, hour_of, key_ranges
+from clickstream_assets.domain.settling import letter_key
 from clickstream_assets.domain.table_schemas import CLICKS, METRICS
 from clickstream_assets.domain.time_spent import TIMEOUT_MS
 

@@ -1,200 +1,24 @@
 """From offsets to rows, dead letters and the ledger: the heart of ``raw_clicks`` (design 1 to 4)."""
 
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from clickstream_assets.clients.hbase import HBaseClient, RowMutation
-from clickstream_assets.clients.kafka import Message, TopicClient
-from clickstream_assets.domain.click_event import ClickEvent, Refused, decode
+from clickstream_assets.clients.kafka import TopicClient
 from clickstream_assets.domain.hours import HOUR_MS
-from clickstream_assets.domain.ledger import GAP, LATE_AFTER_MS, LOST, READ, Entry, Ledger
+from clickstream_assets.domain.ledger import GAP, LOST, READ, Entry, Ledger
 from clickstream_assets.domain.offset_plan import Piece, begin, joined, plan_partition, to_commit
-from clickstream_assets.domain.row_keys import derived_key, event_key, key_ranges
+from clickstream_assets.domain.reading import Pieces, Tables, Wide, read_pieces
+from clickstream_assets.domain.row_keys import key_ranges
+from clickstream_assets.domain.settler import Tallies
+from clickstream_assets.domain.settling import DISPLACED, SOURCE, Rules, Tally, displaced_by, letter_key
 from clickstream_assets.domain.stale_hours import HourStates, touched_by
 from clickstream_assets.domain.table_schemas import CLICKS, DEAD_LETTERS, LEDGER
 from clickstream_assets.domain.watermarks import Watermarks
 
-_SOURCE, _DISPLACED = CLICKS.columns["source"].key, CLICKS.columns["displaced"].key
-_TIME = CLICKS.columns["timestamp"].key
-_ALL_CELLS = frozenset(column.key for column in CLICKS.columns.values())
-_EVENT_CELLS = {
-    name: CLICKS.columns[name].key
-    for name in ("url", "user_id", "anonymous_id", "event_type", "event_id", "ip", "user_agent", "referrer")
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """What decoding and booking depend on besides the message."""
-
-    topic: str
-    topic_id: str
-    first_hour_ms: int
-    run_id: str
-
-    @property
-    def first_hour(self) -> int:
-        """The first partition, in hours since the epoch."""
-        return self.first_hour_ms // HOUR_MS
-
-    def record_hour(self, record_time_ms: int) -> int:
-        """The hour that a dead letter counts in: its record's, the first partition for older ones."""
-        return max(record_time_ms // HOUR_MS, self.first_hour)
-
-
-@dataclass(slots=True)
-class Settled:
-    """What became of some messages of one partition."""
-
-    rows: list[RowMutation] = field(default_factory=list)
-    letters: list[RowMutation] = field(default_factory=list)
-    read: int = 0
-    duplicates: int = 0
-    kept_by_hour: Counter[int] = field(default_factory=Counter)
-    dead_lettered_by_hour: Counter[int] = field(default_factory=Counter)
-    late_by_hour: Counter[int] = field(default_factory=Counter)
-    touched: set[int] = field(default_factory=set)
-    displaced: set[int] = field(default_factory=set)
-    """Offsets whose rows now carry an earlier one: the entries that booked them have to be read again."""
-    refused_offsets: set[int] = field(default_factory=set)
-    latest_ms: int = -1
-    """The latest event time kept; -1 without any."""
-
-    def add(self, other: "Settled") -> None:
-        """Add the counts of ``other``; its rows and letters are written already."""
-        self.read += other.read
-        self.duplicates += other.duplicates
-        self.kept_by_hour += other.kept_by_hour
-        self.dead_lettered_by_hour += other.dead_lettered_by_hour
-        self.late_by_hour += other.late_by_hour
-        self.touched |= other.touched
-        self.displaced |= other.displaced
-        self.refused_offsets |= other.refused_offsets
-        self.latest_ms = max(self.latest_ms, other.latest_ms)
-
-
-def letter_key(topic_id: str, partition: int, offset: int) -> bytes:
-    """Row key of a dead letter."""
-    return f"{topic_id}|{partition:06d}|{offset:020d}".encode()
-
-
-def settle(
-    messages: Sequence[Message],
-    rules: Rules,
-    stored: Callable[[list[bytes]], Mapping[bytes, Mapping[bytes, bytes]]],
-    makes_way: Callable[[int], bool] = lambda offset: True,
-) -> Settled:
-    """Decide what becomes of messages of one partition, in order of offset; writes nothing.
-
-    ``stored`` looks up the ``source`` and ``displaced`` cells of the rows that exist. A row that came from this
-    very offset is kept. One from a later offset of this partition makes way, so that reading in any order ends
-    in the same rows, if ``makes_way`` of that offset; any other makes the message a duplicate.
-    """
-    settled = Settled(read=len(messages))
-    events: list[tuple[Message, ClickEvent, bytes]] = []
-    for message in messages:
-        try:
-            event = decode(message.value, message.timestamp_ms, rules.first_hour_ms)
-        except Refused as refused:
-            settled.letters.append(_letter(message, refused, rules))
-            settled.dead_lettered_by_hour[rules.record_hour(message.timestamp_ms)] += 1
-            settled.refused_offsets.add(message.offset)
-            continue
-        events.append((message, event, _row_key(message, event, rules)))
-    there = stored([key for _, _, key in events])
-    seen: set[bytes] = set()
-    for message, event, key in events:
-        if key in seen:
-            settled.duplicates += 1
-            continue
-        seen.add(key)
-        _settle_event(settled, message, event, key, there.get(key), rules, makes_way)
-    return settled
-
-
-def _settle_event(
-    settled: Settled,
-    message: Message,
-    event: ClickEvent,
-    key: bytes,
-    row: Mapping[bytes, bytes] | None,
-    rules: Rules,
-    makes_way: Callable[[int], bool],
-) -> None:
-    if row is None:
-        settled.rows.append(RowMutation(key, _event_cells(message, event, rules)))
-    else:
-        topic_id, partition, text = row[_SOURCE].decode().split("/")
-        offset, displaced = int(text), _displaced(row)
-        elsewhere = (topic_id, int(partition)) != (rules.topic_id, message.partition)
-        if elsewhere or offset < message.offset or (offset > message.offset and not makes_way(offset)):
-            settled.duplicates += 1
-            return
-        if offset > message.offset:
-            displaced.append(offset)
-            cells = _event_cells(message, event, rules)
-            # The row remembers what it displaced until the end, so that a run killed before it has booked this
-            # leaves a trace for the next one to make good.
-            cells[_DISPLACED] = ",".join(map(str, displaced)).encode()
-            settled.rows.append(RowMutation(key, cells, tuple(_ALL_CELLS - cells.keys())))
-        settled.displaced.update(displaced)
-    settled.kept_by_hour[event.hour] += 1
-    settled.latest_ms = max(settled.latest_ms, event.time_ms)
-    if message.timestamp_ms > (event.hour + 1) * HOUR_MS + LATE_AFTER_MS:
-        settled.late_by_hour[event.hour] += 1
-    settled.touched.update(hour for hour in touched_by(event.time_ms) if hour >= rules.first_hour)
-
-
-def _displaced(row: Mapping[bytes, bytes]) -> list[int]:
-    """The offsets that a row displaced, in that order."""
-    return [int(text) for text in row[_DISPLACED].decode().split(",")] if _DISPLACED in row else []
-
-
-def _row_key(message: Message, event: ClickEvent, rules: Rules) -> bytes:
-    if event.event_id is not None:
-        return event_key(event.hour, event.event_id)
-    return derived_key(event.hour, rules.topic, message.partition, message.offset, message.timestamp_ms)
-
-
-def _event_cells(message: Message, event: ClickEvent, rules: Rules) -> dict[bytes, bytes]:
-    cells = {
-        _SOURCE: f"{rules.topic_id}/{message.partition}/{message.offset}".encode(),
-        b"click_data:record_time": b"%d" % message.timestamp_ms,
-        b"click_data:timestamp": b"%d" % event.time_ms,
-    }
-    for name, cell in _EVENT_CELLS.items():
-        value = getattr(event, name)
-        if value is not None:
-            cells[cell] = value.encode()
-    if event.engagement_time_ms is not None:
-        cells[b"click_data:engagement_time_ms"] = b"%d" % _as_long(event.engagement_time_ms)
-    if event.url_as_sent != event.url:
-        cells[b"click_data:url_as_sent"] = event.url_as_sent.encode()
-    if event.client_time_ms != event.time_ms:
-        cells[b"click_data:client_timestamp"] = b"%d" % _as_long(event.client_time_ms)
-    if event.sent_at_ms is not None:
-        cells[b"click_data:sent_at"] = b"%d" % _as_long(event.sent_at_ms)
-    if event.properties is not None:
-        cells[b"click_data:properties"] = event.properties
-    return cells
-
-
-def _as_long(value: int) -> int:
-    """The nearest integer of 64 bits: a wild clock's reading is stored, and no reader chokes on it."""
-    return max(-(1 << 63), min(value, (1 << 63) - 1))
-
-
-def _letter(message: Message, refused: Refused, rules: Rules) -> RowMutation:
-    cells = {
-        b"letter:record_time": b"%d" % message.timestamp_ms,
-        b"letter:reason": refused.reason.encode(),
-        b"letter:detail": refused.detail.encode("utf-8", "replace"),
-        b"letter:run_id": rules.run_id.encode(),
-    }
-    if message.value is not None:
-        cells[b"letter:value"] = message.value
-    return RowMutation(letter_key(rules.topic_id, message.partition, message.offset), cells)
+_TIME, _RUN = CLICKS.columns["timestamp"].key, DEAD_LETTERS.columns["run_id"].key
 
 
 @dataclass(slots=True)
@@ -272,12 +96,21 @@ def begins(topic: TopicClient, ledger: Ledger, ends: Mapping[int, int]) -> dict[
 
 
 class Ingestion:
-    """One run's reading: rows, dead letters, ledger, touched hours and commit, in that order."""
+    """One run's reading: rows, dead letters, ledger, touched hours and commit, in that order.
+
+    What is much to read is read on Spark, if there is a ``wide``.
+    """
 
     def __init__(
-        self, topic: TopicClient, hbase: HBaseClient, table: Callable[[str], str], first_hour_ms: int, run_id: str
+        self,
+        topic: TopicClient,
+        hbase: HBaseClient,
+        table: Callable[[str], str],
+        first_hour_ms: int,
+        run_id: str,
+        wide: Wide | None = None,
     ) -> None:
-        self._topic, self._hbase = topic, hbase
+        self._topic, self._hbase, self._wide = topic, hbase, wide
         self._clicks, self._letters = table(CLICKS.name), table(DEAD_LETTERS.name)
         ledger_table = table(LEDGER.name)
         self._ledger, self._states = Ledger(hbase, ledger_table), HourStates(hbase, ledger_table)
@@ -287,6 +120,7 @@ class Ingestion:
         self._committed = topic.committed(self._partitions)
         self._begins = begins(topic, self._ledger, self._ends)
         self._watermarks, self._latest = Watermarks(hbase, ledger_table), dict[int, int]()
+        self._unavailable: dict[tuple[int, int], Entry] = {}
         self._written: list[Entry] = []
         self._replaced: list[Entry] = []
         self._orphans: list[int] = []
@@ -342,11 +176,18 @@ class Ingestion:
     def _run(self, windows: Mapping[int, Window], hours: Iterable[int]) -> Report:
         starts = [self._topic.offsets_at(hour * HOUR_MS, self._ends) for hour in sorted(hours)] if windows else []
         commits = {}
+        pieces: Pieces = {}
         for partition, window in sorted(windows.items()):
-            self._read_window(partition, window, {at[partition] for at in starts})
+            pieces |= self._plan(partition, window, {at[partition] for at in starts})
             commit = to_commit(self._begins[partition], window.first, window.end)
             if commit is not None:
                 commits[partition] = commit
+        for (partition, _), (piece, runs) in sorted(self._read_all(pieces).items()):
+            self._book(partition, piece, runs)
+        for partition, window in windows.items():
+            self._written += [entry for entry in window.lost if (partition, entry.first) in self._unavailable]
+        self.report.unavailable += sum(entry.end - entry.first for entry in self._unavailable.values())
+        self._unavailable = {}
         self._ledger.write(self._written, self._replaced)
         self._written, self._replaced = [], []
         self._ledger.forget_orphans(self._orphans)
@@ -358,83 +199,99 @@ class Ingestion:
         self._commit(commits)
         return self.report
 
-    def _read_window(self, partition: int, window: Window, cuts: set[int]) -> None:
+    def _plan(self, partition: int, window: Window, cuts: set[int]) -> Pieces:
         known = self._ledger.overlapping(self._rules.topic_id, partition, window.first, window.end)
         known += [entry for entry in window.lost if entry.first < window.end and entry.end > window.first]
         known.sort(key=lambda entry: entry.first)
         plan = plan_partition(window.first, window.end, known, self._earliest[partition], cuts)
-        pieces = {piece.first: piece for piece in plan.pieces}
-        unavailable = {entry.first: entry for entry in plan.unavailable}
-        self._queue_again(partition, window.entries, pieces, unavailable)
+        for entry in plan.unavailable:
+            self._unavailable[partition, entry.first] = entry
         for lost in plan.lost:
             self._written.append(self._entry(partition, lost.first, lost.end, LOST))
             self.report.lost += lost.end - lost.first
-        done: set[int] = set()
-        while pieces:
-            piece = pieces.pop(min(pieces))
-            done.add(piece.first)
-            displaced = self._read_piece(partition, piece)
-            again = [
-                entry
-                for offset in sorted(displaced)
-                for entry in self._ledger.overlapping(self._rules.topic_id, partition, offset, offset + 1)
-                if entry.first not in done
-            ]
-            self._queue_again(partition, again, pieces, unavailable)
-        self._written += [entry for entry in window.lost if entry.first in unavailable]
-        self.report.unavailable += sum(entry.end - entry.first for entry in unavailable.values())
+        pieces = {(partition, piece.first): piece for piece in plan.pieces}
+        return self._of_entries(partition, window.entries) | pieces
 
-    def _queue_again(
-        self, partition: int, entries: Iterable[Entry], pieces: dict[int, Piece], unavailable: dict[int, Entry]
-    ) -> None:
+    def _of_entries(self, partition: int, entries: Iterable[Entry]) -> Pieces:
+        """What can still be read again of some entries; the others are noted as unavailable."""
+        pieces: Pieces = {}
         for entry in entries:
-            if entry.kind != READ or entry.first in pieces:
+            if entry.kind != READ:
                 continue
             if entry.first < self._earliest[partition]:
-                unavailable[entry.first] = entry
+                self._unavailable[partition, entry.first] = entry
             else:
-                pieces[entry.first] = Piece(entry.first, entry.end, entry)
+                pieces[partition, entry.first] = Piece(entry.first, entry.end, entry)
+        return pieces
 
-    def _read_piece(self, partition: int, piece: Piece) -> set[int]:
-        """Read, settle and write one piece; returns the offsets whose rows it displaced."""
-        runs: list[tuple[int, Settled]] = []  # stretches of offsets without a gap: first offset, what became of them
-        at = piece.first
-        for messages in self._topic.read(partition, piece.first, piece.end):
-            for stretch in _stretches(messages):
-                if not runs or stretch[0].offset != at:
-                    runs.append((stretch[0].offset, Settled()))
-                settled = settle(stretch, self._rules, self._stored)
-                self._hbase.mutate(self._clicks, settled.rows)
-                self._hbase.mutate(self._letters, settled.letters)
-                self.report.new_rows += len(settled.rows)
-                runs[-1][1].add(settled)
-                at = stretch[-1].offset + 1
-        if (deleted := self._delete_refused_rows(partition, piece, runs)) is not None:
-            # A message that was a duplicate of a row just deleted may be kept now.
-            return deleted | self._read_piece(partition, piece)
-        self._book(partition, piece, runs)
-        return {offset for _, settled in runs for offset in settled.displaced}
+    def _read_all(self, pieces: Pieces) -> "dict[tuple[int, int], tuple[Piece, list[_Run]]]":
+        """Read and write pieces, and those that have to be read again for it; returns what became of each.
 
-    def _delete_refused_rows(self, partition: int, piece: Piece, runs: list[tuple[int, Settled]]) -> set[int] | None:
+        A round reads its pieces in order of offset, so an offset that makes way in the very round is a duplicate in it.
+        """
+        done: dict[tuple[int, int], tuple[Piece, list[_Run]]] = {}
+        while pieces:
+            tables = Tables(self._clicks, self._letters)
+            tallies = read_pieces(pieces, self._topic, self._hbase, tables, self._rules, self._wide)
+            self.report.new_rows += sum(tally.new_rows for tally in tallies.values())
+            read = {place: (piece, runs) for place, piece, runs in _by_piece(pieces, tallies)}
+            gone = [self._delete_refused_rows(p, *found) for (p, _), found in read.items()]
+            if any(displaced is not None for displaced in gone):
+                # Messages that were duplicates of rows just deleted may be kept now.
+                for (p, _), displaced in zip(read, gone, strict=True):
+                    pieces = self._again(p, displaced or (), done | read) | pieces
+                continue
+            done |= read
+            again: Pieces = {}
+            for (p, _), (_, runs) in read.items():
+                again |= self._again(p, {offset for run in runs for offset in run.tally.displaced}, done)
+            # Offsets that make way lie behind the ones they make way for, so rounds come to an end.
+            pieces = {place: piece for place, piece in again.items() if place not in read}
+        return done
+
+    def _again(
+        self, partition: int, offsets: Iterable[int], known: "Mapping[tuple[int, int], tuple[Piece, list[_Run]]]"
+    ) -> Pieces:
+        """The pieces that hold some offsets: of those known, or else the ledger's entries."""
+        pieces = [piece for (p, _), (piece, _) in known.items() if p == partition]
+        found: Pieces = {}
+        end = -1
+        for offset in sorted(offsets):
+            if offset < end:
+                continue
+            for piece in pieces:
+                if piece.first <= offset < piece.end:
+                    found[partition, piece.first], end = piece, piece.end
+                    break
+            else:
+                entries = self._ledger.overlapping(self._rules.topic_id, partition, offset, offset + 1)
+                found |= self._of_entries(partition, entries)
+                end = max((entry.end for entry in entries), default=-1)
+        return found
+
+    def _delete_refused_rows(self, partition: int, piece: Piece, runs: "list[_Run]") -> set[int] | None:
         """Delete rows of an entry whose messages are refused now; returns the offsets that they had displaced.
 
         None if there is no such row. Only hours that lost rows since the entry was written are looked through.
         """
-        if piece.entry is None or sum(settled.read for _, settled in runs) < piece.entry.read:
+        if piece.entry is None or sum(run.tally.read for run in runs) < piece.entry.read:
             return None
+        fewer = [
+            hour
+            for hour, count in piece.entry.kept_by_hour.items()
+            if count > sum(run.tally.kept_by_hour[hour] for run in runs)
+        ]
         refused = {
-            f"{self._rules.topic_id}/{partition}/{offset}".encode()
-            for _, settled in runs
-            for offset in settled.refused_offsets
+            f"{self._rules.topic_id}/{partition}/{int(key.rsplit(b'|', 1)[1])}".encode()
+            for key, is_new in (self._letters_of(partition, piece) if fewer else ())
+            if is_new
         }
-        kept = sum((settled.kept_by_hour for _, settled in runs), Counter[int]())
-        fewer = [hour for hour, count in piece.entry.kept_by_hour.items() if count > kept[hour]]
         rows = {
             key: cells
             for ranges in key_ranges(fewer if refused else ())
             for start, stop in ranges
-            for key, cells in self._hbase.scan(self._clicks, start, stop, (_SOURCE, _DISPLACED, _TIME))
-            if cells[_SOURCE] in refused
+            for key, cells in self._hbase.scan(self._clicks, start, stop, (SOURCE, DISPLACED, _TIME))
+            if cells[SOURCE] in refused
         }
         if not rows:
             return None
@@ -445,17 +302,19 @@ class Ingestion:
         families = tuple(family.encode() for family in CLICKS.families)
         self._hbase.mutate(self._clicks, (RowMutation(key, {}, families) for key in rows))
         self.report.refused_rows += len(rows)
-        return {offset for cells in rows.values() for offset in _displaced(cells)}
+        return {offset for cells in rows.values() for offset in displaced_by(cells)}
 
-    def _book(self, partition: int, piece: Piece, runs: list[tuple[int, Settled]]) -> None:
-        read = sum(settled.read for _, settled in runs)
-        for _, settled in runs:
-            self.report.read += settled.read
-            self.report.kept += settled.kept_by_hour.total()
-            self.report.duplicates += settled.duplicates
-            self.report.dead_lettered += settled.dead_lettered_by_hour.total()
-            self.report.touched |= settled.touched
-            self._latest[partition] = max(self._latest.get(partition, -1), settled.latest_ms)
+    def _book(self, partition: int, piece: Piece, runs: "list[_Run]") -> None:
+        whole = Tally()
+        for run in runs:
+            whole.add(run.tally)
+        read = whole.read
+        self.report.read += read
+        self.report.kept += whole.kept_by_hour.total()
+        self.report.duplicates += whole.duplicates
+        self.report.dead_lettered += whole.dead_lettered_by_hour.total()
+        self.report.touched |= whole.touched
+        self._latest[partition] = max(self._latest.get(partition, -1), whole.latest_ms)
         self.report.ranges.setdefault(partition, []).append((piece.first, piece.end))
         if piece.entry is not None:
             is_lost = piece.entry.run_id == self._rules.run_id  # put together by this run: its count is a guess
@@ -464,23 +323,21 @@ class Ingestion:
                 self.report.unavailable += piece.entry.read - read
                 return
             self._replaced.append(piece.entry)
-        self._stale_letters += self._no_letters_now(
-            partition, piece, {o for _, settled in runs for o in settled.refused_offsets}
-        )
+        self._stale_letters += [key for key, is_new in self._letters_of(partition, piece) if not is_new]
         at = piece.first
-        for first, settled in runs:
-            if first > at:
-                self._book_gap(partition, at, first)
-            at = first + settled.read
-            entry = self._entry(partition, first, at, READ)
+        for run in runs:
+            if run.first > at:
+                self._book_gap(partition, at, run.first)
+            at = run.end
+            tally = run.tally
             self._written.append(
                 replace(
-                    entry,
-                    read=settled.read,
-                    duplicates=settled.duplicates,
-                    kept_by_hour=dict(settled.kept_by_hour),
-                    dead_lettered_by_hour=dict(settled.dead_lettered_by_hour),
-                    late_by_hour=dict(settled.late_by_hour),
+                    self._entry(partition, run.first, at, READ),
+                    read=tally.read,
+                    duplicates=tally.duplicates,
+                    kept_by_hour=dict(tally.kept_by_hour),
+                    dead_lettered_by_hour=dict(tally.dead_lettered_by_hour),
+                    late_by_hour=dict(tally.late_by_hour),
                 )
             )
         if at < piece.end:
@@ -493,14 +350,11 @@ class Ingestion:
     def _entry(self, partition: int, first: int, end: int, kind: str) -> Entry:
         return Entry(self._rules.topic_id, partition, first, end, kind, run_id=self._rules.run_id)
 
-    def _stored(self, keys: list[bytes]) -> Mapping[bytes, Mapping[bytes, bytes]]:
-        return self._hbase.get(self._clicks, keys, (_SOURCE, _DISPLACED))
-
-    def _no_letters_now(self, partition: int, piece: Piece, refused: set[int]) -> list[bytes]:
-        """Keys of dead letters of a range that an earlier reading left and that are refused no more."""
-        bounds = [letter_key(self._rules.topic_id, partition, at) for at in (piece.first, piece.end)]
-        letters = self._hbase.scan(self._letters, bounds[0], bounds[1], (b"letter:reason",))
-        return [key for key, _ in letters if int(key.rsplit(b"|", 1)[1]) not in refused]
+    def _letters_of(self, partition: int, piece: Piece) -> Iterator[tuple[bytes, bool]]:
+        """Keys of a range's dead letters, each with whether this run wrote it: others are refused no more."""
+        start, stop = (letter_key(self._rules.topic_id, partition, at) for at in (piece.first, piece.end))
+        for key, cells in self._hbase.scan(self._letters, start, stop, (_RUN,)):
+            yield key, cells[_RUN].decode() == self._rules.run_id
 
     def _commit(self, commits: Mapping[int, int]) -> None:
         """Commit where the group's offset is still what it was when the run began."""
@@ -509,11 +363,28 @@ class Ingestion:
         self._topic.commit(self.report.committed)
 
 
-def _stretches(messages: Sequence[Message]) -> Iterator[Sequence[Message]]:
-    """Cut messages where an offset is missing between two of them."""
-    start = 0
-    for at in range(1, len(messages)):
-        if messages[at].offset != messages[at - 1].offset + 1:
-            yield messages[start:at]
-            start = at
-    yield messages[start:]
+@dataclass(slots=True)
+class _Run:
+    """Offsets without a gap, and what became of them."""
+
+    first: int
+    tally: Tally
+
+    @property
+    def end(self) -> int:
+        """The offset behind the last one."""
+        return self.first + self.tally.read
+
+
+def _by_piece(pieces: Pieces, tallies: Tallies) -> Iterator[tuple[tuple[int, int], Piece, list[_Run]]]:
+    """Each piece in order of partition and offset, with its stretches of offsets, those that touch as one."""
+    places = sorted(pieces)
+    runs: dict[tuple[int, int], list[_Run]] = {place: [] for place in places}
+    for stretch in sorted(tallies):
+        of_piece = runs[places[bisect_right(places, stretch) - 1]]
+        if of_piece and of_piece[-1].end == stretch[1]:
+            of_piece[-1].tally.add(tallies[stretch])
+        else:
+            of_piece.append(_Run(stretch[1], tallies[stretch]))
+    for place in places:
+        yield place, pieces[place], runs[place]

@@ -11,9 +11,10 @@ from pyspark import daemon
 from pyspark.sql import datasource_internal
 from pyspark.sql.pandas import types
 
+from clickstream_assets.clients import kafka
 from clickstream_assets.spark_sources import hbase
 
-__all__ = ["daemon", "datasource_internal", "elasticsearch", "hbase", "pd", "pyarrow", "types"]
+__all__ = ["daemon", "datasource_internal", "elasticsearch", "hbase", "kafka", "pd", "pyarrow", "types"]
 
 if __name__ == "__main__":
     daemon.manager()

@@ -47,7 +47,13 @@ class MortalHBase(FakeHBase):
 class FakeTopic:
     """TopicClient's calls on lists; a record that is None is not there."""
 
-    topic = "clickstream_topic"
+    topic, bootstrap_servers = "clickstream_topic", "kafka:9092"
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        pass
 
     def __init__(self, partitions=1, topic_id="id-1"):
         self.logs = {p: [] for p in range(partitions)}

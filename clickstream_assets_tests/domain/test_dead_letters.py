@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clickstream_assets.domain import ingestion
+from clickstream_assets.domain import settling
 from clickstream_assets.domain.click_event import Refused, decode
 from clickstream_assets.domain.dead_letters import DeadLetters, Selection
 from clickstream_assets.domain.hours import hour_of_key
@@ -34,7 +34,7 @@ def strict(monkeypatch):
             raise Refused("wrong_type", "url: a test says so")
         return decode(message, record_time_ms, first_hour_ms)
 
-    monkeypatch.setattr(ingestion, "decode", decode_or_refuse)
+    monkeypatch.setattr(settling, "decode", decode_or_refuse)
     return words
 
 
@@ -356,7 +356,7 @@ def test_after_any_replays_all_is_as_if_nothing_had_been_refused(drawn, limits, 
                 raise Refused("wrong_type", "url: a test says so")
             return decode(message, record_time_ms, first_hour_ms)
 
-        patch.setattr(ingestion, "decode", decode_or_refuse)
+        patch.setattr(settling, "decode", decode_or_refuse)
         mended, never = World(FIRST), World(FIRST)
         for world in (mended, never):
             for at, (event_id, bad, ago, cut) in enumerate(drawn):

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clickstream_assets.clients.kafka import Message
-from clickstream_assets.domain.ingestion import Rules, Settled, letter_key, settle
 from clickstream_assets.domain.row_keys import event_key
+from clickstream_assets.domain.settling import Rules, Settled, letter_key, settle
 from clickstream_assets.domain.table_schemas import CLICKS
 
 HOUR = 3_600_000
@@ -134,7 +134,7 @@ def test_a_refused_message_becomes_a_letter_with_its_bytes():
     assert letter.puts[b"letter:value"] == b"\xff"
     assert letter.puts[b"letter:reason"] == b"invalid_encoding"
     assert letter.puts[b"letter:run_id"] == b"run-1"
-    assert (settled.dead_lettered_by_hour, settled.refused_offsets) == ({HOUR_NOW - 2: 1}, {5})
+    assert (settled.dead_lettered_by_hour, settled.kept_by_hour) == ({HOUR_NOW - 2: 1}, {HOUR_NOW: 1})
 
 
 def test_a_tombstone_has_no_value_and_an_old_record_counts_in_the_first_partition():
@@ -226,7 +226,7 @@ def test_batches_of_any_size_end_in_the_same_rows_and_counts(drawn, cuts):
     once = whole.read(messages)
     assert pieces.rows == whole.rows
     assert (summed.read, counts(summed)) == (once.read, counts(once))
-    assert (summed.touched, summed.refused_offsets) == (once.touched, once.refused_offsets)
+    assert summed.touched == once.touched
 
 
 @steady

@@ -17,8 +17,22 @@ HOUR = hour_of_key("2026-11-23-05:00")
 class FakeHBase:
     """HBaseClient's calls on dictionaries, as its docstrings promise them; no server, no retries."""
 
+    host, port = "hbase", 9090
+
     def __init__(self):
         self.tables = {}
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        pass
+
+    def another(self):
+        return self
+
+    def close(self):
+        pass
 
     def _table(self, name):
         return self.tables.setdefault(name, {})

@@ -7,8 +7,8 @@ import pytest
 from clickstream_assets.clients.kafka import Message
 from clickstream_assets.domain import enrichment, metrics
 from clickstream_assets.domain.click_event import FIELDS
-from clickstream_assets.domain.ingestion import Rules, settle
 from clickstream_assets.domain.lineage import ASSETS, topic_fields
+from clickstream_assets.domain.settling import Rules, settle
 from clickstream_assets.domain.table_schemas import CLICKS, DOCUMENT, INDEX_MAPPING, METRICS, TOPIC
 
 HOUR = 3_600_000

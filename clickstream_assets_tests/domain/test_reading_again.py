@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from clickstream_assets.domain import ingestion
+from clickstream_assets.domain import settling
 from clickstream_assets.domain.click_event import Refused, decode
 from clickstream_assets.domain.hours import hour_of_key
 from clickstream_assets.domain.ledger import LATE_AFTER_MS
@@ -39,7 +39,7 @@ def refuse(monkeypatch):
                 raise Refused("invalid_url", "url: stricter now")
             return decode(message, record_time_ms, first_hour_ms)
 
-        monkeypatch.setattr(ingestion, "decode", stricter)
+        monkeypatch.setattr(settling, "decode", stricter)
 
     return refuse_those_with
 

@@ -18,7 +18,7 @@ from clickstream_assets.assets import raw_clicks as raw_clicks_module
 from clickstream_assets.checks import dead_letters as checks_module
 from clickstream_assets.cli import main
 from clickstream_assets.commands import dead_letters as command_module
-from clickstream_assets.domain import ingestion
+from clickstream_assets.domain import settling
 from clickstream_assets.domain.click_event import Refused, decode
 from clickstream_assets.domain.hours import key_of_hour
 from clickstream_assets.domain.ledger import Ledger
@@ -102,7 +102,7 @@ def strictly_read(servers, folder) -> Pipeline:
     made.produce(traffic())
     with pytest.MonkeyPatch.context() as patch:
         set_first_hour(patch, servers, FIX_AFTER)
-        patch.setattr(ingestion, "decode", refuse_coupons)
+        patch.setattr(settling, "decode", refuse_coupons)
         made.settle()
         assert made.reconcile().differences == []
         assert errors(made) == []

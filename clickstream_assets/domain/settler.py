@@ -1,0 +1,149 @@
+"""Rows looked up, settled and put in batches, HBase's work going on beside ours.
+
+One thread decides, in order; a few others wait for HBase. A batch is looked up while earlier ones are still being
+decided and written, so what HBase says of its keys may be a few batches old. The rows decided since are kept until it
+can say them itself: batch *n* is looked up once batch *n* - :data:`WINDOW` is written, and decided knowing the rows
+of those in between.
+"""
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from queue import LifoQueue
+from types import TracebackType
+from typing import Self, TypeVar
+
+from clickstream_assets.clients.hbase import ROWS_PER_CALL, HBaseClient, RowMutation
+from clickstream_assets.domain.settling import DISPLACED, SOURCE, Decoded, Row, Rules, Tally, settle_decoded
+
+WINDOW = 6
+"""Batches looked up or written at a time, at most: what is held in memory."""
+_AHEAD = 2
+"""Batches being looked up behind the one that is decided."""
+_CONNECTIONS = 3
+
+Tallies = dict[tuple[int, int], Tally]
+"""What became of the messages of each stretch, by partition and first offset."""
+
+_T = TypeVar("_T")
+
+
+@dataclass(slots=True)
+class _Batch:
+    number: int
+    messages: Sequence[Decoded]
+    found: "Future[dict[bytes, Row]]"
+    rows: dict[bytes, Row] = field(default_factory=dict)
+    written: "Future[None] | None" = None
+
+    def confirm(self) -> None:
+        """Wait until it is written; raises what the write raised."""
+        if self.written is not None:
+            self.written.result()
+
+
+class Settler:
+    """Settles messages that come in order of offset for each row key, with connections of its own.
+
+    Use it in a ``with`` statement: what is still on its way when an error leaves it is waited for and given up.
+    """
+
+    def __init__(self, hbase: HBaseClient, clicks: str, letters: str, rules: Rules) -> None:
+        self._clicks, self._letters, self._rules = clicks, letters, rules
+        self._clients = [hbase.another() for _ in range(_CONNECTIONS)]
+        self._free: LifoQueue[HBaseClient] = LifoQueue()  # the last used first: for little, one connection is opened
+        for client in self._clients:
+            self._free.put(client)
+        self._threads = ThreadPoolExecutor(_CONNECTIONS, thread_name_prefix="hbase")
+        self._count = 0
+        self._undecided: deque[_Batch] = deque()
+        self._decided: deque[_Batch] = deque()
+        self._on_their_way: dict[bytes, Row] = {}
+        self.tallies: Tallies = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._threads.shutdown(wait=True, cancel_futures=True)
+        for client in self._clients:
+            client.close()
+
+    def add(self, messages: Sequence[Decoded]) -> None:
+        """Settle messages; they may be written only when :meth:`finish` returns."""
+        for start in range(0, len(messages), ROWS_PER_CALL):
+            self._add(messages[start : start + ROWS_PER_CALL])
+
+    def finish(self) -> Tallies:
+        """Wait until everything is written; returns :attr:`tallies`."""
+        while self._undecided:
+            self._decide(self._undecided.popleft())
+        for batch in self._decided:
+            batch.confirm()
+        return self.tallies
+
+    def _add(self, messages: Sequence[Decoded]) -> None:
+        for batch in self._decided:
+            if batch.number > self._count - WINDOW:
+                break
+            batch.confirm()
+        keys = [message.key for message in messages if message.event is not None]
+
+        def look_up(client: HBaseClient) -> dict[bytes, Row]:
+            return dict(client.get(self._clicks, keys, (SOURCE, DISPLACED)))
+
+        found = self._submit(look_up)
+        self._undecided.append(_Batch(self._count, messages, found))
+        self._count += 1
+        if len(self._undecided) > _AHEAD:
+            self._decide(self._undecided.popleft())
+
+    def _decide(self, batch: _Batch) -> None:
+        there: dict[bytes, Row] = batch.found.result()
+        while self._decided and self._decided[0].number <= batch.number - WINDOW:
+            self._forget(self._decided.popleft())
+        known, tallies = self._on_their_way, self.tallies
+        rows: list[RowMutation] = []
+        letters: list[RowMutation] = []
+        place, tally = None, Tally()
+        for message in batch.messages:
+            key = message.key
+            if key in known:
+                there[key] = known[key]
+            if place != (message.partition, message.stretch):
+                place = message.partition, message.stretch
+                tally = tallies.setdefault(place, Tally())
+            change = settle_decoded(message, tally, there, self._rules)
+            if change is None:
+                continue
+            if message.event is None:
+                letters.append(change)
+            else:
+                rows.append(change)
+                batch.rows[key] = known[key] = there[key]
+
+        def write(client: HBaseClient) -> None:
+            client.mutate(self._clicks, rows)
+            client.mutate(self._letters, letters)
+
+        batch.messages = ()
+        batch.written = self._submit(write)
+        self._decided.append(batch)
+
+    def _forget(self, batch: _Batch) -> None:
+        for key, row in batch.rows.items():
+            if self._on_their_way.get(key) is row:
+                del self._on_their_way[key]
+
+    def _submit(self, action: Callable[[HBaseClient], _T]) -> "Future[_T]":
+        def call() -> _T:
+            client = self._free.get()
+            try:
+                return action(client)
+            finally:
+                self._free.put(client)
+
+        return self._threads.submit(call)

@@ -1,0 +1,145 @@
+"""On Spark or in the process: the same rows, the same books, however the work is cut and however often a task runs."""
+
+import itertools
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from clickstream_assets.clients.kafka import Message
+from clickstream_assets.domain import reading
+from clickstream_assets.domain.reading import Wide, _from_arrow, _shared_out, _to_arrow
+from clickstream_assets.domain.settling import DISPLACED, SOURCE, Rules, as_long, decoded
+from clickstream_assets_tests.conftest import NOW_MS
+from clickstream_assets_tests.domain.fake_spark import FakeSpark
+from clickstream_assets_tests.domain.fakes import LEDGER, World
+from clickstream_assets_tests.domain.test_ingestion import HOUR_NOW, NOW, RULES, message
+from clickstream_assets_tests.traffic.hard_cases import first_hour_ms, hard_cases
+
+FIRST = HOUR_NOW - 48
+
+
+class WideWorld(World):
+    """A pipeline that reads on Spark whenever it reads."""
+
+    def __init__(self, patch, attempts=1, partitions=1):
+        super().__init__(FIRST, partitions)
+        self.spark = FakeSpark(attempts)
+        patch.setattr(reading, "TopicClient", lambda *at: self.topic)
+        patch.setattr(reading, "HBaseClient", lambda *at: self.hbase)
+
+    def ingestion(self):
+        made = super().ingestion()
+        made._wide = Wide(lambda: self.spark, 0)
+        return made
+
+
+def books(world):
+    """The ledger without what differs from run to run."""
+    unlike = (b"entry:run_id", b"entry:written_at")
+    return {
+        key: {name: cell for name, cell in cells.items() if name not in unlike}
+        for key, cells in world.hbase.tables[LEDGER].items()
+    }
+
+
+def send(world, messages, partition=0):
+    for each in messages:
+        world.topic.send(each.value, each.timestamp_ms, partition)
+
+
+@pytest.fixture
+def patch():
+    with pytest.MonkeyPatch.context() as made:
+        yield made
+
+
+@pytest.mark.parametrize(("attempts", "task_offsets"), [(1, 50_000), (2, 90)])
+def test_the_hard_cases_end_as_in_the_process(patch, attempts, task_offsets):
+    patch.setattr(reading, "TASK_OFFSETS", task_offsets)
+    worlds = World(FIRST, 3), WideWorld(patch, attempts, 3)
+    cases = hard_cases(NOW_MS)
+    for world in worlds:
+        world.first_hour = first_hour_ms(NOW_MS) // 3_600_000
+        for at, case in enumerate(cases):
+            world.topic.send(case.value, case.timestamp_ms, at % 3)
+        for log in world.topic.logs.values():
+            log[5:7] = [None, None]  # compacted away
+        world.ingest()
+        world.assert_books_balance()
+    here, wide = worlds
+    assert wide.spark.jobs == 1
+    assert wide.rows() == here.rows()
+    assert wide.letters() == here.letters()
+    assert books(wide) == books(here)
+    assert wide.topic.group == here.topic.group
+
+    before = wide.rows()
+    wide.topic.group = dict.fromkeys(wide.topic.logs, 0)
+    report = wide.ingest()
+    assert (report.new_rows, wide.rows()) == (0, before)
+    assert wide.entries() == [entry for entry in wide.entries() if entry.run_id == "run-2" or entry.kind != "read"]
+
+
+def test_offsets_that_make_way_have_their_entries_read_again(patch):
+    world = WideWorld(patch)
+    send(world, [message(0, "a"), message(1, "b"), message(2, "a"), message(3, "c")])
+    world.topic.commit({0: 2})
+    world.ingest()
+    world.topic.commit({0: 0})
+    world.ingestion().read_until({0: 2}, ())
+    world.assert_books_balance()
+    assert sorted(cells[SOURCE] for cells in world.rows().values()) == [b"id-1/0/0", b"id-1/0/1", b"id-1/0/3"]
+    assert [cells[DISPLACED] for cells in world.rows().values() if DISPLACED in cells] == [b"2"]
+    assert world.spark.jobs == 3
+
+
+def test_the_partition_that_is_read_first_has_the_row(patch):
+    world = WideWorld(patch, partitions=2)
+    send(world, [message(0, "x"), message(1, "a")])
+    send(world, [message(0, "a")], partition=1)
+    world.ingest()
+    world.assert_books_balance()
+    assert {cells[SOURCE] for cells in world.rows().values()} == {b"id-1/0/0", b"id-1/0/1"}
+
+
+def test_little_is_read_without_spark(patch):
+    world = WideWorld(patch)
+    send(world, [message(0), message(1, "b")])
+    ingestion = world.ingestion()
+    ingestion._wide = Wide(lambda: world.spark, 2)
+    ingestion.read_until({0: 2}, ())
+    assert world.spark.jobs == 0
+    assert len(world.rows()) == 2
+
+
+def test_a_message_reaches_the_other_process_as_it_is():
+    rules = Rules("clickstream_topic", "topic-id", first_hour_ms(NOW_MS), "run-1")
+    cases = [Message(0, at, case.timestamp_ms, case.value) for at, case in enumerate(hard_cases(NOW_MS))]
+    found = decoded(cases, rules)
+    wild = decoded([message(0, sent_at=1e300, engagement_time_ms=1e30, timestamp=NOW)], RULES)
+    for one, other in zip(found + wild, _from_arrow(_to_arrow(found + wild)), strict=True):
+        assert other[:5] == one[:5]
+        assert other.value == one.value
+        if one.event is None:
+            assert (other.refused.reason, other.refused.detail) == (one.refused.reason, one.refused.detail)
+        else:
+            assert stored(other.event) == stored(one.event)
+
+
+def stored(event):
+    return tuple(as_long(value) if isinstance(value, int) else value for value in event)
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 99), st.integers(0, 40)), max_size=8))
+def test_tasks_share_out_every_offset_once_and_none_has_more_than_its_share(drawn):
+    slices = [(partition, first, first + size) for partition, first, size in drawn]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reading, "TASK_OFFSETS", 10)
+        tasks = _shared_out(slices)
+    sizes = [sum(end - first for _, first, end in task) for task in tasks]
+    assert len(sizes) == -(-sum(sizes) // 10) or not sizes
+    assert all(size == max(sizes) <= 10 for size in sizes[:-1])
+    offsets = [(p, at) for p, first, end in itertools.chain(*tasks) for at in range(first, end)]
+    assert offsets == [(p, at) for p, first, end in slices for at in range(first, end)]

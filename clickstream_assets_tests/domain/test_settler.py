@@ -1,0 +1,147 @@
+"""HBase's work goes on beside ours, and ends as if it had not."""
+
+import random
+import threading
+import time
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from clickstream_assets.domain.settler import WINDOW, Settler
+from clickstream_assets.domain.settling import Settled, decoded, settle
+from clickstream_assets_tests.domain.fakes import CLICKS, LEDGER, LETTERS, World
+from clickstream_assets_tests.domain.test_ingestion import HOUR_NOW, NOW, RULES, Message, message, partitions
+from clickstream_assets_tests.domain.test_ledger import FakeHBase
+
+
+def add(settler, *messages):
+    settler.add(decoded(messages, RULES))
+
+
+class HeldHBase(FakeHBase):
+    """Writes when it is told to."""
+
+    def __init__(self):
+        super().__init__()
+        self.may_write = threading.Event()
+
+    def mutate(self, table, rows):
+        assert self.may_write.wait(20)
+        return super().mutate(table, rows)
+
+
+class SlowHBase(FakeHBase):
+    """Takes its time, now more, now less."""
+
+    def get(self, *arguments):
+        time.sleep(random.random() / 1000)
+        found = super().get(*arguments)
+        time.sleep(random.random() / 1000)
+        return found
+
+    def mutate(self, *arguments):
+        time.sleep(random.random() / 500)
+        return super().mutate(*arguments)
+
+
+class BrokenHBase(FakeHBase):
+    """Cannot write the clicks."""
+
+    looked_up = 0
+
+    def get(self, *arguments):
+        self.looked_up += 1
+        return super().get(*arguments)
+
+    def mutate(self, table, rows):
+        if table == CLICKS:
+            raise OSError("no such region")
+        return super().mutate(table, rows)
+
+
+def test_a_duplicate_of_a_row_that_is_still_on_its_way_is_seen():
+    hbase = HeldHBase()
+    with Settler(hbase, CLICKS, LETTERS, RULES) as settler:
+        for offset in range(WINDOW):
+            add(settler, message(offset))
+        assert hbase.tables.get(CLICKS, {}) == {}
+        hbase.may_write.set()
+        tallies = settler.finish()
+    assert [tallies[0, offset].new_rows for offset in range(WINDOW)] == [1] + [0] * (WINDOW - 1)
+    assert [tallies[0, offset].duplicates for offset in range(WINDOW)] == [0] + [1] * (WINDOW - 1)
+    assert len(hbase.tables[CLICKS]) == 1
+
+
+@settings(deadline=None, max_examples=40, derandomize=True)
+@given(partitions(), st.integers(1, 3))
+def test_batches_on_their_way_together_end_as_one_after_the_other(drawn, size):
+    messages, before = drawn
+    one_by_one, together = FakeHBase(), SlowHBase()
+    for hbase in (one_by_one, together):
+        hbase.tables[CLICKS] = {key: dict(cells) for key, cells in before.rows.items()}
+    wanted, found = Settled(), Settled()
+    with Settler(together, CLICKS, LETTERS, RULES) as settler:
+        for start in range(0, len(messages), size):
+            some = messages[start : start + size]
+            settled = settle(some, RULES, lambda keys: one_by_one.get(CLICKS, keys))
+            one_by_one.mutate(CLICKS, settled.rows)
+            one_by_one.mutate(LETTERS, settled.letters)
+            wanted.add(settled)
+            add(settler, *some)
+        for tally in settler.finish().values():
+            found.add(tally)
+    assert found == wanted
+    assert {k: v for k, v in together.tables.items() if v} == {k: v for k, v in one_by_one.tables.items() if v}
+
+
+def test_what_a_writer_fails_at_is_told_before_much_more_is_read():
+    hbase, added = BrokenHBase(), 0
+    with pytest.raises(OSError, match="no such region"), Settler(hbase, CLICKS, LETTERS, RULES) as settler:
+        for offset in range(10 * WINDOW):
+            add(settler, message(offset, str(offset)))
+            added += 1
+    assert added <= 2 * WINDOW
+
+
+def test_a_writer_that_fails_at_the_very_end_is_told_too():
+    with pytest.raises(OSError, match="no such region"), Settler(BrokenHBase(), CLICKS, LETTERS, RULES) as settler:
+        add(settler, message(0))
+        settler.finish()
+
+
+def test_counts_are_kept_by_stretch_of_offsets():
+    with Settler(FakeHBase(), CLICKS, LETTERS, RULES) as settler:
+        add(settler, message(0, "a"), message(1, "b"), message(4, "c"), Message(0, 5, NOW, b"{"))
+        add(settler, message(0, "a", partition=1))
+        tallies = settler.finish()
+    counts = {place: (tally.read, tally.new_rows, tally.duplicates) for place, tally in tallies.items()}
+    assert counts == {(0, 0): (2, 2, 0), (0, 4): (2, 1, 0), (1, 0): (1, 0, 1)}
+
+
+def test_books_are_written_when_all_rows_and_letters_are(monkeypatch):
+    world, log = World(HOUR_NOW - 9), []
+    for offset in range(30):
+        world.topic.send(b"{" if offset % 5 == 0 else message(offset, str(offset)).value, NOW)
+
+    mutate, increment, commit = world.hbase.mutate, world.hbase.increment, world.topic.commit
+
+    def slow_mutate(table, rows):
+        rows = list(rows)
+        if table != LEDGER:
+            time.sleep(0.005)
+        sent = mutate(table, rows)
+        if rows:
+            log.append("entries" if table == LEDGER and rows[0].key.startswith((b"range", b"hour")) else table)
+        return sent
+
+    monkeypatch.setattr(world.hbase, "mutate", slow_mutate)
+    monkeypatch.setattr(world.hbase, "increment", lambda *at: (log.append("touched"), increment(*at))[1])
+    monkeypatch.setattr(world.topic, "commit", lambda offsets: (log.append("commit"), commit(offsets))[1])
+    world.ingest()
+    order = list(dict.fromkeys(log))
+    assert set(order[:2]) == {CLICKS, LETTERS}
+    assert order[2:4] == ["entries", "touched"]
+    assert order[-1] == "commit"
+    assert max(at for at, name in enumerate(log) if name in (CLICKS, LETTERS)) < log.index("entries")
+    world.assert_books_balance()

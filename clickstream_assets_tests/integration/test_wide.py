@@ -1,0 +1,150 @@
+"""Read on Spark, in its own process or on several executors, even ones that die: the same rows and the same books."""
+
+import json
+import os
+import signal
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+
+import psutil
+import pytest
+
+from clickstream_assets.assets import raw_clicks as raw_clicks_module
+from clickstream_assets.clients.kafka import TopicClient
+from clickstream_assets.domain import reading
+from clickstream_assets.domain.ingestion import Ingestion, Report
+from clickstream_assets.domain.reading import Wide
+from clickstream_assets.domain.table_schemas import CLICKS, DEAD_LETTERS, LEDGER
+from clickstream_assets.stack import ports, processes
+from clickstream_assets.stack.processes import Launch
+from clickstream_assets.stack.server import Folders
+from clickstream_assets.stack.spark import SparkConnect, spark_home
+from clickstream_assets.traffic.demo import demo_messages
+from clickstream_assets.traffic.message_files import Message
+from clickstream_assets_tests.conftest import NOW_MS
+from clickstream_assets_tests.integration.pipeline import Pipeline, assert_golden
+from clickstream_assets_tests.traffic.hard_cases import hard_cases
+
+EVENTS = 24_000
+
+
+@pytest.fixture(scope="module")
+def cluster(servers, tmp_path_factory):
+    """A Spark Connect server with two executors that are processes of their own, and its process."""
+    from pyspark.sql.connect.session import SparkSession
+
+    folder = tmp_path_factory.mktemp("cluster")
+    folders = Folders.of(folder, "spark")
+    folders.prepare()
+    home = folder / "spark-home"  # executors get their folders below it
+    home.mkdir()
+    for entry in spark_home().iterdir():
+        (home / entry.name).symlink_to(entry)
+    server = SparkConnect(folders, ports.free_port(set()), "local-cluster[2,1,1536]")
+    launch = server.launch()
+    child = processes.start(Launch(**{**vars(launch), "environment": {**launch.environment, "SPARK_HOME": str(home)}}))
+    try:
+        deadline = time.monotonic() + 120
+        while not ports.is_open(server.port):
+            child.check()
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+        session = SparkSession(f"sc://{ports.HOST}:{server.port}")
+        yield session, psutil.Process(child.pid)
+        session.client.close()
+    finally:
+        child.stop()
+
+
+def ingest(pipeline: Pipeline, name: str, wide: Wide | None, run_id: str) -> Report:
+    """All of a pipeline's topic into tables of its own, by a consumer group of its own."""
+    hbase, settings = pipeline.resources["hbase"], pipeline.settings
+    own = hbase.model_copy(update={"name_prefix": f"{hbase.name_prefix}{name}-"})
+    own.ensure_tables()
+    with (
+        TopicClient(settings.kafka_bootstrap_servers, settings.topic, f"{name}-group") as topic,
+        own.client() as client,
+    ):
+        topic.commit(dict.fromkeys(topic.partitions(), 0))
+        ingestion = Ingestion(topic, client, own.table, settings.first_hour_ms, run_id, wide)
+        return ingestion.read_until(topic.ends(topic.partitions()), ())
+
+
+def tables(pipeline: Pipeline, name: str) -> dict:
+    """Everything that an ingestion wrote, but for what differs from run to run."""
+    unlike = {b"letter:run_id", b"entry:run_id", b"entry:written_at"}
+    with pipeline.resources["hbase"].client() as client:
+        return {
+            table.name: {
+                key: {cell: value for cell, value in cells.items() if cell not in unlike}
+                for key, cells in client.scan(pipeline.table(f"{name}-{table.name}"), b"", b"")
+            }
+            for table in (CLICKS, DEAD_LETTERS, LEDGER)
+        }
+
+
+def counts(report: Report) -> tuple[int, ...]:
+    return report.read, report.kept, report.duplicates, report.dead_lettered
+
+
+def test_hard_cases_and_demo_events_read_on_spark_are_golden(servers, tmp_path, monkeypatch):
+    pipeline = Pipeline(servers, "wide", tmp_path / "sent.jsonl")
+    monkeypatch.setattr(raw_clicks_module, "settings", lambda: servers.model_copy(update={"spark_ingest_events": 0}))
+    monkeypatch.setattr(reading, "TASK_OFFSETS", 1_000)
+    read_on_spark, jobs = reading._read_on_spark, []
+    monkeypatch.setattr(reading, "_read_on_spark", lambda *work: (jobs.append(work), read_on_spark(*work))[1])
+    pipeline.produce([*hard_cases(NOW_MS), *demo_messages(7, datetime.fromtimestamp(NOW_MS / 1000, UTC), events=2000)])
+    pipeline.settle()
+    assert jobs
+    assert_golden(pipeline)
+    assert pipeline.failed_checks() == []
+
+    found = pipeline.reconcile()
+    with pipeline.topic() as topic, pipeline.resources["hbase"].client() as client:
+        topic.commit(dict.fromkeys(topic.partitions(), 0))
+        wide = Wide(lambda: pipeline.resources["spark"].session, 0)
+        again = Ingestion(topic, client, pipeline.table, servers.first_hour_ms, "again", wide)
+        report = again.read_until(topic.ends(topic.partitions()), ())
+    assert report.new_rows == 0
+    assert counts(report) == (found.read, found.rows, found.duplicates, found.letters)
+
+
+def some_events() -> list[Message]:
+    """Events of two hours; every tenth comes twice, every hundredth is refused."""
+    start = NOW_MS // 3_600_000 * 3_600_000 - 7_200_000
+    made = []
+    for at in range(EVENTS):
+        time_ms = start + at * 7_200_000 // EVENTS
+        event = {"event_id": f"e{at // 10 if at % 10 == 1 else at}", "user_id": f"u{at % 97}", "timestamp": time_ms}
+        event |= {"url": f"https://wide.example/{at % 50}", "note": "x" * (at % 300)}
+        made.append(Message(b"{" if at % 100 == 7 else json.dumps(event).encode(), time_ms))
+    return made
+
+
+def test_an_executor_and_a_worker_that_are_killed_change_nothing(servers, cluster, tmp_path, monkeypatch):
+    session, server = cluster
+    pipeline = Pipeline(servers, "killed-executor", tmp_path / "sent.jsonl")
+    pipeline.produce(some_events())
+    here = ingest(pipeline, "here", None, "run")
+    monkeypatch.setattr(reading, "TASK_OFFSETS", EVENTS // 12)
+
+    def living(word: str) -> list[psutil.Process]:
+        return [child for child in server.children(recursive=True) if word in " ".join(child.cmdline())]
+
+    with ThreadPoolExecutor(1) as thread, pipeline.resources["hbase"].client() as client:
+        wide = thread.submit(ingest, pipeline, "wide", Wide(lambda: session, 0), "run")
+        name = pipeline.table(f"wide-{CLICKS.name}")
+        while name not in client.tables() or next(client.scan(name, b"", b""), None) is None:
+            assert not wide.done(), "nothing was written"
+            time.sleep(0.05)
+        workers = living("python_daemon")
+        os.kill(workers[-1].pid, signal.SIGKILL)
+        os.kill(living("CoarseGrainedExecutorBackend")[0].pid, signal.SIGKILL)
+        assert not wide.done(), "the job was over before anything was killed"
+        report = wide.result(120)
+    assert counts(report) == counts(here)
+    assert tables(pipeline, "wide") == tables(pipeline, "here")
+
+    again = ingest(pipeline, "wide", Wide(lambda: session, 0), "again")
+    assert (again.new_rows, *counts(again)) == (0, *counts(here))
