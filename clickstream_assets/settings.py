@@ -64,7 +64,7 @@ class Settings(BaseSettings):
     # How ingestion goes
     max_events_per_run: int = Field(1_000_000, ge=1, description="Kafka messages that one run takes at most")
     spark_ingest_events: int = Field(
-        100_000, ge=0, description="Kafka messages from which on a run reads on Spark; fewer it reads by itself"
+        500_000, ge=0, description="a run that has more Kafka messages to read than that reads them on Spark"
     )
     max_hours_per_run: int = Field(200, ge=1, description="hours that one run covers at most")
     # Below the daemon's own pace of five seconds: at five, a look that is due by a hair later waits for the next round.
