@@ -1,10 +1,9 @@
 """Read on Spark, in its own process or on several executors, even ones that die: the same rows and the same books."""
 
 import json
-import os
-import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime
 
 import psutil
@@ -130,7 +129,12 @@ def test_an_executor_and_a_worker_that_are_killed_change_nothing(servers, cluste
     monkeypatch.setattr(reading, "TASK_OFFSETS", EVENTS // 12)
 
     def living(word: str) -> list[psutil.Process]:
-        return [child for child in server.children(recursive=True) if word in " ".join(child.cmdline())]
+        found = []
+        for child in server.children(recursive=True):
+            with suppress(psutil.Error):  # it has just ended
+                if word in " ".join(child.cmdline()):
+                    found.append(child)
+        return found
 
     with ThreadPoolExecutor(1) as thread, pipeline.resources["hbase"].client() as client:
         wide = thread.submit(ingest, pipeline, "wide", Wide(lambda: session, 0), "run")
@@ -138,9 +142,8 @@ def test_an_executor_and_a_worker_that_are_killed_change_nothing(servers, cluste
         while name not in client.tables() or next(client.scan(name, b"", b""), None) is None:
             assert not wide.done(), "nothing was written"
             time.sleep(0.05)
-        workers = living("python_daemon")
-        os.kill(workers[-1].pid, signal.SIGKILL)
-        os.kill(living("CoarseGrainedExecutorBackend")[0].pid, signal.SIGKILL)
+        for victim in (living("python_daemon")[-1], living("CoarseGrainedExecutorBackend")[0]):
+            victim.kill()
         assert not wide.done(), "the job was over before anything was killed"
         report = wide.result(120)
     assert counts(report) == counts(here)
