@@ -40,7 +40,7 @@ def cluster(servers, tmp_path_factory):
     home.mkdir()
     for entry in spark_home().iterdir():
         (home / entry.name).symlink_to(entry)
-    server = SparkConnect(folders, ports.free_port(set()), "local-cluster[2,1,1536]")
+    server = SparkConnect(folders, ports.free_port(set()), "local-cluster[2,1,1536]", ports.Door())
     launch = server.launch()
     child = processes.start(Launch(**{**vars(launch), "environment": {**launch.environment, "SPARK_HOME": str(home)}}))
     try:
