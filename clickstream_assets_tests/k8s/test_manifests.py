@@ -58,6 +58,13 @@ def test_settings_of_an_overlay_are_valid(overlay, monkeypatch):
     Settings()
 
 
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_nothing_secret_is_in_a_config_map(overlay):
+    found = settings_of(overlay) | values(K8S / "base" / "database.env")
+    assert not [name for name in found if re.search("PASSWORD|SECRET|TOKEN|WEBHOOK", name)]
+    assert not [value for value in found.values() if "@" in value]
+
+
 # Connections
 
 
