@@ -20,6 +20,15 @@ LAUNCH = """mutation ($params: LaunchBackfillParams!) { launchPartitionBackfill(
 RUNS = """{ runsOrError { ... on Runs { results { runId status assetSelection { path } tags { key value } } } } }"""
 
 
+def kill_with_children(pid: int) -> None:
+    """End a process and all that it started, at once."""
+    everything = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
+    for process in everything:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(everything, timeout=20)
+
+
 class DagsterDev:
     """Runs until :meth:`stop`."""
 
@@ -39,11 +48,7 @@ class DagsterDev:
 
     def stop(self) -> None:
         """End all of it at once: nobody reads what it has not written yet."""
-        everything = [psutil.Process(self.process.pid), *psutil.Process(self.process.pid).children(recursive=True)]
-        for process in everything:
-            with contextlib.suppress(psutil.NoSuchProcess):
-                process.kill()
-        psutil.wait_procs(everything, timeout=20)
+        kill_with_children(self.process.pid)
 
     def ask(self, query: str, **variables: object) -> dict:
         request = urllib.request.Request(

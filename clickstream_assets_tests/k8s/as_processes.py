@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from clickstream_assets_tests.dagster_dev import kill_with_children
 from clickstream_assets_tests.k8s.manifests import Manifest, pod_of
 
 
@@ -58,11 +59,8 @@ def running(
             time.sleep(0.5)
         yield process
     finally:
-        process.terminate()
-        try:
-            process.wait(20)
-        except subprocess.TimeoutExpired:
-            process.kill()
+        if process.poll() is None:
+            kill_with_children(process.pid)
             process.wait()
 
 
