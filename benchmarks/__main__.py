@@ -13,15 +13,18 @@ from clickstream_assets.domain.hours import HOUR_MS
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--quick", is_flag=True, help="20,000 events, in some three minutes, and docs/benchmarks.md stays as it is.")
+@click.option(
+    "--quick", is_flag=True, help="20,000 events, in some three minutes, and docs/benchmarks.md stays as it is."
+)
 @click.option(
     "--long", is_flag=True, help="Also an hour of 3 million events, skew, and latency at 200 events/s for 10 minutes."
 )
 def main(quick: bool, long: bool) -> None:
     """Measure every stage beside its yardstick, on embedded servers of its own, and write docs/benchmarks.md.
 
-    It takes 300,000 events in one hour. Nothing else should run meanwhile. A missed target is shown and changes no exit code; documents that differ from the independent
-    computation of the metrics end it with 1. Ctrl-C ends the servers too.
+    It takes 300,000 events in one hour. Nothing else should run meanwhile. A missed target is shown and changes no exit
+    code; documents that differ from the independent computation of the metrics end it with 1. Ctrl-C ends the servers
+    too.
     """
     if quick and long:
         raise click.UsageError("--quick and --long exclude each other.")
