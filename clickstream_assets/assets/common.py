@@ -1,6 +1,6 @@
 """What all hourly assets share: partitions, one run for any list of hours, one writer at a time."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,11 @@ from clickstream_assets.domain.hours import key_of_hour
 from clickstream_assets.partitions import hourly
 
 if TYPE_CHECKING:
+    from pyspark.sql import DataFrame, SparkSession
+
+    from clickstream_assets.clients.hbase import HBaseClient
     from clickstream_assets.domain.stale_hours import HourState
+    from clickstream_assets.resources.hbase import HBaseResource
 
 GROUP = "clickstream"
 OWNERS = ["team:data-engineering"]
@@ -53,3 +57,20 @@ def free_hours(context: dg.AssetExecutionContext, asset: str, states: "Mapping[i
         keys = ", ".join(map(key_of_hour, held))
         context.log.warning(f"left as they are, because checks of earlier assets failed: {keys}")
     return [hour for hour in states if hour not in held]
+
+
+def clicks_of(
+    hours: Iterable[int],
+    columns: Sequence[str],
+    hbase: "HBaseResource",
+    client: "HBaseClient",
+    spark: "SparkSession",
+) -> "DataFrame":
+    """Columns of the clicks of some hours and of the ones that follow, which time spent looks into."""
+    from clickstream_assets.domain.ledger import Ledger
+    from clickstream_assets.domain.row_keys import scan_tasks
+    from clickstream_assets.domain.table_schemas import CLICKS, LEDGER
+
+    read = {following for hour in hours for following in (hour, hour + 1)}
+    rows = Ledger(client, hbase.table(LEDGER.name)).rows(read)
+    return hbase.read(spark, CLICKS, columns, scan_tasks(read, rows))

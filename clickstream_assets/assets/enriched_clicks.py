@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from clickstream_assets.assets.common import free_hours, hourly_asset
+from clickstream_assets.assets.common import clicks_of, free_hours, hourly_asset
 from clickstream_assets.domain.hours import key_of_hour
 from clickstream_assets.partitions import hours_of
 from clickstream_assets.resources.geoip import GeoIPResource
@@ -23,7 +23,6 @@ def enriched_clicks(
     """Enrich what lacks the current versions."""
     from clickstream_assets.domain.enrichment import INPUT, OUTPUT, enrich
     from clickstream_assets.domain.ledger import Ledger
-    from clickstream_assets.domain.row_keys import scan_tasks
     from clickstream_assets.domain.stale_hours import ENRICHED, HourStates
     from clickstream_assets.domain.table_schemas import CLICKS, LEDGER
 
@@ -34,13 +33,11 @@ def enriched_clicks(
         known = states.read(hours_of(context))
         hours = free_hours(context, "enriched_clicks", known)
         marks = {hour: known[hour].touched for hour in hours}
-        ledger = Ledger(client, hbase.table(LEDGER.name))
-        # Time spent looks into the hour that follows, and has to know the bots there.
-        read = {*hours, *(hour + 1 for hour in hours)}
-        rows = hbase.read(spark.session, CLICKS, INPUT, scan_tasks(read, ledger.rows(read)))
+        # The hour that follows too: time spent has to know the bots there.
+        rows = clicks_of(hours, INPUT, hbase, client, spark.session)
         hbase.write(enrich(rows, versions, geoip.database, geoip.trusted), CLICKS, OUTPUT)
         states.mark(ENRICHED, marks)
-        shares = ledger.shares_by_hour(known)
+        shares = Ledger(client, hbase.table(LEDGER.name)).shares_by_hour(known)
     for hour, found in shares.items():
         kept = sum(share.kept for share in found)
         context.add_asset_metadata({"dagster/partition_row_count": kept}, partition_key=key_of_hour(hour))

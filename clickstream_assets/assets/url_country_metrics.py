@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from clickstream_assets.assets.common import free_hours, hourly_asset
+from clickstream_assets.assets.common import clicks_of, free_hours, hourly_asset
 from clickstream_assets.domain.hours import key_of_hour
 from clickstream_assets.partitions import hours_of
 from clickstream_assets.resources.hbase import HBaseResource
@@ -22,11 +22,9 @@ def url_country_metrics(context: dg.AssetExecutionContext, hbase: HBaseResource,
 
     from clickstream_assets.domain.documents import of_hour
     from clickstream_assets.domain.hour_counts import delete_left_over_metrics, metric_totals
-    from clickstream_assets.domain.ledger import Ledger
     from clickstream_assets.domain.metrics import INPUT, compute
-    from clickstream_assets.domain.row_keys import scan_tasks
     from clickstream_assets.domain.stale_hours import COMPUTED, HourStates
-    from clickstream_assets.domain.table_schemas import CLICKS, LEDGER, METRICS
+    from clickstream_assets.domain.table_schemas import LEDGER, METRICS
 
     hbase.ensure_tables()
     with hbase.client() as client:
@@ -34,9 +32,7 @@ def url_country_metrics(context: dg.AssetExecutionContext, hbase: HBaseResource,
         known = states.read(hours_of(context))
         hours = free_hours(context, "url_country_metrics", known)
         marks = {hour: known[hour].enriched for hour in hours}
-        read = {*hours, *(hour + 1 for hour in hours)}
-        rows = Ledger(client, hbase.table(LEDGER.name)).rows(read)
-        clicks = hbase.read(spark.session, CLICKS, INPUT, scan_tasks(read, rows))
+        clicks = clicks_of(hours, INPUT, hbase, client, spark.session)
         hbase.write(compute(clicks, hours, int(time() * 1000), context.run_id), METRICS)
         table = hbase.table(METRICS.name)
         deleted = delete_left_over_metrics(client, table, hours, context.run_id)

@@ -111,13 +111,12 @@ class _Records:
 def _explained(configured: Settings, hour: int, url: str, country: str) -> _Found:
     require_servers(configured, "HBase", "Elasticsearch", "Spark")
 
+    from clickstream_assets.assets.common import clicks_of
     from clickstream_assets.definitions import resources
     from clickstream_assets.domain import explanation as domain
     from clickstream_assets.domain.hours import HOUR_MS
-    from clickstream_assets.domain.ledger import Ledger
     from clickstream_assets.domain.metrics import INPUT
-    from clickstream_assets.domain.row_keys import scan_tasks
-    from clickstream_assets.domain.table_schemas import CLICKS, LEDGER, TABLES
+    from clickstream_assets.domain.table_schemas import TABLES
 
     target = domain.Target(hour, url, country)
     made = resources(configured)
@@ -127,9 +126,7 @@ def _explained(configured: Settings, hour: int, url: str, country: str) -> _Foun
                 f"HBase has no {', '.join(sorted(missing))}: nothing was ingested yet, or CLICKSTREAM_NAME_PREFIX "
                 f"(now {configured.name_prefix!r}) is not the pipeline's."
             )
-        read = (hour, hour + 1)
-        rows = Ledger(hbase, made.hbase.table(LEDGER.name)).rows(read)
-        clicks = made.hbase.read(made.spark.session, CLICKS, INPUT, scan_tasks(read, rows))
+        clicks = clicks_of([hour], INPUT, made.hbase, hbase, made.spark.session)
         explanation = domain.explain(
             target,
             hbase=hbase,

@@ -17,17 +17,16 @@ from itertools import groupby, islice
 
 from clickstream_assets.clients.hbase import HBaseClient, RowMutation
 from clickstream_assets.clients.kafka import Message, TopicClient
-from clickstream_assets.domain.hours import HOUR_MS, key_of_hour
+from clickstream_assets.domain.hours import hour_of_letter, key_of_hour
 from clickstream_assets.domain.ingestion import Ingestion
 from clickstream_assets.domain.ledger import Entry, Ledger
-from clickstream_assets.domain.settling import Rules, Settled, letter_key, settle
+from clickstream_assets.domain.settling import DISPLACED, SOURCE, Rules, Settled, letter_key, settle
 from clickstream_assets.domain.stale_hours import HourStates
 from clickstream_assets.domain.table_schemas import CLICKS, DEAD_LETTERS, LEDGER
 
 _VALUE, _TIME, _REASON, _DETAIL, _RUN = (
     DEAD_LETTERS.columns[name].key for name in ("value", "record_time", "reason", "detail", "run_id")
 )
-_SOURCE, _DISPLACED = CLICKS.columns["source"].key, CLICKS.columns["displaced"].key
 
 _LETTERS_AT_ONCE = 50
 """Letters whose bytes are held in memory at a time: each may be as large as a Kafka message."""
@@ -70,17 +69,12 @@ class Selection:
 
     def takes(self, letter: Letter, first_hour: int) -> bool:
         """Whether a letter is of these reasons and hours."""
-        hour = hour_of_letter(letter, first_hour)
+        hour = hour_of_letter(letter.record_time_ms, first_hour)
         return (
             (not self.reasons or letter.reason in self.reasons)
             and (self.first is None or hour >= self.first)
             and (self.end is None or hour < self.end)
         )
-
-
-def hour_of_letter(letter: Letter, first_hour: int) -> int:
-    """The hour that a letter counts in: its Kafka record's, the first partition for older ones."""
-    return max(letter.record_time_ms // HOUR_MS, first_hour)
 
 
 class DeadLetters:
@@ -107,7 +101,9 @@ class DeadLetters:
 
     def counts(self, wanted: Selection) -> dict[tuple[int, str], int]:
         """How many of the letters wanted there are, by hour and reason, in that order."""
-        found = Counter((hour_of_letter(letter, self._first_hour), letter.reason) for letter in self.select(wanted))
+        found = Counter(
+            (hour_of_letter(letter.record_time_ms, self._first_hour), letter.reason) for letter in self.select(wanted)
+        )
         return {place: found[place] for place in sorted(found)}
 
     def _scan(self, start: bytes, stop: bytes) -> Iterator[Letter]:
@@ -330,5 +326,5 @@ class Replay:
         return self._reader
 
     def _stored(self, keys: list[bytes]) -> Mapping[bytes, Mapping[bytes, bytes]]:
-        found: dict[bytes, Mapping[bytes, bytes]] = dict(self._hbase.get(self._clicks, keys, (_SOURCE, _DISPLACED)))
+        found: dict[bytes, Mapping[bytes, bytes]] = dict(self._hbase.get(self._clicks, keys, (SOURCE, DISPLACED)))
         return found | {key: self._planned[key] for key in keys if key in self._planned}

@@ -9,7 +9,7 @@ from clickstream_assets.domain.click_event import CLICK_TYPES
 from clickstream_assets.domain.documents import SUMMED, ByCountry, Totals
 from clickstream_assets.domain.enrichment import BOT_DEVICE, OTHER, UNKNOWN_COUNTRY
 from clickstream_assets.domain.enrichment import OUTPUT as ENRICHED
-from clickstream_assets.domain.hours import HOUR_MS, hour_of_key
+from clickstream_assets.domain.hours import hour_of_key, hour_of_letter
 from clickstream_assets.domain.ledger import Entry
 from clickstream_assets.domain.metrics import metrics_key_range
 from clickstream_assets.domain.row_keys import contiguous, hour_of, key_ranges
@@ -82,7 +82,7 @@ def count_letters(
         # Older records counted in the first partition there was then, which may be another one by now.
         first_then = min((*entry.dead_lettered_by_hour, *entry.mended_offsets), default=first_hour)
         for _, cells in hbase.scan(table, start, stop, (b"letter:record_time", b"letter:reason")):
-            hour = max(int(cells[b"letter:record_time"]) // HOUR_MS, first_then)
+            hour = hour_of_letter(int(cells[b"letter:record_time"]), first_then)
             if hour in found:
                 found[hour][cells[b"letter:reason"].decode()] += 1
     return found

@@ -19,3 +19,8 @@ def key_of_hour(hour: int) -> str:
 def rfc3339_of_hour(hour: int) -> str:
     """Hours since the epoch to ``2026-01-01T00:00:00Z``."""
     return datetime.fromtimestamp(hour * 3600, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def hour_of_letter(record_time_ms: int, first_hour: int) -> int:
+    """The hour that a dead letter counts in: its Kafka record's, the first partition for older ones."""
+    return max(record_time_ms // HOUR_MS, first_hour)

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from clickstream_assets.clients.hbase import RowMutation
 from clickstream_assets.clients.kafka import Message
 from clickstream_assets.domain.click_event import ClickEvent, Refused, decode
-from clickstream_assets.domain.hours import HOUR_MS
+from clickstream_assets.domain.hours import HOUR_MS, hour_of_letter
 from clickstream_assets.domain.ledger import LATE_AFTER_MS
 from clickstream_assets.domain.row_keys import derived_key, event_key
 from clickstream_assets.domain.stale_hours import touched_by
@@ -46,7 +46,7 @@ class Rules:
 
     def record_hour(self, record_time_ms: int) -> int:
         """The hour that a dead letter counts in: its record's, the first partition for older ones."""
-        return max(record_time_ms // HOUR_MS, self.first_hour)
+        return hour_of_letter(record_time_ms, self.first_hour)
 
 
 class Decoded(NamedTuple):
