@@ -354,6 +354,7 @@ def _named_fields() -> dict[str, Any]:
 
 
 _NAMED_FIELDS = _named_fields()
+_FLAT_FIELDS = frozenset(name for name, inside in _NAMED_FIELDS.items() if not inside)
 _SEGMENT_NAMES = frozenset(spelling[0] for spelling in SEGMENT_SPELLING.values())
 
 
@@ -374,8 +375,7 @@ def _properties(obj: dict[str, Any]) -> bytes | None:
 
     Addresses and user agents inside ``context`` are named fields: kept here they would outlive their TTL.
     """
-    rest = _others(obj, _NAMED_FIELDS)
-    if not rest:
+    if _FLAT_FIELDS.issuperset(obj) or not (rest := _others(obj, _NAMED_FIELDS)):
         return None
     try:
         return orjson.dumps(rest)

@@ -2,10 +2,10 @@
 
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from clickstream_assets.clients.hbase import HBaseClient, RowMutation
+from clickstream_assets.clients.hbase import ROWS_PER_CALL, HBaseClient, RowMutation
 from clickstream_assets.clients.kafka import TopicClient
 from clickstream_assets.domain.hours import HOUR_MS
 from clickstream_assets.domain.ledger import GAP, LOST, READ, Entry, Ledger
@@ -18,6 +18,10 @@ from clickstream_assets.domain.stale_hours import HourStates, touched_by
 from clickstream_assets.domain.table_schemas import CLICKS, DEAD_LETTERS, LEDGER
 from clickstream_assets.domain.watermarks import Watermarks
 
+_SCANNED_FOR_ONE = 4
+"""Scanning so many rows costs less than looking one up."""
+_SCANNED_AT_MOST = 500_000
+"""Rows that are held in memory: some 300 bytes each."""
 _TIME, _RUN = CLICKS.columns["timestamp"].key, DEAD_LETTERS.columns["run_id"].key
 
 
@@ -174,7 +178,8 @@ class Ingestion:
         return bool(entries) and entries[0].first >= self._earliest[partition]
 
     def _run(self, windows: Mapping[int, Window], hours: Iterable[int]) -> Report:
-        starts = [self._topic.offsets_at(hour * HOUR_MS, self._ends) for hour in sorted(hours)] if windows else []
+        hours = sorted(hours)
+        starts = [self._topic.offsets_at(hour * HOUR_MS, self._ends) for hour in hours] if windows else []
         commits = {}
         pieces: Pieces = {}
         for partition, window in sorted(windows.items()):
@@ -182,7 +187,7 @@ class Ingestion:
             commit = to_commit(self._begins[partition], window.first, window.end)
             if commit is not None:
                 commits[partition] = commit
-        for (partition, _), (piece, runs) in sorted(self._read_all(pieces).items()):
+        for (partition, _), (piece, runs) in sorted(self._read_all(pieces, hours).items()):
             self._book(partition, piece, runs)
         for partition, window in windows.items():
             self._written += [entry for entry in window.lost if (partition, entry.first) in self._unavailable]
@@ -224,7 +229,7 @@ class Ingestion:
                 pieces[partition, entry.first] = Piece(entry.first, entry.end, entry)
         return pieces
 
-    def _read_all(self, pieces: Pieces) -> "dict[tuple[int, int], tuple[Piece, list[_Run]]]":
+    def _read_all(self, pieces: Pieces, hours: Sequence[int]) -> "dict[tuple[int, int], tuple[Piece, list[_Run]]]":
         """Read and write pieces, and those that have to be read again for it; returns what became of each.
 
         A round reads its pieces in order of offset, so an offset that makes way in the very round is a duplicate in it.
@@ -232,7 +237,8 @@ class Ingestion:
         done: dict[tuple[int, int], tuple[Piece, list[_Run]]] = {}
         while pieces:
             tables = Tables(self._clicks, self._letters)
-            tallies = read_pieces(pieces, self._topic, self._hbase, tables, self._rules, self._wide)
+            scanned = self._worth_a_scan(pieces, hours)
+            tallies = read_pieces(pieces, self._topic, self._hbase, tables, self._rules, self._wide, scanned)
             self.report.new_rows += sum(tally.new_rows for tally in tallies.values())
             read = {place: (piece, runs) for place, piece, runs in _by_piece(pieces, tallies)}
             gone = [self._delete_refused_rows(p, *found) for (p, _), found in read.items()]
@@ -248,6 +254,13 @@ class Ingestion:
             # Offsets that make way lie behind the ones they make way for, so rounds come to an end.
             pieces = {place: piece for place, piece in again.items() if place not in read}
         return done
+
+    def _worth_a_scan(self, pieces: Pieces, hours: Sequence[int]) -> Sequence[int]:
+        """``hours``, or none of them if few of their rows will be asked for, or so few that a request tells of all."""
+        offsets = sum(piece.end - piece.first for piece in pieces.values())
+        if offsets <= ROWS_PER_CALL:
+            return ()
+        return hours if self._ledger.rows(hours) <= min(_SCANNED_FOR_ONE * offsets, _SCANNED_AT_MOST) else ()
 
     def _again(
         self, partition: int, offsets: Iterable[int], known: "Mapping[tuple[int, int], tuple[Piece, list[_Run]]]"

@@ -52,13 +52,20 @@ class Wide:
 
 
 def read_pieces(
-    pieces: Pieces, topic: TopicClient, hbase: HBaseClient, tables: Tables, rules: Rules, wide: Wide | None
+    pieces: Pieces,
+    topic: TopicClient,
+    hbase: HBaseClient,
+    tables: Tables,
+    rules: Rules,
+    wide: Wide | None,
+    scanned: Iterable[int] = (),
 ) -> Tallies:
-    """Read pieces and put what is in them; returns when all is written."""
+    """Read pieces and put what is in them; returns when all is written. ``scanned``: see :meth:`Settler.scan`."""
     slices = [(p, piece.first, piece.end) for (p, _), piece in sorted(pieces.items())]
     if wide is not None and sum(end - first for _, first, end in slices) > wide.beyond_offsets:
         return _read_on_spark(slices, topic, hbase, tables, rules, wide.session())
     with Settler(hbase, tables.clicks, tables.letters, rules) as settler:
+        settler.scan(scanned)
         for one in slices:
             for messages in _decoded(topic, rules, one):
                 settler.add(messages)

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from clickstream_assets.domain import settling
+from clickstream_assets.domain import ingestion, settling
 from clickstream_assets.domain.click_event import Refused, decode
 from clickstream_assets.domain.hours import hour_of_key
 from clickstream_assets.domain.ledger import LATE_AFTER_MS
@@ -24,8 +24,11 @@ def event(event_id, hours_ago=0, page=""):
     return json.dumps(fields | {"url": f"https://h.example/{page}"}).encode()
 
 
-@pytest.fixture
-def world():
+@pytest.fixture(params=["looked up", "scanned"])
+def world(request, monkeypatch):
+    if request.param == "scanned":  # as where there is much to read
+        monkeypatch.setattr(ingestion, "ROWS_PER_CALL", 0)
+        monkeypatch.setattr(ingestion, "_SCANNED_FOR_ONE", 1_000)
     return World(FIRST)
 
 

@@ -45,6 +45,18 @@ class SlowHBase(FakeHBase):
         return super().mutate(*arguments)
 
 
+class ScannedHBase(FakeHBase):
+    """Refuses to look rows up by their keys."""
+
+    def get(self, *arguments):
+        raise AssertionError
+
+    def scan(self, *arguments):
+        readable = FakeHBase()
+        readable.tables = self.tables
+        return readable.scan(*arguments)
+
+
 class BrokenHBase(FakeHBase):
     """Cannot write the clicks."""
 
@@ -74,14 +86,15 @@ def test_a_duplicate_of_a_row_that_is_still_on_its_way_is_seen():
 
 
 @settings(deadline=None, max_examples=40, derandomize=True)
-@given(partitions(), st.integers(1, 3))
-def test_batches_on_their_way_together_end_as_one_after_the_other(drawn, size):
+@given(partitions(), st.integers(1, 3), st.sets(st.sampled_from([HOUR_NOW - 1, HOUR_NOW])))
+def test_batches_on_their_way_together_end_as_one_after_the_other(drawn, size, scanned):
     messages, before = drawn
     one_by_one, together = FakeHBase(), SlowHBase()
     for hbase in (one_by_one, together):
         hbase.tables[CLICKS] = {key: dict(cells) for key, cells in before.rows.items()}
     wanted, found = Settled(), Settled()
     with Settler(together, CLICKS, LETTERS, RULES) as settler:
+        settler.scan(scanned)
         for start in range(0, len(messages), size):
             some = messages[start : start + size]
             settled = settle(some, RULES, lambda keys: one_by_one.get(CLICKS, keys))
@@ -93,6 +106,21 @@ def test_batches_on_their_way_together_end_as_one_after_the_other(drawn, size):
             found.add(tally)
     assert found == wanted
     assert {k: v for k, v in together.tables.items() if v} == {k: v for k, v in one_by_one.tables.items() if v}
+
+
+def test_rows_of_a_scanned_hour_are_not_looked_up_by_their_keys():
+    stored, hbase = FakeHBase(), ScannedHBase()
+    with Settler(stored, CLICKS, LETTERS, RULES) as settler:
+        add(settler, message(0, "a"), message(1, "b"))
+        settler.finish()
+    hbase.tables = stored.tables
+    with Settler(hbase, CLICKS, LETTERS, RULES) as settler:
+        settler.scan([HOUR_NOW])
+        add(settler, message(0, "a"), message(1, "b"), message(2, "c"))
+        for again in range(2 * WINDOW):  # long after its batch was written
+            add(settler, message(3 + again, "c"))
+        tallies = settler.finish().values()
+    assert (sum(tally.new_rows for tally in tallies), sum(tally.duplicates for tally in tallies)) == (1, 2 * WINDOW)
 
 
 def test_what_a_writer_fails_at_is_told_before_much_more_is_read():
