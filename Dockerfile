@@ -4,7 +4,8 @@
 #   docker build --tag clickstream-assets:0.1.0 .
 #   docker build --tag clickstream-assets:0.1.0-demo --target demo .
 #
-# The GeoIP database is part of the image, for every Spark worker must have the same one. A newer one comes in by
+# The GeoIP database is part of the image, for every Spark worker must have the same one. A newer one comes in under a
+# new tag, by
 #   docker build --build-context geoip=FOLDER …          (FOLDER holds GeoLite2-City.mmdb)
 
 FROM python:3.11-slim-bookworm AS build
@@ -38,6 +39,7 @@ COPY --from=build /opt/spark /opt/spark
 # For making tables with their regions
 COPY --from=servers /opt/clickstream/hbase-2.6.1 /opt/clickstream/hbase-2.6.1
 COPY --from=geoip GeoLite2-City.mmdb /opt/geoip/GeoLite2-City.mmdb
+COPY LICENSE NOTICE /licenses/
 ENV PATH=/opt/venv/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \

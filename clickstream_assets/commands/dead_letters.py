@@ -2,6 +2,7 @@
 
 import base64
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -131,7 +132,9 @@ def show(
     metavar="URL",
     help="Where Dagster's webserver is.  [default: http://localhost:CLICKSTREAM_DAGSTER_PORT]",
 )
-@click.option("--here", is_flag=True, help="Without Dagster, in this process; refused while Dagster is up.")
+@click.option(
+    "--here", is_flag=True, help="Without Dagster, in this process; refused while Dagster is up, and in Kubernetes."
+)
 def replay(
     reasons: tuple[str, ...],
     first: int | None,
@@ -155,6 +158,14 @@ def replay(
     """
     wanted = _wanted(reasons, first, end, limit)
     url = (url or f"http://localhost:{settings().dagster_port}").rstrip("/")
+    if here and not dry_run and "KUBERNETES_SERVICE_HOST" in os.environ:
+        from clickstream_assets.jobs.replay import JOB
+
+        raise click.ClickException(
+            "--here is not for a pod: the Dagster of the cluster may ingest at any moment, whether it can be reached "
+            f"from here or not. Let it run the replay: launch its job {JOB} on its page, or leave --here out and name "
+            "its webserver with --dagster URL."
+        )
     if dry_run or here:
         if not dry_run and _answers(url):
             raise click.ClickException(

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 import click
 
 from clickstream_assets.clients.reachability import address_of, require_listener
+from clickstream_assets.commands.servers import elasticsearch_address, without_secrets
 from clickstream_assets.settings import Settings, settings
 
 Finding = tuple[bool, str]
@@ -21,14 +22,16 @@ _PATIENCE_SECONDS = 1
 def doctor() -> None:
     """Check Python, memory, the GeoIP database, the servers, topic, tables and lag.
 
-    Looks at whatever the CLICKSTREAM_* variables name. Exits with 1 if anything is wrong.
+    Looks at whatever the CLICKSTREAM_* variables name; at memory and ports only if a server is to be on this machine.
+    Exits with 1 if anything is wrong.
     """
-    well = True
-    for what, look in _checks(settings()):
+    well, configured = True, settings()
+    for what, look in _checks(configured):
         try:
             good, words = look()
         except Exception as error:  # noqa: BLE001  # five clients with errors of their own; each is a finding
-            good, words = False, f"{_first_line(error)} — {_REMEDIES.get(what, 'see the log of that server')}"
+            told = _first_line(error, configured)
+            good, words = False, f"{told} — {_REMEDIES.get(what, 'see the log of that server')}"
         well &= good
         click.echo(f"{click.style('ok  ', fg='green') if good else click.style('FAIL', fg='red')} {what}: {words}")
     sys.exit(0 if well else 1)
@@ -44,20 +47,31 @@ _REMEDIES = {
 }
 
 
-def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
+def _first_line(error: Exception, configured: Settings) -> str:
+    words = str(error)
+    for url in (configured.elasticsearch_url, configured.spark_remote):
+        words = words.replace(url, without_secrets(url))
+    lines = words.strip().splitlines()
     return f"{type(error).__name__}: {lines[0] if lines else ''}"[:300]
 
 
 def _checks(configured: Settings) -> Iterator[tuple[str, Callable[[], Finding]]]:
     yield "Python", _python
-    yield "memory", _memory
-    yield "ports", lambda: _ports(configured)
+    if _on_this_machine(configured):
+        yield "memory", _memory
+        yield "ports", lambda: _ports(configured)
     yield "GeoIP", lambda: _geoip(configured)
     yield "Kafka", lambda: _kafka(configured)
     yield "HBase", lambda: _hbase(configured)
     yield "Elasticsearch", lambda: _elasticsearch(configured)
     yield "Spark", lambda: _spark(configured)
+
+
+def _on_this_machine(configured: Settings) -> bool:
+    """Whether a server is looked for on this machine, as the embedded ones are."""
+    servers, host = configured.kafka_bootstrap_servers, configured.hbase_host
+    places = (servers, host, without_secrets(configured.elasticsearch_url), configured.spark_remote)
+    return any(name in place for place in places for name in ("localhost", "127.0.0.1", "::1"))
 
 
 def _python() -> Finding:
@@ -148,12 +162,13 @@ def _hbase(configured: Settings) -> Finding:
 def _elasticsearch(configured: Settings) -> Finding:
     from elasticsearch import Elasticsearch
 
+    require_listener([elasticsearch_address(configured)])
     with Elasticsearch(configured.elasticsearch_url, request_timeout=_ANSWER_SECONDS, max_retries=0) as es:
-        require_listener([address_of(configured.elasticsearch_url, 9200)])
         health = es.cluster.health()
         there = bool(es.indices.exists_alias(name=configured.alias))
         documents = es.count(index=configured.alias)["count"] if there else 0
-    words = f"{configured.elasticsearch_url}, status {health['status']}, {documents:,} documents in {configured.alias}"
+    where = without_secrets(configured.elasticsearch_url)
+    words = f"{where}, status {health['status']}, {documents:,} documents in {configured.alias}"
     return health["status"] != "red", words
 
 
@@ -163,7 +178,8 @@ def _spark(configured: Settings) -> Finding:
 
     from clickstream_assets.resources.spark import SparkResource
 
-    return True, f"{configured.spark_remote}, Spark {SparkResource(remote=configured.spark_remote).session.version}"
+    version = SparkResource(remote=configured.spark_remote).session.version
+    return True, f"{without_secrets(configured.spark_remote)}, Spark {version}"
 
 
 def _require_grpc(remote: str) -> None:
@@ -176,5 +192,5 @@ def _require_grpc(remote: str) -> None:
             grpc.channel_ready_future(channel).result(timeout=_ANSWER_SECONDS)
         except grpc.FutureTimeoutError as error:
             raise TimeoutError(
-                f"{remote} does not speak Spark Connect: no answer within {_ANSWER_SECONDS} s"
+                f"{without_secrets(remote)} does not speak Spark Connect: no answer within {_ANSWER_SECONDS} s"
             ) from error

@@ -1,16 +1,39 @@
-"""Are the servers there? Asked before a command begins: their clients themselves try for a minute and more."""
+"""Are the servers there? Asked before a command begins: their clients themselves try for a minute and more.
+
+And how their addresses are shown: without what is secret in them.
+"""
+
+import re
 
 import click
 
-from clickstream_assets.clients.reachability import address_of, require_listener
+from clickstream_assets.clients.reachability import Address, address_of, require_listener
 from clickstream_assets.settings import Settings
+
+
+def without_secrets(url: str) -> str:
+    """An address of Elasticsearch without user and password, or one of Spark Connect without its parameters."""
+    if url.startswith("sc://"):
+        return url.partition(";")[0].rstrip("/")
+    return re.sub(r"^(\w+://)?.*@", r"\1", url)
+
+
+def elasticsearch_address(configured: Settings) -> Address:
+    """Host and port of Elasticsearch. Raises ClickException, which tells no password, if the setting names none."""
+    try:
+        return address_of(configured.elasticsearch_url, 9200)
+    except ValueError:
+        raise click.ClickException(
+            "CLICKSTREAM_ELASTICSEARCH_URL is not like http://USER:PASSWORD@host:9200: host and port cannot be told. "
+            "Signs other than letters and digits in user and password are written as %XX."
+        ) from None
 
 
 def require_servers(configured: Settings, *names: str) -> None:
     """Raise ClickException for the first of ``HBase``, ``Elasticsearch`` and ``Spark`` that is not there."""
     addresses = {
         "HBase": (configured.hbase_host, configured.hbase_port),
-        "Elasticsearch": address_of(configured.elasticsearch_url, 9200),
+        "Elasticsearch": elasticsearch_address(configured),
         "Spark": address_of(configured.spark_remote, 15002),
     }
     for name in names:

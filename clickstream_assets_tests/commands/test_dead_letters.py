@@ -83,3 +83,18 @@ def test_single_letters_are_named_by_their_place(world):
 
 def test_hours_the_wrong_way_round_are_a_usage_error(world):
     assert "--to must be later" in printed("list", "--from", "2026-11-20T04:00", "--to", "2026-11-20T04:00", code=2)
+
+
+def test_in_a_pod_dagster_does_the_replay_and_nothing_else(monkeypatch):
+    def used(*, dry_run):
+        raise AssertionError("a replay in this process")
+
+    monkeypatch.setattr(command, "_replay", used)
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.96.0.1")
+    words = printed("replay", "--here", code=2)
+    assert "--here is not for a pod" in words
+    assert "launch its job replay_dead_letters" in words
+    assert "--dagster URL" in words
+    monkeypatch.delenv("KUBERNETES_SERVICE_HOST")
+    done = CliRunner().invoke(main, ["dead-letters", "replay", "--here", "--dagster", "http://127.0.0.1:9"])
+    assert "a replay in this process" in done.output

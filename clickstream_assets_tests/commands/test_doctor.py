@@ -1,14 +1,19 @@
 """The doctor on servers that are not there, or not what they should be: soon told, with what to do."""
 
+import json
 import socket
 import time
 from contextlib import ExitStack
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
 
+import click
 import pytest
 from click.testing import CliRunner
 
 from clickstream_assets.commands import doctor
-from clickstream_assets.settings import settings
+from clickstream_assets.commands.servers import require_servers, without_secrets
+from clickstream_assets.settings import Settings, settings
 
 REMEDIES = {
     "Kafka": "CLICKSTREAM_KAFKA_BOOTSTRAP_SERVERS",
@@ -110,3 +115,88 @@ def test_a_name_that_does_not_exist_is_told_within_five_seconds(sockets, point_a
     assert "no-such-host.invalid" in line
     assert REMEDIES["HBase"] in line
     assert seconds < 5
+
+
+class Elasticsearch(BaseHTTPRequestHandler):
+    """Answers what the doctor asks, to whoever knows the password ``s3/cr@t``."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        known = self.headers["Authorization"] == "Basic dXNlcjpzMy9jckB0"  # base64 of user:s3/cr@t
+        answer = json.dumps({"status": "green", "count": 3} if known else {"error": "who are you?"}).encode()
+        self.send_response(200 if known else 401)
+        self.send_header("X-Elastic-Product", "Elasticsearch")
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(answer)
+
+    do_HEAD = do_POST = do_GET
+
+    def log_message(self, *arguments):
+        pass
+
+
+@pytest.fixture
+def elasticsearch():
+    with ThreadingHTTPServer(("127.0.0.1", 0), Elasticsearch) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield server.server_address[1]
+        server.shutdown()
+
+
+@pytest.mark.parametrize(
+    ("password", "well", "says"),
+    [
+        ("s3%2Fcr%40t", True, "status green, 3 documents"),
+        ("s3%2Fcr%40", False, "401"),
+        ("s3/cr@t", False, "written as %XX"),
+    ],
+)
+def test_no_password_is_printed(elasticsearch, sockets, point_at, monkeypatch, password, well, says):
+    closed = sockets(listening=False)
+    point_at([closed], closed, elasticsearch, closed)
+    monkeypatch.setenv("CLICKSTREAM_ELASTICSEARCH_URL", f"http://user:{password}@127.0.0.1:{elasticsearch}")
+    monkeypatch.setenv("CLICKSTREAM_SPARK_REMOTE", f"sc://127.0.0.1:{closed}/;token=s3cret")
+    settings.cache_clear()
+    found = findings()
+    failed, line, _ = found["Elasticsearch"]
+    assert (not failed, says in line) == (well, True), line
+    assert "s3" not in "".join(line for _, line, _ in found.values())
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("http://elasticsearch:9200", "http://elasticsearch:9200"),
+        ("https://user:p%40ss@elasticsearch:9200/path", "https://elasticsearch:9200/path"),
+        ("http://user:p/a@s://s@elasticsearch:9200", "http://elasticsearch:9200"),
+        ("user:pass@elasticsearch:9200", "elasticsearch:9200"),
+        ("sc://spark:15002", "sc://spark:15002"),
+        ("sc://spark:15002/;use_ssl=true;token=a@b", "sc://spark:15002"),
+    ],
+)
+def test_addresses_are_shown_without_what_is_secret_in_them(url, shown):
+    assert without_secrets(url) == shown
+
+
+def test_an_address_that_cannot_be_read_is_an_error_without_its_password():
+    with pytest.raises(click.ClickException) as refused:
+        require_servers(Settings(elasticsearch_url="http://user:p/ss@elasticsearch:9200"), "Elasticsearch")
+    assert "CLICKSTREAM_ELASTICSEARCH_URL" in refused.value.message
+    assert "p/ss" not in refused.value.message
+
+
+def test_memory_and_ports_are_looked_at_only_where_servers_are_on_this_machine():
+    elsewhere = Settings(
+        kafka_bootstrap_servers="kafka:9092",
+        hbase_host="hbase",
+        elasticsearch_url="http://elasticsearch:9200",
+        spark_remote="sc://spark-connect:15002",
+    )
+    names = [name for name, _ in doctor._checks(elsewhere)]
+    assert names == ["Python", "GeoIP", "Kafka", "HBase", "Elasticsearch", "Spark"]
+    one_here = elsewhere.model_copy(update={"spark_remote": "sc://localhost:15002"})
+    assert {"memory", "ports"} < {name for name, _ in doctor._checks(one_here)}

@@ -29,15 +29,16 @@ from kubernetes.client.exceptions import ApiException
 from kubernetes.config import ConfigException, incluster_config
 from kubernetes.config.incluster_config import InClusterConfigLoader
 from kubernetes.dynamic import DynamicClient
+from kubernetes.dynamic.exceptions import ResourceNotFoundError
 
 from clickstream_assets.stack.ports import HOST, free_port
 from clickstream_assets_tests.k8s.as_processes import config_map, container, environment, run, running
-from clickstream_assets_tests.k8s.manifests import OVERLAYS, WORKLOADS, Manifest, pod_of, render
+from clickstream_assets_tests.k8s.manifests import OVERLAYS, WORKLOADS, Manifest, lapses, pod_of, render
 from clickstream_assets_tests.postgres import PASSWORD, postgres
 
 NO_CLUSTER = """\
-KUBECONFIG names no cluster that answers. Any will do, for it is only asked and nothing has to run: set KUBECONFIG to \
-the file of one where you may make namespaces; `kind create cluster` makes one where Docker is."""
+KUBECONFIG names no cluster that can be asked ({}). Any will do, for it is only asked and nothing has to run: set \
+KUBECONFIG to the file of one where you may make namespaces; `kind create cluster` makes one where Docker is."""
 NO_KUSTOMIZE = """\
 kustomize 5 is not on the PATH: install it, as with
   go install sigs.k8s.io/kustomize/kustomize/v5@v5.7.1"""
@@ -148,13 +149,7 @@ def check(overlay: str, client: kubernetes.client.ApiClient, found: Found) -> No
     with ExitStack() as stack:
         for manifest in manifests:
             what = f"{overlay}: {manifest['kind']} {manifest['metadata']['name']}"
-            try:
-                cluster.apply(manifest)
-            except ApiException as error:
-                found.refused.append(f"{what}: {_words(error)}")
-                continue
-            found.applied += 1
-            if manifest["kind"] == "Namespace":
+            if _taken(cluster, manifest, what) and manifest["kind"] == "Namespace":
                 stack.callback(cluster.core.delete_namespace, namespace)
         for manifest in manifests:
             if manifest["kind"] in WORKLOADS:
@@ -168,7 +163,22 @@ def check(overlay: str, client: kubernetes.client.ApiClient, found: Found) -> No
         a_run_is_a_job(cluster, manifests)
 
 
+def _taken(cluster: Cluster, manifest: Manifest, what: str) -> bool:
+    try:
+        cluster.apply(manifest)
+    except ApiException as error:
+        cluster.found.refused.append(f"{what}: {_words(error)}")
+        return False
+    except ResourceNotFoundError:
+        words = f"this API server knows no {manifest['kind']} of {manifest['apiVersion']}"
+        cluster.found.refused.append(f"{what}: {words}")
+        return False
+    cluster.found.applied += 1
+    return True
+
+
 def _admit(cluster: Cluster, template: Manifest, name: str, what: str) -> None:
+    cluster.found.rule(not lapses(template), f"{what} lacks nothing: {lapses(template)}")
     if cluster.make_pod(template, name):
         cluster.found.admitted += 1
     else:
@@ -330,17 +340,32 @@ def _words(error: ApiException) -> str:
         return str(error)
 
 
+def connect(file: str) -> kubernetes.client.ApiClient:
+    """A client for the cluster that a kubeconfig names. Raises SystemExit in a sentence if it is none, or away."""
+    try:
+        if not file:
+            raise ConfigException("it is not set")
+        client = kubernetes.config.new_client_from_config(file)
+        asked = {"spec": {"resourceAttributes": {"verb": "create", "resource": "namespaces"}}}
+        review = kubernetes.client.AuthorizationV1Api(client).create_self_subject_access_review(asked)
+        if not review.status.allowed:
+            raise ConfigException("you may not make namespaces there")
+    except ApiException as error:
+        raise SystemExit(NO_CLUSTER.format(f"{error.status} {error.reason}")) from None
+    # A file that is no kubeconfig fails in whatever way the client happens to stumble over it.
+    except (ConfigException, urllib3.exceptions.HTTPError, OSError, yaml.YAMLError) as error:
+        raise SystemExit(NO_CLUSTER.format(" ".join(str(error).split()))) from None
+    except (AttributeError, KeyError, TypeError, ValueError):
+        raise SystemExit(NO_CLUSTER.format(f"{file!r} is no kubeconfig")) from None
+    return client
+
+
 def main() -> int:
     """Check every overlay; print what was seen. The exit code."""
     if not shutil.which("kustomize"):
         raise SystemExit(NO_KUSTOMIZE)
     urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)  # KUBECONFIG says how strict to be
-    try:
-        # Not the file in the home folder, which may name a cluster that nobody means
-        client = kubernetes.config.new_client_from_config(os.environ["KUBECONFIG"])
-        kubernetes.client.VersionApi(client).get_code()
-    except (KeyError, ConfigException, urllib3.exceptions.HTTPError) as error:
-        raise SystemExit(f"{NO_CLUSTER} ({error})") from None
+    client = connect(os.environ.get("KUBECONFIG", ""))  # not the file in the home folder: nobody may mean that one
     found = Found()
     for overlay in OVERLAYS:
         check(overlay, client, found)

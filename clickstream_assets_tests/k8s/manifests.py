@@ -1,6 +1,7 @@
 """The manifests of k8s/, as files and as kustomize renders them."""
 
 import os
+import re
 import subprocess
 import tempfile
 from collections.abc import Iterator
@@ -14,6 +15,9 @@ import yaml
 K8S = Path(__file__).parents[2] / "k8s"
 OVERLAYS = ("demo", "production")
 WORKLOADS = ("Deployment", "StatefulSet", "Job", "CronJob")
+TABLE = yaml.safe_load((K8S / "connections.yaml").read_text())
+SECTIONS = {"demo": ("base", "demo"), "production": ("base", "production", "spark-connect")}
+"""The sections of the table of connections that hold for an overlay."""
 
 Manifest = dict[str, Any]
 
@@ -64,3 +68,87 @@ def pod_of(workload: Manifest) -> Manifest:
         name = claim["metadata"]["name"]
         template["spec"]["volumes"].append({"name": name, "persistentVolumeClaim": {"claimName": name}})
     return template
+
+
+def patched(overlay: str) -> list[Manifest]:
+    """The objects of an overlay with the patches of its components, as kustomize applies them: merged, or added."""
+    made = [deepcopy(manifest) for _, manifest in files(overlay)]
+    for component in yaml.safe_load((K8S / "overlays" / overlay / "kustomization.yaml").read_text())["components"]:
+        folder = K8S / "overlays" / overlay / component
+        for entry in yaml.safe_load((folder / "kustomization.yaml").read_text()).get("patches", []):
+            patch = yaml.safe_load(entry["patch"])
+            for manifest in made:
+                if re.fullmatch(entry["target"]["kind"], manifest["kind"]):
+                    _apply(patch, manifest)
+    return made
+
+
+def _apply(patch: Any, manifest: Manifest) -> None:
+    if isinstance(patch, dict):
+        _merge({"spec": patch["spec"]}, manifest)
+        return
+    for step in patch:
+        assert step["op"] == "add"
+        *parents, last = (int(key) if key.isdigit() else key for key in step["path"].strip("/").split("/"))
+        place: Any = manifest
+        for key in parents:
+            place = place[key]
+        place[last] = deepcopy(step["value"])
+
+
+def _merge(patch: Manifest, into: Manifest) -> None:
+    for key, value in patch.items():
+        if isinstance(value, dict):
+            _merge(value, into.setdefault(key, {}))
+        else:
+            into[key] = value
+
+
+def run_pod() -> Manifest:
+    """The template of a run's pods, of what dagster.yaml tells the launcher."""
+    config = yaml.safe_load((K8S / "base" / "dagster.yaml").read_text())["run_launcher"]["config"]
+    made = _camel(config["run_k8s_config"])
+    container = {"resources": config["resources"], "image": "clickstream-assets", **made["containerConfig"]}
+    labels = {"app.kubernetes.io/component": "run_worker", **config["labels"]}
+    return {
+        "metadata": {"labels": labels, **made["podTemplateSpecMetadata"]},
+        "spec": {
+            "serviceAccountName": config["service_account_name"],
+            "containers": [container],
+            **made["podSpecConfig"],
+        },
+    }
+
+
+def _camel(snake: Any) -> Any:
+    """The launcher's spelling of a manifest's keys to that of Kubernetes."""
+    if isinstance(snake, list):
+        return [_camel(item) for item in snake]
+    if not isinstance(snake, dict):
+        return snake
+    return {re.sub("_([a-z0-9])", lambda found: found[1].upper(), key): _camel(value) for key, value in snake.items()}
+
+
+def executor_pod() -> Manifest:
+    """The template of Spark's executors; Spark adds image and resources."""
+    return yaml.safe_load((K8S / "components" / "spark-connect" / "executor.yaml").read_text())
+
+
+def lapses(template: Manifest) -> list[str]:
+    """What a pod lacks of the *restricted* standard, of a root file system that cannot be written, and of a /tmp."""
+    spec, found = template["spec"], []
+    own = spec.get("securityContext", {})
+    if own.get("runAsNonRoot") is not True or own.get("seccompProfile") != {"type": "RuntimeDefault"}:
+        found.append(f"securityContext of the pod: {own}")
+    if spec.get("enableServiceLinks") is not False:
+        found.append("enableServiceLinks")
+    empty = {volume["name"] for volume in spec.get("volumes", []) if "emptyDir" in volume}
+    for container in [*spec.get("initContainers", []), *spec["containers"]]:
+        name, context = container.get("name", "the run"), container.get("securityContext", {})
+        wanted = {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}
+        if context != wanted:
+            found.append(f"securityContext of {name}: {context}")
+        mounts = {mount["mountPath"]: mount for mount in container.get("volumeMounts", [])}
+        if mounts.get("/tmp", {}).get("name") not in empty or mounts["/tmp"].get("readOnly"):
+            found.append(f"no /tmp of its own that {name} may write to")
+    return found

@@ -153,6 +153,16 @@ def stored(instance):
     }
 
 
+def test_who_launches_nothing_reads_the_instance_as_it_stands(deployment, tmp_path):
+    (tmp_path / "dagster.yaml").write_text((K8S / "base" / "dagster.yaml").read_text())
+    assert not [name for name in os.environ if name.startswith("DAGSTER_K8S")]
+    env = {**deployment.env, "DAGSTER_HOME": str(tmp_path)}
+    migrated = run(container("migrate")["args"], env, deployment.words)
+    assert migrated.returncode == 0, migrated.stderr
+    with patch.dict(os.environ, env), DagsterInstance.get() as instance:  # as `clickstream explain` does in the shell
+        assert instance.get_run_records() == []
+
+
 def test_probes_hold_while_all_is_well(deployment):
     assert all(deployment.probe(name) for name in ("startupProbe", "livenessProbe", "readinessProbe"))
     assert deployment.served()

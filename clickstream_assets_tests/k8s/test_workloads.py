@@ -1,0 +1,411 @@
+"""What each pod may and has: its security, token, rights, secrets, ports and image."""
+
+import re
+import tomllib
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import yaml
+
+from clickstream_assets_tests.k8s.check import RIGHTS
+from clickstream_assets_tests.k8s.manifests import (
+    K8S,
+    OVERLAYS,
+    SECTIONS,
+    TABLE,
+    WORKLOADS,
+    Manifest,
+    executor_pod,
+    lapses,
+    patched,
+    pod_of,
+    run_pod,
+    settings_files,
+    values,
+)
+
+ROOT = K8S.parent
+DOCUMENTATION = (ROOT / "docs" / "deployment.md").read_text()
+COMPOSE = yaml.safe_load((ROOT / "compose.yaml").read_text())
+INSTANCE = yaml.safe_load((K8S / "base" / "dagster.yaml").read_text())
+SPARK = dict(
+    line.split(None, 1)
+    for line in (K8S / "components" / "spark-connect" / "spark-defaults.conf").read_text().splitlines()
+    if line and not line.startswith("#")
+)
+
+
+def of_kind(overlay: str, *kinds: str) -> list[Manifest]:
+    return [manifest for manifest in patched(overlay) if manifest["kind"] in kinds]
+
+
+def pods(overlay: str) -> dict[str, Manifest]:
+    """The pod template of each workload by its name, those included that Dagster and Spark make."""
+    found = {manifest["metadata"]["name"]: pod_of(manifest) for manifest in of_kind(overlay, *WORKLOADS)}
+    found["run"] = run_pod()
+    if "spark-connect" in found:
+        found["executor"] = executor_pod()
+    return found
+
+
+def everywhere(place: Any, key: str) -> Iterator[Any]:
+    """Each value that stands under a key, at any depth."""
+    if isinstance(place, dict):
+        for name, value in place.items():
+            if name == key:
+                yield value
+            yield from everywhere(value, key)
+    elif isinstance(place, list):
+        for item in place:
+            yield from everywhere(item, key)
+
+
+# Security
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_every_pod_is_restricted_and_writes_to_tmp_alone(overlay):
+    assert {name: found for name, pod in pods(overlay).items() if (found := lapses(pod))} == {}
+
+
+def test_a_lapse_of_each_kind_is_seen():
+    def spoilt(**changes):
+        pod = run_pod()
+        pod["spec"]["containers"][0] |= changes
+        return lapses(pod)
+
+    context = run_pod()["spec"]["containers"][0]["securityContext"]
+    assert spoilt(securityContext=context) == []
+    assert spoilt(securityContext={**context, "readOnlyRootFilesystem": False})
+    assert spoilt(securityContext={**context, "capabilities": {"drop": []}})
+    assert spoilt(volumeMounts=[{"name": "home", "mountPath": "/opt/dagster/home"}])
+    assert spoilt(volumeMounts=[{"name": "tmp", "mountPath": "/tmp", "readOnly": True}])
+    assert spoilt(volumeMounts=[{"name": "elsewhere", "mountPath": "/tmp"}])
+    for key in ("securityContext", "enableServiceLinks"):
+        pod = run_pod()
+        del pod["spec"][key]
+        assert lapses(pod)
+    beside = run_pod()
+    beside["spec"]["initContainers"] = [{"name": "first"}]
+    assert lapses(beside)
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_only_who_asks_kubernetes_has_a_token(overlay):
+    accounts = {account["metadata"]["name"]: account for account in of_kind(overlay, "ServiceAccount")}
+
+    def has_token(spec: Manifest) -> bool:
+        account = accounts.get(spec.get("serviceAccountName", "default"), {})
+        return spec.get("automountServiceAccountToken", account.get("automountServiceAccountToken", True))
+
+    asking = {name for name, pod in pods(overlay).items() if has_token(pod["spec"])}
+    bound = {subject["name"] for binding in of_kind(overlay, "RoleBinding") for subject in binding["subjects"]}
+    assert asking == bound == {"daemon", "webserver", "spark-connect"} & set(pods(overlay))
+    for name in asking:
+        assert pods(overlay)[name]["spec"]["serviceAccountName"] == name
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_roles_say_what_the_check_says_and_hold_in_the_namespace_alone(overlay):
+    assert not of_kind(overlay, "ClusterRole", "ClusterRoleBinding")
+    roles: dict[str, dict[str, set[str]]] = {}
+    for role in of_kind(overlay, "Role"):
+        rights = roles[role["metadata"]["name"]] = {}
+        for rule in role["rules"]:
+            assert set(rule) == {"apiGroups", "resources", "verbs"}
+            (group,) = rule["apiGroups"]
+            for resource in rule["resources"]:
+                name, _, part = resource.partition("/")
+                full = "/".join(filter(None, [".".join(filter(None, [name, group])), part]))
+                assert full not in rights
+                rights[full] = set(rule["verbs"])
+    given: dict[str, dict[str, set[str]]] = {}
+    for binding in of_kind(overlay, "RoleBinding"):
+        assert binding["roleRef"]["kind"] == "Role"
+        (subject,) = binding["subjects"]
+        assert subject["kind"] == "ServiceAccount"
+        assert subject["name"] not in given
+        given[subject["name"]] = roles.pop(binding["roleRef"]["name"])
+    assert roles == {}
+    assert given == {account: rights for account, rights in RIGHTS[overlay].items() if rights}
+    there = {account["metadata"]["name"] for account in of_kind(overlay, "ServiceAccount")} | {"default"}
+    assert there == set(RIGHTS[overlay])
+    used = {pod["spec"].get("serviceAccountName", "default") for pod in pods(overlay).values()}
+    assert used == there
+
+
+# Resources
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_every_container_asks_for_cpu_and_memory_and_has_a_limit_for_memory_alone(overlay):
+    for name, pod in pods(overlay).items():
+        for container in pod["spec"]["containers"]:
+            if name == "executor":  # Spark's own settings say it
+                assert "resources" not in container
+                continue
+            resources = container["resources"]
+            assert set(resources["requests"]) == {"cpu", "memory"}, name
+            assert set(resources["limits"]) == {"memory"}, name
+            assert size(resources["requests"]["memory"]) <= size(resources["limits"]["memory"]), name
+
+
+def size(quantity: str) -> int:
+    number, unit = re.fullmatch(r"(\d+)(Mi|Gi)", quantity).groups()
+    return int(number) * {"Mi": 1, "Gi": 1024}[unit]
+
+
+def test_the_documentation_tells_what_is_asked_for():
+    rows = re.findall(r"^\| ([^|]+?) \| [^|]+ \| (\d+m?), ([\d.]+) (MiB|GiB) \| [^|]+ \|$", DOCUMENTATION, re.M)
+    told = {
+        name.split(",")[0].split(" (")[0]: (cpu, float(n) * (1024 if unit == "GiB" else 1))
+        for name, cpu, n, unit in rows
+    }
+    told["run"] = told.pop("a run")
+    asked = {}
+    for overlay in OVERLAYS:
+        for name, pod in pods(overlay).items():
+            if name != "executor":
+                (container,) = pod["spec"]["containers"]
+                wanted = container["resources"]["requests"]
+                asked[name] = (wanted["cpu"], size(wanted["memory"]))
+    memory = SPARK["spark.executor.memory"], SPARK["spark.executor.memoryOverhead"]
+    assert memory == ("1536m", "1g")
+    asked["spark-executor"] = (SPARK["spark.kubernetes.executor.request.cores"], 1536 + 1024)
+    assert told == asked
+
+
+# What selects whom
+
+
+def matches(selector: dict[str, str], labels: dict[str, str]) -> bool:
+    return selector.items() <= labels.items()
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_whatever_selects_pods_selects_those_of_one_workload(overlay):
+    labels = {name: pod["metadata"]["labels"] for name, pod in pods(overlay).items()}
+    for manifest in of_kind(overlay, "PodDisruptionBudget", "Service", "Deployment", "StatefulSet"):
+        selector = manifest["spec"]["selector"]
+        if manifest["kind"] != "Service":
+            assert set(selector) == {"matchLabels"}
+            selector = selector["matchLabels"]
+        chosen = [name for name, found in labels.items() if matches(selector, found)]
+        assert chosen == [manifest["metadata"]["name"]], (manifest["kind"], chosen)
+    for name, pod in pods(overlay).items():
+        for spread in pod["spec"].get("topologySpreadConstraints", []):
+            selector = spread["labelSelector"]["matchLabels"]
+            assert [other for other, found in labels.items() if matches(selector, found)] == [name]
+
+
+def test_what_runs_more_than_once_has_a_budget_and_is_spread():
+    kustomization = yaml.safe_load((K8S / "overlays" / "production" / "kustomization.yaml").read_text())
+    several = {entry["name"] for entry in kustomization["replicas"] if entry["count"] > 1}
+    assert several == {budget["metadata"]["name"] for budget in of_kind("production", "PodDisruptionBudget")}
+    spread = {name for name, pod in pods("production").items() if "topologySpreadConstraints" in pod["spec"]}
+    assert spread == several | {"executor"}
+    alone = [m for m in of_kind("production", "Deployment", "StatefulSet") if m["metadata"]["name"] not in several]
+    assert {manifest["spec"]["replicas"] for manifest in alone} == {0, 1}
+
+
+# Settings, secrets
+
+
+def generated(overlay: str) -> dict[str, set[str]]:
+    """Names and keys of the ConfigMaps that kustomize makes."""
+    found: dict[str, set[str]] = {}
+    folders = [K8S / "base", K8S / "overlays" / overlay]
+    if overlay == "production":
+        folders.append(K8S / "components" / "spark-connect")
+    for folder in folders:
+        for maker in yaml.safe_load((folder / "kustomization.yaml").read_text()).get("configMapGenerator", []):
+            keys = found.setdefault(maker["name"], set())
+            keys |= set(maker.get("files", []))
+            for name in maker.get("envs", []):
+                assert folder / name in settings_files(overlay)
+                keys |= set(values(folder / name))
+    return found
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_config_maps_that_pods_name_are_made_with_the_keys_that_they_name(overlay):
+    made, found = generated(overlay), pods(overlay)
+    for source in everywhere(found, "configMapRef"):
+        assert source["name"] in made
+    for reference in everywhere(found, "configMapKeyRef"):
+        assert reference["key"] in made[reference["name"]]
+    for pod in found.values():
+        volumes = {v["name"]: v["configMap"]["name"] for v in pod["spec"].get("volumes", []) if "configMap" in v}
+        assert set(volumes.values()) <= set(made)
+        for mount in everywhere(pod, "volumeMounts"):
+            for each in mount:
+                if each["name"] in volumes and "subPath" in each:
+                    assert each["subPath"] in made[volumes[each["name"]]]
+                    assert each["mountPath"].endswith(f"/{each['subPath']}")
+    if "spark-conf" in made:
+        named = re.findall(r"/opt/spark/conf/(\S+)", "\n".join(SPARK.values()))
+        assert set(named) | {"spark-defaults.conf", "log4j2.properties"} == made["spark-conf"]
+
+
+def variables(container: Manifest, overlay: str) -> set[str]:
+    """Names in a container's environment."""
+    own = {entry["name"] for entry in container.get("env", [])}
+    return own.union(*(generated(overlay)[s["configMapRef"]["name"]] for s in container.get("envFrom", [])))
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_whoever_reads_the_instance_has_the_variables_that_it_names(overlay):
+    storage = set(everywhere(INSTANCE["storage"], "env"))
+    assert storage == set(values(K8S / "base" / "database.env")) | {"DAGSTER_PG_PASSWORD"}
+    launcher = {name for name in everywhere(INSTANCE["run_launcher"], "env") if isinstance(name, str)}
+    readers = {
+        name: pod["spec"]["containers"][0]
+        for name, pod in pods(overlay).items()
+        if any(volume.get("configMap", {}).get("name") == "dagster-instance" for volume in pod["spec"]["volumes"])
+    }
+    assert set(readers) == {"daemon", "webserver", "migrate", "shell"}
+    for name, container in readers.items():
+        assert storage <= variables(container, overlay), name
+    for name in ("daemon", "webserver"):  # who launches and ends runs
+        assert launcher <= variables(readers[name], overlay), name
+        named = {e["name"]: e["value"] for e in readers[name]["env"] if e["name"].endswith("_CONFIG_MAP")}
+        assert set(named.values()) == {"dagster-instance", "clickstream-settings", "dagster-database"}
+        given = [named[source["env"]] for source in INSTANCE["run_launcher"]["config"]["env_config_maps"]]
+        assert given == ["clickstream-settings", "dagster-database"]
+    assert storage <= variables(pods(overlay)["code-server"]["spec"]["containers"][0], overlay)
+
+
+def secrets_in(place: Any) -> set[tuple[str, str, bool]]:
+    """Secret, key, and whether it may be missing."""
+    assert not list(everywhere(place, "secretRef"))
+    assert not list(everywhere(place, "secret"))
+    return {(ref["name"], ref["key"], ref.get("optional", False)) for ref in everywhere(place, "secretKeyRef")}
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_secrets_that_pods_name_are_those_of_the_documentation(overlay):
+    used = secrets_in(pods(overlay))
+    # The launcher has this key in itself
+    used.add((INSTANCE["run_launcher"]["config"]["postgres_password_secret"], "postgresql-password", False))
+    told: dict[str, set[str]] = {}
+    for name, literals in re.findall(r"create secret generic (\S+)((?: \\?\s*--from-literal=\S+)+)", DOCUMENTATION):
+        told.setdefault(name, set()).update(re.findall(r"--from-literal=([\w-]+)=", literals))
+    assert {name: {key for other, key, _ in used if other == name} for name, _, _ in used} == told
+    assert {name for name, _, optional in used if not optional} == {"clickstream-postgres"}
+    assert {name for name, _, optional in used if optional} == {"clickstream-secrets"}
+
+
+# Ports
+
+
+def numbers(container: Manifest) -> dict[str, int]:
+    return {port["name"]: port["containerPort"] for port in container.get("ports", [])}
+
+
+def spoken_of(container: Manifest) -> Iterator[int]:
+    """Ports that a container's command, probes and environment name."""
+    ports, line = numbers(container), [*container.get("command", []), *container.get("args", [])]
+    if "-p" in line:
+        yield int(line[line.index("-p") + 1])
+    for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+        asked = container.get(probe, {})
+        yield from (check["port"] for check in everywhere(asked, "grpc"))
+        yield from (ports[check["port"]] for check in everywhere(asked, "httpGet"))
+        yield from map(int, re.findall(r"ask\((\d+)\)", " ".join(asked.get("exec", {}).get("command", []))))
+    for entry in container.get("env", []):
+        if server := re.fullmatch("CLICKSTREAM_STACK_([A-Z]+)_PORT", entry["name"]):
+            assert int(entry["value"]) == ports[server[1].lower()]
+            yield int(entry["value"])
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_commands_probes_and_policies_speak_of_the_ports_that_containers_have(overlay):
+    listening = {}
+    for name, pod in pods(overlay).items():
+        (container,) = pod["spec"]["containers"]
+        listening[name] = set(numbers(container).values())
+        assert set(spoken_of(container)) <= listening[name], name
+    entered = {(line["to"], line["port"]) for section in SECTIONS[overlay] for line in TABLE[section]}
+    assert {(to, port) for to, port in entered if to in listening} == {
+        (name, port) for name, ports in listening.items() for port in ports
+    }
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_services_have_the_ports_of_their_pods_and_those_that_others_ask_them_on(overlay):
+    services = {service["metadata"]["name"]: service["spec"] for service in of_kind(overlay, "Service")}
+    for name, service in services.items():
+        ports = numbers(pods(overlay)[name]["spec"]["containers"][0])
+        for port in service["ports"]:
+            assert port["targetPort"] == port["name"]
+            assert port["port"] == (80 if name == "webserver" else ports[port["name"]])
+    (server,) = everywhere(yaml.safe_load((K8S / "base" / "workspace.yaml").read_text()), "grpc_server")
+    assert server["port"] in {port["port"] for port in services[server["host"]]["ports"]}
+    database = values(K8S / "base" / "database.env")
+    assert int(database["DAGSTER_PG_PORT"]) in {p["port"] for p in services[database["DAGSTER_PG_HOST"]]["ports"]}
+
+
+def test_sparks_ports_are_those_of_its_pods_and_policies():
+    (spark,) = pods("production")["spark-connect"]["spec"]["containers"]
+    assert numbers(spark) == {
+        "grpc": int(SPARK["spark.connect.grpc.binding.port"]),
+        "driver": int(SPARK["spark.driver.port"]),
+        "blocks": int(SPARK["spark.driver.blockManager.port"]),
+    }
+    lines = {(line["from"], line["to"]): set() for line in TABLE["spark-connect"]}
+    for line in TABLE["spark-connect"]:
+        lines[line["from"], line["to"]].add(line["port"])
+    blocks = int(SPARK["spark.blockManager.port"])
+    assert lines["spark-connect", "spark-executor"] == lines["spark-executor", "spark-executor"] == {blocks}
+    assert lines["spark-executor", "spark-connect"] == {
+        int(SPARK["spark.driver.port"]),
+        int(SPARK["spark.driver.blockManager.port"]),
+    }
+
+
+def test_ports_of_the_compose_file_are_those_of_the_manifests():
+    found = pods("demo")
+    for name in ("code-server", "webserver"):
+        line, here = COMPOSE["services"][name]["command"], found[name]["spec"]["containers"][0]["args"]
+        assert line == here
+    test = COMPOSE["services"]["code-server"]["healthcheck"]["test"]
+    assert [test[test.index("-p") + 1]] == [
+        str(port) for port in numbers(found["code-server"]["spec"]["containers"][0]).values()
+    ]
+    (published,) = COMPOSE["services"]["webserver"]["ports"]
+    assert published == "127.0.0.1:3000:3000"
+    environment = COMPOSE["services"]["traffic"]["environment"]
+    here = {name: value for name, value in environment.items() if name.startswith("CLICKSTREAM_")}
+    there = values(K8S / "overlays" / "demo" / "settings.env")
+    assert here.items() <= there.items()
+    assert there.keys() - here.keys() == {"CLICKSTREAM_HBASE_PORT"}  # the default
+
+
+# Images
+
+
+def test_images_have_one_name_and_the_version_of_the_package():
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    tags = {"production": version, "demo": f"{version}-demo"}
+    for overlay, tag in tags.items():
+        images = yaml.safe_load((K8S / "overlays" / overlay / "kustomization.yaml").read_text())["images"]
+        assert images == [{"name": "clickstream-assets", "newTag": tag}]
+        used = set(everywhere({name: pod for name, pod in pods(overlay).items() if name != "run"}, "image"))
+        assert used == {"clickstream-assets", COMPOSE["services"]["postgres"]["image"]}
+        for name, variable in (("code-server", "DAGSTER_CURRENT_IMAGE"), ("spark-connect", "EXECUTOR_IMAGE")):
+            if name in pods(overlay):
+                (container,) = pods(overlay)[name]["spec"]["containers"]
+                assert {"name": variable, "value": "clickstream-assets"} in container["env"]
+    ours = {service["image"] for name, service in COMPOSE["services"].items() if name != "postgres"}
+    assert ours == {f"clickstream-assets:{tags['demo']}"}
+    for text in (DOCUMENTATION, (ROOT / "Dockerfile").read_text()):
+        assert set(re.findall(r"--tag clickstream-assets:(\S+)", text)) == set(tags.values())
+    (replaced,) = yaml.safe_load((K8S / "base" / "references.yaml").read_text())["images"]
+    assert replaced == {"kind": "Deployment", "path": "spec/template/spec/containers/env/value"}
+    assert "job_image" not in INSTANCE["run_launcher"]["config"]
+
+
+def test_the_database_is_of_the_version_that_the_tests_and_the_documentation_speak_of():
+    (major,) = re.findall(r"^postgres:(\d+)$", COMPOSE["services"]["postgres"]["image"])
+    assert set(re.findall(r"PostgreSQL (\d+)", DOCUMENTATION)) == {major}
