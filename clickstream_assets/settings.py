@@ -34,7 +34,7 @@ class Settings(BaseSettings):
         description="folder with the jars of HBase's client, and with hbase-site.xml if it takes more than ZooKeeper's "
         "address; for making tables only",
     )
-    elasticsearch_url: str = Field("http://localhost:9200", description="Elasticsearch's address")
+    elasticsearch_url: str = Field("http://localhost:9200", repr=False, description="Elasticsearch's address")
     spark_remote: str = Field("sc://localhost:15002", description="Spark Connect's address")
     geoip_database: Path = Field(
         user_cache_path("clickstream") / "geoip" / "GeoLite2-City.mmdb",
