@@ -194,8 +194,8 @@ def parts_of(runs: Sequence[Run], sent: Times, counted: Times) -> tuple[dict[str
         parts[name] = np.maximum(end - at, 0)
         at = np.maximum(at, end)
     for asset in before[1:]:
-        parts[STAGES[asset]] = each(lambda run, asset=asset: run.steps[asset])
-    steps = sum(parts[STAGES[asset]] for asset in before[1:])
-    parts["checks between the stages"] = each(lambda run: run.index_step) - at - steps
+        parts[STAGES[asset]] = np.array([run.steps[asset] for run in runs])[of_click]
+        at = at + parts[STAGES[asset]]
+    parts["checks between the stages"] = each(lambda run: run.index_step) - at
     parts["index, until it is seen"] = counted - each(lambda run: run.index_step)
     return {name: float(seconds.mean()) for name, seconds in parts.items()}, len(np.unique(of_click))
