@@ -127,8 +127,9 @@ class _Live:
 def _clicks(es: Elasticsearch, alias: str) -> int:
     if not es.indices.exists_alias(name=alias):
         return 0
-    answer = es.search(index=alias, size=0, aggs={"clicks": {"sum": {"field": "clicks"}}})
-    return int(answer["aggregations"]["clicks"]["value"])
+    # An index that is just being made has no shard to ask yet: 503.
+    answer = es.options(ignore_status=503).search(index=alias, size=0, aggs={"clicks": {"sum": {"field": "clicks"}}})
+    return int(answer["aggregations"]["clicks"]["value"]) if "aggregations" in answer else 0
 
 
 @dataclass(frozen=True, slots=True)
