@@ -7,7 +7,7 @@ n-th click is there as soon as n are counted.
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -67,7 +67,7 @@ def measure_latency(bench: Bench, rate: int, seconds: int) -> Latency:
         )  # the last run, whose times are asked for, ends too
     finally:
         dagster.stop()
-    parts, runs = _parts(home, sent, counted)
+    parts, runs = parts_of(_runs(home), sent, counted)
     differences = golden.differences(live.sent, pipeline.settings)
     pipeline.drop()
     return Latency(counted - sent, parts, runs, differences)
@@ -127,63 +127,76 @@ class _Live:
 def _clicks(es: Elasticsearch, alias: str) -> int:
     if not es.indices.exists_alias(name=alias):
         return 0
-    answer = es.search(index=alias, size=0, aggs={"clicks": {"sum": {"field": "clicks"}}})
-    return int(answer["aggregations"]["clicks"]["value"])
+    # An index that is just being made has no shard to ask yet: 503.
+    answer = es.options(ignore_status=503).search(index=alias, size=0, aggs={"clicks": {"sum": {"field": "clicks"}}})
+    return int(answer["aggregations"]["clicks"]["value"]) if "aggregations" in answer else 0
 
 
 @dataclass(frozen=True, slots=True)
-class _Run:
-    """When things happened in one run, and how long its steps took."""
+class Run:
+    """When things happened in one run (seconds since the epoch), and how long its steps took."""
 
     created: float
     launched: float
     first_step: float
     index_step: float
+    ended: float
     steps: dict[str, float]
 
 
-def _runs(home: Path) -> list[_Run]:
+def _runs(home: Path) -> list[Run]:
     found = []
     with dagster_instance(home) as instance:
         filters = dg.RunsFilter(job_name=ALL_ASSETS_JOB, statuses=[dg.DagsterRunStatus.SUCCESS])
         for record in instance.get_run_records(filters, ascending=True):
             starts: dict[str, float] = {}
             steps: dict[str, float] = {}
-            launched = 0.0
+            launched = ended = 0.0
             for entry in instance.all_logs(record.dagster_run.run_id):
                 event = entry.dagster_event
                 if event is None:
                     continue
                 if event.event_type is dg.DagsterEventType.PIPELINE_STARTING:
                     launched = entry.timestamp
+                elif event.event_type is dg.DagsterEventType.PIPELINE_SUCCESS:
+                    ended = entry.timestamp
                 elif event.event_type is dg.DagsterEventType.STEP_START:
                     starts[str(event.step_key)] = entry.timestamp
                 elif event.event_type is dg.DagsterEventType.STEP_SUCCESS:
                     steps[str(event.step_key)] = event.step_success_data.duration_ms / 1000
             created = record.create_timestamp.timestamp()
-            found.append(_Run(created, launched, min(starts.values()), starts["es_index"], steps))
+            found.append(Run(created, launched, starts["raw_clicks"], starts["es_index"], ended, steps))
     return found
 
 
-def _parts(home: Path, sent: Times, counted: Times) -> tuple[dict[str, float], int]:
-    """Mean seconds of each part of the latency, and how many runs took part."""
-    runs = _runs(home)
+def parts_of(runs: Sequence[Run], sent: Times, counted: Times) -> tuple[dict[str, float], int]:
+    """Mean seconds of each part of the latency, and how many runs took part.
+
+    ``runs`` came one after the other. What a click waited for is told by the time of day: it may be sent while the run
+    that takes it waits in the queue already.
+    """
     of_click = np.searchsorted([run.index_step for run in runs], counted, side="right") - 1
     *before, _ = STAGES
-    by_run = {
-        "in the run queue": [run.launched - run.created for run in runs],
-        "starting the run's process": [run.first_step - run.launched for run in runs],
-        **{STAGES[asset]: [run.steps[asset] for run in runs] for asset in before},
-        "checks between the stages": [
-            run.index_step - run.first_step - sum(run.steps[asset] for asset in before) for run in runs
-        ],
+
+    def each(value: Callable[[Run], float]) -> Times:
+        return np.array([value(run) for run in runs])[of_click]
+
+    begun = np.array([runs[0].created, *(run.ended for run in runs[:-1])])[of_click]
+    ends = {
+        "for the run before it to end": begun,
+        "for the sensor to ask for a run": np.maximum(begun, each(lambda run: run.created)),
+        "in the run queue": each(lambda run: run.launched),
+        "starting the run's process": each(lambda run: run.first_step),
+        STAGES["raw_clicks"]: each(lambda run: run.first_step + run.steps["raw_clicks"]),
     }
-    created, index_step = (
-        np.array([getattr(run, name) for run in runs])[of_click] for name in ("created", "index_step")
-    )
-    parts = {
-        "until the sensor asks for a run": created - sent,
-        **{name: np.array(seconds)[of_click] for name, seconds in by_run.items()},
-        "index, until it is seen": counted - index_step,
-    }
+    parts: dict[str, Times] = {}
+    at = sent
+    for name, end in ends.items():
+        parts[name] = np.maximum(end - at, 0)
+        at = np.maximum(at, end)
+    for asset in before[1:]:
+        parts[STAGES[asset]] = np.array([run.steps[asset] for run in runs])[of_click]
+        at = at + parts[STAGES[asset]]
+    parts["checks between the stages"] = each(lambda run: run.index_step) - at
+    parts["index, until it is seen"] = counted - each(lambda run: run.index_step)
     return {name: float(seconds.mean()) for name, seconds in parts.items()}, len(np.unique(of_click))

@@ -69,7 +69,7 @@ class Settings(BaseSettings):
     max_hours_per_run: int = Field(200, ge=1, description="hours that one run covers at most")
     # Below the daemon's own pace of five seconds: at five, a look that is due by a hair later waits for the next round.
     sensor_interval_seconds: int = Field(4, ge=1, description="time between two looks at Kafka's offsets")
-    small_run_events: int = Field(1_000, ge=1, description="new events that are worth a run at once")
+    small_run_events: int = Field(500, ge=1, description="new events that are worth a run at once")
     small_run_seconds: int = Field(30, ge=0, description="time between two runs for fewer new events than that")
     # Each look of which the outcome differs leaves 50 kB for each asset in Dagster's storage.
     follow_interval_seconds: int = Field(

@@ -23,6 +23,9 @@ class IngestConfig(dg.Config):
     until: dict[str, int] | None = None
     """By Kafka partition, the offset to read up to from where the consumer group is; an empty one reads nothing.
     Left out, as in a run started by hand, the hours' own offsets are read again."""
+    more: int = 0
+    """So many messages behind ``until`` at most are read as well: those that were recorded in the run's hours and are
+    there when it reads. What came while the run waited for its turn need not wait for the next one."""
 
 
 raw_clicks_spec = dg.AssetSpec(
@@ -58,6 +61,7 @@ def raw_clicks(
     from clickstream_assets.domain.ledger import Ledger
     from clickstream_assets.domain.overviews import refused_by_reason
     from clickstream_assets.domain.reading import Wide
+    from clickstream_assets.domain.run_plan import read_on
     from clickstream_assets.domain.table_schemas import DEAD_LETTERS, LEDGER
 
     hours = hours_of(context)
@@ -68,7 +72,11 @@ def raw_clicks(
         if config.until is None:
             report = ingestion.read_hours(hours)
         else:
-            report = ingestion.read_until({int(p): end for p, end in config.until.items()}, hours)
+            until = {int(p): end for p, end in config.until.items()}
+            if config.more:
+                ends = topic.ends(topic.partitions())
+                until = read_on(until, topic.offsets_at((hours[-1] + 1) * HOUR_MS, ends), config.more)
+            report = ingestion.read_until(until, hours)
         ledger = Ledger(client, hbase.table(LEDGER.name))
         shares = ledger.shares_by_hour(hours)
         first_hour = settings().first_hour_ms // HOUR_MS

@@ -11,6 +11,8 @@ class RunPlan:
     first: int
     last: int
     until: Mapping[int, int]
+    more: int = 0
+    """Offsets that may be read behind ``until``, of what comes before the run reads: none where it leaves some."""
 
 
 def plan_backlog(
@@ -46,8 +48,18 @@ def plan_backlog(
     reach = _smallest(first, most, lambda hour: events(hour + 1) > max_events)
     within = events(reach)
     last = _smallest(first, reach, lambda hour: events(hour) == within)
+    if within == sum(end - begins[p] for p, end in lagging.items()) <= max_events:
+        return RunPlan(first, last, dict(ends), max_events - within)
     until = {p: end for p, end in ahead(last).items() if end > begins[p]}
     return RunPlan(first, last, _bounded(begins, until, max_events))
+
+
+def read_on(until: Mapping[int, int], reach: Mapping[int, int], more: int) -> dict[int, int]:
+    """Where a run stops that goes on behind ``until``: at ``reach``, and after about ``more`` offsets at most."""
+    if more <= 0:
+        return dict(until)
+    further = {p: max(end, reach.get(p, end)) for p, end in until.items()}
+    return {**until, **_bounded(until, further, more)}
 
 
 def _bounded(begins: Mapping[int, int], ends: Mapping[int, int], limit: int) -> dict[int, int]:

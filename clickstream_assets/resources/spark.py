@@ -29,6 +29,17 @@ class SparkResource(dg.ConfigurableResource):
     remote: str
     _session: "SparkSession | None" = PrivateAttr(default=None)
 
+    def setup_for_execution(self, context: dg.InitResourceContext) -> None:
+        """Import, before the run's first step, what joining the session takes: a second or two of processor time.
+
+        Behind ``raw_clicks`` every event of the run would wait for it.
+        """
+        import dagster_pyspark  # noqa: F401
+        import pyspark.sql.connect.session  # noqa: F401
+
+        import clickstream_assets.spark_sources.elasticsearch
+        import clickstream_assets.spark_sources.hbase  # noqa: F401
+
     @property
     def session(self) -> "SparkSession":
         """The shared session, joined on first use through dagster-pyspark, with the sources ``hbase`` and

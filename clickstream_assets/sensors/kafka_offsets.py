@@ -1,12 +1,15 @@
 """``kafka_offsets``: keeps every hour up to date (design 5).
 
-It never consumes; it compares end offsets with committed ones. It asks for one run at a time, so batches grow
-under load and latency stays low without it, and waits longer after each failed run in a row. On the way it
-observes how far ingestion is (docs/decisions/0008-freshness-lag-and-alerts.md).
+It never consumes; it compares end offsets with committed ones. Runs write one after the other, so batches grow
+under load and latency stays low without it. The next one is asked for as soon as the one under way has read its
+offsets, waits in Dagster's queue, and reads what has come by its turn (docs/decisions/0011-from-event-to-document.md).
+After failed runs the sensor waits, longer after each more in a row. On the way it observes how far ingestion is
+(docs/decisions/0008-freshness-lag-and-alerts.md).
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import takewhile
 from time import time
 from typing import TYPE_CHECKING
 
@@ -18,7 +21,7 @@ from clickstream_assets.assets.raw_clicks import IngestConfig
 from clickstream_assets.automation import ALL_ASSETS_JOB as JOB
 from clickstream_assets.automation import FOLLOWED
 from clickstream_assets.checks.latest_closed_hour import SPECS as LATEST_HOUR
-from clickstream_assets.domain.hours import HOUR_MS, key_of_hour
+from clickstream_assets.domain.hours import HOUR_MS, hour_of_key, key_of_hour
 from clickstream_assets.domain.run_plan import RunPlan, plan_backlog, plan_stale
 from clickstream_assets.resources.hbase import HBaseResource
 from clickstream_assets.resources.kafka import KafkaResource
@@ -32,6 +35,14 @@ _ASSETS = ("raw_clicks", "dead_letters", *FOLLOWED)
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 10, 600
 _QUIET_SECONDS = 60
 """So often a topic at rest is observed, and one that is written to is reported as fresh."""
+_RANGE_START, _RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
+_UNFINISHED = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
 _PEEK_BYTES = 1
 """The sensor looks at one record of a partition, not at megabytes of them: Kafka gives whole batches anyway."""
 
@@ -64,6 +75,16 @@ class Memory(BaseModel):
     """Its end offsets then, by Kafka partition."""
 
 
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """Whether a run may be asked for now."""
+
+    wait: str | None = None
+    """Why not."""
+    busy: range = range(0)
+    """Hours that a run under way brings up to date."""
+
+
 @dataclass(slots=True)
 class Tick:
     """What a tick found out: what to run next, whether that is for stale hours, and events of the topic."""
@@ -94,25 +115,23 @@ def kafka_offsets(context: dg.SensorEvaluationContext, kafka: KafkaResource, hba
         if context.cursor
         else Memory(closed_up_to=this_hour - 2, stale_turn=now, began=now)
     )
-    waiting = _under_way(context.instance) or _pausing(context.instance)
-    tick = _look(kafka, hbase, memory, this_hour, now, may_run=not waiting)
+    may = turn(context.instance)
+    tick = _look(kafka, hbase, memory, this_hour, now, may)
     cursor = memory.model_dump_json()
     if tick.plan is None:
-        return dg.SensorResult(skip_reason=waiting or tick.idle, cursor=cursor, asset_events=tick.events)
+        return dg.SensorResult(skip_reason=may.wait or tick.idle, cursor=cursor, asset_events=tick.events)
     tags = {
-        "dagster/asset_partition_range_start": key_of_hour(tick.plan.first),
-        "dagster/asset_partition_range_end": key_of_hour(tick.plan.last),
+        _RANGE_START: key_of_hour(tick.plan.first),
+        _RANGE_END: key_of_hour(tick.plan.last),
         "clickstream/why": "stale hours" if tick.stale else "new offsets",
     }
     until = {str(partition): end for partition, end in tick.plan.until.items()}
-    config = dg.RunConfig(ops={"raw_clicks": IngestConfig(until=until)})
+    config = dg.RunConfig(ops={"raw_clicks": IngestConfig(until=until, more=tick.plan.more)})
     return dg.SensorResult([dg.RunRequest(tags=tags, run_config=config)], cursor=cursor, asset_events=tick.events)
 
 
-def _look(
-    kafka: KafkaResource, hbase: HBaseResource, memory: Memory, this_hour: int, now: float, *, may_run: bool
-) -> Tick:
-    """Decide what to do next (nothing, unless it may), and observe the topic if it is time; keeps ``memory``."""
+def _look(kafka: KafkaResource, hbase: HBaseResource, memory: Memory, this_hour: int, now: float, may: Turn) -> Tick:
+    """Decide what to do next (nothing, if it has to wait), and observe the topic if it is time; keeps ``memory``."""
     from clickstream_assets.domain.ingestion import begins
     from clickstream_assets.domain.ledger import Ledger
     from clickstream_assets.domain.stale_hours import HourStates
@@ -130,9 +149,9 @@ def _look(
         few = 0 < lag < limits.small_run_events and now - memory.read_at < limits.small_run_seconds
         if few:
             tick.idle = f"{lag} new events: waiting for {limits.small_run_events}, or for the next run of fewer"
-        if may_run:
+        if not may.wait:
             tick.plan, tick.stale = _plan(
-                topic, HourStates(client, table), reading_from, ends, memory, this_hour, now, few=few
+                topic, HourStates(client, table), reading_from, ends, memory, this_hour, now, may.busy, few=few
             )
         if lag or memory.observed_lag or now - memory.observed_at >= _QUIET_SECONDS:
             progress = progress_by_partition(topic, Watermarks(client, table), reading_from, ends)
@@ -154,11 +173,13 @@ def _plan(
     memory: Memory,
     this_hour: int,
     now: float,
+    busy: range,
     *,
     few: bool,
 ) -> tuple[RunPlan | None, bool]:
     """What to do next, and whether that is for stale hours; keeps ``memory`` up to date.
 
+    ``busy``: hours that the run under way brings up to date.
     ``few``: there are new offsets, but not enough yet for another run so soon after the last.
     """
     limits = settings()
@@ -171,7 +192,7 @@ def _plan(
         silent = [hour for hour in closed if hour not in known or not known[hour].touched]
         states.touch(silent)
         memory.closed_up_to = this_hour - 1
-    stale = [*silent, *(hour for hour, state in known.items() if state.waiting)]
+    stale = [*silent, *(hour for hour, state in known.items() if state.waiting and hour not in busy)]
     backlog = plan_backlog(
         reading_from,
         ends,
@@ -191,32 +212,46 @@ def _plan(
     return backlog, False
 
 
-def _under_way(instance: dg.DagsterInstance) -> str | None:
-    """A run that writes any of the assets, whoever asked for it: a second one would only wait for the pools."""
-    unfinished = [
-        dg.DagsterRunStatus.QUEUED,
-        dg.DagsterRunStatus.NOT_STARTED,
-        dg.DagsterRunStatus.STARTING,
-        dg.DagsterRunStatus.STARTED,
-        dg.DagsterRunStatus.CANCELING,
-    ]
+def turn(instance: dg.DagsterInstance) -> Turn:
+    """Whether the sensor may ask for a run.
+
+    Not while one waits that writes any of the assets, whoever asked for it: a second one would wait behind it. Behind
+    one that is under way it may once that has read its offsets, if this sensor asked for it and the last one before it
+    did not fail: else nothing would pause.
+    """
     ours = {dg.AssetKey(name) for name in _ASSETS}
-    for run in instance.get_runs(dg.RunsFilter(statuses=unfinished)):
-        if run.job_name == JOB or ours & (run.asset_selection or set()):
-            return f"run {run.run_id} is under way"
-    return None
+    under_way = [
+        run
+        for run in instance.get_runs(dg.RunsFilter(statuses=_UNFINISHED))
+        if run.job_name == JOB or ours & (run.asset_selection or set())
+    ]
+    failed = _failed_in_a_row(instance)
+    if under_way:
+        run = under_way[0]
+        asked_here = run.job_name == JOB and _RANGE_END in run.tags
+        ahead = len(under_way) == 1 and asked_here and not failed and _has_read(instance, run)
+        return Turn(busy=_hours_of(run)) if ahead else Turn(f"run {run.run_id} is under way")
+    if not failed:
+        return Turn()
+    pause = min(_FIRST_PAUSE_SECONDS * 2 ** (len(failed) - 1), _LONGEST_PAUSE_SECONDS)
+    left = (failed[0].end_time or failed[0].update_timestamp.timestamp()) + pause - time()
+    return Turn(f"{len(failed)} runs failed in a row: the next try is in {left:.0f} s" if left > 0 else None)
 
 
-def _pausing(instance: dg.DagsterInstance) -> str | None:
-    """A reason to wait after failures: ten seconds after the first, twice that after each more in a row."""
+def _has_read(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
+    """Whether the step of ``raw_clicks`` is done: what the run has read is committed."""
+    if run.status is not dg.DagsterRunStatus.STARTED:
+        return False
+    done = instance.get_records_for_run(run.run_id, of_type=dg.DagsterEventType.STEP_SUCCESS).records
+    return any(e.event_log_entry.step_key == "raw_clicks" for e in done)
+
+
+def _hours_of(run: dg.DagsterRun) -> range:
+    return range(hour_of_key(run.tags[_RANGE_START]), hour_of_key(run.tags[_RANGE_END]) + 1)
+
+
+def _failed_in_a_row(instance: dg.DagsterInstance) -> list[dg.RunRecord]:
+    """The latest finished runs of the job, latest first, as far as they failed."""
     records = instance.get_run_records(dg.RunsFilter(job_name=JOB), limit=8)
-    failures = 0
-    for record in records:
-        if record.dagster_run.status != dg.DagsterRunStatus.FAILURE:
-            break
-        failures += 1
-    if not failures:
-        return None
-    pause = min(_FIRST_PAUSE_SECONDS * 2 ** (failures - 1), _LONGEST_PAUSE_SECONDS)
-    left = (records[0].end_time or records[0].update_timestamp.timestamp()) + pause - time()
-    return f"{failures} runs failed in a row: the next try is in {left:.0f} s" if left > 0 else None
+    finished = [record for record in records if record.dagster_run.is_finished]
+    return list(takewhile(lambda record: record.dagster_run.status is dg.DagsterRunStatus.FAILURE, finished))

@@ -6,7 +6,7 @@ from itertools import accumulate
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clickstream_assets.domain.run_plan import RunPlan, plan_backlog, plan_stale
+from clickstream_assets.domain.run_plan import RunPlan, plan_backlog, plan_stale, read_on
 
 steady = settings(deadline=None, max_examples=150, derandomize=True)
 
@@ -39,7 +39,7 @@ class Log:
 
 def test_eighty_small_hours_are_one_run():
     log = Log([hour for hour in range(100, 180) for _ in range(3)], list(range(100, 180)))
-    assert log.plan() == RunPlan(100, 179, {0: 240, 1: 80})
+    assert log.plan(max_events=400) == RunPlan(100, 179, {0: 240, 1: 80}, more=80)
 
 
 def test_without_lag_there_is_no_plan():
@@ -49,8 +49,24 @@ def test_without_lag_there_is_no_plan():
     assert log.asked == 0
 
 
-def test_a_partition_without_lag_is_left_out():
-    assert Log([5, 6], [7, 8]).plan({0: 2, 1: 1}) == RunPlan(8, 8, {1: 2})
+def test_a_partition_without_lag_has_no_hour():
+    assert Log([5, 6], [7, 8]).plan({0: 2, 1: 1}, max_events=10) == RunPlan(8, 8, {0: 2, 1: 2}, more=9)
+
+
+def test_a_run_that_takes_all_there_is_reads_on_and_one_that_leaves_some_does_not():
+    log = Log([10] * 3, [10] * 2)
+    assert log.plan(max_events=7) == RunPlan(10, 10, {0: 3, 1: 2}, more=2)
+    assert log.plan(max_events=5) == RunPlan(10, 10, {0: 3, 1: 2}, more=0)
+    assert log.plan(max_events=4).more == 0
+    assert Log([10, 300]).plan(max_hours=5) == RunPlan(10, 10, {0: 1}, more=0)
+
+
+def test_reading_on_ends_where_the_next_hour_begins_and_behind_so_many_offsets():
+    assert read_on({0: 3, 1: 2}, {0: 8, 1: 2}, 100) == {0: 8, 1: 2}
+    assert read_on({0: 3, 1: 2}, {0: 1, 1: 4}, 100) == {0: 3, 1: 4}, "never less than was planned"
+    assert read_on({0: 3, 1: 2}, {0: 103, 1: 102}, 50) == {0: 28, 1: 27}
+    assert read_on({0: 3}, {0: 103}, 0) == {0: 3}
+    assert read_on({0: 3}, {0: 5, 1: 9}, 10) == {0: 5}, "a partition that the plan did not know waits for the next"
 
 
 def test_events_bound_a_run_at_a_whole_hour_where_there_is_one():
@@ -76,7 +92,7 @@ def test_a_long_silence_is_bridged_by_the_next_run():
     plan = log.plan(max_hours=24)
     assert (plan.first, plan.until) == (10, {0: 2})
     assert plan.last < 10 + 24
-    assert log.plan(plan.until, max_hours=24) == RunPlan(900, 900, {0: 3})
+    assert log.plan(plan.until, max_hours=24, max_events=5) == RunPlan(900, 900, {0: 3}, more=4)
 
 
 def test_a_run_ends_with_the_last_hour_it_reads_from():
@@ -84,19 +100,19 @@ def test_a_run_ends_with_the_last_hour_it_reads_from():
     assert log.plan(max_hours=24) == RunPlan(10, 12, {0: 2})
     log = Log([hour for hour in (10, 11, 20) for _ in range(100)])
     assert log.plan(max_events=250) == RunPlan(10, 11, {0: 200})
-    assert log.plan({0: 200}, max_events=250) == RunPlan(20, 20, {0: 300})
+    assert log.plan({0: 200}, max_events=250) == RunPlan(20, 20, {0: 300}, more=150)
 
 
 def test_record_times_outside_the_partitions_count_in_the_first_and_the_last():
     log = Log([1, 2, 60, 5_000])
-    assert log.plan(first_hour=50, last_hour=70) == RunPlan(50, 70, {0: 4})
-    assert log.plan({0: 3}, first_hour=50, last_hour=70) == RunPlan(70, 70, {0: 4})
+    assert log.plan(first_hour=50, last_hour=70, max_events=4) == RunPlan(50, 70, {0: 4})
+    assert log.plan({0: 3}, first_hour=50, last_hour=70, max_events=1) == RunPlan(70, 70, {0: 4})
 
 
 def test_record_times_out_of_order_are_read_with_the_latest_before_them():
     log = Log([50, 10, 11, 51], [12])
     assert (log.plan(max_hours=10).first, log.plan(max_hours=10).until) == (12, {1: 1})
-    assert log.plan({0: 0, 1: 1}, max_hours=10) == RunPlan(50, 51, {0: 4})
+    assert log.plan({0: 0, 1: 1}, max_hours=10, max_events=4) == RunPlan(50, 51, {0: 4, 1: 1})
 
 
 def test_kafka_is_asked_some_dozen_times_at_most():
@@ -118,8 +134,10 @@ def test_run_after_run_the_whole_backlog_is_read_within_bounds(partitions, in_or
         assert 3 <= plan.first <= plan.last <= 35
         assert plan.last - plan.first < max_hours
         assert plan.until
-        assert all(at[p] < end <= log.ends[p] for p, end in plan.until.items())
-        assert sum(end - at[p] for p, end in plan.until.items()) < max_events + len(at)
+        assert all(at[p] <= end <= log.ends[p] for p, end in plan.until.items())
+        assert 0 < sum(end - at[p] for p, end in plan.until.items()) < max_events + len(at)
+        left = max_events - sum(log.ends[p] - at[p] for p in at)
+        assert plan.more == (max(left, 0) if plan.until == log.ends else 0)
         read = [log.hours[p][offset] for p, end in plan.until.items() for offset in range(at[p], end)]
         assert min(max(read), 35) <= plan.last
         if in_order:

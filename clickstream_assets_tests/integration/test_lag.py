@@ -12,7 +12,7 @@ from clickstream_assets.domain.table_schemas import LEDGER
 from clickstream_assets.domain.watermarks import Watermarks
 from clickstream_assets.sensors.kafka_offsets import Memory, kafka_offsets
 from clickstream_assets_tests.conftest import NOW_MS
-from clickstream_assets_tests.integration.pipeline import Pipeline
+from clickstream_assets_tests.integration.pipeline import Pipeline, assert_golden
 from clickstream_assets_tests.integration.test_at_rest import event
 
 _NUMBERS = itertools.count()
@@ -82,6 +82,18 @@ def test_the_latest_closed_hour_is_materialized_by_the_first_run_though_nothing_
     last_closed = int(time.time()) // 3600 - 1
     assert hour_of_key(request.tags["dagster/asset_partition_range_end"]) == last_closed
     assert request.tags["clickstream/why"] == "stale hours"
+
+
+def test_a_run_reads_what_has_come_since_it_was_asked_for_up_to_the_end_of_its_hours(pipeline):
+    earlier, later = NOW_MS - 3 * 3_600_000, NOW_MS - 2 * 3_600_000
+    pipeline.produce([event(f"e{i}", "ada", earlier) for i in range(20)])
+    (request,) = look(pipeline)[0].run_requests
+    pipeline.produce([event(f"same-hour-{i}", "ada", earlier) for i in range(7)])
+    pipeline.produce([event(f"next-hour-{i}", "ada", later) for i in range(5)])
+    assert pipeline.run(run_config=request.run_config, tags=dict(request.tags)).success
+    assert pipeline.behind()[0] == 5
+    pipeline.settle()
+    assert_golden(pipeline)
 
 
 @pytest.mark.parametrize("job", [ALL_ASSETS_JOB, "__ASSET_JOB"])
