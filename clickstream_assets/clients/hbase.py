@@ -31,6 +31,33 @@ ROWS_PER_CALL = 2_000
 KEYS_ONLY = b"FirstKeyOnlyFilter() AND KeyOnlyFilter()"
 """A filter string for scans that look at nothing but keys."""
 
+
+def where(column: bytes, operator: str, value: bytes, *, or_missing: bool = False) -> bytes:
+    """A filter string: rows whose ``column`` (``family:qualifier``) compares so with ``value``, byte by byte.
+
+    ``or_missing``: and those that lack it. Filters see nothing but the columns that a scan asks for.
+    """
+    family, _, qualifier = column.partition(b":")
+    comparator = _quoted(b"binary:" + value)
+    missing_fails, latest_only = b"false" if or_missing else b"true", b"true"
+    parts = (_quoted(family), _quoted(qualifier), operator.encode(), comparator, missing_fails, latest_only)
+    return b"SingleColumnValueFilter(" + b", ".join(parts) + b")"
+
+
+def lacks(column: bytes) -> bytes:
+    """A filter string: rows without ``column``. No value is less than none, so a row that has it never passes."""
+    return where(column, "<", b"", or_missing=True)
+
+
+def has(column: bytes) -> bytes:
+    """A filter string: rows with ``column``."""
+    return where(column, ">=", b"")
+
+
+def _quoted(text: bytes) -> bytes:
+    return b"'" + text.replace(b"'", b"''") + b"'"
+
+
 _BUFFER_BYTES = 1 << 20
 # At the library's 4 KiB each answer would come in hundreds of pieces, and each would wait for its turn among threads.
 happybase.connection.THRIFT_TRANSPORTS["large"] = partial(TCyBufferedTransport, buf_size=_BUFFER_BYTES)
@@ -253,6 +280,8 @@ class HBaseClient:
             while rows := self._call(fetch):
                 start = rows[-1].row + b"\0"
                 yield rows
+                if len(rows) < batch_rows:
+                    return
         finally:
             if scanner is not None and self._connection is not None:
                 with suppress(*_LOST):
