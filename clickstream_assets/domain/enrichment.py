@@ -5,12 +5,12 @@ from functools import lru_cache
 from importlib.metadata import version
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import maxminddb
 import ua_parser
 
-from clickstream_assets.clients.hbase import HBaseClient, RowMutation, where
+from clickstream_assets.clients.hbase import HBaseClient, Row, RowMutation, where
 from clickstream_assets.domain.table_schemas import CLICKS
 
 if TYPE_CHECKING:
@@ -77,8 +77,8 @@ class Enricher:
         self.place = lru_cache(_CACHED)(self._place)
         self.client = lru_cache(_CACHED)(self._client)
 
-    def changes(self, rows: Iterable[Any]) -> Iterator[RowMutation]:
-        """The cells of :data:`OUTPUT` for each of some Thrift rows, which hold those of :data:`INPUT`.
+    def changes(self, rows: Iterable[Row]) -> Iterator[RowMutation]:
+        """The cells of :data:`OUTPUT` for each of some rows, which hold those of :data:`INPUT`.
 
         A row that was enriched once and whose request data has expired since is left out: it keeps what it has.
         """

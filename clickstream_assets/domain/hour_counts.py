@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any, TypeVar
 
-from clickstream_assets.clients.hbase import KEYS_ONLY, HBaseClient, RowMutation, has, lacks, where
+from clickstream_assets.clients.hbase import KEYS_ONLY, HBaseClient, Row, RowMutation, has, lacks, where
 from clickstream_assets.domain.click_event import CLICK_TYPES
 from clickstream_assets.domain.documents import SUMMED, ByCountry, Totals
 from clickstream_assets.domain.enrichment import BOT_DEVICE, OTHER, UNKNOWN_COUNTRY
@@ -96,7 +96,7 @@ def count_clicks(hbase: HBaseClient, table: str, hours: Iterable[int]) -> dict[i
     return counts
 
 
-def _what_is_unlike(row: Any) -> tuple[Any, ...]:
+def _what_is_unlike(row: Row) -> tuple[Any, ...]:
     cells = row.columns
     if any(_CELLS[name] not in cells for name in ENRICHED):
         return hour_of(row.row), "not enriched"
@@ -123,7 +123,7 @@ def _tally(
     hours: Iterable[int],
     columns: Sequence[bytes],
     filter_string: bytes,
-    what: Callable[[Any], _T],
+    what: Callable[[Row], _T],
 ) -> Counter[_T]:
     """How many rows of ``hours`` that pass a filter are ``what``: a few scans at a time, each of one salt."""
 
