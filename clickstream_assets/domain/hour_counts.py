@@ -22,6 +22,8 @@ from clickstream_assets.domain.time_spent import TIMEOUT_MS
 
 _T = TypeVar("_T")
 _CELLS = {name: CLICKS.columns[name].key for name in ("event_type", *ENRICHED)}
+_EVERY_ROW = b"click_data"
+"""The family that each event has. A scan that names none looks into all four, for as many times the work."""
 _VERSIONS = ("geoip_version", "user_agent_version")
 _SCANS = 4
 """Scans at a time: HBase looks into some regions while this process reads what came of others."""
@@ -41,8 +43,8 @@ class ClickCounts:
 
 
 def count_rows(hbase: HBaseClient, table: str, hours: Iterable[int]) -> dict[int, int]:
-    """Rows of each hour, by their keys alone."""
-    return _by_hour(hbase, table, hours, (), KEYS_ONLY)
+    """Rows of each hour, by their keys alone: those that hold anything of an event."""
+    return _by_hour(hbase, table, hours, (_EVERY_ROW,), KEYS_ONLY)
 
 
 def count_human_clicks(hbase: HBaseClient, table: str, hours: Iterable[int]) -> dict[int, int]:
@@ -73,13 +75,14 @@ def count_clicks(hbase: HBaseClient, table: str, hours: Iterable[int]) -> dict[i
     """
     counts = {hour: ClickCounts(rows, rows) for hour, rows in count_rows(hbase, table, hours).items()}
     usual = _versions_of_a_row(hbase, table, counts)
+    told_by_value = {
+        "country": ("=", UNKNOWN_COUNTRY.encode()),
+        "browser": ("=", OTHER.encode()),
+        **{name: ("!=", version) for name, version in zip(_VERSIONS, usual, strict=True)},
+    }
     unlike = b" OR ".join(
-        (
-            *(lacks(_CELLS[name]) for name in ENRICHED),
-            where(_CELLS["country"], "=", UNKNOWN_COUNTRY.encode()),
-            where(_CELLS["browser"], "=", OTHER.encode()),
-            *(where(_CELLS[name], "!=", version) for name, version in zip(_VERSIONS, usual, strict=True)),
-        )
+        where(_CELLS[name], *told_by_value[name], or_missing=True) if name in told_by_value else lacks(_CELLS[name])
+        for name in ENRICHED
     )
     for (hour, *what), rows in _tally(hbase, table, counts, list(_CELLS.values()), unlike, _what_is_unlike).items():
         count = counts[hour]
