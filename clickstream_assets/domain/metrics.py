@@ -55,7 +55,8 @@ _BY_USER = "hour long, url string, country string, user_key string, clicks long,
 def by_user(batches: "Iterable[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
     """All events of some users, in any order, to their clicks, measured views and time spent by hour, url and country.
 
-    So what follows counts rows to know how many users there are.
+    So what follows counts user keys, of which each comes once, to know how many users there are. A row without a user,
+    which ingestion does not make, is nobody's click.
     """
     import numpy as np
     import pyarrow as pa
@@ -67,17 +68,19 @@ def by_user(batches: "Iterable[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
     if not arrived:
         return
     table = pa.Table.from_batches(arrived).combine_chunks()
-    users = table.column("user_key").combine_chunks().dictionary_encode().indices.to_numpy().astype(np.int64)
+    keys_of_users = table.column("user_key").combine_chunks().dictionary_encode(null_encoding="encode")
+    users = keys_of_users.indices.to_numpy().astype(np.int64)
     times = table.column("timestamp").to_numpy()
     order = np.lexsort((times, users))
-    is_click = table.column("is_click").to_numpy()
+    clicked = pc.fill_null(table.column("is_click"), False)
+    is_click = clicked.to_numpy()
     engaged = pc.fill_null(table.column("engagement_time_ms"), UNKNOWN).to_numpy()
     spent = np.empty(len(order), np.int64)
     spent[order] = time_spent_ms(users[order], times[order], is_click[order], engaged[order])
     keys = ("hour", "url", "country", "user_key")
     columns = {name: table.column(name) for name in keys}
     columns["spent_ms"] = pa.array(spent, pa.int64(), mask=spent == UNKNOWN)
-    clicks = pa.table(columns).filter(table.column("is_click"))
+    clicks = pa.table(columns).filter(clicked)
     sums = clicks.group_by(keys).aggregate([([], "count_all"), ("spent_ms", "count"), ("spent_ms", "sum")])
     sums = sums.select([*keys, "count_all", "spent_ms_count", "spent_ms_sum"])
     yield from sums.rename_columns([*keys, "clicks", "measured_views", "spent_ms"]).to_batches()
@@ -118,7 +121,7 @@ def compute(clicks: "DataFrame", hours: Iterable[int], computed_at_ms: int, run_
         .groupBy("hour", "url", "country")
         .agg(
             F.sum("clicks").alias("clicks"),
-            F.count("*").alias("unique_users"),
+            F.count("user_key").alias("unique_users"),
             F.sum("measured_views").alias("measured_views"),
             (F.coalesce(F.sum("spent_ms"), F.lit(0)) / 1000).alias("time_spent_seconds"),
             F.hll_sketch_agg("user_key").alias("users_sketch"),

@@ -28,8 +28,8 @@ events = st.tuples(
     times,
     st.sampled_from("xy"),
     st.sampled_from("ab"),
-    st.sampled_from("uvw"),
-    st.booleans(),
+    st.sampled_from(["u", "v", "w", None]),
+    st.sampled_from([True, True, False, None]),
     st.none() | st.integers(0, 9),
 )
 
