@@ -59,6 +59,17 @@ def free_hours(context: dg.AssetExecutionContext, asset: str, states: "Mapping[i
     return [hour for hour in states if hour not in held]
 
 
+def tasks_of(hours: Iterable[int], hbase: "HBaseResource", client: "HBaseClient") -> "list[list[tuple[bytes, bytes]]]":
+    """For each Spark task its key ranges of the clicks of some hours and of the ones that follow, which time spent
+    looks into."""
+    from clickstream_assets.domain.ledger import Ledger
+    from clickstream_assets.domain.row_keys import scan_tasks
+    from clickstream_assets.domain.table_schemas import LEDGER
+
+    read = {following for hour in hours for following in (hour, hour + 1)}
+    return scan_tasks(read, Ledger(client, hbase.table(LEDGER.name)).rows(read))
+
+
 def clicks_of(
     hours: Iterable[int],
     columns: Sequence[str],
@@ -66,11 +77,7 @@ def clicks_of(
     client: "HBaseClient",
     spark: "SparkSession",
 ) -> "DataFrame":
-    """Columns of the clicks of some hours and of the ones that follow, which time spent looks into."""
-    from clickstream_assets.domain.ledger import Ledger
-    from clickstream_assets.domain.row_keys import scan_tasks
-    from clickstream_assets.domain.table_schemas import CLICKS, LEDGER
+    """Columns of the clicks of some hours and of the ones that follow."""
+    from clickstream_assets.domain.table_schemas import CLICKS
 
-    read = {following for hour in hours for following in (hour, hour + 1)}
-    rows = Ledger(client, hbase.table(LEDGER.name)).rows(read)
-    return hbase.read(spark, CLICKS, columns, scan_tasks(read, rows))
+    return hbase.read(spark, CLICKS, columns, tasks_of(hours, hbase, client))

@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from clickstream_assets.assets.common import clicks_of, free_hours, hourly_asset
+from clickstream_assets.assets.common import free_hours, hourly_asset, tasks_of
 from clickstream_assets.domain.hours import key_of_hour
 from clickstream_assets.partitions import hours_of
 from clickstream_assets.resources.geoip import GeoIPResource
@@ -21,7 +21,7 @@ def enriched_clicks(
     context: dg.AssetExecutionContext, hbase: HBaseResource, spark: SparkResource, geoip: GeoIPResource
 ) -> None:
     """Enrich what lacks the current versions."""
-    from clickstream_assets.domain.enrichment import INPUT, OUTPUT, enrich
+    from clickstream_assets.domain.enrichment import enrich
     from clickstream_assets.domain.ledger import Ledger
     from clickstream_assets.domain.stale_hours import ENRICHED, HourStates
     from clickstream_assets.domain.table_schemas import CLICKS, LEDGER
@@ -34,11 +34,12 @@ def enriched_clicks(
         hours = free_hours(context, "enriched_clicks", known)
         marks = {hour: known[hour].touched for hour in hours}
         # The hour that follows too: time spent has to know the bots there.
-        rows = clicks_of(hours, INPUT, hbase, client, spark.session)
-        hbase.write(enrich(rows, versions, geoip.database, geoip.trusted), CLICKS, OUTPUT)
+        tasks = tasks_of(hours, hbase, client)
+        table = hbase.table(CLICKS.name)
+        rows = enrich(spark.session, client, table, tasks, versions, geoip.database, geoip.trusted)
         states.mark(ENRICHED, marks)
         shares = Ledger(client, hbase.table(LEDGER.name)).shares_by_hour(known)
     for hour, found in shares.items():
         kept = sum(share.kept for share in found)
         context.add_asset_metadata({"dagster/partition_row_count": kept}, partition_key=key_of_hour(hour))
-    context.add_asset_metadata({"geoip_version": versions[0], "user_agent_version": versions[1]})
+    context.add_asset_metadata({"geoip_version": versions[0], "user_agent_version": versions[1], "rows_enriched": rows})

@@ -23,9 +23,8 @@ def es_index(
 ) -> None:
     """Index the hours' metrics, delete what they held before, mark them as up to date."""
     from clickstream_assets.domain.documents import delete_left_over, ensure_template, of_hour, totals
-    from clickstream_assets.domain.metrics import documents, metrics_key_range
+    from clickstream_assets.domain.metrics import documents, metrics_tasks
     from clickstream_assets.domain.overviews import documents_url, overviews
-    from clickstream_assets.domain.row_keys import contiguous
     from clickstream_assets.domain.stale_hours import INDEXED, HourStates
     from clickstream_assets.domain.table_schemas import LEDGER, METRICS
 
@@ -36,8 +35,8 @@ def es_index(
         known = states.read(hours_of(context))
         hours = free_hours(context, "es_index", known)
         marks = {hour: known[hour].computed for hour in hours}
-        ranges = [[metrics_key_range(first, last) for first, last in contiguous(hours)]]
-        rows = hbase.read(spark.session, METRICS, ranges=ranges)
+        at_most = sum(known[hour].clicks or 0 for hour in hours)  # a metric has one at least
+        rows = hbase.read(spark.session, METRICS, ranges=metrics_tasks(hours, at_most))
         elasticsearch.write(documents(rows, elasticsearch.alias, context.run_id))
         deleted = delete_left_over(es, elasticsearch.alias, hours, context.run_id)
         states.mark(INDEXED, marks)

@@ -20,8 +20,7 @@ def url_country_metrics(context: dg.AssetExecutionContext, hbase: HBaseResource,
     """Compute the hours, write them, delete what they held before."""
     from time import time
 
-    from clickstream_assets.domain.documents import of_hour
-    from clickstream_assets.domain.hour_counts import delete_left_over_metrics, metric_totals
+    from clickstream_assets.domain.hour_counts import count_metrics, delete_left_over_metrics
     from clickstream_assets.domain.metrics import INPUT, compute
     from clickstream_assets.domain.stale_hours import COMPUTED, HourStates
     from clickstream_assets.domain.table_schemas import LEDGER, METRICS
@@ -37,9 +36,8 @@ def url_country_metrics(context: dg.AssetExecutionContext, hbase: HBaseResource,
         table = hbase.table(METRICS.name)
         deleted = delete_left_over_metrics(client, table, hours, context.run_id)
         states.mark(COMPUTED, marks)
-        totals = metric_totals(client, table, known)
-        states.remember_clicks({hour: of_hour(totals[hour]).clicks for hour in hours if known[hour].touched})
-    for hour in known:
-        rows = of_hour(totals[hour]).rows
-        context.add_asset_metadata({"dagster/partition_row_count": rows}, partition_key=key_of_hour(hour))
+        counts = count_metrics(client, table, known, closely=False)
+        states.remember_clicks({hour: counts[hour].clicks for hour in hours if known[hour].touched})
+    for hour, count in counts.items():
+        context.add_asset_metadata({"dagster/partition_row_count": count.rows}, partition_key=key_of_hour(hour))
     context.add_asset_metadata({"rows_left_over": deleted})

@@ -48,8 +48,9 @@ def check_url_country_metrics(
     context: dg.AssetCheckExecutionContext, hbase: HBaseResource
 ) -> Iterator[dg.AssetCheckResult]:
     """Compare the metrics with the rows, with themselves and with other hours."""
-    from clickstream_assets.domain.documents import of_hour
-    from clickstream_assets.domain.hour_counts import count_clicks, metric_totals, metrics_out_of_bounds
+    from functools import cache
+
+    from clickstream_assets.domain.hour_counts import MetricCounts, count_human_clicks, count_metrics
     from clickstream_assets.domain.stale_hours import HourStates
     from clickstream_assets.domain.table_schemas import CLICKS, LEDGER, METRICS
     from clickstream_assets.domain.volume import compare, hours_before, same_hour_of_earlier_weeks
@@ -59,29 +60,30 @@ def check_url_country_metrics(
         states = HourStates(client, hbase.table(LEDGER.name))
         before = states.read(hours)
 
+        @cache
+        def metrics() -> dict[int, MetricCounts]:
+            return count_metrics(client, hbase.table(METRICS.name), hours, closely=True)
+
         def clicks_add_up() -> Findings:
-            totals = metric_totals(client, hbase.table(METRICS.name), hours)
             findings = {}
-            for hour, count in count_clicks(client, hbase.table(CLICKS.name), hours).items():
-                clicks = of_hour(totals[hour]).clicks
+            for hour, enriched in count_human_clicks(client, hbase.table(CLICKS.name), hours).items():
+                clicks = metrics()[hour].clicks
                 findings[hour] = Finding(
-                    clicks == count.human_clicks,
-                    f"{clicks} clicks in the metrics, {count.human_clicks} in the enriched clicks",
-                    {"clicks": clicks, "enriched_clicks": count.human_clicks},
+                    clicks == enriched,
+                    f"{clicks} clicks in the metrics, {enriched} in the enriched clicks",
+                    {"clicks": clicks, "enriched_clicks": enriched},
                 )
             return findings
 
         def within_bounds() -> Findings:
-            return {
-                hour: Finding(
-                    not wrong,
-                    f"{len(wrong)} metrics contradict themselves; {'; '.join(wrong[:3])}"
-                    if wrong
-                    else "all make sense",
-                    {"contradictions": len(wrong)},
+            findings = {}
+            for hour, count in metrics().items():
+                wrong = count.contradictions
+                words = (
+                    f"{len(wrong)} metrics contradict themselves; {'; '.join(wrong[:3])}" if wrong else "all make sense"
                 )
-                for hour, wrong in metrics_out_of_bounds(client, hbase.table(METRICS.name), hours).items()
-            }
+                findings[hour] = Finding(not wrong, words, {"contradictions": len(wrong)})
+            return findings
 
         def usual_volume() -> Findings:
             open_hour = int(time() * 1000) // HOUR_MS

@@ -16,9 +16,9 @@ def warm_up(made: Resources) -> None:
     """Send every kind of Spark job through once, over an hour that holds nothing; changes nothing anywhere."""
     hbase, session, geoip, elasticsearch = made.hbase, made.spark.session, made.geoip, made.elasticsearch
     clicks, ranges = table_schemas.CLICKS, key_ranges(NO_HOURS)
-    rows = hbase.read(session, clicks, enrichment.INPUT, ranges)
-    enriched = enrichment.enrich(rows, geoip.versions(), geoip.database, geoip.trusted)
-    hbase.write(enriched, clicks, enrichment.OUTPUT)
+    with hbase.client() as client:
+        table = hbase.table(clicks.name)
+        enrichment.enrich(session, client, table, ranges, geoip.versions(), geoip.database, geoip.trusted)
     computed = metrics.compute(hbase.read(session, clicks, metrics.INPUT, ranges), NO_HOURS, 0, "")
     hbase.write(computed, table_schemas.METRICS)
     stored = hbase.read(session, table_schemas.METRICS, ranges=[[metrics.metrics_key_range(0, 0)]])

@@ -1,18 +1,21 @@
 """Where a click came from and with what: country, city, browser, os, device (contract: "Enrichment")."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from importlib.metadata import version
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import maxminddb
 import ua_parser
 
+from clickstream_assets.clients.hbase import HBaseClient, Row, RowMutation, where
+from clickstream_assets.domain.table_schemas import CLICKS
+
 if TYPE_CHECKING:
     import pyarrow as pa
-    from pyspark.sql import DataFrame
+    from pyspark.sql import SparkSession
 
 UNKNOWN_COUNTRY = "ZZ"
 OTHER = "Other"
@@ -26,7 +29,9 @@ INPUT = ("timestamp", "ip", "user_agent", "geoip_version", "user_agent_version")
 that have none of the columns asked for."""
 
 OUTPUT = ("country", "city", "geoip_version", "browser", "os", "device", "user_agent_version")
-"""Columns that enrichment writes, in order."""
+"""Columns that enrichment writes."""
+
+_CELLS = {name: CLICKS.columns[name].key for name in {*INPUT, *OUTPUT}}
 
 
 def geoip_version(database: Path) -> str:
@@ -63,83 +68,96 @@ def client_address(text: str | None, trusted: Networks) -> IPv4Address | IPv6Add
 
 
 class Enricher:
-    """Looks up addresses and user agents, each distinct one once."""
+    """Looks up addresses and user agents as HBase holds them, each distinct one once."""
 
     def __init__(self, geoip_database: Path, trusted: Networks) -> None:
         self._reader = maxminddb.open_database(geoip_database)
         self._trusted = trusted
-        self.geoip_version = geoip_version(geoip_database)
-        self.user_agent_version = user_agent_version()
+        self.versions = geoip_version(geoip_database), user_agent_version()
         self.place = lru_cache(_CACHED)(self._place)
         self.client = lru_cache(_CACHED)(self._client)
 
-    def _place(self, ip: str | None) -> tuple[str, str]:
+    def changes(self, rows: Iterable[Row]) -> Iterator[RowMutation]:
+        """The cells of :data:`OUTPUT` for each of some rows, which hold those of :data:`INPUT`.
+
+        A row that was enriched once and whose request data has expired since is left out: it keeps what it has.
+        """
+        ip_cell, agent_cell, geoip_cell = (_CELLS[name] for name in ("ip", "user_agent", "geoip_version"))
+        for row in rows:
+            cells = row.columns
+            ip, agent = cells.get(ip_cell), cells.get(agent_cell)
+            if ip is None and agent is None and geoip_cell in cells:
+                continue
+            yield RowMutation(row.row, self.place(ip and ip.value) | self.client(agent and agent.value))
+
+    def _place(self, ip: bytes | None) -> dict[bytes, bytes]:
         """Country code and English city name of an address or list of them as sent."""
-        address = client_address(ip, self._trusted)
+        address = client_address(ip.decode() if ip else "", self._trusted)
         found = self._reader.get(address) if address else None
-        if not isinstance(found, dict):
-            return UNKNOWN_COUNTRY, ""
-        country, city = found.get("country"), found.get("city")
+        country, city = (found.get("country"), found.get("city")) if isinstance(found, dict) else (None, None)
         names = city.get("names") if isinstance(city, dict) else None
         code = country.get("iso_code") if isinstance(country, dict) else None
         name = names.get("en") if isinstance(names, dict) else None
-        return str(code or UNKNOWN_COUNTRY), str(name or "")
+        return _puts(country=str(code or UNKNOWN_COUNTRY), city=str(name or ""), geoip_version=self.versions[0])
 
-    def _client(self, user_agent: str | None) -> tuple[str, str, str]:
+    def _client(self, user_agent: bytes | None) -> dict[bytes, bytes]:
         """Browser, os and device family of a user agent as sent."""
-        parsed = ua_parser.parse(user_agent or "")
-        return (
-            parsed.user_agent.family if parsed.user_agent else OTHER,
-            parsed.os.family if parsed.os else OTHER,
-            parsed.device.family if parsed.device else OTHER,
+        parsed = ua_parser.parse(user_agent.decode() if user_agent else "")
+        return _puts(
+            browser=parsed.user_agent.family if parsed.user_agent else OTHER,
+            os=parsed.os.family if parsed.os else OTHER,
+            device=parsed.device.family if parsed.device else OTHER,
+            user_agent_version=self.versions[1],
         )
+
+
+def _puts(**values: str) -> dict[bytes, bytes]:
+    return {_CELLS[name]: value.encode() for name, value in values.items()}
 
 
 @lru_cache(maxsize=1)
 def _enricher(geoip_database: str, trusted: tuple[str, ...]) -> Enricher:
     # One for each Spark worker process, which serves many tasks: its caches stay warm.
-    from ipaddress import ip_network
-
     return Enricher(Path(geoip_database), tuple(ip_network(text) for text in trusted))
 
 
-def enrich_batches(
-    batches: "Iterable[pa.RecordBatch]", geoip_database: str, trusted: tuple[str, ...]
-) -> "Iterator[pa.RecordBatch]":
-    """Arrow batches with ``row_key``, ``ip`` and ``user_agent`` to batches of ``row_key`` and :data:`OUTPUT`."""
-    import pyarrow as pa
+def enrich(
+    spark: "SparkSession",
+    hbase: HBaseClient,
+    table: str,
+    tasks: Sequence[Sequence[tuple[bytes, bytes]]],
+    versions: tuple[str, str],
+    geoip_database: str,
+    trusted: tuple[str, ...],
+) -> int:
+    """Enrich the rows that lack the current ``versions``, of GeoIP and of the user-agent rules; returns how many.
 
-    enricher = _enricher(geoip_database, trusted)
-    for batch in batches:
-        places = [enricher.place(ip) for ip in batch.column("ip").to_pylist()]
-        clients = [enricher.client(text) for text in batch.column("user_agent").to_pylist()]
-        size = batch.num_rows
-        columns = [
-            [country for country, _ in places],
-            [city for _, city in places],
-            [enricher.geoip_version] * size,
-            [browser for browser, _, _ in clients],
-            [os for _, os, _ in clients],
-            [device for _, _, device in clients],
-            [enricher.user_agent_version] * size,
-        ]
-        arrays = [batch.column("row_key"), *(pa.array(values, pa.string()) for values in columns)]
-        yield pa.RecordBatch.from_arrays(arrays, names=["row_key", *OUTPUT])
-
-
-def enrich(rows: "DataFrame", versions: tuple[str, str], geoip_database: str, trusted: tuple[str, ...]) -> "DataFrame":
-    """The enriched columns (``row_key`` and :data:`OUTPUT`) of the rows that lack the current ``versions``.
-
-    ``rows`` has the columns :data:`INPUT`; ``versions`` are those of GeoIP and of the user-agent rules. A row that
-    was enriched once and whose request data has expired since is left out: it keeps what it has.
+    ``tasks`` are the key ranges (start included, stop not) that each Spark task sees to, from scan to put: only what
+    lacks the versions leaves HBase, and nothing of it the worker. A task that runs again finds less to do.
     """
-    from pyspark.sql import functions as F
-
-    from clickstream_assets.domain.table_schemas import CLICKS
-
-    current = F.col("geoip_version").eqNullSafe(versions[0]) & F.col("user_agent_version").eqNullSafe(versions[1])
-    expired = F.col("ip").isNull() & F.col("user_agent").isNull() & F.col("geoip_version").isNotNull()
-    lacking = rows.where(~current & ~expired).select("row_key", "ip", "user_agent")
-    return lacking.mapInArrow(
-        lambda batches: enrich_batches(batches, geoip_database, trusted), CLICKS.spark_schema(*OUTPUT)
+    if not tasks:
+        return 0
+    server = hbase.host, hbase.port
+    columns = [_CELLS[name] for name in INPUT]
+    lacking = b" OR ".join(
+        where(_CELLS[name], "!=", current.encode(), or_missing=True)
+        for name, current in zip(("geoip_version", "user_agent_version"), versions, strict=True)
     )
+
+    def work(batches: "Iterable[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
+        import pyarrow as pa
+
+        enricher = _enricher(geoip_database, trusted)
+        with HBaseClient(*server) as reader, HBaseClient(*server) as writer:
+            for batch in batches:
+                for number in batch.column(0).to_pylist():
+                    rows = (
+                        row
+                        for start, stop in tasks[number]
+                        for some in reader.scan_batches(table, start, stop, columns, filter_string=lacking)
+                        for row in some
+                    )
+                    yield pa.record_batch({"rows": [writer.mutate(table, enricher.changes(rows))]})
+
+    done = spark.range(0, len(tasks), 1, len(tasks)).mapInArrow(work, "rows long").toArrow()
+    return sum(done.column("rows").to_pylist())

@@ -1,10 +1,13 @@
 """What an hour holds, counted in the tables themselves: the checks' own eyes."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import chain
+from typing import Any, TypeVar
 
-from clickstream_assets.clients.hbase import KEYS_ONLY, HBaseClient, RowMutation
+from clickstream_assets.clients.hbase import KEYS_ONLY, HBaseClient, Row, RowMutation, has, lacks, where
 from clickstream_assets.domain.click_event import CLICK_TYPES
 from clickstream_assets.domain.documents import SUMMED, ByCountry, Totals
 from clickstream_assets.domain.enrichment import BOT_DEVICE, OTHER, UNKNOWN_COUNTRY
@@ -17,12 +20,13 @@ from clickstream_assets.domain.settling import letter_key
 from clickstream_assets.domain.table_schemas import CLICKS, METRICS
 from clickstream_assets.domain.time_spent import TIMEOUT_MS
 
-_KEYS = [CLICKS.columns[name].key for name in ("event_type", *ENRICHED)]
-_TYPE, _COUNTRY, _BROWSER, _DEVICE, _GEOIP, _RULES = (
-    CLICKS.columns[name].key
-    for name in ("event_type", "country", "browser", "device", "geoip_version", "user_agent_version")
-)
-_ENRICHED_KEYS = frozenset(CLICKS.columns[name].key for name in ENRICHED)
+_T = TypeVar("_T")
+_CELLS = {name: CLICKS.columns[name].key for name in ("event_type", *ENRICHED)}
+_EVERY_ROW = b"click_data"
+"""The family that each event has. A scan that names none looks into all four, for as many times the work."""
+_VERSIONS = ("geoip_version", "user_agent_version")
+_SCANS = 4
+"""Scans at a time: HBase looks into some regions while this process reads what came of others."""
 
 
 @dataclass(slots=True)
@@ -32,8 +36,6 @@ class ClickCounts:
     rows: int = 0
     enriched: int = 0
     """Rows that have every column that enrichment writes."""
-    human_clicks: int = 0
-    """Enriched rows of a click type that are no bot's."""
     unknown_country: int = 0
     other_browser: int = 0
     versions: Counter[str] = field(default_factory=Counter)
@@ -41,35 +43,103 @@ class ClickCounts:
 
 
 def count_rows(hbase: HBaseClient, table: str, hours: Iterable[int]) -> dict[int, int]:
-    """Rows of each hour, by their keys alone."""
-    counts = dict.fromkeys(hours, 0)
-    for ranges in key_ranges(counts):
-        for start, stop in ranges:
-            for rows in hbase.scan_batches(table, start, stop, filter_string=KEYS_ONLY):
-                for row in rows:
-                    counts[hour_of(row.row)] += 1
-    return counts
+    """Rows of each hour, by their keys alone: those that hold anything of an event."""
+    return _by_hour(hbase, table, hours, (_EVERY_ROW,), KEYS_ONLY)
+
+
+def count_human_clicks(hbase: HBaseClient, table: str, hours: Iterable[int]) -> dict[int, int]:
+    """Rows of each hour that the metrics are to count: of a click type, of a known device, no bot's, with a country."""
+    of_click_type = b" OR ".join(where(_CELLS["event_type"], "=", kind.encode()) for kind in sorted(CLICK_TYPES))
+    conditions = (
+        b"(" + of_click_type + b")",
+        where(_CELLS["device"], "!=", BOT_DEVICE.encode()),
+        has(_CELLS["country"]),
+    )
+    columns = [_CELLS[name] for name in ("event_type", "device", "country")]
+    return _by_hour(hbase, table, hours, columns, b" AND ".join(conditions))
+
+
+def _by_hour(
+    hbase: HBaseClient, table: str, hours: Iterable[int], columns: Sequence[bytes], filter_string: bytes
+) -> dict[int, int]:
+    hours = list(hours)
+    found = _tally(hbase, table, hours, columns, filter_string, lambda row: hour_of(row.row))
+    return {hour: found[hour] for hour in hours}
 
 
 def count_clicks(hbase: HBaseClient, table: str, hours: Iterable[int]) -> dict[int, ClickCounts]:
-    """Rows of each hour, and what enrichment made of them."""
-    counts = {hour: ClickCounts() for hour in hours}
-    click_types = {kind.encode() for kind in CLICK_TYPES}
-    for ranges in key_ranges(counts):
-        for start, stop in ranges:
-            for rows in hbase.scan_batches(table, start, stop, _KEYS):
-                for row in rows:
-                    count, cells = counts[hour_of(row.row)], row.columns
-                    count.rows += 1
-                    if not cells.keys() >= _ENRICHED_KEYS:
-                        continue
-                    count.enriched += 1
-                    is_bot = cells[_DEVICE].value == BOT_DEVICE.encode()
-                    count.human_clicks += cells[_TYPE].value in click_types and not is_bot
-                    count.unknown_country += cells[_COUNTRY].value == UNKNOWN_COUNTRY.encode()
-                    count.other_browser += cells[_BROWSER].value == OTHER.encode()
-                    count.versions[f"{cells[_GEOIP].value.decode()}, {cells[_RULES].value.decode()}"] += 1
+    """Rows of each hour, and what enrichment made of them.
+
+    Most rows of an hour are alike: enriched by the same versions, with a country and a browser. These stay in HBase,
+    which leaves out what a filter does not name; the others come here and are looked at one by one.
+    """
+    counts = {hour: ClickCounts(rows, rows) for hour, rows in count_rows(hbase, table, hours).items()}
+    usual = _versions_of_a_row(hbase, table, counts)
+    told_by_value = {
+        "country": ("=", UNKNOWN_COUNTRY.encode()),
+        "browser": ("=", OTHER.encode()),
+        **{name: ("!=", version) for name, version in zip(_VERSIONS, usual, strict=True)},
+    }
+    unlike = b" OR ".join(
+        where(_CELLS[name], *told_by_value[name], or_missing=True) if name in told_by_value else lacks(_CELLS[name])
+        for name in ENRICHED
+    )
+    for (hour, *what), rows in _tally(hbase, table, counts, list(_CELLS.values()), unlike, _what_is_unlike).items():
+        count = counts[hour]
+        match what:
+            case ["not enriched"]:
+                count.enriched -= rows
+            case [country, browser, *versions]:
+                count.unknown_country += rows * (country == UNKNOWN_COUNTRY.encode())
+                count.other_browser += rows * (browser == OTHER.encode())
+                count.versions[_in_words(versions)] += rows
+    for count in counts.values():
+        if alike := count.enriched - count.versions.total():
+            count.versions[_in_words(usual)] += alike
     return counts
+
+
+def _what_is_unlike(row: Row) -> tuple[Any, ...]:
+    cells = row.columns
+    if any(_CELLS[name] not in cells for name in ENRICHED):
+        return hour_of(row.row), "not enriched"
+    return hour_of(row.row), *(cells[_CELLS[name]].value for name in ("country", "browser", *_VERSIONS))
+
+
+def _in_words(versions: Iterable[bytes]) -> str:
+    return ", ".join(version.decode() for version in versions)
+
+
+def _versions_of_a_row(hbase: HBaseClient, table: str, hours: Iterable[int]) -> tuple[bytes, bytes]:
+    """The versions that enriched some row of ``hours``; empty if none is enriched."""
+    geoip, rules = (_CELLS[name] for name in _VERSIONS)
+    filter_string = has(geoip) + b" AND " + has(rules)
+    for start, stop in chain.from_iterable(key_ranges(hours)):
+        for (row,) in hbase.scan_batches(table, start, stop, (geoip, rules), filter_string=filter_string, batch_rows=1):
+            return row.columns[geoip].value, row.columns[rules].value
+    return b"", b""
+
+
+def _tally(
+    hbase: HBaseClient,
+    table: str,
+    hours: Iterable[int],
+    columns: Sequence[bytes],
+    filter_string: bytes,
+    what: Callable[[Row], _T],
+) -> Counter[_T]:
+    """How many rows of ``hours`` that pass a filter are ``what``: a few scans at a time, each of one salt."""
+
+    def of_salt(ranges: list[tuple[bytes, bytes]]) -> Counter[_T]:
+        found: Counter[_T] = Counter()
+        with hbase.another() as client:
+            for start, stop in ranges:
+                for rows in client.scan_batches(table, start, stop, columns, filter_string=filter_string):
+                    found.update(map(what, rows))
+        return found
+
+    with ThreadPoolExecutor(_SCANS) as threads:
+        return sum(threads.map(of_salt, key_ranges(hours)), Counter())
 
 
 def count_letters(
@@ -99,24 +169,42 @@ def metric_totals(hbase: HBaseClient, table: str, hours: Iterable[int]) -> ByCou
     return found
 
 
-def metrics_out_of_bounds(hbase: HBaseClient, table: str, hours: Iterable[int]) -> dict[int, list[str]]:
-    """By hour, in words, the metrics that contradict themselves (contract: "Metrics")."""
-    found: dict[int, list[str]] = {hour: [] for hour in hours}
-    for hour, cells in _metrics(hbase, table, found, ("url", "country", *SUMMED, "average_time_spent")):
-        clicks, users, views = (int(cells[name]) for name in SUMMED[:3])
-        seconds, average = float(cells["time_spent_seconds"]), cells.get("average_time_spent")
-        wrong = []
-        if not 1 <= users <= clicks:
-            wrong.append(f"{users} unique users of {clicks} clicks")
-        if not 0 <= views <= clicks:
-            wrong.append(f"{views} measured views of {clicks} clicks")
-        if not 0 <= seconds * 1000 <= views * TIMEOUT_MS:
-            wrong.append(f"{seconds} s spent in {views} measured views")
-        if (average is None) != (views == 0) or (average is not None and float(average) != seconds / views):
-            wrong.append(f"an average of {average.decode() if average else None} s for {seconds} s in {views} views")
-        if wrong:
-            found[hour].append(f"{cells['url'].decode()} {cells['country'].decode()}: {', '.join(wrong)}")
+@dataclass(slots=True)
+class MetricCounts:
+    """Rows of one hour of ``clickstream_metrics``."""
+
+    rows: int = 0
+    clicks: int = 0
+    contradictions: list[str] = field(default_factory=list)
+    """In words, the metrics that contradict themselves (contract: "Metrics")."""
+
+
+def count_metrics(hbase: HBaseClient, table: str, hours: Iterable[int], *, closely: bool) -> dict[int, MetricCounts]:
+    """Rows of each hour and their clicks; ``closely``: and whether each makes sense."""
+    found = {hour: MetricCounts() for hour in hours}
+    names = ("url", "country", *SUMMED, "average_time_spent") if closely else ("clicks",)
+    for hour, cells in _metrics(hbase, table, found, names):
+        count = found[hour]
+        count.rows += 1
+        count.clicks += int(cells["clicks"])
+        if closely and (wrong := _contradictions(cells)):
+            count.contradictions.append(f"{cells['url'].decode()} {cells['country'].decode()}: {', '.join(wrong)}")
     return found
+
+
+def _contradictions(cells: Mapping[str, bytes]) -> list[str]:
+    clicks, users, views = (int(cells[name]) for name in SUMMED[:3])
+    seconds, average = float(cells["time_spent_seconds"]), cells.get("average_time_spent")
+    wrong = []
+    if not 1 <= users <= clicks:
+        wrong.append(f"{users} unique users of {clicks} clicks")
+    if not 0 <= views <= clicks:
+        wrong.append(f"{views} measured views of {clicks} clicks")
+    if not 0 <= seconds * 1000 <= views * TIMEOUT_MS:
+        wrong.append(f"{seconds} s spent in {views} measured views")
+    if (average is None) != (views == 0) or (average is not None and float(average) != seconds / views):
+        wrong.append(f"an average of {average.decode() if average else None} s for {seconds} s in {views} views")
+    return wrong
 
 
 def _metrics(
@@ -132,9 +220,9 @@ def _metrics(
 def delete_left_over_metrics(hbase: HBaseClient, table: str, hours: Iterable[int], run_id: str) -> int:
     """Delete rows of ``clickstream_metrics`` of ``hours`` that ``run_id`` did not write; returns how many."""
     run = METRICS.columns["run_id"].key
+    others = where(run, "!=", run_id.encode())
     deleted = 0
     for first, last in contiguous(hours):
-        rows = hbase.scan(table, *metrics_key_range(first, last), (run,))
-        old = [RowMutation(key, {}, (b"metrics",)) for key, cells in rows if cells[run] != run_id.encode()]
-        deleted += hbase.mutate(table, old)
+        for rows in hbase.scan_batches(table, *metrics_key_range(first, last), (run,), filter_string=others):
+            deleted += hbase.mutate(table, [RowMutation(row.row, {}, (b"metrics",)) for row in rows])
     return deleted

@@ -2,11 +2,14 @@
 
 import hashlib
 from collections.abc import Iterable, Iterator
+from itertools import pairwise
+from math import ceil
 from typing import TYPE_CHECKING, Any
 
 from clickstream_assets.domain.click_event import CLICK_TYPES
 from clickstream_assets.domain.enrichment import BOT_DEVICE
 from clickstream_assets.domain.hours import HOUR_MS, key_of_hour, rfc3339_of_hour
+from clickstream_assets.domain.row_keys import ROWS_PER_TASK, contiguous
 from clickstream_assets.domain.stale_hours import LOOK_AHEAD_MS
 
 if TYPE_CHECKING:
@@ -32,8 +35,29 @@ def metrics_key_range(first_hour: int, last_hour: int) -> tuple[bytes, bytes]:
     return f"{key_of_hour(first_hour)}|".encode(), f"{key_of_hour(last_hour)}}}".encode()
 
 
-def add_time_spent(batches: "Iterable[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
-    """One Spark partition's events, ordered by user key and time, to its clicks with ``spent_ms`` (null: unknown)."""
+def metrics_tasks(hours: Iterable[int], rows: int) -> list[list[tuple[bytes, bytes]]]:
+    """For each Spark task the key ranges (start included, stop not) that it scans, to read the metrics of ``hours``.
+
+    Few rows are one task's; of many, each task has its share of every hour, by the first digit of the document's id.
+    """
+    tasks = min(len(_DIGITS), ceil(rows / ROWS_PER_TASK))
+    if tasks <= 1:
+        return [[metrics_key_range(first, last) for first, last in contiguous(hours)]]
+    bounds = [*(_DIGITS[len(_DIGITS) * task // tasks] for task in range(tasks)), chr(ord(_DIGITS[-1]) + 1)]
+    keys = [f"{key_of_hour(hour)}|" for hour in sorted(set(hours))]
+    return [[((key + low).encode(), (key + high).encode()) for key in keys] for low, high in pairwise(bounds)]
+
+
+_DIGITS = "0123456789abcdef"
+_BY_USER = "hour long, url string, country string, user_key string, clicks long, measured_views long, spent_ms long"
+
+
+def by_user(batches: "Iterable[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
+    """All events of some users, in any order, to their clicks, measured views and time spent by hour, url and country.
+
+    So what follows counts user keys, of which each comes once, to know how many users there are. A row without a user,
+    which ingestion does not make, is nobody's click.
+    """
     import numpy as np
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -43,16 +67,23 @@ def add_time_spent(batches: "Iterable[pa.RecordBatch]") -> "Iterator[pa.RecordBa
     arrived = list(batches)
     if not arrived:
         return
-    table = pa.Table.from_batches(arrived)
-    users = table.column("user_key").combine_chunks().dictionary_encode()
-    codes = users.indices.to_numpy(zero_copy_only=False).astype(np.int64)
-    is_click = table.column("is_click").to_numpy().astype(np.bool_)
+    table = pa.Table.from_batches(arrived).combine_chunks()
+    keys_of_users = table.column("user_key").combine_chunks().dictionary_encode(null_encoding="encode")
+    users = keys_of_users.indices.to_numpy().astype(np.int64)
+    times = table.column("timestamp").to_numpy()
+    order = np.lexsort((times, users))
+    clicked = pc.fill_null(table.column("is_click"), False)
+    is_click = clicked.to_numpy()
     engaged = pc.fill_null(table.column("engagement_time_ms"), UNKNOWN).to_numpy()
-    spent = time_spent_ms(codes, table.column("timestamp").to_numpy(), is_click, engaged)
-    columns = {name: table.column(name) for name in ("hour", "url", "country", "user_key")}
+    spent = np.empty(len(order), np.int64)
+    spent[order] = time_spent_ms(users[order], times[order], is_click[order], engaged[order])
+    keys = ("hour", "url", "country", "user_key")
+    columns = {name: table.column(name) for name in keys}
     columns["spent_ms"] = pa.array(spent, pa.int64(), mask=spent == UNKNOWN)
-    clicks = pa.table(columns).filter(pa.array(is_click))
-    yield from clicks.to_batches()
+    clicks = pa.table(columns).filter(clicked)
+    sums = clicks.group_by(keys).aggregate([([], "count_all"), ("spent_ms", "count"), ("spent_ms", "sum")])
+    sums = sums.select([*keys, "count_all", "spent_ms_count", "spent_ms_sum"])
+    yield from sums.rename_columns([*keys, "clicks", "measured_views", "spent_ms"]).to_batches()
 
 
 def compute(clicks: "DataFrame", hours: Iterable[int], computed_at_ms: int, run_id: str) -> "DataFrame":
@@ -83,20 +114,18 @@ def compute(clicks: "DataFrame", hours: Iterable[int], computed_at_ms: int, run_
             "engagement_time_ms",
         )
     )
-    schema = "hour long, url string, country string, user_key string, spent_ms long"
-    spent = (
+    sums = (
         people.repartition("user_key")
-        .sortWithinPartitions("user_key", "timestamp")
-        .mapInArrow(add_time_spent, schema)
+        .mapInArrow(by_user, _BY_USER)
         .where(wanted)
-    )
-    users = F.count_distinct("user_key").alias("unique_users")
-    sums = spent.groupBy("hour", "url", "country").agg(
-        F.count("*").alias("clicks"),
-        users,
-        F.count("spent_ms").alias("measured_views"),
-        (F.coalesce(F.sum("spent_ms"), F.lit(0)) / 1000).alias("time_spent_seconds"),
-        F.hll_sketch_agg("user_key").alias("users_sketch"),
+        .groupBy("hour", "url", "country")
+        .agg(
+            F.sum("clicks").alias("clicks"),
+            F.count("user_key").alias("unique_users"),
+            F.sum("measured_views").alias("measured_views"),
+            (F.coalesce(F.sum("spent_ms"), F.lit(0)) / 1000).alias("time_spent_seconds"),
+            F.hll_sketch_agg("user_key").alias("users_sketch"),
+        )
     )
     stamp = F.concat_ws("|", _rfc3339(F.col("hour")), "url", "country")
     return sums.select(

@@ -7,7 +7,8 @@ sort as they read.
 
 import hashlib
 from collections.abc import Iterable, Iterator
-from itertools import chain, groupby
+from itertools import chain, groupby, pairwise
+from math import ceil
 
 SALTS = tuple(range(0, 256, 32))
 """First bytes of keys: 8 buckets, evenly over the byte."""
@@ -51,25 +52,31 @@ def contiguous(hours: Iterable[int]) -> Iterator[tuple[int, int]]:
 def key_ranges(hours: Iterable[int]) -> list[list[tuple[bytes, bytes]]]:
     """For each salt the key ranges (start included, stop not) that hold the rows of ``hours``."""
     stretches = list(contiguous(hours))
-    return [
-        [
-            (
-                bytes((salt,)) + first.to_bytes(_HOUR_BYTES, "big"),
-                bytes((salt,)) + (last + 1).to_bytes(_HOUR_BYTES, "big"),
-            )
-            for first, last in stretches
-        ]
-        for salt in SALTS
-    ]
+    return [[(_first_key(salt, first), _first_key(salt, last + 1)) for first, last in stretches] for salt in SALTS]
 
 
 def scan_tasks(hours: Iterable[int], rows: int) -> list[list[tuple[bytes, bytes]]]:
     """For each Spark task the key ranges (start included, stop not) that it scans, to read the ``rows`` of ``hours``.
 
-    Few rows are one task's; many are spread by salt, and by hour too.
+    Few rows are one task's; many are spread by salt, and by hour too, and then by digest.
     """
     hours = sorted(set(hours))
-    tasks = max(1, -(-rows // ROWS_PER_TASK))
-    parts = [key_ranges(hours)] if tasks <= len(SALTS) else [key_ranges([hour]) for hour in hours]
-    ranges = [of_salt for part in parts for of_salt in part if of_salt]
+    if not hours:
+        return []
+    tasks = max(1, ceil(rows / ROWS_PER_TASK))
+    if tasks <= len(SALTS):
+        ranges = key_ranges(hours)
+    else:
+        slices = min(256, ceil(tasks / len(SALTS) / len(hours)))
+        ranges = [[one] for hour in hours for salt in SALTS for one in _sliced(salt, hour, slices)]
     return [list(chain.from_iterable(ranges[task::tasks])) for task in range(min(tasks, len(ranges)))]
+
+
+def _first_key(salt: int, hour: int) -> bytes:
+    return bytes((salt,)) + hour.to_bytes(_HOUR_BYTES, "big")
+
+
+def _sliced(salt: int, hour: int, slices: int) -> Iterator[tuple[bytes, bytes]]:
+    """Key ranges that share out an hour's rows of one salt, by the first byte of their digests."""
+    inner = [_first_key(salt, hour) + bytes((256 * at // slices,)) for at in range(1, slices)]
+    return pairwise((_first_key(salt, hour), *inner, _first_key(salt, hour + 1)))

@@ -11,11 +11,14 @@ from typing import Any
 import pyarrow as pa
 from elasticsearch import Elasticsearch
 from elasticsearch.helpers import streaming_bulk
+from elasticsearch.serializer import OrjsonSerializer
 from pyspark.sql.datasource import DataSource, DataSourceArrowWriter, WriterCommitMessage
 from pyspark.sql.types import StructType
 
 _CHUNK = 2_000
 _RETRIES = 6
+_ANSWER = "errors,items.*.status,items.*.error"
+"""What the answer to a bulk request is to say of each document: not where it is, which we said."""
 
 
 class ElasticsearchDataSource(DataSource):
@@ -48,9 +51,15 @@ class ElasticsearchWriter(DataSourceArrowWriter):
 
     def write(self, iterator: Iterator[pa.RecordBatch]) -> WriterCommitMessage:
         """Index every row; raises BulkIndexError for a document that the mapping refuses."""
-        with Elasticsearch(self._options["url"], request_timeout=60, max_retries=_RETRIES, retry_on_timeout=True) as es:
-            written = sum(1 for _ in streaming_bulk(es, _actions(iterator), chunk_size=_CHUNK, max_retries=_RETRIES))
-        return DocumentsWritten(written)
+        with Elasticsearch(
+            self._options["url"],
+            request_timeout=60,
+            max_retries=_RETRIES,
+            retry_on_timeout=True,
+            serializer=OrjsonSerializer(),
+        ) as es:
+            done = streaming_bulk(es, _actions(iterator), chunk_size=_CHUNK, max_retries=_RETRIES, filter_path=_ANSWER)
+            return DocumentsWritten(sum(1 for _ in done))
 
 
 def _actions(batches: Iterator[pa.RecordBatch]) -> Iterator[dict[str, Any]]:

@@ -9,7 +9,6 @@ null, and a null is not written. HBase leaves out a row that has none of the col
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from json import dumps, loads
-from typing import Any
 
 import pyarrow as pa
 from pyspark.sql.datasource import (
@@ -22,7 +21,7 @@ from pyspark.sql.datasource import (
 from pyspark.sql.pandas.types import to_arrow_schema
 from pyspark.sql.types import StructType
 
-from clickstream_assets.clients.hbase import ROWS_PER_CALL, HBaseClient, RowMutation
+from clickstream_assets.clients.hbase import ROWS_PER_CALL, HBaseClient, Row, RowMutation
 
 ROW_KEY = "row_key"
 
@@ -87,7 +86,8 @@ class HBaseReader(DataSourceReader):
                     yield pa.RecordBatch.from_arrays(arrays, schema=schema)
 
 
-def _array(rows: list[Any], key: bytes | None, kind: pa.DataType) -> pa.Array:
+def _array(rows: list[Row], key: bytes | None, kind: pa.DataType) -> pa.Array:
+    values: list[bytes | None]
     if key is None:
         values = [row.row for row in rows]
     else:

@@ -1,4 +1,4 @@
-"""Read on Spark, in its own process or on several executors, even ones that die: the same rows and the same books."""
+"""Worked on by Spark, in its own process or on several executors, even ones that die: the same rows and books."""
 
 import json
 import time
@@ -11,10 +11,13 @@ import pytest
 
 from clickstream_assets.assets import raw_clicks as raw_clicks_module
 from clickstream_assets.clients.kafka import TopicClient
-from clickstream_assets.domain import reading
+from clickstream_assets.domain import enrichment, metrics, reading, row_keys
+from clickstream_assets.domain.hour_counts import count_clicks, count_rows, delete_left_over_metrics
 from clickstream_assets.domain.ingestion import Ingestion, Report
 from clickstream_assets.domain.reading import Wide
-from clickstream_assets.domain.table_schemas import CLICKS, DEAD_LETTERS, LEDGER
+from clickstream_assets.domain.table_schemas import CLICKS, DEAD_LETTERS, LEDGER, METRICS
+from clickstream_assets.spark_sources.elasticsearch import ElasticsearchDataSource
+from clickstream_assets.spark_sources.hbase import HBaseDataSource
 from clickstream_assets.stack import ports, processes
 from clickstream_assets.stack.processes import Launch
 from clickstream_assets.stack.server import Folders
@@ -87,6 +90,21 @@ def counts(report: Report) -> tuple[int, ...]:
     return report.read, report.kept, report.duplicates, report.dead_lettered
 
 
+def kill_some(server: psutil.Process) -> None:
+    """Kill a Python worker and an executor of a cluster."""
+
+    def living(word: str) -> list[psutil.Process]:
+        found = []
+        for child in server.children(recursive=True):
+            with suppress(psutil.Error):  # it has just ended
+                if word in " ".join(child.cmdline()):
+                    found.append(child)
+        return found
+
+    for victim in (living("python_daemon")[-1], living("CoarseGrainedExecutorBackend")[0]):
+        victim.kill()
+
+
 def test_hard_cases_and_demo_events_read_on_spark_are_golden(servers, tmp_path, monkeypatch):
     pipeline = Pipeline(servers, "wide", tmp_path / "sent.jsonl")
     monkeypatch.setattr(raw_clicks_module, "settings", lambda: servers.model_copy(update={"spark_ingest_events": 0}))
@@ -128,22 +146,13 @@ def test_an_executor_and_a_worker_that_are_killed_change_nothing(servers, cluste
     here = ingest(pipeline, "here", None, "run")
     monkeypatch.setattr(reading, "TASK_OFFSETS", EVENTS // 12)
 
-    def living(word: str) -> list[psutil.Process]:
-        found = []
-        for child in server.children(recursive=True):
-            with suppress(psutil.Error):  # it has just ended
-                if word in " ".join(child.cmdline()):
-                    found.append(child)
-        return found
-
     with ThreadPoolExecutor(1) as thread, pipeline.resources["hbase"].client() as client:
         wide = thread.submit(ingest, pipeline, "wide", Wide(lambda: session, 0), "run")
         name = pipeline.table(f"wide-{CLICKS.name}")
         while name not in client.tables() or next(client.scan(name, b"", b""), None) is None:
             assert not wide.done(), "nothing was written"
             time.sleep(0.05)
-        for victim in (living("python_daemon")[-1], living("CoarseGrainedExecutorBackend")[0]):
-            victim.kill()
+        kill_some(server)
         assert not wide.done(), "the job was over before anything was killed"
         report = wide.result(120)
     assert counts(report) == counts(here)
@@ -151,3 +160,65 @@ def test_an_executor_and_a_worker_that_are_killed_change_nothing(servers, cluste
 
     again = ingest(pipeline, "wide", Wide(lambda: session, 0), "again")
     assert (again.new_rows, *counts(again)) == (0, *counts(here))
+
+
+def metrics_of(hbase, name: str) -> dict:
+    """The rows of a pipeline's metrics, without what says by whom they were computed and the bytes of their sketch."""
+    unlike = {METRICS.columns[column].key for column in ("run_id", "computed_at", "users_sketch")}
+    with hbase.client() as client:
+        return {
+            key: {cell: value for cell, value in cells.items() if cell not in unlike}
+            for key, cells in client.scan(hbase.table(name), b"", b"")
+        }
+
+
+def test_rows_enriched_and_computed_on_executors_that_are_killed_end_as_without(
+    servers, cluster, tmp_path, monkeypatch
+):
+    session, server = cluster
+    for source in (HBaseDataSource, ElasticsearchDataSource):
+        session.dataSource.register(source)
+    pipeline = Pipeline(servers, "killed-later", tmp_path / "sent.jsonl")
+    pipeline.produce(some_events())
+    ingest(pipeline, "later", None, "run")
+    hbase = pipeline.resources["hbase"].model_copy(update={"name_prefix": pipeline.table("later-")})
+    geoip = pipeline.resources["geoip"]
+    start = NOW_MS // 3_600_000 - 2
+    hours = [start, start + 1]
+    monkeypatch.setattr(row_keys, "ROWS_PER_TASK", 500)
+    tasks = row_keys.scan_tasks(hours, EVENTS)
+    clicks = hbase.table(CLICKS.name)
+
+    def computed(spark, run_id: str) -> None:
+        rows = metrics.compute(hbase.read(spark, CLICKS, metrics.INPUT, tasks), hours, 0, run_id)
+        hbase.write(rows, METRICS)
+
+    with ThreadPoolExecutor(1) as thread, hbase.client() as client:
+
+        def enriched() -> int:
+            return sum(count.enriched for count in count_clicks(client, clicks, hours).values())
+
+        def enrich_all() -> int:
+            versions = geoip.versions()
+            return enrichment.enrich(session, hbase.client(), clicks, tasks, versions, geoip.database, geoip.trusted)
+
+        work = thread.submit(enrich_all)
+        while not enriched():
+            assert not work.done(), "nothing was written"
+        kill_some(server)
+        assert not work.done(), "the job was over before anything was killed"
+        work.result(120)
+        rows = sum(count_rows(client, clicks, hours).values())
+        assert rows > EVENTS * 0.8
+        assert enriched() == rows
+        assert enrich_all() == 0
+
+        computed(pipeline.resources["spark"].session, "here")
+        here = metrics_of(hbase, METRICS.name)
+        assert sum(int(cells[b"metrics:clicks"]) for cells in here.values()) == rows
+        work = thread.submit(computed, session, "there")
+        time.sleep(1)
+        kill_some(server)
+        work.result(120)
+        assert delete_left_over_metrics(client, hbase.table(METRICS.name), hours, "there") == 0
+        assert metrics_of(hbase, METRICS.name) == here

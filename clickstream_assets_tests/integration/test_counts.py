@@ -1,0 +1,101 @@
+"""What HBase's filters count is what one sees who reads every row."""
+
+from collections import Counter
+from itertools import product
+
+import pytest
+
+from clickstream_assets.clients.hbase import RowMutation, has, lacks, where
+from clickstream_assets.definitions import resources
+from clickstream_assets.domain.hour_counts import ClickCounts, count_clicks, count_human_clicks, count_rows
+from clickstream_assets.domain.row_keys import event_key
+from clickstream_assets.domain.table_schemas import CLICKS
+
+HOUR = 498_000
+HOURS = [HOUR, HOUR + 1, HOUR + 2]
+KNOWN = {"country": "DE", "city": "", "browser": "Firefox", "os": "Ubuntu", "device": "Other"}
+VERSIONS = {"geoip_version": "it's 1 OR 2", "user_agent_version": "rules 3"}
+OLD = {"geoip_version": "it's 0", "user_agent_version": "rules 3"}
+
+
+@pytest.fixture(scope="module")
+def table(servers):
+    """A client and the name of a table whose rows lack every column in turn, and have all kinds of values."""
+    hbase = resources(servers.model_copy(update={"name_prefix": "counts-"})).hbase
+    hbase.ensure_tables()
+    enriched = [
+        {**KNOWN, **versions, "country": country, "browser": browser, "device": device}
+        for versions, country, browser, device in product(
+            (VERSIONS, VERSIONS, OLD), ("DE", "ZZ"), ("Firefox", "Other"), ("Other", "Spider")
+        )
+    ]
+    whole = KNOWN | VERSIONS
+    lacking = [{name: value for name, value in whole.items() if name != gone} for gone in whole]
+    rows = {
+        event_key(hour, f"{kind}-{at}"): {"event_type": kind, "timestamp": str(hour * 3_600_000), **cells}
+        for hour in HOURS[:2]
+        for kind in ("page_view", "click", "scroll")
+        for at, cells in enumerate([*enriched, *lacking, {}])
+        if hour == HOUR or cells in enriched
+    }
+    with hbase.client() as client:
+        name = hbase.table(CLICKS.name)
+        puts = {key: {CLICKS.columns[c].key: v.encode() for c, v in cells.items()} for key, cells in rows.items()}
+        client.mutate(name, (RowMutation(key, cells) for key, cells in puts.items()))
+        yield client, name, {hour: [c for k, c in rows.items() if k[1:5] == hour.to_bytes(4, "big")] for hour in HOURS}
+
+
+def looked_at(rows):
+    """One row after the other."""
+    enriched = [cells for cells in rows if cells.keys() >= (KNOWN | VERSIONS).keys()]
+    return ClickCounts(
+        rows=len(rows),
+        enriched=len(enriched),
+        unknown_country=sum(cells["country"] == "ZZ" for cells in enriched),
+        other_browser=sum(cells["browser"] == "Other" for cells in enriched),
+        versions=Counter(f"{cells['geoip_version']}, {cells['user_agent_version']}" for cells in enriched),
+    )
+
+
+def test_rows_and_what_enrichment_made_of_them(table):
+    client, name, rows = table
+    assert count_rows(client, name, HOURS) == {hour: len(rows[hour]) for hour in HOURS}
+    assert count_clicks(client, name, HOURS) == {hour: looked_at(rows[hour]) for hour in HOURS}
+    assert count_clicks(client, name, HOURS[2:]) == {HOURS[2]: ClickCounts()}
+
+
+def test_clicks_that_metrics_are_to_count(table):
+    client, name, rows = table
+    wanted = {
+        hour: sum(
+            cells["event_type"] != "scroll" and "country" in cells and cells.get("device", "Spider") != "Spider"
+            for cells in rows[hour]
+        )
+        for hour in HOURS
+    }
+    assert count_human_clicks(client, name, HOURS) == wanted
+
+
+def test_filters_compare_or_find_a_column_missing(table):
+    client, name, rows = table
+    column, everything = CLICKS.columns["geoip_version"].key, [cells for hour in HOURS for cells in rows[hour]]
+
+    def passed(filter_string):
+        columns = [CLICKS.columns["timestamp"].key, column]
+        return sum(len(found) for found in client.scan_batches(name, b"", b"", columns, filter_string=filter_string))
+
+    values = Counter(cells.get("geoip_version") for cells in everything)
+    new, old, none = values["it's 1 OR 2"], values["it's 0"], values[None]
+    assert min(new, old, none) > 0
+    assert passed(lacks(column)) == none
+    assert passed(has(column)) == new + old
+    assert passed(where(column, "=", b"it's 0")) == old
+    assert passed(where(column, "!=", b"it's 0", or_missing=True)) == new + none
+
+
+@pytest.mark.parametrize("batch_rows", [1, 7, 1_000])
+def test_a_scan_gives_every_row_once_whatever_the_size_of_its_batches(table, batch_rows):
+    client, name, rows = table
+    found = [row.row for some in client.scan_batches(name, b"", b"", batch_rows=batch_rows) for row in some]
+    assert found == sorted(set(found))
+    assert len(found) == sum(map(len, rows.values()))
