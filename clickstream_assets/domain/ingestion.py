@@ -18,8 +18,8 @@ from clickstream_assets.domain.stale_hours import HourStates, touched_by
 from clickstream_assets.domain.table_schemas import CLICKS, DEAD_LETTERS, LEDGER
 from clickstream_assets.domain.watermarks import Watermarks
 
-_SCANNED_FOR_ONE = 4
-"""Scanning so many rows costs less than looking one up."""
+_SCANNED_FOR_ONE = 2
+"""Scanning so many rows costs HBase about what looking one up does."""
 _SCANNED_AT_MOST = 500_000
 """Rows that are held in memory: some 300 bytes each."""
 _TIME, _RUN = CLICKS.columns["timestamp"].key, DEAD_LETTERS.columns["run_id"].key

@@ -5,8 +5,8 @@ decided and written, so what HBase says of its keys may be a few batches old. Th
 can say them itself: batch *n* is looked up once batch *n* - :data:`WINDOW` is written, and decided knowing the rows
 of those in between.
 
-Where most rows of an hour will be asked for, it is scanned beforehand: for HBase, a row passed over in a scan is a
-tenth of the work of one found by its key. The rows decided since are kept to the end then.
+Where many rows of an hour will be asked for, it is scanned beforehand: for HBase that is half the work of finding them
+by their keys. The rows decided since are kept to the end then.
 """
 
 from collections import deque
