@@ -104,6 +104,8 @@ def chosen(selector: dict, known: set[str]) -> set[str]:
 def name_of(peer: dict, policy: str, known: set[str]) -> str:
     """A peer by the table's name for it."""
     labels = peer.get("namespaceSelector", {}).get("matchLabels", {})
+    if "podSelector" in peer and labels != {"kubernetes.io/metadata.name": "kube-system"}:
+        assert set(peer) == {"podSelector"}  # beside a namespaceSelector, pods of other namespaces would be meant
     if "ipBlock" in peer:  # only the policy's name says who it is
         return next(name for name in ("kubernetes-api", "webhook") if policy.startswith(f"to-{name}"))
     if labels == {"clickstream/entrance": "true"}:
@@ -128,6 +130,8 @@ def allowed(overlay: str, direction: str) -> set[tuple[str, str, int]]:
         spec, name = policy["spec"], policy["metadata"]["name"]
         for rule in spec.get(direction, []):
             assert direction.capitalize() in spec["policyTypes"]
+            tcp = [{"port": port["port"]} for port in rule["ports"]]
+            assert rule["ports"] == ([{"port": 53, "protocol": "UDP"}, *tcp[1:]] if name == "to-dns" else tcp)
             for own in chosen(spec["podSelector"], known):
                 for peer in rule["to" if direction == "egress" else "from"]:
                     other = name_of(peer, name, known)
