@@ -333,9 +333,13 @@ def test_the_image_is_made_of_what_is_there():
     made = {name for _, name in stages}
     assert set(re.findall(r"--from=(\w+)", dockerfile)) <= made
     assert {source for source, _ in stages} - made == {"python:3.11-slim-bookworm", "scratch"}
+    assert "install --no-cache-dir --constraint constraints.txt ." in dockerfile
+    (database,) = re.findall(r"^COPY --from=geoip \S+ (\S+)$", dockerfile, re.M)
+    assert re.findall(r"CLICKSTREAM_GEOIP_DATABASE=(\S+)", dockerfile) == [database]
+    assert "SPARK_HOME=/opt/venv/lib/python3.11/site-packages/pyspark " in dockerfile
 
 
 def test_the_image_runs_each_role_as_the_same_user():
-    assert "USER 10001:10001" in (ROOT / "Dockerfile").read_text()
+    assert re.findall(r"^USER (.+)$", (ROOT / "Dockerfile").read_text(), re.M) == ["10001:10001"]
     groups = re.findall(r"fsGroup: (\d+)", "".join(path.read_text() for path in K8S.rglob("*.yaml")))
     assert set(groups) == {"10001", "999"}  # ours and that of postgres:16

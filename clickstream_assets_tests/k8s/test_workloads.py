@@ -92,6 +92,12 @@ def test_a_lapse_of_each_kind_is_seen():
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
+def test_what_restricts_pods_comes_behind_all_that_adds_some(overlay):
+    kustomization = yaml.safe_load((K8S / "overlays" / overlay / "kustomization.yaml").read_text())
+    assert kustomization["components"][-1] == "../../components/restricted"  # they are applied in this order
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
 def test_only_who_asks_kubernetes_has_a_token(overlay):
     accounts = {account["metadata"]["name"]: account for account in of_kind(overlay, "ServiceAccount")}
 
@@ -219,6 +225,9 @@ def test_what_runs_more_than_once_has_a_budget_and_is_spread():
     kustomization = yaml.safe_load((K8S / "overlays" / "production" / "kustomization.yaml").read_text())
     several = {entry["name"] for entry in kustomization["replicas"] if entry["count"] > 1}
     assert several == {budget["metadata"]["name"] for budget in of_kind("production", "PodDisruptionBudget")}
+    for budget in of_kind("production", "PodDisruptionBudget"):
+        assert budget["spec"]["maxUnavailable"] == 1
+        assert budget["spec"]["unhealthyPodEvictionPolicy"] == "AlwaysAllow"
     spread = {name for name, pod in pods("production").items() if "topologySpreadConstraints" in pod["spec"]}
     assert spread == several | {"executor"}
     alone = [m for m in of_kind("production", "Deployment", "StatefulSet") if m["metadata"]["name"] not in several]
@@ -409,6 +418,22 @@ def test_sparks_ports_are_those_of_its_pods_and_policies():
     }
 
 
+def test_spark_is_told_what_only_its_pod_knows():
+    (spark,) = pods("production")["spark-connect"]["spec"]["containers"]
+    told = dict(arg.removeprefix("--conf=").split("=") for arg in spark["args"] if arg.startswith("--conf="))
+    assert told == {
+        "spark.kubernetes.namespace": "$(NAMESPACE)",
+        "spark.kubernetes.driver.pod.name": "$(POD_NAME)",  # the owner of the executors, that they end with it
+        "spark.kubernetes.container.image": "$(EXECUTOR_IMAGE)",
+        "spark.driver.host": "$(POD_IP)",
+    }
+    sources = {e["name"]: e["valueFrom"]["fieldRef"]["fieldPath"] for e in spark["env"] if "valueFrom" in e}
+    assert sources == {"NAMESPACE": "metadata.namespace", "POD_NAME": "metadata.name", "POD_IP": "status.podIP"}
+    assert SPARK["spark.master"] == "k8s://https://kubernetes.default.svc"
+    (executor,) = executor_pod()["spec"]["containers"]
+    assert executor["name"] == SPARK["spark.kubernetes.executor.podTemplateContainerName"]
+
+
 def test_spark_reads_the_token_of_its_pod_anew():
     assert not [name for name in SPARK if "oauthToken" in name]  # what is named is read once, and ends within the hour
 
@@ -422,6 +447,13 @@ def test_ports_of_the_compose_file_are_those_of_the_manifests():
     assert [test[test.index("-p") + 1]] == [
         str(port) for port in numbers(found["code-server"]["spec"]["containers"][0]).values()
     ]
+    for name in ("code-server", "webserver", "daemon"):
+        service = COMPOSE["services"][name]
+        home = service["environment"]["DAGSTER_HOME"]
+        targets = {f"{home}/dagster.yaml", f"{home}/workspace.yaml"}
+        assert {config["target"] for config in service["configs"]} == targets
+        assert service["read_only"]
+        assert service["cap_drop"] == ["ALL"]
     (published,) = COMPOSE["services"]["webserver"]["ports"]
     assert published == "127.0.0.1:3000:3000"
     environment = COMPOSE["services"]["traffic"]["environment"]
