@@ -104,6 +104,8 @@ def chosen(selector: dict, known: set[str]) -> set[str]:
 def name_of(peer: dict, policy: str, known: set[str]) -> str:
     """A peer by the table's name for it."""
     labels = peer.get("namespaceSelector", {}).get("matchLabels", {})
+    if "podSelector" in peer and labels != {"kubernetes.io/metadata.name": "kube-system"}:
+        assert set(peer) == {"podSelector"}  # beside a namespaceSelector, pods of other namespaces would be meant
     if "ipBlock" in peer:  # only the policy's name says who it is
         return next(name for name in ("kubernetes-api", "webhook") if policy.startswith(f"to-{name}"))
     if labels == {"clickstream/entrance": "true"}:
@@ -128,6 +130,8 @@ def allowed(overlay: str, direction: str) -> set[tuple[str, str, int]]:
         spec, name = policy["spec"], policy["metadata"]["name"]
         for rule in spec.get(direction, []):
             assert direction.capitalize() in spec["policyTypes"]
+            tcp = [{"port": port["port"]} for port in rule["ports"]]
+            assert rule["ports"] == ([{"port": 53, "protocol": "UDP"}, *tcp[1:]] if name == "to-dns" else tcp)
             for own in chosen(spec["podSelector"], known):
                 for peer in rule["to" if direction == "egress" else "from"]:
                     other = name_of(peer, name, known)
@@ -329,9 +333,13 @@ def test_the_image_is_made_of_what_is_there():
     made = {name for _, name in stages}
     assert set(re.findall(r"--from=(\w+)", dockerfile)) <= made
     assert {source for source, _ in stages} - made == {"python:3.11-slim-bookworm", "scratch"}
+    assert "install --no-cache-dir --constraint constraints.txt ." in dockerfile
+    (database,) = re.findall(r"^COPY --from=geoip \S+ (\S+)$", dockerfile, re.M)
+    assert re.findall(r"CLICKSTREAM_GEOIP_DATABASE=(\S+)", dockerfile) == [database]
+    assert "SPARK_HOME=/opt/venv/lib/python3.11/site-packages/pyspark " in dockerfile
 
 
 def test_the_image_runs_each_role_as_the_same_user():
-    assert "USER 10001:10001" in (ROOT / "Dockerfile").read_text()
+    assert re.findall(r"^USER (.+)$", (ROOT / "Dockerfile").read_text(), re.M) == ["10001:10001"]
     groups = re.findall(r"fsGroup: (\d+)", "".join(path.read_text() for path in K8S.rglob("*.yaml")))
     assert set(groups) == {"10001", "999"}  # ours and that of postgres:16

@@ -92,6 +92,12 @@ def test_a_lapse_of_each_kind_is_seen():
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
+def test_what_restricts_pods_comes_behind_all_that_adds_some(overlay):
+    kustomization = yaml.safe_load((K8S / "overlays" / overlay / "kustomization.yaml").read_text())
+    assert kustomization["components"][-1] == "../../components/restricted"  # they are applied in this order
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
 def test_only_who_asks_kubernetes_has_a_token(overlay):
     accounts = {account["metadata"]["name"]: account for account in of_kind(overlay, "ServiceAccount")}
 
@@ -176,6 +182,22 @@ def test_the_documentation_tells_what_is_asked_for():
     assert told == asked
 
 
+def test_runs_and_executors_are_kept_as_the_documentation_says():
+    bounds = (SPARK[f"spark.dynamicAllocation.{name}Executors"] for name in ("min", "max"))
+    assert f"| spark-executor | {' to '.join(bounds)}, as tasks wait |" in DOCUMENTATION
+    assert SPARK["spark.dynamicAllocation.enabled"] == "true"
+    assert (
+        "A run's\npod is kept for an hour. Run monitoring ends runs whose pod is gone, every 15 seconds."
+        in DOCUMENTATION
+    )
+    config = INSTANCE["run_launcher"]["config"]["run_k8s_config"]["job_spec_config"]
+    assert config == {"ttl_seconds_after_finished": 3600}
+    monitoring = INSTANCE["run_monitoring"]
+    assert monitoring["enabled"] is True
+    assert monitoring["poll_interval_seconds"] == 15
+    assert monitoring["max_resume_run_attempts"] == 0  # the sensor asks for a new run
+
+
 # What selects whom
 
 
@@ -203,10 +225,20 @@ def test_what_runs_more_than_once_has_a_budget_and_is_spread():
     kustomization = yaml.safe_load((K8S / "overlays" / "production" / "kustomization.yaml").read_text())
     several = {entry["name"] for entry in kustomization["replicas"] if entry["count"] > 1}
     assert several == {budget["metadata"]["name"] for budget in of_kind("production", "PodDisruptionBudget")}
+    for budget in of_kind("production", "PodDisruptionBudget"):
+        assert budget["spec"]["maxUnavailable"] == 1
+        assert budget["spec"]["unhealthyPodEvictionPolicy"] == "AlwaysAllow"
     spread = {name for name, pod in pods("production").items() if "topologySpreadConstraints" in pod["spec"]}
     assert spread == several | {"executor"}
     alone = [m for m in of_kind("production", "Deployment", "StatefulSet") if m["metadata"]["name"] not in several]
     assert {manifest["spec"]["replicas"] for manifest in alone} == {0, 1}
+
+
+def test_what_must_not_run_twice_ends_before_the_next_begins():
+    ends_first = {m["metadata"]["name"] for m in of_kind("production", "Deployment") if "strategy" in m["spec"]}
+    assert ends_first == {"daemon", "spark-connect"}
+    for manifest in of_kind("production", "Deployment"):
+        assert manifest["spec"].get("strategy", {"type": "Recreate"}) == {"type": "Recreate"}
 
 
 # Settings, secrets
@@ -274,6 +306,28 @@ def test_whoever_reads_the_instance_has_the_variables_that_it_names(overlay):
         given = [named[source["env"]] for source in INSTANCE["run_launcher"]["config"]["env_config_maps"]]
         assert given == ["clickstream-settings", "dagster-database"]
     assert storage <= variables(pods(overlay)["code-server"]["spec"]["containers"][0], overlay)
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_whoever_asks_a_server_has_its_address_and_its_password(overlay):
+    found = {
+        pod["metadata"]["labels"]["app.kubernetes.io/component"]: pod["spec"]["containers"][0]
+        for name, pod in pods(overlay).items()
+        if name != "shell"
+    }
+    found["shell"] = pods(overlay)["shell"]["spec"]["containers"][0]
+    for section in SECTIONS[overlay]:
+        for line in TABLE[section]:
+            if "setting" not in line or line["from"] == "spark-executor":  # executors are told by what they are to do
+                continue
+            for name in {"run_worker": ("run_worker", "shell")}.get(line["from"], (line["from"],)):
+                known = variables(found[name], overlay)
+                if name == "run_worker":  # by the launcher, see above
+                    known |= generated(overlay)["clickstream-settings"]
+                assert line["setting"] in known, name
+                if line["setting"] == "CLICKSTREAM_ELASTICSEARCH_URL":
+                    own = {entry["name"]: entry for entry in found[name]["env"]}
+                    assert "secretKeyRef" in own[line["setting"]]["valueFrom"], name
 
 
 def secrets_in(place: Any) -> set[tuple[str, str, bool]]:
@@ -364,6 +418,26 @@ def test_sparks_ports_are_those_of_its_pods_and_policies():
     }
 
 
+def test_spark_is_told_what_only_its_pod_knows():
+    (spark,) = pods("production")["spark-connect"]["spec"]["containers"]
+    told = dict(arg.removeprefix("--conf=").split("=") for arg in spark["args"] if arg.startswith("--conf="))
+    assert told == {
+        "spark.kubernetes.namespace": "$(NAMESPACE)",
+        "spark.kubernetes.driver.pod.name": "$(POD_NAME)",  # the owner of the executors, that they end with it
+        "spark.kubernetes.container.image": "$(EXECUTOR_IMAGE)",
+        "spark.driver.host": "$(POD_IP)",
+    }
+    sources = {e["name"]: e["valueFrom"]["fieldRef"]["fieldPath"] for e in spark["env"] if "valueFrom" in e}
+    assert sources == {"NAMESPACE": "metadata.namespace", "POD_NAME": "metadata.name", "POD_IP": "status.podIP"}
+    assert SPARK["spark.master"] == "k8s://https://kubernetes.default.svc"
+    (executor,) = executor_pod()["spec"]["containers"]
+    assert executor["name"] == SPARK["spark.kubernetes.executor.podTemplateContainerName"]
+
+
+def test_spark_reads_the_token_of_its_pod_anew():
+    assert not [name for name in SPARK if "oauthToken" in name]  # what is named is read once, and ends within the hour
+
+
 def test_ports_of_the_compose_file_are_those_of_the_manifests():
     found = pods("demo")
     for name in ("code-server", "webserver"):
@@ -373,6 +447,13 @@ def test_ports_of_the_compose_file_are_those_of_the_manifests():
     assert [test[test.index("-p") + 1]] == [
         str(port) for port in numbers(found["code-server"]["spec"]["containers"][0]).values()
     ]
+    for name in ("code-server", "webserver", "daemon"):
+        service = COMPOSE["services"][name]
+        home = service["environment"]["DAGSTER_HOME"]
+        targets = {f"{home}/dagster.yaml", f"{home}/workspace.yaml"}
+        assert {config["target"] for config in service["configs"]} == targets
+        assert service["read_only"]
+        assert service["cap_drop"] == ["ALL"]
     (published,) = COMPOSE["services"]["webserver"]["ports"]
     assert published == "127.0.0.1:3000:3000"
     environment = COMPOSE["services"]["traffic"]["environment"]
