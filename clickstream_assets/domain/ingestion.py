@@ -21,7 +21,7 @@ from clickstream_assets.domain.watermarks import Watermarks
 _SCANNED_FOR_ONE = 2
 """Scanning so many rows costs HBase about what looking one up does."""
 _SCANNED_AT_MOST = 500_000
-"""Rows that are held in memory: some 300 bytes each."""
+"""Rows that are held in memory: some 150 bytes each."""
 _TIME, _RUN = CLICKS.columns["timestamp"].key, DEAD_LETTERS.columns["run_id"].key
 
 
