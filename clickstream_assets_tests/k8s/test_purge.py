@@ -107,9 +107,9 @@ def database(tmp_path):
 def instance(database, tmp_path):
     kept = yaml.safe_load((K8S / "base" / "dagster.yaml").read_text())
     (tmp_path / "dagster.yaml").write_text(yaml.safe_dump({name: kept[name] for name in ("storage", "telemetry")}))
-    with patch.dict(os.environ, {**database.environment, "DAGSTER_HOME": str(tmp_path)}):
-        with dg.DagsterInstance.get() as found:
-            yield found
+    home = {**database.environment, "DAGSTER_HOME": str(tmp_path)}
+    with patch.dict(os.environ, home), dg.DagsterInstance.get() as found:
+        yield found
 
 
 def purge(database):
