@@ -240,6 +240,9 @@ def test_a_nightly_job_that_hangs_ends_and_none_runs_twice_at_a_time():
     assert purge["env"] == [{"name": "KEEP_DAYS", "value": "30"}, *backup["env"]]
     assert purge["envFrom"] == backup["envFrom"]
     assert "`KEEP_DAYS` old, 30 unless" in DOCUMENTATION
+    assert "The volume of 30 GiB is full" in DOCUMENTATION
+    (database,) = (m for m in of_kind("production", "StatefulSet") if m["metadata"]["name"] == "postgres")
+    assert [*everywhere(database["spec"]["volumeClaimTemplates"], "storage")] == ["30Gi"]
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
