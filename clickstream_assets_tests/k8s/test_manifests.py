@@ -21,6 +21,7 @@ from clickstream_assets_tests.k8s.manifests import (
     SECTIONS,
     TABLE,
     WORKLOADS,
+    executor_pod,
     files,
     pod_of,
     settings_files,
@@ -299,6 +300,25 @@ def test_sparks_classes_are_in_its_jars():
     }
 
 
+def test_what_an_executor_is_started_with_is_known_to_spark():
+    (jar,) = (spark_home() / "jars").glob("spark-kubernetes_*.jar")
+    classes = {
+        name: zipfile.ZipFile(jar).read(f"org/apache/spark/{name}.class")
+        for name in (
+            "scheduler/cluster/k8s/KubernetesExecutorBackend$",
+            "deploy/k8s/Constants$",
+        )
+    }
+    (script,) = (part for part in executor_pod()["spec"]["containers"][0]["command"] if "java" in part)
+    backend, constants = classes.values()
+    flags = re.findall(r"(--[\w-]+) ", script)
+    assert len(flags) == 7
+    assert [flag for flag in flags if flag.encode() not in backend] == []
+    given = set(re.findall(r"SPARK_(?!HOME)[A-Z_]+", script))
+    assert len(given) == 9
+    assert [name for name in given if name.encode() not in constants] == []
+
+
 def test_spark_reckons_as_the_embedded_one_does(tmp_path):
     from clickstream_assets.stack.ports import Door
     from clickstream_assets.stack.server import Folders
@@ -342,4 +362,4 @@ def test_the_image_is_made_of_what_is_there():
 def test_the_image_runs_each_role_as_the_same_user():
     assert re.findall(r"^USER (.+)$", (ROOT / "Dockerfile").read_text(), re.M) == ["10001:10001"]
     groups = re.findall(r"fsGroup: (\d+)", "".join(path.read_text() for path in K8S.rglob("*.yaml")))
-    assert set(groups) == {"10001", "999"}  # ours and that of postgres:16
+    assert set(groups) == {"10001", "999"}  # ours and that of PostgreSQL's image

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import time
 import urllib.error
@@ -25,6 +26,7 @@ from clickstream_assets_tests.k8s.manifests import K8S, files, pod_of
 from clickstream_assets_tests.postgres import Postgres, postgres
 
 ASSETS = ("one_at_a_time", "at_will")
+DOCUMENTATION = (K8S.parent / "docs" / "deployment.md").read_text()
 KEYS = ["a", "b", "c"]
 
 
@@ -191,6 +193,8 @@ def test_runs_side_by_side_are_all_stored_and_a_pool_lets_one_in(deployment, ins
 
 def test_the_nightly_dump_brings_everything_back(deployment, instance, tmp_path):
     script = container("backup")["args"][0].replace("/backup", str(tmp_path))
+    (left_over := tmp_path / "dagster-2026-01-01T0217.dump.part").touch()
+    os.utime(left_over, (0, 0))
     for number in range(8):
         (tmp_path / f"dagster-2026-01-0{number + 1}T0217.dump").touch()
         os.utime(tmp_path / f"dagster-2026-01-0{number + 1}T0217.dump", (number, number))
@@ -198,8 +202,16 @@ def test_the_nightly_dump_brings_everything_back(deployment, instance, tmp_path)
     subprocess.run(command, env={**os.environ, **deployment.database.tool_environment}, check=True)
     kept = sorted(tmp_path.iterdir(), key=lambda path: path.stat().st_mtime)
     assert len(kept) == 7
+    assert [path.name for path in kept if path.suffix != ".dump"] == []
     deployment.database.tool("createdb", "restored")
-    deployment.database.tool("pg_restore", "--exit-on-error", "--dbname=restored", kept[-1])
+    deployment.database.tool("psql", "--dbname=restored", "-c", "CREATE TABLE runs ()", "-c", "CREATE TABLE newer ()")
+    (written,) = re.findall(r'"value": (".*/backup/dagster-….dump")', DOCUMENTATION)
+    restore = json.loads(written).replace("/backup/dagster-….dump", str(kept[-1]))
+    environment = {**os.environ, **deployment.database.tool_environment, "PGDATABASE": "restored"}
+    subprocess.run([*container("backup")["command"], restore], env=environment, check=True)
+    tables = ["psql", "-At", "-c", "SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1"]
+    there, here = (deployment.database.tool(*tables, f"--dbname={name}").split() for name in ("restored", "dagster"))
+    assert there == here
     with patch.dict(os.environ, {**deployment.env, "DAGSTER_PG_DB": "restored"}), DagsterInstance.get() as restored:
         assert stored(restored) == stored(instance)
 

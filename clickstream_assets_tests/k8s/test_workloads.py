@@ -196,6 +196,68 @@ def test_runs_and_executors_are_kept_as_the_documentation_says():
     assert monitoring["enabled"] is True
     assert monitoring["poll_interval_seconds"] == 15
     assert monitoring["max_resume_run_attempts"] == 0  # the sensor asks for a new run
+    assert "| 10 min (`start_timeout_seconds`)" in DOCUMENTATION
+    assert monitoring["start_timeout_seconds"] == 600
+    assert "| 6 h (`max_runtime_seconds`)" in DOCUMENTATION
+    assert monitoring["max_runtime_seconds"] == 6 * 3600
+    in_compose = yaml.safe_load((ROOT / "compose-dagster.yaml").read_text())["run_monitoring"]
+    assert in_compose.items() <= monitoring.items()
+    assert in_compose.keys() == {"enabled", "poll_interval_seconds", "max_runtime_seconds"}
+
+
+def test_runs_are_made_in_the_namespace_of_who_launches_them():
+    assert INSTANCE["run_launcher"]["config"]["job_namespace"] == {"env": "DAGSTER_K8S_NAMESPACE"}
+    for name in ("daemon", "webserver"):
+        env = {entry["name"]: entry for entry in pods("demo")[name]["spec"]["containers"][0]["env"]}
+        assert env["DAGSTER_K8S_NAMESPACE"]["valueFrom"] == {"fieldRef": {"fieldPath": "metadata.namespace"}}
+
+
+# Life and death
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_what_others_ask_is_asked_only_when_it_is_ready(overlay):
+    for service in of_kind(overlay, "Service"):
+        (container,) = pods(overlay)[service["metadata"]["name"]]["spec"]["containers"]
+        assert {"startupProbe", "readinessProbe"} <= container.keys(), service["metadata"]["name"]
+    alive = {name for name, pod in pods(overlay).items() if "livenessProbe" in pod["spec"]["containers"][0]}
+    assert alive == {"webserver", "code-server", "daemon", "postgres", "spark-connect"} & set(pods(overlay))
+
+
+def test_a_daemon_whose_heartbeats_are_old_is_dead():
+    assert "heartbeats may be 5 min old" in DOCUMENTATION
+    (daemon,) = pods("production")["daemon"]["spec"]["containers"]
+    assert {"name": "DAGSTER_DAEMON_HEARTBEAT_TOLERANCE", "value": "300"} in daemon["env"]
+
+
+def test_a_nightly_job_that_hangs_ends_and_none_runs_twice_at_a_time():
+    jobs = {job["metadata"]["name"]: job["spec"] for job in of_kind("production", "CronJob")}
+    assert set(jobs) == {"backup", "purge"}
+    for job in jobs.values():
+        assert job["concurrencyPolicy"] == "Forbid"
+        assert job["jobTemplate"]["spec"]["activeDeadlineSeconds"] == 3600
+    backup, purge = (pods("production")[name]["spec"]["containers"][0] for name in ("backup", "purge"))
+    assert purge["env"] == [{"name": "KEEP_DAYS", "value": "30"}, *backup["env"]]
+    assert purge["envFrom"] == backup["envFrom"]
+    assert "`KEEP_DAYS` old, 30 unless" in DOCUMENTATION
+    assert "The volume of 30 GiB is full" in DOCUMENTATION
+    (database,) = (m for m in of_kind("production", "StatefulSet") if m["metadata"]["name"] == "postgres")
+    assert [*everywhere(database["spec"]["volumeClaimTemplates"], "storage")] == ["30Gi"]
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_what_writes_to_a_volume_is_in_the_group_that_it_is_given_to(overlay):
+    groups = {}
+    for name, pod in pods(overlay).items():
+        if any("persistentVolumeClaim" in volume for volume in pod["spec"].get("volumes", [])):
+            own = groups[name] = pod["spec"]["securityContext"]
+            assert own.get("runAsGroup", 10001) == own["fsGroup"], name  # the image's own group
+    assert set(groups) == {"postgres", "stack"} & set(pods(overlay)) | {"backup"} & set(pods(overlay))
+    assert {name for name, own in groups.items() if own["fsGroup"] == 999} == set(groups) - {"stack"}
+    (postgres,) = pods(overlay)["postgres"]["spec"]["containers"]
+    (data,) = (entry["value"] for entry in postgres["env"] if entry["name"] == "PGDATA")
+    (mount,) = (mount["mountPath"] for mount in postgres["volumeMounts"] if mount["name"] == "data")
+    assert data.startswith(f"{mount}/")  # initdb takes no folder that is a volume's root: it may hold lost+found
 
 
 # What selects whom
@@ -488,5 +550,5 @@ def test_images_have_one_name_and_the_version_of_the_package():
 
 
 def test_the_database_is_of_the_version_that_the_tests_and_the_documentation_speak_of():
-    (major,) = re.findall(r"^postgres:(\d+)$", COMPOSE["services"]["postgres"]["image"])
+    (major,) = re.findall(r"^postgres:(\d+)\.\d+-bookworm$", COMPOSE["services"]["postgres"]["image"])
     assert set(re.findall(r"PostgreSQL (\d+)", DOCUMENTATION)) == {major}
