@@ -1,6 +1,6 @@
 """What all hourly assets share: partitions, one run for any list of hours, one writer at a time."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -60,8 +60,10 @@ def free_hours(context: dg.AssetExecutionContext, asset: str, states: "Mapping[i
 
 
 def tasks_of(hours: Iterable[int], hbase: "HBaseResource", client: "HBaseClient") -> "list[list[tuple[bytes, bytes]]]":
-    """For each Spark task its key ranges of the clicks of some hours and of the ones that follow, which time spent
-    looks into."""
+    """The key ranges that each Spark task scans, for the clicks of some hours and of those that follow.
+
+    Time spent looks into the following hour.
+    """
     from clickstream_assets.domain.ledger import Ledger
     from clickstream_assets.domain.row_keys import scan_tasks
     from clickstream_assets.domain.table_schemas import LEDGER
@@ -71,13 +73,10 @@ def tasks_of(hours: Iterable[int], hbase: "HBaseResource", client: "HBaseClient"
 
 
 def clicks_of(
-    hours: Iterable[int],
-    columns: Sequence[str],
-    hbase: "HBaseResource",
-    client: "HBaseClient",
-    spark: "SparkSession",
+    hours: Iterable[int], hbase: "HBaseResource", client: "HBaseClient", spark: "SparkSession"
 ) -> "DataFrame":
-    """Columns of the clicks of some hours and of the ones that follow."""
+    """What metrics are computed from: the clicks of some hours and of the ones that follow."""
+    from clickstream_assets.domain.metrics import INPUT
     from clickstream_assets.domain.table_schemas import CLICKS
 
-    return hbase.read(spark, CLICKS, columns, tasks_of(hours, hbase, client))
+    return hbase.read(spark, CLICKS, INPUT, tasks_of(hours, hbase, client))

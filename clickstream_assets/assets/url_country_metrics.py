@@ -21,7 +21,7 @@ def url_country_metrics(context: dg.AssetExecutionContext, hbase: HBaseResource,
     from time import time
 
     from clickstream_assets.domain.hour_counts import count_metrics, delete_left_over_metrics
-    from clickstream_assets.domain.metrics import INPUT, compute
+    from clickstream_assets.domain.metrics import compute
     from clickstream_assets.domain.stale_hours import COMPUTED, HourStates
     from clickstream_assets.domain.table_schemas import LEDGER, METRICS
 
@@ -31,7 +31,7 @@ def url_country_metrics(context: dg.AssetExecutionContext, hbase: HBaseResource,
         known = states.read(hours_of(context))
         hours = free_hours(context, "url_country_metrics", known)
         marks = {hour: known[hour].enriched for hour in hours}
-        clicks = clicks_of(hours, INPUT, hbase, client, spark.session)
+        clicks = clicks_of(hours, hbase, client, spark.session)
         hbase.write(compute(clicks, hours, int(time() * 1000), context.run_id), METRICS)
         table = hbase.table(METRICS.name)
         deleted = delete_left_over_metrics(client, table, hours, context.run_id)

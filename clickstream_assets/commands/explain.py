@@ -115,7 +115,6 @@ def _explained(configured: Settings, hour: int, url: str, country: str) -> _Foun
     from clickstream_assets.definitions import resources
     from clickstream_assets.domain import explanation as domain
     from clickstream_assets.domain.hours import HOUR_MS
-    from clickstream_assets.domain.metrics import INPUT
     from clickstream_assets.domain.table_schemas import TABLES
 
     target = domain.Target(hour, url, country)
@@ -126,7 +125,7 @@ def _explained(configured: Settings, hour: int, url: str, country: str) -> _Foun
                 f"HBase has no {', '.join(sorted(missing))}: nothing was ingested yet, or CLICKSTREAM_NAME_PREFIX "
                 f"(now {configured.name_prefix!r}) is not the pipeline's."
             )
-        clicks = clicks_of([hour], INPUT, made.hbase, hbase, made.spark.session)
+        clicks = clicks_of([hour], made.hbase, hbase, made.spark.session)
         explanation = domain.explain(
             target,
             hbase=hbase,

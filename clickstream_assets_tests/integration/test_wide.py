@@ -219,6 +219,7 @@ def test_rows_enriched_and_computed_on_executors_that_are_killed_end_as_without(
         work = thread.submit(computed, session, "there")
         time.sleep(1)
         kill_some(server)
+        assert not work.done(), "the job was over before anything was killed"
         work.result(120)
         assert delete_left_over_metrics(client, hbase.table(METRICS.name), hours, "there") == 0
         assert metrics_of(hbase, METRICS.name) == here
