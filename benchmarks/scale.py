@@ -20,13 +20,15 @@ class Scale:
 
 
 FULL = Scale("full", events=300_000, repetitions=3, seed_events=20_000, empty_runs=3)
-QUICK = Scale("quick", events=20_000, repetitions=1, seed_events=2_000, empty_runs=0)
+QUICK = Scale("quick", events=10_000, repetitions=1, seed_events=1_000, empty_runs=0)
 
 
 @dataclass(frozen=True, slots=True)
 class LongScale:
-    """Sizes of what ``--long`` adds."""
+    """Sizes of what ``--long`` measures."""
 
+    hour_events: int = FULL.events
+    """What skews and the big hour are held against."""
     big_hour_events: int = 3_000_000
     live_rate: int = 200
     live_seconds: int = 600
