@@ -19,8 +19,8 @@ from clickstream_assets.domain.hours import HOUR_MS
 @click.option(
     "--long",
     is_flag=True,
-    help="In place of that, in about an hour: an hour of 3 million events in one run, skew, and latency at 200 events/s "
-    "for 10 minutes.",
+    help="In place of that, in about an hour: 3 million events of one hour in one run, skew, and latency at "
+    "200 events/s for 10 minutes.",
 )
 def main(quick: bool, long: bool) -> None:
     """Measure every stage beside its yardstick, on embedded servers of its own, and write docs/benchmarks.md.
