@@ -1,5 +1,6 @@
 """What ``--long`` measures: an hour of millions of events, skewed hours, and latency while events flow."""
 
+import shutil
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import get_args
@@ -17,6 +18,7 @@ from benchmarks.report import LONG_HEADING, Line, facts_table, table, targets_ta
 from benchmarks.scale import LONG
 from benchmarks.statistics import Summary, Target
 from benchmarks.traffic import Skew
+from clickstream_assets.stack.errors import StackError
 
 _SKEWED_IN_WORDS: Mapping[Skew, str] = {"url": "one url has half of all events", "user": "one user has half of them"}
 
@@ -24,8 +26,15 @@ _SKEWED_IN_WORDS: Mapping[Skew, str] = {"url": "one url has half of all events",
 def long_part(bench: Bench, hour: int, facts: Mapping[str, str]) -> tuple[str, list[str]]:
     """The long part of the document, and documents that differ from the independent computation.
 
-    A measurement that fails takes the part with it; the lines of those before it are printed then.
+    A measurement that fails takes the part with it; the lines of those before it are printed then. Raises StackError if
+    the disk has no room for the big hour.
     """
+    free_gb = shutil.disk_usage(bench.home).free / 1e9
+    if free_gb < LONG.disk_gb:
+        raise StackError(
+            f"{LONG.big_hour_events:,} events may take {LONG.disk_gb} GB, and {bench.home} has {free_gb:.0f} GB left: "
+            "make room, or set TMPDIR to a folder on another disk."
+        )
     lines: list[Line] = []
     try:
         differences = _measure_hours(bench, hour, lines)
