@@ -35,5 +35,5 @@ def test_lines_measured_before_a_failure_are_printed(monkeypatch, capsys):
 
 def test_a_disk_that_is_too_small_is_told_before_anything_is_sent(monkeypatch):
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=14 * 10**9))
-    with pytest.raises(StackError, match=r"3,000,000 events may take 15 GB, .* has 14 GB left"):
+    with pytest.raises(StackError, match=r"3,000,000 events may take 20 GB, .* has 14 GB left"):
         long.long_part(Servers(), 0, {})
