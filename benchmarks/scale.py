@@ -32,7 +32,7 @@ class LongScale:
     """What skews and the big hour are held against."""
     big_hour_events: int = 3_000_000
     disk_gb: int = 20
-    """What the big hour may take for a while: 5 kB an event, with HBase's log and what was sent, and more to compact."""
+    """What the big hour may take: 5 kB an event, with HBase's log and what was sent, and more while HBase compacts."""
     live_rate: int = 200
     live_seconds: int = 600
 
