@@ -22,7 +22,7 @@ run: setup  ## Servers, Dagster and demo clicks; ARGS="--events 5000 --exit" and
 test: setup  ## Every test, those on real servers included; ARGS="-k name" and the like
 	@$(BIN)/python -m pytest $(ARGS)
 
-bench: setup  ## Rates of every stage beside their yardsticks, 15 to 25 min; ARGS=--quick or --long
+bench: setup  ## Rates of every stage beside their yardsticks, 25 min; ARGS=--quick (2 to 3 min) or --long (big hours, an hour)
 	@$(BIN)/python -W ignore -m benchmarks $(ARGS)
 
 check: setup  ## Format, lint, types, definitions

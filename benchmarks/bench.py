@@ -60,3 +60,5 @@ def embedded_servers() -> Iterator[Bench]:
                 finally:
                     if (session := SparkSession.getActiveSession()) is not None:
                         session.stop()
+                    for child in stack.children:
+                        child.stop(0)  # their data go with the folder: nobody waits for HBase to write them down

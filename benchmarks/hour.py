@@ -79,7 +79,8 @@ def measure_hour(bench: Bench, scale: Scale, hour: int) -> Figures:
     copies = bench.show("Taking copies for the yardsticks", lambda: _copies(first, hour))
     figures = Figures(found, run, len(copies.rows), len(copies.documents))
     parquet = str(bench.home / "clicks.parquet")
-    bench.show("Writing Parquet for the yardsticks", lambda: _write_parquet(first, hour, parquet))
+    if scale.on_parquet:
+        bench.show("Writing Parquet for the yardsticks", lambda: _write_parquet(first, hour, parquet))
     gc.collect()
     gc.freeze()  # millions of objects that stay: nothing that the yardsticks are to pay for
     for number in range(scale.repetitions):
@@ -130,15 +131,15 @@ class _Repetition:
             lambda: self._stage("enriched_clicks", events),
             ("bare scan and puts", lambda: self._scan_and_put(connection)),
         )
-        self._side_by_side(
-            lambda: self._stage("url_country_metrics", events),
-            ("bare scan", lambda: self._scan(connection, metrics.INPUT)),
-            ("Spark on Parquet", self._aggregate_parquet),
-        )
+        yardsticks = [("bare scan", lambda: self._scan(connection, metrics.INPUT))]
+        if self._scale.on_parquet:
+            yardsticks.append(("Spark on Parquet", self._aggregate_parquet))
+        self._side_by_side(lambda: self._stage("url_country_metrics", events), *yardsticks)
         self._side_by_side(
             lambda: self._stage("es_index", self._figures.documents), ("bare bulk", self._index_documents)
         )
-        self._timed("late", self._recompute)
+        if feed.late:
+            self._timed("late", self._recompute)
         connection.close()
 
     def _timed(self, name: str, action: Callable[[], Timing]) -> None:

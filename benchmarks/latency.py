@@ -93,14 +93,15 @@ class _Live:
         thread.start()
         looked, counts = [time.time()], [0]
         with self._pipeline.elasticsearch.client() as es:
-            deadline = None
+            deadline = 0.0
             while counts[-1] < self._clicks:
                 time.sleep(_LOOK_SECONDS)
                 now = time.time()
                 looked.append(now)
                 counts.append(max(counts[-1], _clicks(es, self._pipeline.settings.alias)))
-                deadline = None if thread.is_alive() else deadline or now + _PATIENCE_SECONDS
-                if deadline and now > deadline:
+                if thread.is_alive() or counts[-1] > counts[-2]:  # a slow machine may lag behind by minutes
+                    deadline = now + _PATIENCE_SECONDS
+                if now > deadline:
                     raise TimeoutError(f"{counts[-1]:,} of {self._clicks:,} clicks were counted in the end")
         thread.join()
         first_look = np.searchsorted(np.array(counts), np.arange(1, self._clicks + 1))

@@ -1,61 +1,88 @@
-"""What ``--long`` adds: an hour of millions of events, skewed hours, and latency while events flow."""
+"""What ``--long`` measures: an hour of millions of events, skewed hours, and latency while events flow."""
 
+import shutil
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import get_args
 
+import click
 import numpy as np
 
 from benchmarks import golden
 from benchmarks.bench import Bench
 from benchmarks.dagster_run import DagsterRun, run_all_assets
 from benchmarks.feed import feed
-from benchmarks.hour import Figures
 from benchmarks.latency import Latency, measure_latency
 from benchmarks.pipeline import STAGES, Pipeline
 from benchmarks.report import LONG_HEADING, Line, facts_table, table, targets_table
 from benchmarks.scale import LONG
 from benchmarks.statistics import Summary, Target
 from benchmarks.traffic import Skew
+from clickstream_assets.stack.errors import StackError
 
 _SKEWED_IN_WORDS: Mapping[Skew, str] = {"url": "one url has half of all events", "user": "one user has half of them"}
 
 
-def long_part(bench: Bench, figures: Figures, hour: int, facts: Mapping[str, str]) -> tuple[str, list[str]]:
-    """The long part of the document, and documents that differ from the independent computation."""
-    events = figures.feed.events
-    plain, differences = _whole_hour(bench, "bench-plain-", hour, events)
-    lines = [Line(f"an hour of {events:,} events, in one run", _rate(events, plain), "events/s")]
+def long_part(bench: Bench, hour: int, facts: Mapping[str, str]) -> tuple[str, list[str]]:
+    """The long part of the document, and documents that differ from the independent computation.
+
+    A measurement that fails takes the part with it; the lines of those before it are printed then. Raises StackError if
+    the disk has no room for the big hour.
+    """
+    free_gb = shutil.disk_usage(bench.home).free / 1e9
+    if free_gb < LONG.disk_gb:
+        raise StackError(
+            f"{LONG.big_hour_events:,} events may take {LONG.disk_gb} GB, and {bench.home} has {free_gb:.0f} GB left: "
+            "make room, or set TMPDIR to a folder on another disk."
+        )
+    lines: list[Line] = []
+    try:
+        differences = _measure_hours(bench, hour, lines)
+        latency = bench.show(
+            f"{LONG.live_rate} events/s for {LONG.live_seconds} s under Dagster",
+            lambda: measure_latency(bench, LONG.live_rate, LONG.live_seconds),
+            lambda latency: f"{np.median(latency.seconds):.1f} s from event to document",
+        )
+    except BaseException:  # Ctrl-C as well: they took long
+        if lines:
+            click.echo(f"Measured so far, and not kept:\n{targets_table(lines)}", err=True)
+        raise
+    differences += latency.differences
+    return _in_words(lines, latency, facts, len(differences)), differences
+
+
+def _measure_hours(bench: Bench, hour: int, lines: list[Line]) -> list[str]:
+    """Add each line to ``lines`` as soon as it is measured; documents that differ."""
+    events = LONG.hour_events
+    _, differences = _whole_hour(bench, "warm", f"{events:,} events to warm the servers up", hour, events)
+    plain, wrong = _whole_hour(bench, "plain", f"{events:,} events", hour, events)
+    differences += wrong
+    lines.append(Line(f"an hour of {events:,} events, in one run", _rate(events, plain), "events/s"))
     for skew in get_args(Skew):
-        run, wrong = _whole_hour(bench, f"bench-{skew}-", hour, events, skew)
+        what = _SKEWED_IN_WORDS[skew]
+        run, wrong = _whole_hour(bench, skew, f"{events:,} events, {what}", hour, events, skew)
         differences += wrong
         ratio = Summary.of([_seconds(run) / _seconds(plain)])
-        what = _SKEWED_IN_WORDS[skew]
         target = Target(3, at_least=False)
         seconds = Summary.of([_seconds(run)])
         lines.append(Line(what, seconds, "s", "without skew", Summary.of([_seconds(plain)]), ratio, target))
-    big, wrong = _whole_hour(bench, "bench-big-", hour, LONG.big_hour_events)
+    big, wrong = _whole_hour(bench, "big", f"{LONG.big_hour_events:,} events", hour, LONG.big_hour_events)
+    differences += wrong
     rate = _rate(LONG.big_hour_events, big)
     ratio = Summary.of([rate.median / _rate(events, plain).median])
     what = f"an hour of {LONG.big_hour_events:,} events, in one run"
     lines.append(Line(what, rate, "events/s", f"of {events:,}", _rate(events, plain), ratio, Target(0.8)))
     memory = Target(600, at_least=False)
     lines.append(Line("memory of the process that Dagster runs for it", Summary.of([big.peak_mb]), "MB", target=memory))
-    latency = bench.show(
-        f"{LONG.live_rate} events/s for {LONG.live_seconds} s under Dagster",
-        lambda: measure_latency(bench, LONG.live_rate, LONG.live_seconds),
-        lambda latency: f"{np.median(latency.seconds):.1f} s from event to document",
-    )
-    differences = [*differences, *wrong, *latency.differences]
-    return _in_words(lines, latency, facts, len(differences)), differences
+    return differences
 
 
 def _whole_hour(
-    bench: Bench, prefix: str, hour: int, events: int, skew: Skew | None = None
+    bench: Bench, key: str, name: str, hour: int, events: int, skew: Skew | None = None
 ) -> tuple[DagsterRun, list[str]]:
-    """One Dagster run over an hour under a prefix of its own, and what is wrong with its documents."""
+    """One Dagster run over an hour under names of its own, and what is wrong with its documents."""
+    prefix = f"bench-{key}-"
     pipeline = Pipeline(bench.settings, prefix)
-    name = f"{events:,} events{f', one {skew} with half of them' if skew else ''}"
     sent = bench.show(f"Sending {name}", lambda: feed(pipeline, bench.home, hour, events, skew=skew))
     run = bench.show(
         f"A Dagster run over {name}",
@@ -95,7 +122,8 @@ def _in_words(lines: list[Line], latency: Latency, facts: Mapping[str, str], dif
         (
             LONG_HEADING,
             f"Run of {datetime.now(UTC):%Y-%m-%d %H:%M} UTC with `make bench ARGS=--long`. "
-            "Each hour is one Dagster run in a process of its own; its checks are not counted.",
+            "Each hour is one Dagster run in a process of its own, measured once; its checks are not counted, "
+            "nor is a first run that warms the servers up.",
             facts_table(facts),
             targets_table(lines),
             f"Documents that differ from the independent computation: {differences}.",

@@ -89,9 +89,8 @@ def cpu_table(cpu_seconds: Mapping[str, Mapping[str, float]], peak_mb: Mapping[s
     return table(["process", *stages, "peak memory"], [*rows, total])
 
 
-def with_long_part(text: str, document: Path) -> str:
-    """``text``, and behind it what an earlier ``--long`` run left in the document, which says when that was."""
-    before = document.read_text(encoding="utf-8") if document.exists() else ""
-    if LONG_HEADING in text or LONG_HEADING not in before:
-        return text
-    return f"{text.rstrip()}\n\n{before[before.index(LONG_HEADING) :]}"
+def with_part(part: str, document: str) -> str:
+    """``document`` with its long part in place of the one it has, if ``part`` is one; else with its main part."""
+    main, heading, long = document.partition(LONG_HEADING)
+    parts = (main, part) if part.startswith(LONG_HEADING) else (part, heading + long)
+    return "\n\n".join(text.strip() for text in parts).strip() + "\n"

@@ -1,6 +1,6 @@
 """What the tables say."""
 
-from benchmarks.report import LONG_HEADING, Line, cpu_table, targets_table, with_long_part
+from benchmarks.report import LONG_HEADING, Line, cpu_table, targets_table, with_part
 from benchmarks.statistics import Summary, Target
 
 
@@ -40,10 +40,19 @@ def test_cpu_seconds_are_added_up_and_processes_that_never_ran_left_out():
     ]
 
 
-def test_a_short_run_keeps_what_an_earlier_long_run_has_found(tmp_path):
-    document = tmp_path / "benchmarks.md"
-    assert with_long_part("# Benchmarks\n", document) == "# Benchmarks\n"
-    document.write_text(f"# Benchmarks\nold\n\n{LONG_HEADING}\n\nRun of then.\n")
-    assert with_long_part("# Benchmarks\nnew\n", document) == f"# Benchmarks\nnew\n\n{LONG_HEADING}\n\nRun of then.\n"
-    long = f"# Benchmarks\nnew\n\n{LONG_HEADING}\n\nRun of now.\n"
-    assert with_long_part(long, document) == long
+MAIN, LONG = "# Benchmarks\n\nRun of noon.\n", f"{LONG_HEADING}\n\nRun of midnight.\n"
+
+
+def test_a_run_keeps_the_other_part_as_an_earlier_one_has_written_it():
+    both = "# Benchmarks\n\nRun of noon.\n\n## The long run\n\nRun of midnight.\n"
+    assert with_part(LONG, MAIN) == with_part(MAIN, LONG) == both
+    new = "# Benchmarks\n\nRun of now."
+    assert with_part(new, both) == "# Benchmarks\n\nRun of now.\n\n## The long run\n\nRun of midnight.\n"
+    assert with_part("## The long run\n\nRun of now.", both) == (
+        "# Benchmarks\n\nRun of noon.\n\n## The long run\n\nRun of now.\n"
+    )
+
+
+def test_a_document_may_have_one_part_alone():
+    assert with_part(MAIN.strip(), "") == with_part(MAIN, "# Benchmarks\nold\n") == MAIN
+    assert with_part(LONG.strip(), "") == with_part(LONG, f"{LONG_HEADING}\nold\n") == LONG
