@@ -14,14 +14,15 @@ from clickstream_assets.resources.spark import SparkResource
     deps=["enriched_clicks"],
     kinds={"spark", "hbase"},
     description="Clicks, exact unique users and time spent of each hour, url and country, without bots, in the HBase "
-    "table `clickstream_metrics`. An hour is replaced whole.",
+    "table `clickstream_metrics`. An hour is replaced whole: rows that stay the same keep the run that computed them.",
 )
 def url_country_metrics(context: dg.AssetExecutionContext, hbase: HBaseResource, spark: SparkResource) -> None:
-    """Compute the hours, write them, delete what they held before."""
+    """Compute the hours, write what differs from what is stored, delete what they no longer have."""
     from time import time
 
-    from clickstream_assets.domain.hour_counts import count_metrics, delete_left_over_metrics
-    from clickstream_assets.domain.metrics import compute
+    from clickstream_assets.domain.ledger import Ledger
+    from clickstream_assets.domain.metrics import compute, metrics_key_range
+    from clickstream_assets.domain.replacing import Replaced, replace
     from clickstream_assets.domain.stale_hours import COMPUTED, HourStates
     from clickstream_assets.domain.table_schemas import LEDGER, METRICS
 
@@ -32,12 +33,13 @@ def url_country_metrics(context: dg.AssetExecutionContext, hbase: HBaseResource,
         hours = free_hours(context, "url_country_metrics", known)
         marks = {hour: known[hour].enriched for hour in hours}
         clicks = clicks_of(hours, hbase, client, spark.session)
-        hbase.write(compute(clicks, hours, int(time() * 1000), context.run_id), METRICS)
-        table = hbase.table(METRICS.name)
-        deleted = delete_left_over_metrics(client, table, hours, context.run_id)
+        computed = compute(clicks, hours, int(time() * 1000), context.run_id)
+        table, events = hbase.table(METRICS.name), Ledger(client, hbase.table(LEDGER.name)).rows(hours)
+        done = replace(computed, client, table, hours, events)
         states.mark(COMPUTED, marks)
-        counts = count_metrics(client, table, known, closely=False)
-        states.remember_clicks({hour: counts[hour].clicks for hour in hours if known[hour].touched})
-    for hour, count in counts.items():
-        context.add_asset_metadata({"dagster/partition_row_count": count.rows}, partition_key=key_of_hour(hour))
-    context.add_asset_metadata({"rows_left_over": deleted})
+        states.remember_clicks({hour: done[hour].clicks for hour in hours if known[hour].touched})
+        held = {hour: client.count(table, *metrics_key_range(hour, hour)) for hour in known if hour not in done}
+    for hour, rows in {**{hour: one.rows for hour, one in done.items()}, **held}.items():
+        context.add_asset_metadata({"dagster/partition_row_count": rows}, partition_key=key_of_hour(hour))
+    everything = sum(done.values(), Replaced())
+    context.add_asset_metadata({"rows_written": everything.written, "rows_left_over": everything.deleted})

@@ -62,7 +62,7 @@ def check_url_country_metrics(
 
         @cache
         def metrics() -> dict[int, MetricCounts]:
-            return count_metrics(client, hbase.table(METRICS.name), hours, closely=True)
+            return count_metrics(client, hbase.table(METRICS.name), hours)
 
         def clicks_add_up() -> Findings:
             findings = {}

@@ -4,7 +4,7 @@ python -m clickstream_assets.commands.warm_up
 """
 
 from clickstream_assets.definitions import Resources, resources
-from clickstream_assets.domain import enrichment, metrics, table_schemas
+from clickstream_assets.domain import enrichment, metrics, replacing, table_schemas
 from clickstream_assets.domain.row_keys import key_ranges
 from clickstream_assets.settings import settings
 
@@ -19,8 +19,8 @@ def warm_up(made: Resources) -> None:
     with hbase.client() as client:
         table = hbase.table(clicks.name)
         enrichment.enrich(session, client, table, ranges, geoip.versions(), geoip.database, geoip.trusted)
-    computed = metrics.compute(hbase.read(session, clicks, metrics.INPUT, ranges), NO_HOURS, 0, "")
-    hbase.write(computed, table_schemas.METRICS)
+        computed = metrics.compute(hbase.read(session, clicks, metrics.INPUT, ranges), NO_HOURS, 0, "")
+        replacing.replace(computed, client, hbase.table(table_schemas.METRICS.name), NO_HOURS, 0)
     stored = hbase.read(session, table_schemas.METRICS, ranges=[[metrics.metrics_key_range(0, 0)]])
     elasticsearch.write(metrics.documents(stored, elasticsearch.alias, ""))
 

@@ -107,7 +107,7 @@ class DeadLetters:
         return {place: found[place] for place in sorted(found)}
 
     def _scan(self, start: bytes, stop: bytes) -> Iterator[Letter]:
-        for key, cells in self._hbase.scan(self._table, start, stop, (_TIME, _REASON, _DETAIL, _RUN)):
+        for key, cells in self._hbase.scan(self._table, start, stop, (_TIME, _REASON, _DETAIL, _RUN), large_cells=True):
             topic_id, partition, offset = key.decode().split("|")
             texts = (cells[name].decode("utf-8", "replace") for name in (_REASON, _DETAIL, _RUN))
             yield Letter(topic_id, int(partition), int(offset), int(cells[_TIME]), *texts)

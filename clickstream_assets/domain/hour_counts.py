@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any, TypeVar
 
-from clickstream_assets.clients.hbase import KEYS_ONLY, HBaseClient, Row, RowMutation, has, lacks, where
+from clickstream_assets.clients.hbase import KEYS_ONLY, HBaseClient, Row, has, lacks, where
 from clickstream_assets.domain.click_event import CLICK_TYPES
 from clickstream_assets.domain.documents import SUMMED, ByCountry, Totals
 from clickstream_assets.domain.enrichment import BOT_DEVICE, OTHER, UNKNOWN_COUNTRY
@@ -17,11 +17,12 @@ from clickstream_assets.domain.ledger import Entry
 from clickstream_assets.domain.metrics import metrics_key_range
 from clickstream_assets.domain.row_keys import contiguous, hour_of, key_ranges
 from clickstream_assets.domain.settling import letter_key
-from clickstream_assets.domain.table_schemas import CLICKS, METRICS
+from clickstream_assets.domain.table_schemas import CLICKS, DEAD_LETTERS, METRICS
 from clickstream_assets.domain.time_spent import TIMEOUT_MS
 
 _T = TypeVar("_T")
 _CELLS = {name: CLICKS.columns[name].key for name in ("event_type", *ENRICHED)}
+_OF_LETTERS = tuple(DEAD_LETTERS.columns[name].key for name in ("record_time", "reason"))
 _EVERY_ROW = b"click_data"
 """The family that each event has. A scan that names none looks into all four, for as many times the work."""
 _VERSIONS = ("geoip_version", "user_agent_version")
@@ -56,7 +57,8 @@ def count_human_clicks(hbase: HBaseClient, table: str, hours: Iterable[int]) -> 
         has(_CELLS["country"]),
     )
     columns = [_CELLS[name] for name in ("event_type", "device", "country")]
-    return _by_hour(hbase, table, hours, columns, b" AND ".join(conditions))
+    one_of_them = b"QualifierFilter(=, 'binary:country')"  # a cell for each row that counts is all that has to come
+    return _by_hour(hbase, table, hours, columns, b" AND ".join((*conditions, one_of_them)))
 
 
 def _by_hour(
@@ -151,7 +153,7 @@ def count_letters(
         start, stop = (letter_key(entry.topic_id, entry.partition, at) for at in (entry.first, entry.end))
         # Older records counted in the first partition there was then, which may be another one by now.
         first_then = min((*entry.dead_lettered_by_hour, *entry.mended_offsets), default=first_hour)
-        for _, cells in hbase.scan(table, start, stop, (b"letter:record_time", b"letter:reason")):
+        for _, cells in hbase.scan(table, start, stop, _OF_LETTERS, large_cells=True):
             hour = hour_of_letter(int(cells[b"letter:record_time"]), first_then)
             if hour in found:
                 found[hour][cells[b"letter:reason"].decode()] += 1
@@ -179,15 +181,14 @@ class MetricCounts:
     """In words, the metrics that contradict themselves (contract: "Metrics")."""
 
 
-def count_metrics(hbase: HBaseClient, table: str, hours: Iterable[int], *, closely: bool) -> dict[int, MetricCounts]:
-    """Rows of each hour and their clicks; ``closely``: and whether each makes sense."""
+def count_metrics(hbase: HBaseClient, table: str, hours: Iterable[int]) -> dict[int, MetricCounts]:
+    """Rows of each hour, their clicks, and whether each makes sense."""
     found = {hour: MetricCounts() for hour in hours}
-    names = ("url", "country", *SUMMED, "average_time_spent") if closely else ("clicks",)
-    for hour, cells in _metrics(hbase, table, found, names):
+    for hour, cells in _metrics(hbase, table, found, ("url", "country", *SUMMED, "average_time_spent")):
         count = found[hour]
         count.rows += 1
         count.clicks += int(cells["clicks"])
-        if closely and (wrong := _contradictions(cells)):
+        if wrong := _contradictions(cells):
             count.contradictions.append(f"{cells['url'].decode()} {cells['country'].decode()}: {', '.join(wrong)}")
     return found
 
@@ -215,14 +216,3 @@ def _metrics(
     for first, last in contiguous(hours):
         for key, cells in hbase.scan(table, *metrics_key_range(first, last), list(keys)):
             yield hour_of_key(key.split(b"|")[0].decode()), {keys[cell]: value for cell, value in cells.items()}
-
-
-def delete_left_over_metrics(hbase: HBaseClient, table: str, hours: Iterable[int], run_id: str) -> int:
-    """Delete rows of ``clickstream_metrics`` of ``hours`` that ``run_id`` did not write; returns how many."""
-    run = METRICS.columns["run_id"].key
-    others = where(run, "!=", run_id.encode())
-    deleted = 0
-    for first, last in contiguous(hours):
-        for rows in hbase.scan_batches(table, *metrics_key_range(first, last), (run,), filter_string=others):
-            deleted += hbase.mutate(table, [RowMutation(row.row, {}, (b"metrics",)) for row in rows])
-    return deleted

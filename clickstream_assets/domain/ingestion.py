@@ -366,7 +366,7 @@ class Ingestion:
     def _letters_of(self, partition: int, piece: Piece) -> Iterator[tuple[bytes, bool]]:
         """Keys of a range's dead letters, each with whether this run wrote it: others are refused no more."""
         start, stop = (letter_key(self._rules.topic_id, partition, at) for at in (piece.first, piece.end))
-        for key, cells in self._hbase.scan(self._letters, start, stop, (_RUN,)):
+        for key, cells in self._hbase.scan(self._letters, start, stop, (_RUN,), large_cells=True):
             yield key, cells[_RUN].decode() == self._rules.run_id
 
     def _commit(self, commits: Mapping[int, int]) -> None:

@@ -14,7 +14,7 @@ from clickstream_assets.domain.stale_hours import LOOK_AHEAD_MS
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from pyspark.sql import DataFrame
+    from pyspark.sql import Column, DataFrame
 
 INPUT = ("timestamp", "url", "user_id", "anonymous_id", "event_type", "engagement_time_ms", "country", "device")
 """Columns of enriched clicks that metrics are computed from."""
@@ -38,17 +38,26 @@ def metrics_key_range(first_hour: int, last_hour: int) -> tuple[bytes, bytes]:
 def metrics_tasks(hours: Iterable[int], rows: int) -> list[list[tuple[bytes, bytes]]]:
     """For each Spark task the key ranges (start included, stop not) that it scans, to read the metrics of ``hours``.
 
-    Few rows are one task's; of many, each task has its share of every hour, by the first digit of the document's id.
+    Few rows are one task's; of many, each task has its share of every hour, by the first digits of the document's id.
     """
-    tasks = min(len(_DIGITS), ceil(rows / ROWS_PER_TASK))
+    tasks = min(_SHARES, ceil(rows / ROWS_PER_TASK))
     if tasks <= 1:
         return [[metrics_key_range(first, last) for first, last in contiguous(hours)]]
-    bounds = [*(_DIGITS[len(_DIGITS) * task // tasks] for task in range(tasks)), chr(ord(_DIGITS[-1]) + 1)]
+    bounds = [*(f"{ceil(_SHARES * task / tasks):02x}" for task in range(tasks)), "g"]
     keys = [f"{key_of_hour(hour)}|" for hour in sorted(set(hours))]
     return [[((key + low).encode(), (key + high).encode()) for key in keys] for low, high in pairwise(bounds)]
 
 
-_DIGITS = "0123456789abcdef"
+def share_of_digest(document_id: "Column", tasks: int) -> "Column":
+    """Which of ``tasks`` tasks of :func:`metrics_tasks` has the metric of a document's id."""
+    from pyspark.sql import functions as F
+
+    first = F.conv(F.substring(document_id, 1, 2), 16, 10).cast("int")
+    return F.floor(first * tasks / _SHARES).cast("int")
+
+
+_SHARES = 256
+"""Two digits of an id."""
 _BY_USER = "hour long, url string, country string, user_key string, clicks long, measured_views long, spent_ms long"
 
 

@@ -374,11 +374,11 @@ METRICS = Table(
             "computed_at",
             "long",
             "metrics:computed_at",
-            "when it was computed, stamped by the run",
+            "when it was computed and found to be new or changed, stamped by the run",
             *_GROUP,
             unit=EPOCH_MS,
         ),
-        _column("run_id", "string", "metrics:run_id", "the Dagster run that computed it, stamped by it", *_GROUP),
+        _column("run_id", "string", "metrics:run_id", "the Dagster run that computed it then, stamped by it", *_GROUP),
     ),
 )
 

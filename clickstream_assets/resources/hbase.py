@@ -94,16 +94,8 @@ class HBaseResource(dg.ConfigurableResource):
         ranges: "Iterable[Sequence[tuple[bytes, bytes]]]" = (),
     ) -> "DataFrame":
         """Columns (all by default) of a table's rows in some key ranges, and ``row_key``; see the source ``hbase``."""
-        rows = spark.read.format("hbase").schema(table.spark_schema(*columns))
-        return rows.options(**self._source_options(table, columns, ranges)).load()
-
-    def write(self, rows: "DataFrame", table: Table, columns: "Sequence[str]" = ()) -> None:
-        """Put columns (all by default) of rows into a table, by their ``row_key``."""
-        rows.write.format("hbase").options(**self._source_options(table, columns)).mode("append").save()
-
-    def _source_options(
-        self, table: Table, columns: "Sequence[str]", ranges: "Iterable[Sequence[tuple[bytes, bytes]]]" = ()
-    ) -> dict[str, str]:
         from clickstream_assets.spark_sources.hbase import options
 
-        return options(self.host, self.port, self.table(table.name), table.cell_of(*columns), list(ranges))
+        rows = spark.read.format("hbase").schema(table.spark_schema(*columns))
+        found = options(self.host, self.port, self.table(table.name), table.cell_of(*columns), list(ranges))
+        return rows.options(**found).load()

@@ -1,27 +1,21 @@
-"""``spark.read.format("hbase")`` and ``df.write.format("hbase")``, on happybase.
+"""``spark.read.format("hbase")``, on happybase, and the way back: batches of rows as mutations.
 
-Options: ``host``, ``port``, ``table``, ``columns`` (JSON: column name to ``family:qualifier``); for reading also
-``ranges`` (JSON: for each Spark partition a list of ``[start, stop]`` row keys in hex, stop not included). The
-column ``row_key`` (binary) is the row's key. Cells hold UTF-8 text, binary columns raw bytes; a missing cell is
-null, and a null is not written. HBase leaves out a row that has none of the columns asked for: name one that all have.
+Options: ``host``, ``port``, ``table``, ``columns`` (JSON: column name to ``family:qualifier``), ``ranges`` (JSON: for
+each Spark partition a list of ``[start, stop]`` row keys in hex, stop not included). The column ``row_key`` (binary)
+is the row's key. Cells hold UTF-8 text, binary columns raw bytes; a missing cell is null, and a null is not written.
+HBase leaves out a row that has none of the columns asked for: name one that all have.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from json import dumps, loads
 
 import pyarrow as pa
-from pyspark.sql.datasource import (
-    DataSource,
-    DataSourceArrowWriter,
-    DataSourceReader,
-    InputPartition,
-    WriterCommitMessage,
-)
+from pyspark.sql.datasource import DataSource, DataSourceReader, InputPartition
 from pyspark.sql.pandas.types import to_arrow_schema
 from pyspark.sql.types import StructType
 
-from clickstream_assets.clients.hbase import ROWS_PER_CALL, HBaseClient, Row, RowMutation
+from clickstream_assets.clients.hbase import HBaseClient, Row, RowMutation
 
 ROW_KEY = "row_key"
 
@@ -29,7 +23,7 @@ ROW_KEY = "row_key"
 def options(
     host: str, port: int, table: str, columns: dict[str, str], ranges: Sequence[Sequence[tuple[bytes, bytes]]] = ()
 ) -> dict[str, str]:
-    """The options of a read or a write, spelled as Spark wants them."""
+    """The options of a read, spelled as Spark wants them."""
     hexed = [[(start.hex(), stop.hex()) for start, stop in part] for part in ranges if part]
     return {"host": host, "port": str(port), "table": table, "columns": dumps(columns), "ranges": dumps(hexed)}
 
@@ -45,12 +39,6 @@ class HBaseDataSource(DataSource):
     def reader(self, schema: StructType) -> DataSourceReader:
         """Scan the ranges, one Spark partition for each list of them."""
         return HBaseReader(schema, dict(self.options))
-
-    def writer(self, schema: StructType, overwrite: bool) -> DataSourceArrowWriter:
-        """Put rows; ``overwrite`` is not supported, a put replaces its cells."""
-        if overwrite:
-            raise ValueError("the hbase source appends: use mode('append')")
-        return HBaseWriter(dict(self.options))
 
 
 @dataclass
@@ -96,30 +84,8 @@ def _array(rows: list[Row], key: bytes | None, kind: pa.DataType) -> pa.Array:
     return array if pa.types.is_binary(kind) else array.cast(pa.string()).cast(kind)
 
 
-@dataclass
-class RowsWritten(WriterCommitMessage):
-    """Rows that one task put."""
-
-    rows: int
-
-
-class HBaseWriter(DataSourceArrowWriter):
-    """Arrow batches to puts. Idempotent: a task that runs again puts the same cells into the same rows."""
-
-    def __init__(self, options: dict[str, str]) -> None:
-        self._options = options
-
-    def write(self, iterator: Iterator[pa.RecordBatch]) -> WriterCommitMessage:
-        """Put every row."""
-        cells = {name: cell.encode() for name, cell in loads(self._options["columns"]).items()}
-        written = 0
-        with HBaseClient(self._options["host"], int(self._options["port"])) as hbase:
-            for batch in iterator:
-                written += hbase.mutate(self._options["table"], _mutations(batch, cells))
-        return RowsWritten(written)
-
-
-def _mutations(batch: pa.RecordBatch, cells: dict[str, bytes]) -> Iterator[RowMutation]:
+def mutations(batch: pa.RecordBatch, cells: Mapping[str, bytes]) -> Iterator[RowMutation]:
+    """What puts the rows of a batch into a table: ``cells`` has the cell of each column but ``row_key``."""
     keys = batch.column(ROW_KEY).to_pylist()
     names = [name for name in batch.schema.names if name != ROW_KEY]
     columns = [_values(batch.column(name)) for name in names]
@@ -137,6 +103,3 @@ def _values(array: pa.Array) -> list[bytes | None]:
             return [None if value is None else repr(value).encode() for value in array.to_pylist()]
         array = array.cast(pa.string()).cast(pa.binary())
     return [None if value is None else bytes(value) for value in array.to_pylist()]
-
-
-__all__ = ["ROWS_PER_CALL", "ROW_KEY", "HBaseDataSource", "options"]

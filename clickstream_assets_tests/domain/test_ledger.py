@@ -55,7 +55,7 @@ class FakeHBase:
                 del self._table(table)[row.key]
         return sent
 
-    def scan(self, table, start, stop, columns=()):
+    def scan(self, table, start, stop, columns=(), *, large_cells=False):
         keys = sorted(key for key in self._table(table) if start <= key and (not stop or key < stop))
         yield from ((key, cells) for key in keys if (cells := self.get(table, [key], columns).get(key)))
 

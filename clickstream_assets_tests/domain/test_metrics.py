@@ -75,8 +75,8 @@ def test_metrics_tasks_hold_each_key_once_however_many_rows_there_are(hours, row
 
 
 def test_few_metrics_are_one_tasks_and_many_are_spread_by_their_ids():
-    assert [len(metrics_tasks([1_000], rows)) for rows in (0, 10_000, 10_001, 10**9)] == [1, 1, 2, 16]
+    assert [len(metrics_tasks([1_000], rows)) for rows in (0, 10_000, 10_001, 10**9)] == [1, 1, 2, 256]
     holding = [
         task for task in metrics_tasks([1_000], 10**9) if any(s <= metrics_key(1_000, "x", "DE") < e for s, e in task)
     ]
-    assert holding == metrics_tasks([1_000], 10**9)[int(document_id(1_000, "x", "DE")[0], 16) :][:1]
+    assert holding == metrics_tasks([1_000], 10**9)[int(document_id(1_000, "x", "DE")[:2], 16) :][:1]

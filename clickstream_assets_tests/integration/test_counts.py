@@ -99,3 +99,27 @@ def test_a_scan_gives_every_row_once_whatever_the_size_of_its_batches(table, bat
     found = [row.row for some in client.scan_batches(name, b"", b"", batch_rows=batch_rows) for row in some]
     assert found == sorted(set(found))
     assert len(found) == sum(map(len, rows.values()))
+
+
+@pytest.mark.parametrize(
+    "names", [("event_type",), ("event_type", "city", "os"), ("city", "geoip_version"), ("browser",)]
+)
+def test_a_scan_of_some_columns_gives_what_looking_each_of_them_up_gives(table, names):
+    client, name, rows = table
+    columns = [CLICKS.columns[column].key for column in names]
+
+    def cells(**how):
+        scanned = client.scan(name, b"", b"", columns, **how)
+        return {key: {column: found[column] for column in columns if column in found} for key, found in scanned}
+
+    walked = cells()
+    having = sum(any(column in row for column in names) for hour in HOURS for row in rows[hour])
+    assert len(walked) == having > 0
+    assert walked == cells(large_cells=True)
+
+
+def test_a_scan_of_whole_families_and_columns_gives_both(table):
+    client, name, rows = table
+    found = dict(client.scan(name, b"", b"", [b"geo_data", CLICKS.columns["event_type"].key]))
+    assert all(b"click_data:timestamp" not in cells and b"click_data:event_type" in cells for cells in found.values())
+    assert sum(b"geo_data:country" in c for c in found.values()) == sum("country" in r for h in HOURS for r in rows[h])

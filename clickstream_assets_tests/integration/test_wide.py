@@ -10,11 +10,13 @@ import psutil
 import pytest
 
 from clickstream_assets.assets import raw_clicks as raw_clicks_module
+from clickstream_assets.clients.hbase import RowMutation
 from clickstream_assets.clients.kafka import TopicClient
 from clickstream_assets.domain import enrichment, metrics, reading, row_keys
-from clickstream_assets.domain.hour_counts import count_clicks, count_rows, delete_left_over_metrics
+from clickstream_assets.domain.hour_counts import count_clicks, count_rows
 from clickstream_assets.domain.ingestion import Ingestion, Report
 from clickstream_assets.domain.reading import Wide
+from clickstream_assets.domain.replacing import replace
 from clickstream_assets.domain.table_schemas import CLICKS, DEAD_LETTERS, LEDGER, METRICS
 from clickstream_assets.spark_sources.elasticsearch import ElasticsearchDataSource
 from clickstream_assets.spark_sources.hbase import HBaseDataSource
@@ -189,9 +191,9 @@ def test_rows_enriched_and_computed_on_executors_that_are_killed_end_as_without(
     tasks = row_keys.scan_tasks(hours, EVENTS)
     clicks = hbase.table(CLICKS.name)
 
-    def computed(spark, run_id: str) -> None:
+    def computed(spark, run_id: str) -> dict:
         rows = metrics.compute(hbase.read(spark, CLICKS, metrics.INPUT, tasks), hours, 0, run_id)
-        hbase.write(rows, METRICS)
+        return replace(rows, hbase.client(), hbase.table(METRICS.name), hours, EVENTS)
 
     with ThreadPoolExecutor(1) as thread, hbase.client() as client:
 
@@ -213,13 +215,18 @@ def test_rows_enriched_and_computed_on_executors_that_are_killed_end_as_without(
         assert enriched() == rows
         assert enrich_all() == 0
 
-        computed(pipeline.resources["spark"].session, "here")
+        done = computed(pipeline.resources["spark"].session, "here")
         here = metrics_of(hbase, METRICS.name)
         assert sum(int(cells[b"metrics:clicks"]) for cells in here.values()) == rows
+        assert sum(one.clicks for one in done.values()) == rows
+        assert sum(one.rows for one in done.values()) == sum(one.written for one in done.values()) == len(here)
+        client.mutate(hbase.table(METRICS.name), (RowMutation(key, {}, (b"metrics",)) for key in here))
         work = thread.submit(computed, session, "there")
         time.sleep(1)
         kill_some(server)
         assert not work.done(), "the job was over before anything was killed"
-        work.result(120)
-        assert delete_left_over_metrics(client, hbase.table(METRICS.name), hours, "there") == 0
+        again = work.result(120)
+        assert {hour: (one.rows, one.clicks) for hour, one in again.items()} == {
+            hour: (one.rows, one.clicks) for hour, one in done.items()
+        }
         assert metrics_of(hbase, METRICS.name) == here

@@ -1,0 +1,147 @@
+"""An hour's metrics in ``clickstream_metrics`` replaced by newly computed ones: what is the same is left as it is.
+
+While events flow an hour is computed every few seconds, and nearly all of its metrics are what they were. So each Spark
+task compares its share of what was computed with what is stored, and sends HBase the differences: rows that are new or
+changed are put, with the run's stamps, and rows that the result lacks are deleted (docs/decisions/0013).
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from clickstream_assets.clients.hbase import Cell, HBaseClient, RowMutation
+from clickstream_assets.domain.hours import hour_of_key
+from clickstream_assets.domain.metrics import metrics_tasks, share_of_digest
+from clickstream_assets.domain.table_schemas import METRICS
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from pyspark.sql import DataFrame
+
+_STAMPS = frozenset(METRICS.columns[name].key for name in ("computed_at", "run_id"))
+_SKETCH = METRICS.columns["users_sketch"].key
+_FAMILY = b"metrics"
+
+
+@dataclass(frozen=True, slots=True)
+class Replaced:
+    """What became of one hour's metrics."""
+
+    rows: int = 0
+    """All that the hour has now."""
+    clicks: int = 0
+    """Of all these."""
+    written: int = 0
+    """Rows that are new or differ from what was stored."""
+    deleted: int = 0
+    """Rows that the new result lacks."""
+
+    def __add__(self, other: "Replaced") -> "Replaced":
+        """Field by field."""
+        return Replaced(*(getattr(self, name) + getattr(other, name) for name in self.__slots__))
+
+
+def users_of(sketch: bytes) -> object:
+    """What an HLL sketch says of its users, the same in whatever order they came.
+
+    Layout: "HLL Sketch Preamble" of Apache DataSketches, HLL_8 as Spark makes them. Few users are a list or a set of
+    coupons, four bytes each, between empty places; many are registers, behind estimates that depend on the order.
+    """
+    mode = sketch[7] & 3
+    if mode == 2:
+        return sketch[3], sketch[40:]
+    coupons = sketch[8 + 4 * mode :]
+    return sketch[3], {coupons[at : at + 4] for at in range(0, len(coupons), 4)} - {bytes(4)}
+
+
+def is_same(computed: Mapping[bytes, bytes], stored: Mapping[bytes, Cell]) -> bool:
+    """Whether a stored row holds what was computed, whoever computed it and when."""
+    return computed.keys() == stored.keys() and all(
+        value == stored[cell].value or cell in _STAMPS or (cell == _SKETCH and _same_users(value, stored[cell].value))
+        for cell, value in computed.items()
+    )
+
+
+def _same_users(one: bytes, other: bytes) -> bool:
+    return min(len(one), len(other)) > 8 and users_of(one) == users_of(other)
+
+
+def replace(
+    computed: "DataFrame", hbase: HBaseClient, table: str, hours: Iterable[int], at_most: int
+) -> dict[int, Replaced]:
+    """Have the metrics of ``hours`` be those of ``computed``, the result of ``metrics.compute``.
+
+    ``at_most`` is a number of rows that they will hardly exceed, which the size of the tasks follows. A task that runs
+    again finds less to do, and says so: ``written`` and ``deleted`` are of its last attempt.
+    """
+    from pyspark.sql import functions as F
+
+    hours = sorted(set(hours))
+    found = dict.fromkeys(hours, Replaced())
+    if not hours:
+        return found
+    tasks = metrics_tasks(hours, at_most)
+    shared = computed.withColumn(
+        "share", share_of_digest(F.split_part(F.col("row_key").cast("string"), F.lit("|"), F.lit(2)), len(tasks))
+    )
+    # One row without a key for each share: where nothing was computed, something may be stored.
+    shares = computed.sparkSession.range(len(tasks)).select(F.col("id").cast("int").alias("share"))
+    rows = shared.unionByName(shares, allowMissingColumns=True)
+    done = rows.groupBy("share").applyInArrow(
+        _replace_share(hbase.host, hbase.port, table, tasks),
+        "hour long, rows long, clicks long, written long, deleted long",
+    )
+    for one in done.toArrow().to_pylist():
+        found[one.pop("hour")] += Replaced(**one)
+    return found
+
+
+def _replace_share(
+    host: str, port: int, table: str, tasks: list[list[tuple[bytes, bytes]]]
+) -> "Callable[[tuple[pa.Scalar, ...], pa.Table], pa.Table]":
+    cells = {name: column.key for name, column in METRICS.columns.items()}
+
+    def work(key: "tuple[pa.Scalar, ...]", share: "pa.Table") -> "pa.Table":
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        from clickstream_assets.spark_sources.hbase import mutations
+
+        (number,) = key
+        share = share.filter(pc.is_valid(share.column("row_key"))).drop_columns("share")
+        computed = {row.key: row for batch in share.to_batches() for row in mutations(batch, cells)}
+        found: dict[int, Replaced] = {}
+
+        def count(key: bytes, one: Replaced) -> None:
+            hour = hour_of_key(key.split(b"|")[0].decode())
+            found[hour] = found.get(hour, Replaced()) + one
+
+        changes = []
+        for row in computed.values():
+            count(row.key, Replaced(rows=1, clicks=int(row.puts[cells["clicks"]])))
+        with HBaseClient(host, port) as client:
+            for start, stop in tasks[number.as_py()]:
+                for stored in client.scan_batches(table, start, stop, (_FAMILY,)):
+                    for old in stored:
+                        if old.row not in computed:
+                            count(old.row, Replaced(deleted=1))
+                            changes.append(RowMutation(old.row, {}, (_FAMILY,)))
+                            continue
+                        row = computed.pop(old.row)
+                        if not is_same(row.puts, old.columns):
+                            count(row.key, Replaced(written=1))
+                            changes.append(row._replace(deletes=tuple(old.columns.keys() - row.puts.keys())))
+            for row in computed.values():
+                count(row.key, Replaced(written=1))
+            client.mutate(table, [*changes, *computed.values()])
+        return pa.table(
+            {
+                "hour": pa.array(list(found), pa.int64()),
+                **{
+                    name: pa.array([getattr(one, name) for one in found.values()], pa.int64())
+                    for name in Replaced.__slots__
+                },
+            }
+        )
+
+    return work

@@ -1,0 +1,127 @@
+"""Metrics that are computed again: what is the same is left as it is, whatever differs is mended."""
+
+import random
+
+import pytest
+
+from clickstream_assets.clients.hbase import RowMutation
+from clickstream_assets.definitions import resources
+from clickstream_assets.domain import metrics
+from clickstream_assets.domain.replacing import Replaced, replace, users_of
+from clickstream_assets.domain.table_schemas import METRICS
+
+HOUR = 498_000
+HOURS = [HOUR, HOUR + 1]
+CELLS = {name: column.key for name, column in METRICS.columns.items()}
+SIZES = (1, 7, 8, 9, 40, 400, 3_000)
+"""Users of a page: a sketch lists some, then keeps a set of them, then registers."""
+
+
+def events(seed: int) -> list[tuple]:
+    """Clicks in an order of their own: url ``p<n>`` has n users in the first hour, each of the others one in both."""
+    start = HOUR * 3_600_000
+    made = [(f"p{n}", f"u{user}", start + 1000 * user) for n in SIZES for user in range(n)]
+    made += [(f"q{page}", "ada", start + hour * 3_600_000 + 1_900_000) for page in range(60) for hour in (0, 1)]
+    random.Random(seed).shuffle(made)
+    return [
+        (time, f"https://replaced.example/{url}", user, None, "click", None, "DE", "Other") for url, user, time in made
+    ]
+
+
+@pytest.fixture(scope="module")
+def hbase(servers):
+    made = resources(servers.model_copy(update={"name_prefix": "replacing-"}))
+    made.hbase.ensure_tables()
+    return made
+
+
+@pytest.fixture
+def compute(hbase, monkeypatch):
+    """Compute events and replace the hours' metrics by a run; returns what became of each hour."""
+    monkeypatch.setattr(metrics, "ROWS_PER_TASK", 20)
+    names = ", ".join(
+        f"{name} {'long' if name in ('timestamp', 'engagement_time_ms') else 'string'}" for name in metrics.INPUT
+    )
+
+    def work(rows: list[tuple], run_id: str, at_most: int = 127) -> dict[int, Replaced]:
+        session = hbase.spark.session
+        computed = metrics.compute(session.createDataFrame(rows, names), HOURS, 0, run_id)
+        with hbase.hbase.client() as client:
+            return replace(computed, client, hbase.hbase.table(METRICS.name), HOURS, at_most)
+
+    yield work
+    with hbase.hbase.client() as client:
+        table = hbase.hbase.table(METRICS.name)
+        client.mutate(table, [RowMutation(key, {}, (b"metrics",)) for key, _ in client.scan(table, b"", b"")])
+
+
+def stored(hbase) -> dict[bytes, dict[bytes, bytes]]:
+    with hbase.hbase.client() as client:
+        return dict(client.scan(hbase.hbase.table(METRICS.name), b"", b""))
+
+
+def by_run(hbase) -> dict[str, int]:
+    runs = [cells[CELLS["run_id"]].decode() for cells in stored(hbase).values()]
+    return {run: runs.count(run) for run in runs}
+
+
+PAGES = len(SIZES) + 60
+CLICKS = sum(SIZES) + 60
+
+
+@pytest.mark.parametrize("at_most", [0, 127, 100_000])
+def test_what_is_computed_in_another_order_is_the_same_and_stays(hbase, compute, at_most):
+    assert compute(events(1), "first", at_most) == {
+        HOUR: Replaced(PAGES, CLICKS, written=PAGES),
+        HOUR + 1: Replaced(60, 60, written=60),
+    }
+    before = stored(hbase)
+    assert {int(c[CELLS["unique_users"]]) for c in before.values()} == set(SIZES)
+    assert compute(events(2), "second", at_most) == {HOUR: Replaced(PAGES, CLICKS), HOUR + 1: Replaced(60, 60)}
+    assert stored(hbase) == before
+
+
+def test_what_differs_is_written_and_what_is_gone_deleted(hbase, compute):
+    some = events(1)
+    compute(some, "first")
+    # One user of 400 is another one: the counts stay, the sketch alone tells.
+    other = [
+        (*row[:2], "somebody", *row[3:]) if row[1:3] == ("https://replaced.example/p400", "u7") else row for row in some
+    ]
+    gone = [row for row in other if not row[1].endswith("/q5")]
+    new = (HOUR * 3_600_000, "https://replaced.example/new", "bob", None, "click", None, "FR", "Other")
+    done = compute([*gone, new], "second")
+    # p400 and the new page are written; ada's clicks are all in one moment, so that q5's time changes nobody's.
+    assert done[HOUR] == Replaced(PAGES, CLICKS, written=2, deleted=1)
+    assert done[HOUR + 1] == Replaced(59, 59, deleted=1)
+    assert by_run(hbase) == {"first": PAGES + 59 - 2, "second": 2}
+    assert not any(cells[CELLS["url"]].endswith(b"/q5") for cells in stored(hbase).values())
+
+
+@pytest.mark.parametrize("cell", [name for name in CELLS if name not in ("computed_at", "run_id")])
+def test_cells_that_somebody_changed_or_lost_are_mended(hbase, compute, cell):
+    compute(events(1), "first")
+    before = stored(hbase)
+    (key,) = (key for key, cells in before.items() if cells[CELLS["url"]].endswith(b"/p9"))
+    changes = [RowMutation(key, {CELLS[cell]: b"7"})]
+    if CELLS[cell] in before[key]:
+        changes.append(RowMutation(key, {}, (CELLS[cell],)))
+    table = hbase.hbase.table(METRICS.name)
+    for number, change in enumerate(changes):
+        with hbase.hbase.client() as client:
+            client.mutate(table, [change])
+        assert compute(events(3), f"mends-{number}")[HOUR].written == 1
+        mended = stored(hbase)[key]
+        sketch, stamps = CELLS["users_sketch"], (CELLS["run_id"], CELLS["computed_at"])
+        assert users_of(mended[sketch]) == users_of(before[key][sketch])
+        assert {c: v for c, v in mended.items() if c not in (sketch, *stamps)} == {
+            c: v for c, v in before[key].items() if c not in (sketch, *stamps)
+        }
+        assert mended[CELLS["run_id"]] == f"mends-{number}".encode()
+
+
+def test_an_hour_that_became_empty_ends_empty(hbase, compute):
+    compute(events(1), "first")
+    done = compute([], "second")
+    assert done == {HOUR: Replaced(deleted=PAGES), HOUR + 1: Replaced(deleted=60)}
+    assert stored(hbase) == {}
