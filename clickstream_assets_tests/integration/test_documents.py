@@ -100,7 +100,7 @@ def test_every_field_changed_by_hand_is_put_right_and_nothing_else_is_written(pi
         {"computed_at": measured[11]["_source"]["computed_at"] + 1},
         {"run_id": "another"},
     ]
-    changed = list(zip(measured, changes, strict=False)) + [(unmeasured, {"average_time_spent": 1.0})]
+    changed = [*zip(measured, changes, strict=False), (unmeasured, {"average_time_spent": 1.0})]
     assert len(changed) == len(changes) + 1
     for hit, change in changed:
         es.update(index=hit["_index"], id=hit["_id"], doc=change)
