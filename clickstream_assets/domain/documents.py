@@ -7,7 +7,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from clickstream_assets.clients.hbase import KEYS_ONLY, ROWS_PER_CALL, HBaseClient
-from clickstream_assets.domain.hours import HOUR_MS, hour_of_key, key_of_hour, rfc3339_of_hour
+from clickstream_assets.domain.hours import HOUR_MS, hour_of_key, rfc3339_of_hour
 from clickstream_assets.domain.metrics import metrics_key_range
 from clickstream_assets.domain.row_keys import contiguous
 from clickstream_assets.domain.table_schemas import DOCUMENT, INDEX_MAPPING, METRICS, index_template
@@ -90,9 +90,10 @@ def _left_over(es: "Elasticsearch", alias: str, hbase: HBaseClient, table: str, 
     """Bulk actions that delete the documents of an hour of which there is no row."""
     from elasticsearch.helpers import scan
 
+    prefix, _ = metrics_key_range(hour, hour)
     hits = scan(es, index=alias, query={"query": _of_hours([hour]), "_source": False}, size=ROWS_PER_CALL)
     while page := list(islice(hits, ROWS_PER_CALL)):
-        keys = {hit["_id"]: f"{key_of_hour(hour)}|{hit['_id']}".encode() for hit in page}
+        keys = {hit["_id"]: prefix + hit["_id"].encode() for hit in page}
         there = hbase.get(table, list(keys.values()), [METRICS.columns["clicks"].key])
         for hit in page:
             if keys[hit["_id"]] not in there:
