@@ -21,8 +21,14 @@ from clickstream_assets.resources.spark import SparkResource
 def es_index(
     context: dg.AssetExecutionContext, hbase: HBaseResource, spark: SparkResource, elasticsearch: ElasticsearchResource
 ) -> None:
-    """Index the hours' metrics, delete what they held before, mark them as up to date."""
-    from clickstream_assets.domain.documents import delete_left_over, ensure_template, of_hour, totals
+    """Index the metrics that differ from their documents, delete documents without one, mark hours as up to date."""
+    from clickstream_assets.domain.documents import (
+        COMPARED,
+        count_documents,
+        delete_left_over,
+        ensure_template,
+        indices_exist,
+    )
     from clickstream_assets.domain.metrics import documents, metrics_tasks
     from clickstream_assets.domain.overviews import documents_url, overviews
     from clickstream_assets.domain.stale_hours import INDEXED, HourStates
@@ -30,20 +36,23 @@ def es_index(
 
     hbase.ensure_tables()
     with hbase.client() as client, elasticsearch.client() as es:
-        ensure_template(es, elasticsearch.alias)
         states = HourStates(client, hbase.table(LEDGER.name))
         known = states.read(hours_of(context))
         hours = free_hours(context, "es_index", known)
+        if not indices_exist(es, elasticsearch.alias, hours):
+            ensure_template(es, elasticsearch.alias)
         marks = {hour: known[hour].computed for hour in hours}
+        filled = [hour for hour, count in count_documents(es, elasticsearch.alias, hours).items() if count]
         at_most = sum(known[hour].clicks or 0 for hour in hours)  # a metric has one at least
         rows = hbase.read(spark.session, METRICS, ranges=metrics_tasks(hours, at_most))
-        elasticsearch.write(documents(rows, elasticsearch.alias, context.run_id))
-        deleted = delete_left_over(es, elasticsearch.alias, hours, context.run_id)
+        elasticsearch.write(documents(rows, elasticsearch.alias), COMPARED if filled else ())
+        counts = count_documents(es, elasticsearch.alias, known)
+        written_over = {hour: counts[hour] for hour in filled}
+        deleted = delete_left_over(es, elasticsearch.alias, client, hbase.table(METRICS.name), written_over)
         states.mark(INDEXED, marks)
-        found = totals(es, elasticsearch.alias, known)
         seen = overviews(es, elasticsearch.alias, known)
     for hour in known:
-        count = of_hour(found[hour]).rows
+        count = counts[hour] - deleted.get(hour, 0)
         overview = of_clicks(hour, seen[hour], documents_url(elasticsearch.url, elasticsearch.alias, hour))
         context.add_asset_metadata({"dagster/partition_row_count": count, **overview}, partition_key=key_of_hour(hour))
-    context.add_asset_metadata({"documents_left_over": deleted})
+    context.add_asset_metadata({"documents_left_over": sum(deleted.values())})

@@ -15,7 +15,7 @@ CHECKS = (
     HourCheck(
         "documents_match",
         "For each country of the hour the documents are as many as the metrics, and their clicks, users, measured "
-        "views and time spent add up to the same, as added up by Elasticsearch itself; and all come from one run.",
+        "views and time spent add up to the same, as added up by Elasticsearch itself.",
     ),
     HourCheck("mapping_as_declared", "The indices have the declared mapping and stand behind the alias."),
 )
@@ -26,7 +26,7 @@ def check_es_index(
     context: dg.AssetCheckExecutionContext, hbase: HBaseResource, elasticsearch: ElasticsearchResource
 ) -> Iterator[dg.AssetCheckResult]:
     """Compare documents with metrics."""
-    from clickstream_assets.domain.documents import of_hour, runs_of_documents, totals, undeclared
+    from clickstream_assets.domain.documents import of_hour, totals, undeclared
     from clickstream_assets.domain.hour_counts import metric_totals
     from clickstream_assets.domain.stale_hours import HourStates
     from clickstream_assets.domain.table_schemas import LEDGER, METRICS
@@ -38,7 +38,6 @@ def check_es_index(
 
         def documents_match() -> Findings:
             wanted, found = metric_totals(client, hbase.table(METRICS.name), hours), totals(es, alias, hours)
-            runs = runs_of_documents(es, alias, hours)
             findings = {}
             for hour in hours:
                 want, has = of_hour(wanted[hour]), of_hour(found[hour])
@@ -50,10 +49,8 @@ def check_es_index(
                 words = f"documents: {has.in_words()}; metrics: {want.in_words()}"
                 if differ:
                     words += f"; they differ in {', '.join(differ[:20])}"
-                if len(runs[hour]) > 1:
-                    words += f"; documents of several runs: {', '.join(runs[hour])}"
                 figures = {"documents": has.rows, "metrics": want.rows}
-                findings[hour] = Finding(not differ and len(runs[hour]) <= 1, words, figures)
+                findings[hour] = Finding(not differ, words, figures)
             return findings
 
         def mapping_as_declared() -> Findings:

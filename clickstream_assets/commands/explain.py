@@ -143,12 +143,9 @@ def _roles(found: "Explanation") -> dict[str, str]:
     did: dict[str, list[str]] = {}
     for one in found.ranges:
         did.setdefault(one.entry.run_id, ["read its events"])
-    for run_id, words in (
-        (found.row.get("run_id") if found.row else None, "computed its metrics row"),
-        (found.document.fields.get("run_id") if found.document else None, "indexed the document"),
-    ):
-        if run_id:
-            did.setdefault(str(run_id), []).append(words)
+    stored = (found.row, found.document.fields if found.document else None)
+    for run_id in dict.fromkeys(str(values["run_id"]) for values in stored if values and values.get("run_id")):
+        did.setdefault(run_id, []).append("computed it")
     return {run_id: ", ".join(words) for run_id, words in did.items()}
 
 

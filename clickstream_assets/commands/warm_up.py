@@ -22,7 +22,7 @@ def warm_up(made: Resources) -> None:
         computed = metrics.compute(hbase.read(session, clicks, metrics.INPUT, ranges), NO_HOURS, 0, "")
         replacing.replace(computed, client, hbase.table(table_schemas.METRICS.name), NO_HOURS, 0)
     stored = hbase.read(session, table_schemas.METRICS, ranges=[[metrics.metrics_key_range(0, 0)]])
-    elasticsearch.write(metrics.documents(stored, elasticsearch.alias, ""))
+    elasticsearch.write(metrics.documents(stored, elasticsearch.alias))
 
 
 if __name__ == "__main__":

@@ -1,16 +1,30 @@
 """The documents in Elasticsearch: where they live, what an hour's look like, which are left over."""
 
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from clickstream_assets.domain.hours import HOUR_MS, rfc3339_of_hour
-from clickstream_assets.domain.table_schemas import INDEX_MAPPING, index_template
+from clickstream_assets.clients.hbase import KEYS_ONLY, ROWS_PER_CALL, HBaseClient
+from clickstream_assets.domain.hours import HOUR_MS, hour_of_key, rfc3339_of_hour
+from clickstream_assets.domain.metrics import metrics_key_range
+from clickstream_assets.domain.row_keys import contiguous
+from clickstream_assets.domain.table_schemas import DOCUMENT, INDEX_MAPPING, METRICS, index_template
 
 if TYPE_CHECKING:
     from elasticsearch import Elasticsearch
 
-_PAGE = 5_000
+_AS_ROWS_SPELL_IT = {"hour": "date_time_no_millis", "computed_at": "epoch_millis"}
+COMPARED = [
+    {"field": name, **({"format": _AS_ROWS_SPELL_IT[name]} if name in _AS_ROWS_SPELL_IT else {})}
+    for name in DOCUMENT
+    if name not in ("_id", "users_sketch")
+]
+"""The fields that tell whether a document is its metrics row, as the source ``elasticsearch`` takes them.
+
+All but the sketch: a row with another one is another run's.
+"""
 
 
 def ensure_template(es: "Elasticsearch", alias: str) -> None:
@@ -18,22 +32,72 @@ def ensure_template(es: "Elasticsearch", alias: str) -> None:
     es.indices.put_index_template(name=alias, **index_template(alias))
 
 
+def indices_exist(es: "Elasticsearch", alias: str, hours: Iterable[int]) -> bool:
+    """Whether the monthly index of every hour is there, so that none will be made by the template."""
+    names = sorted({f"{alias}-{rfc3339_of_hour(hour)[:7]}" for hour in hours})
+    return not names or bool(es.indices.exists(index=names))
+
+
 def _of_hours(hours: Iterable[int]) -> dict[str, Any]:
     return {"terms": {"hour": [rfc3339_of_hour(hour) for hour in sorted(hours)]}}
 
 
-def delete_left_over(es: "Elasticsearch", alias: str, hours: Iterable[int], run_id: str) -> int:
-    """Delete the documents of ``hours`` that ``run_id`` did not write; returns how many. Refreshes before and after."""
-    from elasticsearch.helpers import bulk, scan
+def count_documents(es: "Elasticsearch", alias: str, hours: Iterable[int]) -> dict[int, int]:
+    """Documents of each hour, after a refresh."""
+    found = dict.fromkeys(hours, 0)
+    if not found:
+        return found
+    es.indices.refresh(index=alias, ignore_unavailable=True)
+    by_hour = {"terms": {"field": "hour", "size": len(found)}}
+    answer = es.search(
+        index=alias, ignore_unavailable=True, size=0, query=_of_hours(found), aggs={"hours": by_hour}
+    ).get("aggregations")
+    for hour in answer["hours"]["buckets"] if answer else ():
+        found[hour["key"] // HOUR_MS] = hour["doc_count"]
+    return found
 
-    if not es.indices.exists_alias(name=alias):
-        return 0
-    es.indices.refresh(index=alias)
-    query = {"bool": {"filter": [_of_hours(hours)], "must_not": [{"term": {"run_id": run_id}}]}}
-    old = scan(es, index=alias, query={"query": query, "_source": False}, size=_PAGE)
-    actions = ({"_op_type": "delete", "_index": hit["_index"], "_id": hit["_id"]} for hit in old)
-    deleted, _ = bulk(es, actions, ignore_status=404, refresh=True)
-    return int(deleted)
+
+def delete_left_over(
+    es: "Elasticsearch", alias: str, hbase: HBaseClient, table: str, counts: Mapping[int, int]
+) -> dict[int, int]:
+    """Delete the documents of some hours that ``clickstream_metrics`` (``table``) has no row of; returns how many.
+
+    ``counts`` are the documents of each hour, once every row has its own: only where they are more than the rows are
+    they looked at one by one. Refreshes if it deleted something.
+    """
+    from elasticsearch.helpers import bulk
+
+    rows = _rows_by_hour(hbase, table, counts)
+    deleted = {
+        hour: bulk(es, _left_over(es, alias, hbase, table, hour), ignore_status=404, stats_only=True)[0]
+        for hour, count in counts.items()
+        if count > rows[hour]
+    }
+    if any(deleted.values()):
+        es.indices.refresh(index=alias)
+    return deleted
+
+
+def _rows_by_hour(hbase: HBaseClient, table: str, hours: Iterable[int]) -> Counter[int]:
+    by_key: Counter[bytes] = Counter()
+    for first, last in contiguous(hours):
+        for rows in hbase.scan_batches(table, *metrics_key_range(first, last), filter_string=KEYS_ONLY):
+            by_key.update(row.row.partition(b"|")[0] for row in rows)
+    return Counter({hour_of_key(key.decode()): count for key, count in by_key.items()})
+
+
+def _left_over(es: "Elasticsearch", alias: str, hbase: HBaseClient, table: str, hour: int) -> Iterator[dict[str, Any]]:
+    """Bulk actions that delete the documents of an hour of which there is no row."""
+    from elasticsearch.helpers import scan
+
+    prefix, _ = metrics_key_range(hour, hour)
+    hits = scan(es, index=alias, query={"query": _of_hours([hour]), "_source": False}, size=ROWS_PER_CALL)
+    while page := list(islice(hits, ROWS_PER_CALL)):
+        keys = {hit["_id"]: prefix + hit["_id"].encode() for hit in page}
+        there = hbase.get(table, list(keys.values()), [METRICS.columns["clicks"].key])
+        for hit in page:
+            if keys[hit["_id"]] not in there:
+                yield {"_op_type": "delete", "_index": hit["_index"], "_id": hit["_id"]}
 
 
 @dataclass(slots=True)
@@ -86,21 +150,6 @@ def totals(es: "Elasticsearch", alias: str, hours: Iterable[int]) -> ByCountry:
             found[hour["key"] // HOUR_MS][country["key"]] = Totals(
                 country["doc_count"], int(clicks), int(users), int(views), round(seconds * 1000)
             )
-    return found
-
-
-def runs_of_documents(es: "Elasticsearch", alias: str, hours: Iterable[int]) -> dict[int, list[str]]:
-    """The runs that wrote the documents of each hour: one, where nothing was left behind. At most ten are named."""
-    found: dict[int, list[str]] = {hour: [] for hour in hours}
-    if not found or not es.indices.exists_alias(name=alias):
-        return found
-    by_hour = {
-        "terms": {"field": "hour", "size": len(found)},
-        "aggs": {"runs": {"terms": {"field": "run_id", "size": 10}}},
-    }
-    answer = es.search(index=alias, size=0, query=_of_hours(found), aggs={"hours": by_hour})
-    for hour in answer["aggregations"]["hours"]["buckets"]:
-        found[hour["key"] // HOUR_MS] = [run["key"] for run in hour["runs"]["buckets"]]
     return found
 
 

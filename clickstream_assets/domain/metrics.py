@@ -148,11 +148,8 @@ def compute(clicks: "DataFrame", hours: Iterable[int], computed_at_ms: int, run_
     )
 
 
-def documents(metrics: "DataFrame", alias: str, run_id: str) -> "DataFrame":
-    """Rows of ``clickstream_metrics`` as Elasticsearch documents, with ``_id`` and ``_index`` of their month.
-
-    ``run_id`` is the run that indexes them: what an hour holds from another one is left over.
-    """
+def documents(metrics: "DataFrame", alias: str) -> "DataFrame":
+    """Rows of ``clickstream_metrics`` as Elasticsearch documents, with ``_id`` and ``_index`` of their month."""
     from pyspark.sql import functions as F
 
     moment = F.timestamp_seconds(F.col("hour") * 3600)
@@ -169,7 +166,7 @@ def documents(metrics: "DataFrame", alias: str, run_id: str) -> "DataFrame":
         "average_time_spent",
         F.base64("users_sketch").alias("users_sketch"),
         "computed_at",
-        F.lit(run_id).alias("run_id"),
+        "run_id",
     )
 
 

@@ -424,12 +424,7 @@ DOCUMENT = _by_name(
     _document_field("average_time_spent", "double"),
     _document_field("users_sketch", "binary"),
     _document_field("computed_at", "date"),
-    _document_field(
-        "run_id",
-        "keyword",
-        description="the Dagster run that indexed it, stamped by it",
-        upstream=("hour", "url", "country"),
-    ),
+    _document_field("run_id", "keyword"),
 )
 """A metrics document in Elasticsearch, in Elasticsearch's types."""
 
