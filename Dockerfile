@@ -13,10 +13,11 @@ WORKDIR /src
 COPY pyproject.toml constraints.txt README.md ./
 COPY clickstream_assets clickstream_assets
 # What wheels are built with, ours and those of pyspark and happybase, is locked too. Builds have an environment of their
-# own, which --constraint does not reach; the variable does, with the pip 24.0 of this image.
+# own, which --constraint does not reach. The first variable does with pip 24, the second with pip 26, which passes over the
+# first.
 RUN python -m venv --without-pip /opt/venv \
     && echo setuptools==84.2.1 > build-constraints.txt \
-    && PIP_CONSTRAINT=/src/build-constraints.txt \
+    && PIP_CONSTRAINT=/src/build-constraints.txt PIP_BUILD_CONSTRAINT=/src/build-constraints.txt \
        pip --python /opt/venv/bin/python install --no-cache-dir --constraint constraints.txt .
 # A `java` that takes the flags of Spark's launcher, and a `python` for Spark's workers
 RUN mkdir /opt/spark && /opt/venv/bin/python -c "from pathlib import Path; \

@@ -367,7 +367,8 @@ def test_the_image_is_built_with_a_locked_backend():
     (locked,) = re.findall(r" echo setuptools==(\S+) > build-constraints.txt ", dockerfile)
     assert wanted.name == "setuptools"
     assert locked in wanted.specifier
-    assert " PIP_CONSTRAINT=/src/build-constraints.txt " in dockerfile
+    for variable in ("PIP_CONSTRAINT", "PIP_BUILD_CONSTRAINT"):
+        assert f" {variable}=/src/build-constraints.txt " in dockerfile
 
 
 def test_the_image_runs_each_role_as_the_same_user():
