@@ -12,8 +12,13 @@ FROM python:3.11-slim-bookworm AS build
 WORKDIR /src
 COPY pyproject.toml constraints.txt README.md ./
 COPY clickstream_assets clickstream_assets
+# What wheels are built with, ours and those of pyspark and happybase, is locked too. Builds have an environment of their
+# own, which --constraint does not reach. The first variable does with pip 24, the second with pip 26, which passes over the
+# first.
 RUN python -m venv --without-pip /opt/venv \
-    && pip --python /opt/venv/bin/python install --no-cache-dir --constraint constraints.txt .
+    && echo setuptools==84.2.1 > build-constraints.txt \
+    && PIP_CONSTRAINT=/src/build-constraints.txt PIP_BUILD_CONSTRAINT=/src/build-constraints.txt \
+       pip --python /opt/venv/bin/python install --no-cache-dir --constraint constraints.txt .
 # A `java` that takes the flags of Spark's launcher, and a `python` for Spark's workers
 RUN mkdir /opt/spark && /opt/venv/bin/python -c "from pathlib import Path; \
     from clickstream_assets.stack.java import write_java_home; from clickstream_assets.stack.spark import write_python; \

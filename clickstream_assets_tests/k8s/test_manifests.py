@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import tomllib
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ from urllib.parse import urlsplit
 import click
 import pytest
 import yaml
+from packaging.requirements import Requirement
 from pydantic.fields import FieldInfo
 
 import clickstream_assets
@@ -357,6 +359,16 @@ def test_the_image_is_made_of_what_is_there():
     (database,) = re.findall(r"^COPY --from=geoip \S+ (\S+)$", dockerfile, re.M)
     assert re.findall(r"CLICKSTREAM_GEOIP_DATABASE=(\S+)", dockerfile) == [database]
     assert "SPARK_HOME=/opt/venv/lib/python3.11/site-packages/pyspark " in dockerfile
+
+
+def test_the_image_is_built_with_a_locked_backend():
+    dockerfile = (ROOT / "Dockerfile").read_text()
+    (wanted,) = map(Requirement, tomllib.loads((ROOT / "pyproject.toml").read_text())["build-system"]["requires"])
+    (locked,) = re.findall(r" echo setuptools==(\S+) > build-constraints.txt ", dockerfile)
+    assert wanted.name == "setuptools"
+    assert locked in wanted.specifier
+    for variable in ("PIP_CONSTRAINT", "PIP_BUILD_CONSTRAINT"):
+        assert f" {variable}=/src/build-constraints.txt " in dockerfile
 
 
 def test_the_image_runs_each_role_as_the_same_user():

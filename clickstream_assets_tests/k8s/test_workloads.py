@@ -163,7 +163,9 @@ def size(quantity: str) -> int:
 
 
 def test_the_documentation_tells_what_is_asked_for():
-    rows = re.findall(r"^\| ([^|]+?) \| [^|]+ \| (\d+m?), ([\d.]+) (MiB|GiB) \| [^|]+ \|$", DOCUMENTATION, re.M)
+    rows = re.findall(
+        r"^\| ([^|]+?) \| [^|]+ \| (\d+m?), ([\d.]+) (MiB|GiB) \| [^|]+ \| [^|]+ \|$", DOCUMENTATION, re.M
+    )
     told = {
         name.split(",")[0].split(" (")[0]: (cpu, float(n) * (1024 if unit == "GiB" else 1))
         for name, cpu, n, unit in rows
