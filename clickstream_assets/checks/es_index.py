@@ -14,8 +14,9 @@ CHECKS = (
     held_back(ASSET),
     HourCheck(
         "documents_match",
-        "For each country of the hour the documents are as many as the metrics, and their clicks, users, measured "
-        "views and time spent add up to the same, as added up by Elasticsearch itself.",
+        "For each country of the hour, and each run that computed some of it, the documents are as many as the "
+        "metrics, and their clicks, users, measured views and time spent add up to the same, as added up by "
+        "Elasticsearch itself.",
     ),
     HourCheck("mapping_as_declared", "The indices have the declared mapping and stand behind the alias."),
 )
@@ -26,7 +27,7 @@ def check_es_index(
     context: dg.AssetCheckExecutionContext, hbase: HBaseResource, elasticsearch: ElasticsearchResource
 ) -> Iterator[dg.AssetCheckResult]:
     """Compare documents with metrics."""
-    from clickstream_assets.domain.documents import of_hour, totals, undeclared
+    from clickstream_assets.domain.documents import GROUPED, of_hour, totals, undeclared
     from clickstream_assets.domain.hour_counts import metric_totals
     from clickstream_assets.domain.stale_hours import HourStates
     from clickstream_assets.domain.table_schemas import LEDGER, METRICS
@@ -41,11 +42,12 @@ def check_es_index(
             findings = {}
             for hour in hours:
                 want, has = of_hour(wanted[hour]), of_hour(found[hour])
-                differ = sorted(
-                    country
-                    for country in wanted[hour].keys() | found[hour].keys()
-                    if wanted[hour].get(country) != found[hour].get(country)
-                )
+                differ = [
+                    f"{field} {value}"
+                    for field in GROUPED
+                    for value in sorted(wanted[hour][field].keys() | found[hour][field].keys())
+                    if wanted[hour][field].get(value) != found[hour][field].get(value)
+                ]
                 words = f"documents: {has.in_words()}; metrics: {want.in_words()}"
                 if differ:
                     words += f"; they differ in {', '.join(differ[:20])}"

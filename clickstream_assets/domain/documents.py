@@ -123,34 +123,48 @@ class Totals:
         )
 
 
-ByCountry = dict[int, dict[str, Totals]]
-"""Totals by hour (each hour asked for is there) and country."""
+Grouped = dict[str, dict[str, Totals]]
+"""Totals of an hour by each field of :data:`GROUPED` and its value."""
 
+GROUPED = ("country", "run_id")
 SUMMED = ("clicks", "unique_users", "measured_views", "time_spent_seconds")
 """Fields of a metric that :class:`Totals` adds up, in its order."""
+_GROUPS = 10_000
+_HOURS = 50
+"""In one search: Elasticsearch gives no more than 65,536 groups, and an hour may come of hundreds of runs."""
 
 
-def of_hour(by_country: Mapping[str, Totals]) -> Totals:
-    """All countries of an hour together."""
-    return sum(by_country.values(), Totals())
+def grouped(hours: Iterable[int]) -> dict[int, Grouped]:
+    """Hours without anything."""
+    return {hour: {field: {} for field in GROUPED} for hour in hours}
 
 
-def totals(es: "Elasticsearch", alias: str, hours: Iterable[int]) -> ByCountry:
-    """The documents of each hour and country, added up by Elasticsearch itself."""
-    found: ByCountry = {hour: {} for hour in hours}
+def of_hour(totals: Grouped) -> Totals:
+    """All metrics of an hour together."""
+    return sum(totals[GROUPED[0]].values(), Totals())
+
+
+def totals(es: "Elasticsearch", alias: str, hours: Iterable[int]) -> dict[int, Grouped]:
+    """The documents of each hour by country and by run, added up by Elasticsearch itself."""
+    found = grouped(hours)
     if not found or not es.indices.exists_alias(name=alias):
         return found
     sums = {name: {"sum": {"field": name}} for name in SUMMED}
-    countries = {"terms": {"field": "country", "size": 1_000}, "aggs": sums}
-    by_hour = {"terms": {"field": "hour", "size": len(found)}, "aggs": {"countries": countries}}
-    answer = es.search(index=alias, size=0, query=_of_hours(found), aggs={"hours": by_hour})
-    for hour in answer["aggregations"]["hours"]["buckets"]:
-        for country in hour["countries"]["buckets"]:
-            clicks, users, views, seconds = (country[name]["value"] for name in SUMMED)
-            found[hour["key"] // HOUR_MS][country["key"]] = Totals(
-                country["doc_count"], int(clicks), int(users), int(views), round(seconds * 1000)
-            )
+    groups = {field: {"terms": {"field": field, "size": _GROUPS}, "aggs": sums} for field in GROUPED}
+    wanted = sorted(found)
+    for at in range(0, len(wanted), _HOURS):
+        some = wanted[at : at + _HOURS]
+        by_hour = {"terms": {"field": "hour", "size": len(some)}, "aggs": groups}
+        answer = es.search(index=alias, size=0, query=_of_hours(some), aggs={"hours": by_hour})
+        for hour in answer["aggregations"]["hours"]["buckets"]:
+            for field, of_value in found[hour["key"] // HOUR_MS].items():
+                of_value.update((group["key"], _added_up(group)) for group in hour[field]["buckets"])
     return found
+
+
+def _added_up(group: Mapping[str, Any]) -> Totals:
+    clicks, users, views, seconds = (group[name]["value"] for name in SUMMED)
+    return Totals(group["doc_count"], int(clicks), int(users), int(views), round(seconds * 1000))
 
 
 def undeclared(es: "Elasticsearch", alias: str) -> list[str]:

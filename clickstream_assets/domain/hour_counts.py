@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from clickstream_assets.clients.hbase import KEYS_ONLY, HBaseClient, Row, has, lacks, where
 from clickstream_assets.domain.click_event import CLICK_TYPES
-from clickstream_assets.domain.documents import SUMMED, ByCountry, Totals
+from clickstream_assets.domain.documents import GROUPED, SUMMED, Grouped, Totals, grouped
 from clickstream_assets.domain.enrichment import BOT_DEVICE, OTHER, UNKNOWN_COUNTRY
 from clickstream_assets.domain.enrichment import OUTPUT as ENRICHED
 from clickstream_assets.domain.hours import hour_of_key, hour_of_letter
@@ -160,14 +160,15 @@ def count_letters(
     return found
 
 
-def metric_totals(hbase: HBaseClient, table: str, hours: Iterable[int]) -> ByCountry:
-    """The rows of ``clickstream_metrics`` of each hour and country, added up."""
-    found: ByCountry = {hour: {} for hour in hours}
-    for hour, cells in _metrics(hbase, table, found, ("country", *SUMMED)):
+def metric_totals(hbase: HBaseClient, table: str, hours: Iterable[int]) -> dict[int, Grouped]:
+    """The rows of ``clickstream_metrics`` of each hour by country and by run, added up."""
+    found = grouped(hours)
+    for hour, cells in _metrics(hbase, table, found, (*GROUPED, *SUMMED)):
         clicks, users, views, seconds = (cells[name] for name in SUMMED)
         row = Totals(1, int(clicks), int(users), int(views), round(float(seconds) * 1000))
-        country = cells["country"].decode()
-        found[hour][country] = found[hour].get(country, Totals()) + row
+        for name, of_value in found[hour].items():
+            value = cells[name].decode()
+            of_value[value] = of_value.get(value, Totals()) + row
     return found
 
 
