@@ -29,7 +29,7 @@ def es_index(
         ensure_template,
         indices_exist,
     )
-    from clickstream_assets.domain.metrics import documents, metrics_tasks
+    from clickstream_assets.domain.metrics import MetricsShares, documents
     from clickstream_assets.domain.overviews import documents_url, overviews
     from clickstream_assets.domain.stale_hours import INDEXED, HourStates
     from clickstream_assets.domain.table_schemas import LEDGER, METRICS
@@ -44,8 +44,9 @@ def es_index(
         marks = {hour: known[hour].computed for hour in hours}
         filled = [hour for hour, count in count_documents(es, elasticsearch.alias, hours).items() if count]
         at_most = sum(known[hour].clicks or 0 for hour in hours)  # a metric has one at least
-        rows = hbase.read(spark.session, METRICS, ranges=metrics_tasks(hours, at_most))
-        elasticsearch.write(documents(rows, elasticsearch.alias), COMPARED if filled else ())
+        with spark.alone(elasticsearch.alias) as session:
+            rows = hbase.read(session, METRICS, ranges=MetricsShares.of(hours, at_most).tasks() if hours else ())
+            elasticsearch.write(documents(rows, elasticsearch.alias), COMPARED if filled else ())
         counts = count_documents(es, elasticsearch.alias, known)
         written_over = {hour: counts[hour] for hour in filled}
         deleted = delete_left_over(es, elasticsearch.alias, client, hbase.table(METRICS.name), written_over)

@@ -32,10 +32,11 @@ def url_country_metrics(context: dg.AssetExecutionContext, hbase: HBaseResource,
         known = states.read(hours_of(context))
         hours = free_hours(context, "url_country_metrics", known)
         marks = {hour: known[hour].enriched for hour in hours}
-        clicks = clicks_of(hours, hbase, client, spark.session)
-        computed = compute(clicks, hours, int(time() * 1000), context.run_id)
         table, events = hbase.table(METRICS.name), Ledger(client, hbase.table(LEDGER.name)).rows(hours)
-        done = replace(computed, client, table, hours, events)
+        with spark.alone(table) as session:
+            clicks = clicks_of(hours, hbase, client, session)
+            computed = compute(clicks, hours, int(time() * 1000), context.run_id)
+            done = replace(computed, client, table, hours, events)
         states.mark(COMPUTED, marks)
         states.remember_clicks({hour: done[hour].clicks for hour in hours if known[hour].touched})
         held = {hour: client.count(table, *metrics_key_range(hour, hour)) for hour in known if hour not in done}

@@ -37,7 +37,7 @@ KEYS_ONLY = b"FirstKeyOnlyFilter() AND KeyOnlyFilter()"
 def where(column: bytes, operator: str, value: bytes, *, or_missing: bool = False) -> bytes:
     """A filter string: rows whose ``column`` (``family:qualifier``) compares so with ``value``, byte by byte.
 
-    ``or_missing``: and those that lack it. Filters see nothing but the columns that a scan asks for.
+    ``or_missing``: and those that lack it. Filters of a scan see nothing but the columns that it asks for.
     """
     family, _, qualifier = column.partition(b":")
     comparator = _quoted(b"binary:" + value)

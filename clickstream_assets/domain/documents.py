@@ -32,9 +32,14 @@ def ensure_template(es: "Elasticsearch", alias: str) -> None:
     es.indices.put_index_template(name=alias, **index_template(alias))
 
 
+def index_of(alias: str, hour: int) -> str:
+    """The index of an hour's month."""
+    return f"{alias}-{rfc3339_of_hour(hour)[:7]}"
+
+
 def indices_exist(es: "Elasticsearch", alias: str, hours: Iterable[int]) -> bool:
     """Whether the monthly index of every hour is there, so that none will be made by the template."""
-    names = sorted({f"{alias}-{rfc3339_of_hour(hour)[:7]}" for hour in hours})
+    names = sorted({index_of(alias, hour) for hour in hours})
     return not names or bool(es.indices.exists(index=names))
 
 
@@ -87,8 +92,13 @@ def _rows_by_hour(hbase: HBaseClient, table: str, hours: Iterable[int]) -> Count
 
 
 def _left_over(es: "Elasticsearch", alias: str, hbase: HBaseClient, table: str, hour: int) -> Iterator[dict[str, Any]]:
-    """Bulk actions that delete the documents of an hour of which there is no row."""
+    """Bulk actions that delete the documents of an hour of which there is no row, or that are not in its month's index.
+
+    Behind an alias may be another index with the same ids, as somebody leaves it who makes a new one of an old one.
+    """
     from elasticsearch.helpers import scan
+
+    home = es.indices.get(index=index_of(alias, hour), ignore_unavailable=True)
 
     prefix, _ = metrics_key_range(hour, hour)
     hits = scan(es, index=alias, query={"query": _of_hours([hour]), "_source": False}, size=ROWS_PER_CALL)
@@ -96,7 +106,7 @@ def _left_over(es: "Elasticsearch", alias: str, hbase: HBaseClient, table: str, 
         keys = {hit["_id"]: prefix + hit["_id"].encode() for hit in page}
         there = hbase.get(table, list(keys.values()), [METRICS.columns["clicks"].key])
         for hit in page:
-            if keys[hit["_id"]] not in there:
+            if keys[hit["_id"]] not in there or (home and hit["_index"] not in home):
                 yield {"_op_type": "delete", "_index": hit["_index"], "_id": hit["_id"]}
 
 

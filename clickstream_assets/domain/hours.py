@@ -1,11 +1,13 @@
 """Hours: numbers since the epoch inside, Dagster partition keys and RFC 3339 outside."""
 
 from datetime import UTC, datetime
+from functools import lru_cache
 
 HOUR_MS = 3_600_000
 KEY_FORMAT = "%Y-%m-%d-%H:%M"
 
 
+@lru_cache(maxsize=1 << 12)
 def hour_of_key(key: str) -> int:
     """``2026-01-01-00:00`` to hours since the epoch; raises ValueError."""
     return int(datetime.strptime(key, KEY_FORMAT).replace(tzinfo=UTC).timestamp()) // 3600

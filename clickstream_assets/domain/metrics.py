@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable, Iterator
-from itertools import pairwise
+from dataclasses import dataclass
 from math import ceil
 from typing import TYPE_CHECKING, Any
 
@@ -35,29 +35,54 @@ def metrics_key_range(first_hour: int, last_hour: int) -> tuple[bytes, bytes]:
     return f"{key_of_hour(first_hour)}|".encode(), f"{key_of_hour(last_hour)}}}".encode()
 
 
-def metrics_tasks(hours: Iterable[int], rows: int) -> list[list[tuple[bytes, bytes]]]:
-    """For each Spark task the key ranges (start included, stop not) that it scans, to read the metrics of ``hours``.
+@dataclass(frozen=True, slots=True)
+class MetricsShares:
+    """The metrics of some hours, shared out for Spark tasks: by hour, and of large hours by the digits of their ids."""
 
-    Few rows are one task's; of many, each task has its share of every hour, by the first digits of the document's id.
-    """
-    tasks = min(_SHARES, ceil(rows / ROWS_PER_TASK))
-    if tasks <= 1:
-        return [[metrics_key_range(first, last) for first, last in contiguous(hours)]]
-    bounds = [*(f"{ceil(_SHARES * task / tasks):02x}" for task in range(tasks)), "g"]
-    keys = [f"{key_of_hour(hour)}|" for hour in sorted(set(hours))]
-    return [[((key + low).encode(), (key + high).encode()) for key in keys] for low, high in pairwise(bounds)]
+    hours: tuple[int, ...]
+    by_hour: int
+    """Into so many shares hours are put, by the rest of their number divided by it."""
+    by_digest: int
+    """Into so many shares each hour is cut, by the first two hex digits of the document's id; 256 at most."""
+
+    @classmethod
+    def of(cls, hours: Iterable[int], rows: int) -> "MetricsShares":
+        """Shares of ``hours`` that have about ``rows`` rows together."""
+        hours = tuple(sorted(set(hours)))
+        tasks = max(1, ceil(rows / ROWS_PER_TASK))
+        slices = min(_DIGESTS, ceil(tasks / max(1, len(hours))))
+        return cls(hours, min(tasks, len(hours)) if slices == 1 else len(hours), slices)
+
+    def __len__(self) -> int:
+        """How many shares there are."""
+        return self.by_hour * self.by_digest
+
+    def ranges(self, number: int) -> list[tuple[bytes, bytes]]:
+        """Keys (start included, stop not) of the metrics in a share."""
+        rest, part = divmod(number, self.by_digest)
+        hours = [hour for hour in self.hours if hour % self.by_hour == rest]
+        if self.by_digest == 1:
+            return [metrics_key_range(first, last) for first, last in contiguous(hours)]
+        low, high = (ceil(_DIGESTS * at / self.by_digest) for at in (part, part + 1))
+        ends = f"{low:02x}", "g" if high == _DIGESTS else f"{high:02x}"
+        return [
+            (f"{key_of_hour(hour)}|{ends[0]}".encode(), f"{key_of_hour(hour)}|{ends[1]}".encode()) for hour in hours
+        ]
+
+    def tasks(self) -> list[list[tuple[bytes, bytes]]]:
+        """The key ranges of every share."""
+        return [self.ranges(number) for number in range(len(self))]
+
+    def number(self, hour: "Column", document_id: "Column") -> "Column":
+        """Which share a metric is in."""
+        from pyspark.sql import functions as F
+
+        first = F.conv(F.substring(document_id, 1, 2), 16, 10).cast("int")
+        part = F.floor(first * self.by_digest / _DIGESTS)
+        return ((hour % self.by_hour) * self.by_digest + part).cast("int")
 
 
-def share_of_digest(document_id: "Column", tasks: int) -> "Column":
-    """Which of ``tasks`` tasks of :func:`metrics_tasks` has the metric of a document's id."""
-    from pyspark.sql import functions as F
-
-    first = F.conv(F.substring(document_id, 1, 2), 16, 10).cast("int")
-    return F.floor(first * tasks / _SHARES).cast("int")
-
-
-_SHARES = 256
-"""Two digits of an id."""
+_DIGESTS = 256
 _BY_USER = "hour long, url string, country string, user_key string, clicks long, measured_views long, spent_ms long"
 
 

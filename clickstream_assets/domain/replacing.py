@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING
 
 from clickstream_assets.clients.hbase import Cell, HBaseClient, RowMutation
 from clickstream_assets.domain.hours import hour_of_key
-from clickstream_assets.domain.metrics import metrics_tasks, share_of_digest
+from clickstream_assets.domain.metrics import MetricsShares
 from clickstream_assets.domain.table_schemas import METRICS
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from pyspark.sql import DataFrame
 
-_STAMPS = frozenset(METRICS.columns[name].key for name in ("computed_at", "run_id"))
+_COMPUTED_AT, _RUN = (METRICS.columns[name].key for name in ("computed_at", "run_id"))
 _SKETCH = METRICS.columns["users_sketch"].key
 _FAMILY = b"metrics"
 
@@ -44,20 +44,27 @@ class Replaced:
 def users_of(sketch: bytes) -> object:
     """What an HLL sketch says of its users, the same in whatever order they came.
 
-    Layout: "HLL Sketch Preamble" of Apache DataSketches, HLL_8 as Spark makes them. Few users are a list or a set of
-    coupons, four bytes each, between empty places; many are registers, behind estimates that depend on the order.
+    Layout: "HLL Sketch Preamble" of Apache DataSketches, HLL_8 as Spark makes them; of any other kind, its bytes.
+    Few users are a list or a set of coupons, four bytes each, between empty places; many are registers, behind
+    estimates that depend on the order.
     """
-    mode = sketch[7] & 3
-    if mode == 2:
-        return sketch[3], sketch[40:]
+    mode, kind, size = sketch[7] & 3, sketch[7] >> 2 & 3, sketch[3]
+    if mode == _REGISTERS:
+        return (size, sketch[40:]) if kind == _HLL_8 else sketch
     coupons = sketch[8 + 4 * mode :]
-    return sketch[3], {coupons[at : at + 4] for at in range(0, len(coupons), 4)} - {bytes(4)}
+    return size, {coupons[at : at + 4] for at in range(0, len(coupons), 4)} - {bytes(4)}
+
+
+_REGISTERS, _HLL_8 = 2, 2
 
 
 def is_same(computed: Mapping[bytes, bytes], stored: Mapping[bytes, Cell]) -> bool:
     """Whether a stored row holds what was computed, whoever computed it and when."""
     return computed.keys() == stored.keys() and all(
-        value == stored[cell].value or cell in _STAMPS or (cell == _SKETCH and _same_users(value, stored[cell].value))
+        value == (other := stored[cell].value)
+        or cell == _RUN
+        or (cell == _COMPUTED_AT and other.isdigit())
+        or (cell == _SKETCH and _same_users(value, other))
         for cell, value in computed.items()
     )
 
@@ -80,15 +87,13 @@ def replace(
     found = dict.fromkeys(hours, Replaced())
     if not hours:
         return found
-    tasks = metrics_tasks(hours, at_most)
-    shared = computed.withColumn(
-        "share", share_of_digest(F.split_part(F.col("row_key").cast("string"), F.lit("|"), F.lit(2)), len(tasks))
-    )
+    shares = MetricsShares.of(hours, at_most)
+    number = shares.number(F.col("hour"), F.split_part(F.col("row_key").cast("string"), F.lit("|"), F.lit(2)))
     # One row without a key for each share: where nothing was computed, something may be stored.
-    shares = computed.sparkSession.range(len(tasks)).select(F.col("id").cast("int").alias("share"))
-    rows = shared.unionByName(shares, allowMissingColumns=True)
+    every = computed.sparkSession.range(len(shares)).select(F.col("id").cast("int").alias("share"))
+    rows = computed.withColumn("share", number).unionByName(every, allowMissingColumns=True)
     done = rows.groupBy("share").applyInArrow(
-        _replace_share(hbase.host, hbase.port, table, tasks),
+        _replace_share(hbase.host, hbase.port, table, shares),
         "hour long, rows long, clicks long, written long, deleted long",
     )
     for one in done.toArrow().to_pylist():
@@ -97,7 +102,7 @@ def replace(
 
 
 def _replace_share(
-    host: str, port: int, table: str, tasks: list[list[tuple[bytes, bytes]]]
+    host: str, port: int, table: str, shares: MetricsShares
 ) -> "Callable[[tuple[pa.Scalar, ...], pa.Table], pa.Table]":
     cells = {name: column.key for name, column in METRICS.columns.items()}
 
@@ -120,7 +125,7 @@ def _replace_share(
         for row in computed.values():
             count(row.key, Replaced(rows=1, clicks=int(row.puts[cells["clicks"]])))
         with HBaseClient(host, port) as client:
-            for start, stop in tasks[number.as_py()]:
+            for start, stop in shares.ranges(number.as_py()):
                 for stored in client.scan_batches(table, start, stop, (_FAMILY,)):
                     for old in stored:
                         if old.row not in computed:

@@ -1,6 +1,8 @@
 """Spark, through Spark Connect: no Java in the process that Dagster runs."""
 
 import atexit
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import NAMESPACE_URL, uuid4, uuid5
@@ -63,6 +65,21 @@ class SparkResource(dg.ConfigurableResource):
                 session.dataSource.register(source)
             self._session = session
         return self._session
+
+    @contextmanager
+    def alone(self, written: str) -> "Iterator[SparkSession]":
+        """The session, for a job that replaces what ``written`` (a table, an alias) holds.
+
+        The job of a run that was killed may still be at work, and would put what it has computed in the place of ours:
+        it is interrupted. A pool lets no other run be at this.
+        """
+        session = self.session
+        session.interruptTag(written)
+        session.addTag(written)
+        try:
+            yield session
+        finally:
+            session.removeTag(written)
 
     def _join(self, session_id: str) -> "SparkSession":
         # Imported here: dagster-pyspark imports pyspark, which definitions must not.

@@ -6,7 +6,7 @@ source, nulls included. Written by id, so a task that runs again writes the same
 ``unless_equal`` (JSON: what a search takes as ``docvalue_fields``: ``[{"field": …}, …]``, dates with a ``format``): a
 row is written only if the document of its id is missing or has another value in one of them. Dates are compared as
 text, so the format must spell them as the rows do; null and missing are equal. A search sees what was refreshed, so
-refresh first. Without fields every row is written.
+refresh first. Without fields every row is written, and so it is where the index can't be asked for them.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,7 +16,7 @@ from json import dumps, loads
 from typing import Any
 
 import pyarrow as pa
-from elasticsearch import Elasticsearch
+from elasticsearch import BadRequestError, Elasticsearch
 from elasticsearch.helpers import streaming_bulk
 from elasticsearch.serializer import OrjsonSerializer
 from pyspark.sql.datasource import DataSource, DataSourceArrowWriter, WriterCommitMessage
@@ -106,7 +106,15 @@ def _stored(
     es: Elasticsearch, index: str, ids: list[str], fields: Sequence[Mapping[str, str]]
 ) -> dict[str, dict[str, Any]]:
     """By id, the values of ``fields`` of the documents that there are; of an index that is not there, none."""
-    answer = es.search(
+    try:
+        answer = _search(es, index, ids, fields)
+    except BadRequestError:  # mapped so that it can't be asked for these fields: nothing is known of its documents
+        return {}
+    return {hit["_id"]: hit.get("fields", {}) for hit in answer.get("hits", {}).get("hits", ())}
+
+
+def _search(es: Elasticsearch, index: str, ids: list[str], fields: Sequence[Mapping[str, str]]) -> Mapping[str, Any]:
+    return es.search(
         index=index,
         ignore_unavailable=True,
         query={"ids": {"values": ids}},
@@ -116,5 +124,4 @@ def _stored(
         sort=["_doc"],
         track_total_hits=False,
         filter_path=_FOUND,
-    )
-    return {hit["_id"]: hit.get("fields", {}) for hit in answer.get("hits", {}).get("hits", ())}
+    ).body

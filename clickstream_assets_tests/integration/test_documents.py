@@ -160,6 +160,27 @@ def test_an_index_deleted_whole_comes_back_with_its_mapping_and_alias(pipeline, 
     assert_golden(pipeline)
 
 
+def test_documents_twice_behind_the_alias_stay_in_the_index_of_their_month(pipeline, es):
+    before = hits(es, pipeline)
+    copy = f"{pipeline.settings.alias}-copied"  # behind the alias, as the template has it
+    for hit in before.values():
+        es.index(index=copy, id=hit["_id"], document=hit["_source"])
+    for hour in (HOUR, HOUR + 1):
+        assert metadata(pipeline.materialize("es_index", hour))["documents_left_over"] == VIEWS
+    es.indices.refresh(index=copy)
+    assert es.count(index=copy)["count"] == 0
+    assert written(hits(es, pipeline)) == written(before)
+    es.indices.delete(index=copy)
+
+
+def test_an_index_that_cannot_be_asked_for_a_field_is_written_whole(servers, es):
+    es.indices.create(index="mapped-otherwise", mappings={"properties": {"word": {"type": "text"}}})
+    es.index(index="mapped-otherwise", id="1", document={"word": "x"}, refresh=True)
+    writer = source.ElasticsearchWriter(source.options(servers.elasticsearch_url, [{"field": "word"}]))
+    batch = pa.RecordBatch.from_pylist([{"_index": "mapped-otherwise", "_id": "1", "word": "x"}])
+    assert writer.write(iter([batch])).documents == 1
+
+
 @pytest.mark.parametrize("chunk", [1, 2, 100])
 def test_the_source_asks_each_index_for_its_own_ids(servers, es, monkeypatch, chunk):
     monkeypatch.setattr(source, "_CHUNK", chunk)

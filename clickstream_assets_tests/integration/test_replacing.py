@@ -1,8 +1,11 @@
 """Metrics that are computed again: what is the same is left as it is, whatever differs is mended."""
 
 import random
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from pyspark.errors import PySparkException
 
 from clickstream_assets.clients.hbase import RowMutation
 from clickstream_assets.definitions import resources
@@ -98,12 +101,12 @@ def test_what_differs_is_written_and_what_is_gone_deleted(hbase, compute):
     assert not any(cells[CELLS["url"]].endswith(b"/q5") for cells in stored(hbase).values())
 
 
-@pytest.mark.parametrize("cell", [name for name in CELLS if name not in ("computed_at", "run_id")])
+@pytest.mark.parametrize("cell", [name for name in CELLS if name != "run_id"])
 def test_cells_that_somebody_changed_or_lost_are_mended(hbase, compute, cell):
     compute(events(1), "first")
     before = stored(hbase)
     (key,) = (key for key, cells in before.items() if cells[CELLS["url"]].endswith(b"/p9"))
-    changes = [RowMutation(key, {CELLS[cell]: b"7"})]
+    changes = [RowMutation(key, {CELLS[cell]: b"7" if cell != "computed_at" else b"never"})]
     if CELLS[cell] in before[key]:
         changes.append(RowMutation(key, {}, (CELLS[cell],)))
     table = hbase.hbase.table(METRICS.name)
@@ -125,3 +128,30 @@ def test_an_hour_that_became_empty_ends_empty(hbase, compute):
     done = compute([], "second")
     assert done == {HOUR: Replaced(deleted=PAGES), HOUR + 1: Replaced(deleted=60)}
     assert stored(hbase) == {}
+
+
+def test_the_job_of_a_run_that_was_killed_is_interrupted_by_the_next_one(hbase):
+    def slow(batches):
+        import time
+
+        for batch in batches:
+            time.sleep(60)
+            yield batch
+
+    def left_over() -> None:
+        with hbase.spark.alone("interrupted-table") as session:
+            session.range(1).mapInArrow(slow, "id long").toArrow()
+
+    with ThreadPoolExecutor(1) as thread:
+        job = thread.submit(left_over)
+        time.sleep(5)
+        assert not job.done()
+        with hbase.spark.alone("another-table") as session:
+            assert session.range(3).count() == 3
+        assert not job.done()
+        begun = time.monotonic()
+        with hbase.spark.alone("interrupted-table") as session:
+            assert session.range(3).count() == 3
+        with pytest.raises(PySparkException, match=r"OPERATION_CANCELED|cancel|interrupt"):
+            job.result(30)
+        assert time.monotonic() - begun < 30
