@@ -8,11 +8,13 @@ from datetime import UTC, datetime
 
 import psutil
 import pytest
+from elasticsearch.helpers import scan
 
 from clickstream_assets.assets import raw_clicks as raw_clicks_module
 from clickstream_assets.clients.hbase import RowMutation
 from clickstream_assets.clients.kafka import TopicClient
 from clickstream_assets.domain import enrichment, metrics, reading, row_keys
+from clickstream_assets.domain.documents import COMPARED, ensure_template
 from clickstream_assets.domain.hour_counts import count_clicks, count_rows
 from clickstream_assets.domain.ingestion import Ingestion, Report
 from clickstream_assets.domain.reading import Wide
@@ -230,3 +232,46 @@ def test_rows_enriched_and_computed_on_executors_that_are_killed_end_as_without(
             hour: (one.rows, one.clicks) for hour, one in done.items()
         }
         assert metrics_of(hbase, METRICS.name) == here
+
+
+def test_documents_indexed_on_executors_that_are_killed_are_all_there(servers, cluster, tmp_path, monkeypatch):
+    session, server = cluster
+    for source in (HBaseDataSource, ElasticsearchDataSource):
+        session.dataSource.register(source)
+    pipeline = Pipeline(servers, "killed-index", tmp_path / "sent.jsonl")
+    hbase, elasticsearch = pipeline.resources["hbase"], pipeline.resources["elasticsearch"]
+    hour, cells = NOW_MS // 3_600_000 - 2, {name: column.key for name, column in METRICS.columns.items()}
+
+    def row(at: int) -> RowMutation:
+        url = f"https://indexed.example/{at}"
+        same = {"country": "DE", "unique_users": 1, "measured_views": 0, "time_spent_seconds": 0.0, "run_id": "run"}
+        values = {"hour": hour, "url": url, "clicks": at, "users_sketch": "x" * 200, "computed_at": 0, **same}
+        puts = {cells[name]: str(value).encode() for name, value in values.items()}
+        return RowMutation(metrics.metrics_key(hour, url, "DE"), puts)
+
+    monkeypatch.setattr(metrics, "AT_MOST_PER_SHARE", EVENTS // 24)
+    shares = metrics.MetricsShares.of([hour], EVENTS)
+
+    def index_all() -> None:
+        rows = hbase.read(session, METRICS, ranges=shares.tasks())
+        elasticsearch.write(metrics.documents(rows, elasticsearch.alias), COMPARED)
+
+    with ThreadPoolExecutor(1) as thread, hbase.client() as client, elasticsearch.client() as es:
+        client.mutate(hbase.table(METRICS.name), map(row, range(1, EVENTS + 1)))
+        ensure_template(es, elasticsearch.alias)
+
+        def clicks_and_versions() -> list[tuple[int, int]]:
+            es.indices.refresh(index=elasticsearch.alias)
+            found = scan(es, index=elasticsearch.alias, query={"version": True, "_source": ["clicks"]}, size=5_000)
+            return sorted((hit["_source"]["clicks"], hit["_version"]) for hit in found)
+
+        work = thread.submit(index_all)
+        while not es.indices.exists_alias(name=elasticsearch.alias) or not clicks_and_versions():
+            assert not work.done(), "nothing was written"
+        kill_some(server)
+        assert not work.done(), "the job was over before anything was killed"
+        work.result(120)
+        before = clicks_and_versions()
+        assert [clicks for clicks, _ in before] == list(range(1, EVENTS + 1))
+        index_all()
+        assert clicks_and_versions() == before
