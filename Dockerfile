@@ -14,9 +14,9 @@ COPY pyproject.toml constraints.txt README.md ./
 COPY clickstream_assets clickstream_assets
 # What wheels are built with, ours and those of pyspark and happybase, is locked too. Builds have an environment of their
 # own, which --constraint does not reach. The first variable does with pip 24, the second with pip 26, which passes over the
-# first.
+# first. This wheel is the last that needs no package of its own.
 RUN python -m venv --without-pip /opt/venv \
-    && echo setuptools==84.2.1 > build-constraints.txt \
+    && printf '%s\n' setuptools==84.2.1 wheel==0.45.1 > build-constraints.txt \
     && PIP_CONSTRAINT=/src/build-constraints.txt PIP_BUILD_CONSTRAINT=/src/build-constraints.txt \
        pip --python /opt/venv/bin/python install --no-cache-dir --constraint constraints.txt .
 # A `java` that takes the flags of Spark's launcher, and a `python` for Spark's workers
@@ -45,6 +45,7 @@ COPY --from=build /opt/spark /opt/spark
 COPY --from=servers /opt/clickstream/hbase-2.6.1 /opt/clickstream/hbase-2.6.1
 COPY --from=geoip GeoLite2-City.mmdb /opt/geoip/GeoLite2-City.mmdb
 COPY LICENSE NOTICE /licenses/
+# MALLOC_ARENA_MAX: glibc keeps a memory arena for each thread otherwise
 ENV PATH=/opt/venv/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
@@ -52,7 +53,8 @@ ENV PATH=/opt/venv/bin:$PATH \
     SPARK_HOME=/opt/venv/lib/python3.11/site-packages/pyspark \
     CLICKSTREAM_CACHE=/opt/clickstream \
     CLICKSTREAM_HBASE_JARS=/opt/clickstream/hbase-2.6.1 \
-    CLICKSTREAM_GEOIP_DATABASE=/opt/geoip/GeoLite2-City.mmdb
+    CLICKSTREAM_GEOIP_DATABASE=/opt/geoip/GeoLite2-City.mmdb \
+    MALLOC_ARENA_MAX=2
 WORKDIR /tmp
 USER 10001:10001
 

@@ -341,6 +341,7 @@ def test_spark_reckons_as_the_embedded_one_does(tmp_path):
 
 def test_the_image_is_made_of_what_is_there():
     from clickstream_assets.stack.downloads import GEOIP_FILE, PRODUCTS
+    from clickstream_assets.stack.java import server_environment
 
     dockerfile = (ROOT / "Dockerfile").read_text()
     ignored = (ROOT / ".dockerignore").read_text().split()
@@ -359,14 +360,17 @@ def test_the_image_is_made_of_what_is_there():
     (database,) = re.findall(r"^COPY --from=geoip \S+ (\S+)$", dockerfile, re.M)
     assert re.findall(r"CLICKSTREAM_GEOIP_DATABASE=(\S+)", dockerfile) == [database]
     assert "SPARK_HOME=/opt/venv/lib/python3.11/site-packages/pyspark " in dockerfile
+    assert f" MALLOC_ARENA_MAX={server_environment()['MALLOC_ARENA_MAX']}\n" in dockerfile  # as the embedded servers
 
 
 def test_the_image_is_built_with_a_locked_backend():
     dockerfile = (ROOT / "Dockerfile").read_text()
     (wanted,) = map(Requirement, tomllib.loads((ROOT / "pyproject.toml").read_text())["build-system"]["requires"])
-    (locked,) = re.findall(r" echo setuptools==(\S+) > build-constraints.txt ", dockerfile)
+    (words,) = re.findall(r" printf '%s\\n' (.+) > build-constraints.txt ", dockerfile)
+    locked = dict(word.split("==") for word in words.split())
+    assert locked.keys() == {"setuptools", "wheel"}
     assert wanted.name == "setuptools"
-    assert locked in wanted.specifier
+    assert locked["setuptools"] in wanted.specifier
     for variable in ("PIP_CONSTRAINT", "PIP_BUILD_CONSTRAINT"):
         assert f" {variable}=/src/build-constraints.txt " in dockerfile
 

@@ -179,9 +179,29 @@ def test_the_documentation_tells_what_is_asked_for():
                 wanted = container["resources"]["requests"]
                 asked[name] = (wanted["cpu"], size(wanted["memory"]))
     memory = SPARK["spark.executor.memory"], SPARK["spark.executor.memoryOverhead"]
-    assert memory == ("1536m", "1g")
-    asked["spark-executor"] = (SPARK["spark.kubernetes.executor.request.cores"], 1536 + 1024)
+    assert memory == ("1g", "1536m")
+    asked["spark-executor"] = (SPARK["spark.kubernetes.executor.request.cores"], 1024 + 1536)
     assert told == asked
+
+
+def test_the_documentation_tells_what_the_demo_asks_for():
+    copies = {m["metadata"]["name"]: m["spec"]["replicas"] for m in of_kind("demo", "Deployment", "StatefulSet")}
+    copies["run"] = 2
+    cores = memory = 0.0
+    for name, count in copies.items():
+        (container,) = pods("demo")[name]["spec"]["containers"]
+        asked = container["resources"]["requests"]
+        milli = asked["cpu"].endswith("m")
+        cores += count * float(asked["cpu"].rstrip("m")) / (1000 if milli else 1)
+        memory += count * size(asked["memory"]) / 1024
+    assert f"With two runs at a time it asks for {memory:.1f} GiB of memory and {cores:.1f} cores." in DOCUMENTATION
+
+
+def test_spark_of_the_demo_has_as_many_tasks_as_its_pod_asks_for_cores():
+    (stack,) = pods("demo")["stack"]["spec"]["containers"]
+    (master,) = (e["value"] for e in stack["env"] if e["name"] == "CLICKSTREAM_STACK_SPARK_MASTER")
+    assert master == f"local[{stack['resources']['requests']['cpu']}]"
+    assert COMPOSE["services"]["stack"]["environment"]["CLICKSTREAM_STACK_SPARK_MASTER"] == master
 
 
 def test_runs_and_executors_are_kept_as_the_documentation_says():
@@ -242,9 +262,18 @@ def test_a_nightly_job_that_hangs_ends_and_none_runs_twice_at_a_time():
     assert purge["env"] == [{"name": "KEEP_DAYS", "value": "30"}, *backup["env"]]
     assert purge["envFrom"] == backup["envFrom"]
     assert "`KEEP_DAYS` old, 30 unless" in DOCUMENTATION
-    assert "The volume of 30 GiB is full" in DOCUMENTATION
+    assert "The volume of 80 GiB is for this pace" in DOCUMENTATION
+    assert "[volume of 80 GiB]" in DOCUMENTATION
     (database,) = (m for m in of_kind("production", "StatefulSet") if m["metadata"]["name"] == "postgres")
-    assert [*everywhere(database["spec"]["volumeClaimTemplates"], "storage")] == ["30Gi"]
+    assert [*everywhere(database["spec"]["volumeClaimTemplates"], "storage")] == ["80Gi"]
+    assert "volume `backup` of 30 GiB has room" in DOCUMENTATION.replace("\n", " ")
+    (dumps,) = of_kind("production", "PersistentVolumeClaim")
+    assert (dumps["metadata"]["name"], *everywhere(dumps, "storage")) == ("backup", "30Gi")
+
+
+def test_vacuum_needs_no_room_in_the_containers_shared_memory():
+    (purge,) = pods("production")["purge"]["spec"]["containers"]
+    assert re.findall(r"VACUUM (\(.*?\))", purge["args"][0]) == 3 * ["(ANALYZE, PARALLEL 0)"]
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
