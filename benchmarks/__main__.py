@@ -14,7 +14,7 @@ from clickstream_assets.domain.hours import HOUR_MS
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
-    "--quick", is_flag=True, help="10,000 events, in two to three minutes, and docs/benchmarks.md stays as it is."
+    "--quick", is_flag=True, help="10,000 events, in under two minutes, and docs/benchmarks.md stays as it is."
 )
 @click.option(
     "--long",
