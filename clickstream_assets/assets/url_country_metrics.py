@@ -22,7 +22,7 @@ def url_country_metrics(context: dg.AssetExecutionContext, hbase: HBaseResource,
 
     from clickstream_assets.domain.ledger import Ledger
     from clickstream_assets.domain.metrics import compute, metrics_key_range
-    from clickstream_assets.domain.replacing import Replaced, replace
+    from clickstream_assets.domain.replacing import replace
     from clickstream_assets.domain.stale_hours import COMPUTED, HourStates
     from clickstream_assets.domain.table_schemas import LEDGER, METRICS
 
@@ -42,5 +42,5 @@ def url_country_metrics(context: dg.AssetExecutionContext, hbase: HBaseResource,
         held = {hour: client.count(table, *metrics_key_range(hour, hour)) for hour in known if hour not in done}
     for hour, rows in {**{hour: one.rows for hour, one in done.items()}, **held}.items():
         context.add_asset_metadata({"dagster/partition_row_count": rows}, partition_key=key_of_hour(hour))
-    everything = sum(done.values(), Replaced())
-    context.add_asset_metadata({"rows_written": everything.written, "rows_left_over": everything.deleted})
+    written, deleted = (sum(getattr(one, name) for one in done.values()) for name in ("written", "deleted"))
+    context.add_asset_metadata({"rows_written": written, "rows_left_over": deleted})

@@ -1,15 +1,13 @@
 """The documents in Elasticsearch: where they live, what an hour's look like, which are left over."""
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from clickstream_assets.clients.hbase import KEYS_ONLY, ROWS_PER_CALL, HBaseClient
-from clickstream_assets.domain.hours import HOUR_MS, hour_of_key, rfc3339_of_hour
+from clickstream_assets.clients.hbase import ROWS_PER_CALL, HBaseClient
+from clickstream_assets.domain.hours import HOUR_MS, rfc3339_of_hour
 from clickstream_assets.domain.metrics import metrics_key_range
-from clickstream_assets.domain.row_keys import contiguous
 from clickstream_assets.domain.table_schemas import DOCUMENT, INDEX_MAPPING, METRICS, index_template
 
 if TYPE_CHECKING:
@@ -72,23 +70,14 @@ def delete_left_over(
     """
     from elasticsearch.helpers import bulk
 
-    rows = _rows_by_hour(hbase, table, counts)
     deleted = {
         hour: bulk(es, _left_over(es, alias, hbase, table, hour), ignore_status=404, stats_only=True)[0]
         for hour, count in counts.items()
-        if count > rows[hour]
+        if count > hbase.count(table, *metrics_key_range(hour, hour))
     }
     if any(deleted.values()):
         es.indices.refresh(index=alias)
     return deleted
-
-
-def _rows_by_hour(hbase: HBaseClient, table: str, hours: Iterable[int]) -> Counter[int]:
-    by_key: Counter[bytes] = Counter()
-    for first, last in contiguous(hours):
-        for rows in hbase.scan_batches(table, *metrics_key_range(first, last), filter_string=KEYS_ONLY):
-            by_key.update(row.row.partition(b"|")[0] for row in rows)
-    return Counter({hour_of_key(key.decode()): count for key, count in by_key.items()})
 
 
 def _left_over(es: "Elasticsearch", alias: str, hbase: HBaseClient, table: str, hour: int) -> Iterator[dict[str, Any]]:
@@ -99,7 +88,6 @@ def _left_over(es: "Elasticsearch", alias: str, hbase: HBaseClient, table: str, 
     from elasticsearch.helpers import scan
 
     home = es.indices.get(index=index_of(alias, hour), ignore_unavailable=True)
-
     prefix, _ = metrics_key_range(hour, hour)
     hits = scan(es, index=alias, query={"query": _of_hours([hour]), "_source": False}, size=ROWS_PER_CALL)
     while page := list(islice(hits, ROWS_PER_CALL)):

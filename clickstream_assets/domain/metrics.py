@@ -64,22 +64,20 @@ class MetricsShares:
         if self.by_digest == 1:
             return [metrics_key_range(first, last) for first, last in contiguous(hours)]
         low, high = (ceil(_DIGESTS * at / self.by_digest) for at in (part, part + 1))
-        ends = f"{low:02x}", "g" if high == _DIGESTS else f"{high:02x}"
-        return [
-            (f"{key_of_hour(hour)}|{ends[0]}".encode(), f"{key_of_hour(hour)}|{ends[1]}".encode()) for hour in hours
-        ]
+        begin, end = f"{low:02x}".encode(), b"g" if high == _DIGESTS else f"{high:02x}".encode()
+        return [(prefix + begin, prefix + end) for prefix, _ in (metrics_key_range(hour, hour) for hour in hours)]
 
     def tasks(self) -> list[list[tuple[bytes, bytes]]]:
         """The key ranges of every share."""
         return [self.ranges(number) for number in range(len(self))]
 
-    def number(self, hour: "Column", document_id: "Column") -> "Column":
-        """Which share a metric is in."""
+    def number(self) -> "Column":
+        """Which share a row of ``clickstream_metrics`` is in, by its ``hour`` and ``row_key``."""
         from pyspark.sql import functions as F
 
-        first = F.conv(F.substring(document_id, 1, 2), 16, 10).cast("int")
+        first = F.conv(F.substring(_document_id(), 1, 2), 16, 10).cast("int")
         part = F.floor(first * self.by_digest / _DIGESTS)
-        return ((hour % self.by_hour) * self.by_digest + part).cast("int")
+        return ((F.col("hour") % self.by_hour) * self.by_digest + part).cast("int")
 
 
 _DIGESTS = 256
@@ -182,7 +180,7 @@ def documents(metrics: "DataFrame", alias: str) -> "DataFrame":
 
     moment = F.timestamp_seconds(F.col("hour") * 3600)
     return metrics.select(
-        F.split_part(F.col("row_key").cast("string"), F.lit("|"), F.lit(2)).alias("_id"),
+        _document_id().alias("_id"),
         F.concat(F.lit(f"{alias}-"), F.date_format(moment, "yyyy-MM")).alias("_index"),
         _rfc3339(F.col("hour")).alias("hour"),
         "url",
@@ -196,6 +194,12 @@ def documents(metrics: "DataFrame", alias: str) -> "DataFrame":
         "computed_at",
         "run_id",
     )
+
+
+def _document_id() -> "Column":
+    from pyspark.sql import functions as F
+
+    return F.split_part(F.col("row_key").cast("string"), F.lit("|"), F.lit(2))
 
 
 def _rfc3339(hour: Any) -> Any:

@@ -5,6 +5,7 @@ task compares its share of what was computed with what is stored, and sends HBas
 changed are put, with the run's stamps, and rows that the result lacks are deleted (docs/decisions/0013).
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -35,10 +36,6 @@ class Replaced:
     """Rows that are new or differ from what was stored."""
     deleted: int = 0
     """Rows that the new result lacks."""
-
-    def __add__(self, other: "Replaced") -> "Replaced":
-        """Field by field."""
-        return Replaced(*(getattr(self, name) + getattr(other, name) for name in self.__slots__))
 
 
 def users_of(sketch: bytes) -> object:
@@ -84,21 +81,19 @@ def replace(
     from pyspark.sql import functions as F
 
     hours = sorted(set(hours))
-    found = dict.fromkeys(hours, Replaced())
     if not hours:
-        return found
+        return {}
     shares = MetricsShares.of(hours, at_most)
-    number = shares.number(F.col("hour"), F.split_part(F.col("row_key").cast("string"), F.lit("|"), F.lit(2)))
     # One row without a key for each share: where nothing was computed, something may be stored.
     every = computed.sparkSession.range(len(shares)).select(F.col("id").cast("int").alias("share"))
-    rows = computed.withColumn("share", number).unionByName(every, allowMissingColumns=True)
+    rows = computed.withColumn("share", shares.number()).unionByName(every, allowMissingColumns=True)
     done = rows.groupBy("share").applyInArrow(
-        _replace_share(hbase.host, hbase.port, table, shares),
-        "hour long, rows long, clicks long, written long, deleted long",
+        _replace_share(hbase.host, hbase.port, table, shares), "hour long, what string, count long"
     )
+    found: dict[int, Counter[str]] = {hour: Counter() for hour in hours}
     for one in done.toArrow().to_pylist():
-        found[one.pop("hour")] += Replaced(**one)
-    return found
+        found[one["hour"]][one["what"]] += one["count"]
+    return {hour: Replaced(**counts) for hour, counts in found.items()}
 
 
 def _replace_share(
@@ -115,38 +110,35 @@ def _replace_share(
         (number,) = key
         share = share.filter(pc.is_valid(share.column("row_key"))).drop_columns("share")
         computed = {row.key: row for batch in share.to_batches() for row in mutations(batch, cells)}
-        found: dict[int, Replaced] = {}
-
-        def count(key: bytes, one: Replaced) -> None:
-            hour = hour_of_key(key.split(b"|")[0].decode())
-            found[hour] = found.get(hour, Replaced()) + one
-
-        changes = []
+        found: Counter[tuple[bytes, str]] = Counter()
         for row in computed.values():
-            count(row.key, Replaced(rows=1, clicks=int(row.puts[cells["clicks"]])))
+            found[_hour_in(row.key), "rows"] += 1
+            found[_hour_in(row.key), "clicks"] += int(row.puts[cells["clicks"]])
+        gone, changed = [], []
         with HBaseClient(host, port) as client:
             for start, stop in shares.ranges(number.as_py()):
                 for stored in client.scan_batches(table, start, stop, (_FAMILY,)):
                     for old in stored:
                         if old.row not in computed:
-                            count(old.row, Replaced(deleted=1))
-                            changes.append(RowMutation(old.row, {}, (_FAMILY,)))
+                            gone.append(RowMutation(old.row, {}, (_FAMILY,)))
                             continue
                         row = computed.pop(old.row)
                         if not is_same(row.puts, old.columns):
-                            count(row.key, Replaced(written=1))
-                            changes.append(row._replace(deletes=tuple(old.columns.keys() - row.puts.keys())))
-            for row in computed.values():
-                count(row.key, Replaced(written=1))
-            client.mutate(table, [*changes, *computed.values()])
+                            changed.append(row._replace(deletes=tuple(old.columns.keys() - row.puts.keys())))
+            changed += computed.values()
+            client.mutate(table, gone + changed)
+        found.update((_hour_in(row.key), "deleted") for row in gone)
+        found.update((_hour_in(row.key), "written") for row in changed)
         return pa.table(
             {
-                "hour": pa.array(list(found), pa.int64()),
-                **{
-                    name: pa.array([getattr(one, name) for one in found.values()], pa.int64())
-                    for name in Replaced.__slots__
-                },
+                "hour": pa.array([hour_of_key(hour.decode()) for hour, _ in found], pa.int64()),
+                "what": pa.array([what for _, what in found], pa.string()),
+                "count": pa.array(list(found.values()), pa.int64()),
             }
         )
 
     return work
+
+
+def _hour_in(key: bytes) -> bytes:
+    return key.partition(b"|")[0]

@@ -1,5 +1,6 @@
 """The whole pipeline on real servers, driven by its own sensor, under names of its own."""
 
+import json
 import os
 import subprocess
 import sys
@@ -8,14 +9,15 @@ import dagster as dg
 
 from clickstream_assets.clients.kafka import TopicClient
 from clickstream_assets.definitions import build
-from clickstream_assets.domain.hours import hour_of_key, key_of_hour, rfc3339_of_hour
+from clickstream_assets.domain.hours import HOUR_MS, hour_of_key, key_of_hour, rfc3339_of_hour
 from clickstream_assets.domain.reconciliation import Reconciliation, progress, reconcile
 from clickstream_assets.resources.kafka import ensure_topic
 from clickstream_assets.sensors.kafka_offsets import JOB, kafka_offsets
 from clickstream_assets.settings import Settings
-from clickstream_assets.traffic.message_files import Message
+from clickstream_assets.traffic.message_files import Message, key_of
 from clickstream_assets.traffic.producer import send
 from clickstream_assets_tests.acceptance import golden
+from clickstream_assets_tests.traffic.hard_cases import CHROME
 
 
 class Pipeline:
@@ -149,6 +151,20 @@ def assert_golden(pipeline: Pipeline) -> None:
     assert found.differences == []
     counts = (found.read, found.rows, found.duplicates, found.letters)
     assert counts == tuple(expected[name] for name in ("read", "stored", "duplicates", "dead_lettered"))
+
+
+def page_view(hour: int, i: int, url: str, ip: str) -> Message:
+    """The view of a page in the ``i``-th minute of an hour, recorded then, by one of seven users."""
+    value = {
+        "event_id": f"{hour}-{i}",
+        "user_id": f"user-{i % 7}",
+        "timestamp": (recorded := hour * HOUR_MS + i * 60_000),
+        "url": url,
+        "ip": ip,
+        "user_agent": CHROME,
+    }
+    text = json.dumps(value).encode()
+    return Message(text, recorded, key_of(text))
 
 
 def plain(document: dict) -> dict:

@@ -1,6 +1,5 @@
 """Materializing ``es_index`` writes the documents that are not as their metrics are, and no other."""
 
-import json
 import math
 
 import pyarrow as pa
@@ -11,10 +10,10 @@ from clickstream_assets.domain import documents
 from clickstream_assets.domain.hours import HOUR_MS, rfc3339_of_hour
 from clickstream_assets.domain.metrics import metrics_key_range
 from clickstream_assets.spark_sources import elasticsearch as source
-from clickstream_assets.traffic.message_files import Message, key_of
+from clickstream_assets.traffic.message_files import Message
 from clickstream_assets_tests.conftest import NOW_MS
-from clickstream_assets_tests.integration.pipeline import Pipeline, assert_golden
-from clickstream_assets_tests.traffic.hard_cases import CHROME, FRENCH, GERMAN
+from clickstream_assets_tests.integration.pipeline import Pipeline, assert_golden, page_view
+from clickstream_assets_tests.traffic.hard_cases import FRENCH, GERMAN
 
 MINUTE = 60_000
 HOUR = NOW_MS // HOUR_MS - 4
@@ -22,16 +21,7 @@ VIEWS = 40
 
 
 def view(hour: int, i: int) -> Message:
-    value = {
-        "event_id": f"{hour}-{i}",
-        "user_id": f"user-{i % 7}",
-        "timestamp": (recorded := hour * HOUR_MS + i * MINUTE),
-        "url": f"https://documents.example/{i % 20}",
-        "ip": (GERMAN, FRENCH)[i // 20],
-        "user_agent": CHROME,
-    }
-    text = json.dumps(value).encode()
-    return Message(text, recorded, key_of(text))
+    return page_view(hour, i, f"https://documents.example/{i % 20}", (GERMAN, FRENCH)[i // 20])
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,5 @@
 """Seeded faults: each is caught by the check meant for it, in its hour only, and healed by the documented step."""
 
-import json
 from time import time
 
 import pytest
@@ -10,10 +9,10 @@ from clickstream_assets.domain.hours import HOUR_MS, key_of_hour
 from clickstream_assets.domain.metrics import metrics_key_range
 from clickstream_assets.domain.row_keys import key_ranges
 from clickstream_assets.domain.stale_hours import STEPS
-from clickstream_assets.traffic.message_files import Message, key_of
+from clickstream_assets.traffic.message_files import Message
 from clickstream_assets_tests.conftest import NOW_MS
-from clickstream_assets_tests.integration.pipeline import Pipeline, assert_golden
-from clickstream_assets_tests.traffic.hard_cases import CHROME, FRENCH, GERMAN
+from clickstream_assets_tests.integration.pipeline import Pipeline, assert_golden, page_view
+from clickstream_assets_tests.traffic.hard_cases import FRENCH, GERMAN
 
 MINUTE = 60_000
 HOUR = NOW_MS // HOUR_MS - 4
@@ -22,16 +21,7 @@ HOURS = (HOUR - 1, HOUR, HOUR + 1)
 
 
 def view(hour: int, i: int) -> Message:
-    value = {
-        "event_id": f"{hour}-{i}",
-        "user_id": f"user-{i % 7}",
-        "timestamp": (recorded := hour * HOUR_MS + i * MINUTE),
-        "url": f"https://trust.example/{i % 3}",
-        "ip": (GERMAN, FRENCH)[i % 2],
-        "user_agent": CHROME,
-    }
-    text = json.dumps(value).encode()
-    return Message(text, recorded, key_of(text))
+    return page_view(hour, i, f"https://trust.example/{i % 3}", (GERMAN, FRENCH)[i % 2])
 
 
 @pytest.fixture(scope="module")
