@@ -61,9 +61,9 @@ def site(data: Path, *, zookeeper: int, master: int, region_server: int, tmp: Pa
         "hbase.master.wait.on.regionservers.interval": "100",
         "hbase.regionserver.msginterval": "1000",
         "hbase.balancer.period": "86400000",
-        # Memory
-        "hbase.regionserver.global.memstore.size": "0.35",
-        "hfile.block.cache.size": "0.3",
+        # Memory: half of the heap, which the old generation has room for beside the server itself (docs/decisions/0014)
+        "hbase.regionserver.global.memstore.size": "0.25",
+        "hfile.block.cache.size": "0.25",
         "hbase.hregion.memstore.flush.size": str(64 << 20),
         # Each family of each region that is written to takes a chunk, of 2 MB by default: tables with a region for each
         # salt and four families take 64 MB at their first rows, and a few pipelines on one server all of its memory.
@@ -97,7 +97,8 @@ class _HBaseProcess(Server):
     """What the two have in common."""
 
     heap_mb: int
-    collector = "Serial"
+    generations: tuple[str, ...]
+    """Flags that share the heap out among new and old objects."""
 
     def __init__(self, folders: Folders, port: int, jars: Path, configuration: dict[str, str]) -> None:
         super().__init__(folders, port)
@@ -112,8 +113,8 @@ class _HBaseProcess(Server):
                 heap_mb=self.heap_mb,
                 initial_heap_mb=self.heap_mb // 3,
                 temporary=self.folders.tmp,
-                collector=self.collector,
             ),
+            *self.generations,
             *add_opens(),
             "-Djava.security.manager=allow",
             f"-Dhbase.log.dir={self.folders.log.parent}",
@@ -127,7 +128,8 @@ class HBase(_HBaseProcess):
 
     name = "hbase"
     title = "HBase"
-    heap_mb = 768
+    heap_mb = 1280
+    generations = ("-Xmn448m",)
     stop_seconds = 8.0
 
     def launch(self) -> Launch:
@@ -151,6 +153,8 @@ class HBaseThrift(_HBaseProcess):
     name = "hbase-thrift"
     title = "HBase Thrift"
     heap_mb = 256
+    # Answers in the making, of some megabytes each, are to die young: they outgrow the usual survivor spaces
+    generations = ("-Xms256m", "-Xmn144m", "-XX:SurvivorRatio=2")
 
     def launch(self) -> Launch:
         """See :meth:`Server.launch`."""
