@@ -157,18 +157,33 @@ class Row:
     columns: dict[bytes, Cell]
 
 
-class _Rows(thrift.Hbase.scannerGetList_result):
-    thrift_spec: ClassVar = thrift.Hbase.scannerGetList_result.thrift_spec | {
-        0: (TType.LIST, "success", (TType.STRUCT, Row), False)
-    }
+class Key:
+    """What a scan gives of a row whose cells nobody looks at: they are stepped over, not made."""
+
+    __slots__ = ("row",)
+    thrift_spec: ClassVar = {1: Row.thrift_spec[1]}
+    row: bytes
 
 
-class _Scans:
-    """The part of Thrift's service that reads a scan's rows as :class:`Row`."""
+_R = TypeVar("_R", Row, Key)
 
-    thrift_services = ("scannerGetList",)
-    scannerGetList_args = thrift.Hbase.scannerGetList_args
-    scannerGetList_result = _Rows
+
+def _scans(kind: type[_R]) -> Any:
+    """The part of Thrift's service that reads a scan's rows as ``kind``; the library takes a class for a module."""
+    read_as = {0: (TType.LIST, "success", (TType.STRUCT, kind), False)}
+    result = thrift.Hbase.scannerGetList_result
+    return type(
+        "Scans",
+        (),
+        {
+            "thrift_services": ("scannerGetList",),
+            "scannerGetList_args": thrift.Hbase.scannerGetList_args,
+            "scannerGetList_result": type("Rows", (result,), {"thrift_spec": result.thrift_spec | read_as}),
+        },
+    )
+
+
+_SCANS: Mapping[type, Any] = {Row: _scans(Row), Key: _scans(Key)}
 
 
 class HBaseClient:
@@ -311,11 +326,29 @@ class HBaseClient:
         large cells that are not asked for, which are worth a search to step over.
         After a lost connection it goes on behind the last row it gave.
         """
-        scanner: int | None = None
         if not large_cells:
             columns, filter_string = _walked(columns, filter_string)
+        return self._scan(Row, table, start, stop, columns, filter_string, batch_rows)
 
-        def fetch(connection: Any) -> list[Row]:
+    def scan_keys(
+        self, table: str, start: bytes, stop: bytes, families: Sequence[bytes] = (), *, filter_string: bytes = KEYS_ONLY
+    ) -> Iterator[list[Key]]:
+        """Like :meth:`scan_batches` with whole families, keys alone."""
+        return self._scan(Key, table, start, stop, families, filter_string, 5_000)
+
+    def _scan(
+        self,
+        kind: type[_R],
+        table: str,
+        start: bytes,
+        stop: bytes,
+        columns: Sequence[bytes],
+        filter_string: bytes | None,
+        batch_rows: int,
+    ) -> Iterator[list[_R]]:
+        scanner: int | None = None
+
+        def fetch(connection: Any) -> list[_R]:
             nonlocal scanner
             try:
                 if scanner is None:
@@ -327,8 +360,7 @@ class HBaseClient:
                         filterString=filter_string,
                     )
                     scanner = connection.client.scannerOpenWithScan(table.encode(), scan, {})
-                scans: Any = _Scans  # a class will do for what the library calls a module
-                client = TClient(scans, connection.client._iprot, connection.client._oprot)
+                client = TClient(_SCANS[kind], connection.client._iprot, connection.client._oprot)
                 return list(client.scannerGetList(scanner, batch_rows))
             except _LOST:
                 scanner = None
@@ -355,4 +387,4 @@ class HBaseClient:
 
     def count(self, table: str, start: bytes, stop: bytes) -> int:
         """Number of rows from ``start`` (included) to ``stop`` (not)."""
-        return sum(len(rows) for rows in self.scan_batches(table, start, stop, filter_string=KEYS_ONLY))
+        return sum(len(keys) for keys in self.scan_keys(table, start, stop))

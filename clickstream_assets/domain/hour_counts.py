@@ -23,7 +23,7 @@ from clickstream_assets.domain.time_spent import TIMEOUT_MS
 _T = TypeVar("_T")
 _CELLS = {name: CLICKS.columns[name].key for name in ("event_type", *ENRICHED)}
 _OF_LETTERS = tuple(DEAD_LETTERS.columns[name].key for name in ("record_time", "reason"))
-_EVERY_ROW = b"click_data"
+_EVERY_ROW = (b"click_data",)
 """The family that each event has. A scan that names none looks into all four, for as many times the work."""
 _VERSIONS = ("geoip_version", "user_agent_version")
 _SCANS = 4
@@ -45,7 +45,7 @@ class ClickCounts:
 
 def count_rows(hbase: HBaseClient, table: str, hours: Iterable[int]) -> dict[int, int]:
     """Rows of each hour, by their keys alone: those that hold anything of an event."""
-    return _by_hour(hbase, table, hours, (_EVERY_ROW,), KEYS_ONLY)
+    return _by_hour(hbase, table, hours, _EVERY_ROW, KEYS_ONLY)
 
 
 def count_human_clicks(hbase: HBaseClient, table: str, hours: Iterable[int]) -> dict[int, int]:
@@ -55,17 +55,26 @@ def count_human_clicks(hbase: HBaseClient, table: str, hours: Iterable[int]) -> 
         b"(" + of_click_type + b")",
         where(_CELLS["device"], "!=", BOT_DEVICE.encode()),
         has(_CELLS["country"]),
+        b"QualifierFilter(=, 'binary:country')",  # a cell for each row that counts is all that has to come
     )
-    columns = [_CELLS[name] for name in ("event_type", "device", "country")]
-    one_of_them = b"QualifierFilter(=, 'binary:country')"  # a cell for each row that counts is all that has to come
-    return _by_hour(hbase, table, hours, columns, b" AND ".join((*conditions, one_of_them)))
+    families = _families("event_type", "device", "country")
+    return _by_hour(hbase, table, hours, families, b" AND ".join(conditions))
+
+
+def _families(*names: str) -> list[bytes]:
+    return sorted({_CELLS[name].partition(b":")[0] for name in names})
 
 
 def _by_hour(
-    hbase: HBaseClient, table: str, hours: Iterable[int], columns: Sequence[bytes], filter_string: bytes
+    hbase: HBaseClient, table: str, hours: Iterable[int], families: Sequence[bytes], filter_string: bytes
 ) -> dict[int, int]:
     hours = list(hours)
-    found = _tally(hbase, table, hours, columns, filter_string, lambda row: hour_of(row.row))
+
+    def hours_of_keys(client: HBaseClient, start: bytes, stop: bytes) -> Iterator[int]:
+        for keys in client.scan_keys(table, start, stop, families, filter_string=filter_string):
+            yield from (hour_of(key.row) for key in keys)
+
+    found = _tally(hbase, hours, hours_of_keys)
     return {hour: found[hour] for hour in hours}
 
 
@@ -86,7 +95,12 @@ def count_clicks(hbase: HBaseClient, table: str, hours: Iterable[int]) -> dict[i
         where(_CELLS[name], *told_by_value[name], or_missing=True) if name in told_by_value else lacks(_CELLS[name])
         for name in ENRICHED
     )
-    for (hour, *what), rows in _tally(hbase, table, counts, list(_CELLS.values()), unlike, _what_is_unlike).items():
+
+    def unlike_rows(client: HBaseClient, start: bytes, stop: bytes) -> Iterator[tuple[Any, ...]]:
+        for rows in client.scan_batches(table, start, stop, list(_CELLS.values()), filter_string=unlike):
+            yield from map(_what_is_unlike, rows)
+
+    for (hour, *what), rows in _tally(hbase, counts, unlike_rows).items():
         count = counts[hour]
         match what:
             case ["not enriched"]:
@@ -123,21 +137,15 @@ def _versions_of_a_row(hbase: HBaseClient, table: str, hours: Iterable[int]) -> 
 
 
 def _tally(
-    hbase: HBaseClient,
-    table: str,
-    hours: Iterable[int],
-    columns: Sequence[bytes],
-    filter_string: bytes,
-    what: Callable[[Row], _T],
+    hbase: HBaseClient, hours: Iterable[int], found_in: Callable[[HBaseClient, bytes, bytes], Iterable[_T]]
 ) -> Counter[_T]:
-    """How many rows of ``hours`` that pass a filter are ``what``: a few scans at a time, each of one salt."""
+    """How often each thing is found in the key ranges of ``hours``: a few at a time, each of one salt."""
 
     def of_salt(ranges: list[tuple[bytes, bytes]]) -> Counter[_T]:
         found: Counter[_T] = Counter()
         with hbase.another() as client:
             for start, stop in ranges:
-                for rows in client.scan_batches(table, start, stop, columns, filter_string=filter_string):
-                    found.update(map(what, rows))
+                found.update(found_in(client, start, stop))
         return found
 
     with ThreadPoolExecutor(_SCANS) as threads:

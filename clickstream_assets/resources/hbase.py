@@ -29,6 +29,12 @@ class HBaseResource(dg.ConfigurableResource):
     zookeeper: str = ""
     jars: str = ""
 
+    def setup_for_execution(self, context: dg.InitResourceContext) -> None:
+        """Keep Python's collector of garbage from looking through every answer."""
+        from clickstream_assets.clients.garbage import collect_rarely
+
+        collect_rarely()
+
     def table(self, name: str) -> str:
         """The table that the contract calls ``name``."""
         return self.name_prefix + name

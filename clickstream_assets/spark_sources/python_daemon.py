@@ -4,6 +4,8 @@ Each task runs in a fork of it. Imported once here, pandas, Arrow and the client
 of about a second. Set as ``spark.python.daemon.module``.
 """
 
+import gc
+
 import elasticsearch.helpers
 import pandas as pd
 import pyarrow.compute
@@ -12,9 +14,12 @@ from pyspark.sql import datasource_internal
 from pyspark.sql.pandas import types
 
 from clickstream_assets.clients import kafka
+from clickstream_assets.clients.garbage import collect_rarely
 from clickstream_assets.spark_sources import hbase
 
 __all__ = ["daemon", "datasource_internal", "elasticsearch", "hbase", "kafka", "pd", "pyarrow", "types"]
 
 if __name__ == "__main__":
+    collect_rarely()
+    gc.freeze()  # no fork is to look through what was imported here, and to copy its pages by that
     daemon.manager()

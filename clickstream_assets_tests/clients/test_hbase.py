@@ -6,7 +6,7 @@ from thriftpy2.protocol.cybin import TCyBinaryProtocol
 from thriftpy2.thrift import TClient, TMessageType
 from thriftpy2.transport import TCyMemoryBuffer
 
-from clickstream_assets.clients.hbase import RowMutation, _mutate_rows, _Scans, where
+from clickstream_assets.clients.hbase import _SCANS, Key, Row, RowMutation, _mutate_rows, where
 
 import Hbase_thrift as thrift  # isort: skip - the client makes it
 
@@ -44,8 +44,8 @@ results = st.lists(
 )
 
 
-@given(results)
-def test_rows_of_a_scan_are_read_as_they_were_meant(drawn):
+def answered(drawn, kind):
+    """The rows of a server's answer as the client reads them."""
     answer = thrift.Hbase.scannerGetList_result(
         success=[
             thrift.TRowResult(
@@ -57,8 +57,20 @@ def test_rows_of_a_scan_are_read_as_they_were_meant(drawn):
     protocol = TCyBinaryProtocol(TCyMemoryBuffer(), decode_response=False)
     protocol.write_message_begin("scannerGetList", TMessageType.REPLY, 0)
     protocol.write_struct(answer)
-    found = TClient(_Scans, protocol)._recv("scannerGetList")
+    found = TClient(_SCANS[kind], protocol)._recv("scannerGetList")
+    assert protocol.trans.getvalue() == b""
+    return found
+
+
+@given(results)
+def test_rows_of_a_scan_are_read_as_they_were_meant(drawn):
+    found = answered(drawn, Row)
     assert [(row.row, {name: cell.value for name, cell in row.columns.items()}) for row in found] == drawn
+
+
+@given(results)
+def test_a_scan_for_keys_steps_over_cells(drawn):
+    assert [key.row for key in answered(drawn, Key)] == [key for key, _ in drawn]
 
 
 @given(st.binary(max_size=20))
