@@ -81,7 +81,7 @@ def test_scan_tasks_hold_each_key_once_however_many_rows_there_are(hours, rows, 
 
 def test_few_rows_are_one_tasks_and_many_are_spread_by_salt_and_hour_and_digest():
     hours = range(1_000, 1_004)
-    sizes = [len(scan_tasks(hours, rows)) for rows in (0, 10_000, 10_001, 80_000, 80_001, 320_000, 320_001, 10**9)]
+    sizes = [len(scan_tasks(hours, rows)) for rows in (0, 20_000, 20_001, 160_000, 160_001, 640_000, 640_001, 10**9)]
     assert sizes == [1, 1, 2, 8, 9, 32, 33, 32 * 256]
     assert all(len({start[0] for start, _ in task}) == 1 for task in scan_tasks(hours, 10**9))
     assert scan_tasks([], 0) == []
