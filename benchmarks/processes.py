@@ -88,13 +88,12 @@ class ProcessWatch:
             with suppress(psutil.Error):
                 root = psutil.Process(child.pid)
                 yield name, root
-                for below in root.children(recursive=True):
-                    yield _below(name, below), below
+                # The others have no children but such as they are just forking, which look as large as they are.
+                for below in root.children(recursive=True) if name == _SPARK else ():
+                    yield _below_spark(below), below
 
 
-def _below(name: str, process: psutil.Process) -> str:
-    if name != _SPARK:
-        return name
+def _below_spark(process: psutil.Process) -> str:
     with suppress(psutil.Error):
         return _EXECUTORS if process.name() == "java" else _WORKERS
     return _WORKERS
