@@ -141,7 +141,9 @@ def decoded(messages: Iterable[Message], rules: Rules, before: Decoded | None = 
             event = decode(value, time_ms, rules.first_hour_ms)
         except Refused as refused:
             key = letter_key(rules.topic_id, partition, offset)
-            found.append(Decoded(partition, offset, time_ms, stretch, key, None, refused, value))
+            # Its traceback leads to this frame, and so to the list that it is put in: a cycle that held all of them.
+            without = refused.with_traceback(None)
+            found.append(Decoded(partition, offset, time_ms, stretch, key, None, without, value))
             continue
         if event.event_id is not None:
             key = event_key(event.time_ms // HOUR_MS, event.event_id)
