@@ -15,6 +15,7 @@ from typing import IO
 
 import orjson
 
+from clickstream_assets.domain.click_event import MAX_NAME_CHARACTERS, NO_IDS
 from clickstream_assets.traffic.message_lines import (
     MAX_LINE_BYTES,
     BadMessageFile,
@@ -45,7 +46,10 @@ class Message:
 
 
 def key_of(value: bytes | None) -> bytes | None:
-    """The event id, so that all deliveries of an event share a partition; None where there is none to read."""
+    """The event id, so that all deliveries of an event share a partition; None where there is none to read.
+
+    A word that means "no id" is none: as a key it would bring most of a producer's events to one partition.
+    """
     if not value:
         return None
     try:
@@ -57,7 +61,9 @@ def key_of(value: bytes | None) -> bytes | None:
     event_id = event.get("event_id")
     if event_id in (None, ""):
         event_id = event.get("messageId")
-    return event_id.encode() if isinstance(event_id, str) and event_id else None
+    if not isinstance(event_id, str) or len(event_id) > MAX_NAME_CHARACTERS or event_id.strip().lower() in NO_IDS:
+        return None
+    return event_id.encode()
 
 
 def read_messages(source: Source, *, envelope: bool = False) -> Iterator[Message]:

@@ -94,6 +94,12 @@ def test_a_message_without_a_time_is_not_written():
         ({"event_id": "", "messageId": "m"}, b"m"),
         ({"event_id": 5, "messageId": "m"}, None),
         ({"event_id": ""}, None),
+        ({"event_id": "null", "messageId": "m"}, None),  # as the decoder reads it: the plain name has a value
+        ({"messageId": " Undefined\n"}, None),
+        ({"event_id": "00000000-0000-0000-0000-000000000000"}, None),
+        ({"event_id": "nulls"}, b"nulls"),
+        ({"event_id": "i" * 128}, b"i" * 128),
+        ({"event_id": "i" * 129}, None),
         ({}, None),
         (["event_id"], None),
     ],
