@@ -101,9 +101,12 @@ def count_messages(source: Source) -> int | None:
 def parse_envelope(line: bytes) -> Message:
     """One envelope line to its message. Raises ValueError that says what is wrong with it."""
     try:
-        envelope = json.loads(line)  # not orjson: an envelope may hold what orjson refuses, a lone surrogate
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"not JSON ({error})") from None
+        envelope = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        try:
+            envelope = json.loads(line)  # an envelope may hold what orjson refuses, a lone surrogate
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"not JSON ({error})") from None
     if not isinstance(envelope, dict):
         raise ValueError(f"an envelope is a JSON object, this is {type(envelope).__name__}")
     timestamp_ms = envelope.get("kafka_timestamp_ms")
