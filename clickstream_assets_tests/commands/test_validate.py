@@ -16,6 +16,8 @@ from clickstream_assets_tests.acceptance import golden
 
 GOOD = {"timestamp": "2026-11-23T03:30:00Z", "user_id": "u1", "url": "https://shop.example/a?utm_source=x"}
 RECORDED = 1_795_404_600_000
+FIRST_MS = 1_767_225_600_000
+"""Midnight of 2026-01-01, UTC."""
 
 
 @pytest.fixture
@@ -87,7 +89,7 @@ def test_the_sums_of_demo_events_are_those_that_golden_finds(validate, tmp_path)
             event = golden.parse(
                 value.encode("utf-8", "surrogatepass") if isinstance(value, str) else value,
                 record["kafka_timestamp_ms"],
-                0,
+                FIRST_MS,
             )
         except golden.Refused:
             outcomes["refused"] += 1
