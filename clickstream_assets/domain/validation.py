@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import chain, islice
 from typing import Any
 
 from clickstream_assets.clients.kafka import Message
@@ -10,7 +11,15 @@ from clickstream_assets.domain.click_event import CLICK_TYPES, ClickEvent
 from clickstream_assets.domain.hours import key_of_hour
 from clickstream_assets.domain.settling import Decoded, Rules, decoded
 
+_AT_A_TIME = 100
 STORED, DUPLICATE, REFUSED = "stored", "duplicate", "refused"
+
+
+def batched(messages: Iterable[Message]) -> Iterator[list[Message]]:
+    """Lists of a few messages: what is decoded in one go."""
+    remaining = iter(messages)
+    while some := list(islice(remaining, _AT_A_TIME)):
+        yield some
 
 
 @dataclass(slots=True)
@@ -37,8 +46,7 @@ def validate(
     them takes some 80 bytes an event.
     """
     seen: set[bytes] = set()
-    for number, message in enumerate(messages, 1):
-        (one,) = decoded([message], rules)
+    for number, one in enumerate(chain.from_iterable(decoded(some, rules) for some in batched(messages)), 1):
         if one.event is None:
             yield {"message": number} | _refused(one, total)
             continue
