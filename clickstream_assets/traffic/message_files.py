@@ -21,6 +21,7 @@ from clickstream_assets.traffic.message_lines import (
     BadMessageFile,
     Source,
     count_lines,
+    is_standard_input,
     name_of,
     read_lines,
 )
@@ -89,7 +90,7 @@ def look_at(source: Source, *, envelope: bool = False) -> None:
 
     A pipe can be read but once, so it is left alone.
     """
-    if isinstance(source, Path) and source.is_file():
+    if isinstance(source, Path) and not is_standard_input(source) and source.is_file():
         next(read_messages(source, envelope=envelope))
 
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
@@ -202,6 +203,15 @@ def test_a_named_pipe_is_read_but_not_counted(tmp_path):
     writer.start()
     assert list(read_messages(path)) == [A, B]
     writer.join()
+
+
+def test_standard_input_is_no_file_of_its_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "-").write_text("[{}]")
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(TWO)))
+    look_at(Path("-"))
+    assert count_messages(Path("-")) is None
+    assert list(read_messages(Path("-"))) == [A, B]
 
 
 def test_numbers_grow_with_the_lines():
