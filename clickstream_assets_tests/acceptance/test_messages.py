@@ -3,8 +3,10 @@
 from datetime import UTC, datetime
 
 import pytest
+from mmdb_writer import MMDBWriter
+from netaddr import IPSet
 
-from clickstream_assets.domain import enrichment
+from clickstream_assets.domain.enrichment import Enricher
 from clickstream_assets.settings import Settings
 from clickstream_assets.traffic.demo import demo_messages
 from clickstream_assets.traffic.message_files import write_envelope
@@ -14,6 +16,7 @@ from clickstream_assets_tests.acceptance.without_servers import outcome
 from clickstream_assets_tests.traffic.hard_cases import (
     BRITISH,
     FRENCH,
+    FRENCH_6,
     GERMAN,
     GERMAN_6,
     HOUR,
@@ -27,30 +30,31 @@ FIRST = "2026-11-01T00"
 FIRST_MS = int(datetime(2026, 11, 1, tzinfo=UTC).timestamp()) * 1000
 
 
-COUNTRIES = {GERMAN: "DE", GERMAN_6: "DE", BRITISH: "GB", FRENCH: "FR", "2a01:cb00::1": "FR"}
+COUNTRIES = {GERMAN: "DE", GERMAN_6: "DE", BRITISH: "GB", FRENCH: "FR", FRENCH_6: "FR"}
 
 
-class Places:
+@pytest.fixture(scope="module")
+def geoip(tmp_path_factory):
     """A GeoIP database of a few addresses, for golden.py and for us alike."""
+    writer = MMDBWriter(6, "GeoLite2-City", languages=["en"], ipv4_compatible=True)
+    for address, country in COUNTRIES.items():
+        writer.insert_network(IPSet([address]), {"country": {"iso_code": country}})
+    path = tmp_path_factory.mktemp("geoip") / "City.mmdb"
+    writer.to_db_file(str(path))
+    return path
 
-    def get(self, address):
-        country = COUNTRIES.get(str(address))
-        return country and {"country": {"iso_code": country}}
 
-
-@pytest.fixture
-def enricher(monkeypatch):
-    monkeypatch.setattr("maxminddb.open_database", lambda _: Places())
-    monkeypatch.setattr(enrichment, "geoip_version", lambda _: "City 7")
-    return enrichment.Enricher(None, tuple(Settings().trusted_networks))
+@pytest.fixture(scope="module")
+def enricher(geoip):
+    return Enricher(geoip, tuple(Settings().trusted_networks))
 
 
 named = pytest.mark.parametrize("case", CASES, ids=[case.id for case in CASES])
 
 
 @named
-def test_golden_makes_of_a_case_what_is_expected(enricher, case):
-    found = golden.expect(case.lines, "", FIRST)
+def test_golden_makes_of_a_case_what_is_expected(geoip, case):
+    found = golden.expect(case.lines, str(geoip), FIRST)
     assert {name: found[name] for name in case.expected} == case.expected
 
 
@@ -76,11 +80,11 @@ def test_each_kind_of_outcome_occurs():
     assert any(row["time_spent_seconds"] for case in CASES for row in case.expected["metrics"].values())
 
 
-def test_our_rules_make_of_the_hard_cases_what_golden_does(enricher, tmp_path):
+def test_our_rules_make_of_the_hard_cases_what_golden_does(geoip, enricher, tmp_path):
     path = tmp_path / "hard"
     write_file(path, NOW_MS)
     lines = path.read_text(encoding="utf-8").splitlines()
-    expected = golden.expect(lines, "", first_hour(NOW_MS))
+    expected = golden.expect(lines, str(geoip), first_hour(NOW_MS))
     found = outcome(lines, enricher, first_hour_ms(NOW_MS))
     assert golden.compare(expected["metrics"], found["metrics"]) == []
     counts = ("read", "stored", "duplicates", "dead_lettered", "bots")
@@ -88,13 +92,13 @@ def test_our_rules_make_of_the_hard_cases_what_golden_does(enricher, tmp_path):
     assert found["refused"] == expected["refused"]
 
 
-def test_our_rules_make_of_demo_traffic_what_golden_does(enricher, tmp_path):
+def test_our_rules_make_of_demo_traffic_what_golden_does(geoip, enricher, tmp_path):
     path = tmp_path / "demo"
     with path.open("w", encoding="utf-8") as file:
         for message in demo_messages(3, datetime.fromtimestamp(NOW_MS / 1000, UTC), events=5000):
             write_envelope(file, message)
     lines = path.read_text(encoding="utf-8").splitlines()
-    expected, found = golden.expect(lines, "", FIRST), outcome(lines, enricher, FIRST_MS)
+    expected, found = golden.expect(lines, str(geoip), FIRST), outcome(lines, enricher, FIRST_MS)
     assert golden.compare(expected["metrics"], found["metrics"]) == []
     assert {name: expected[name] for name in found if name != "metrics"} == {
         name: value for name, value in found.items() if name != "metrics"
