@@ -94,7 +94,7 @@ def test_run_with_exit_reconciles_and_leaves_nothing_running(run_command, tmp_pa
     assert len([json.loads(line) for line in record.read_text().splitlines()]) == 300
 
 
-def test_a_code_server_killed_while_a_file_is_sent_is_started_again_and_all_of_the_file_is_counted(
+def test_code_server_and_daemon_killed_while_a_file_is_sent_are_started_again_and_all_of_it_is_counted(
     run_command, tmp_path
 ):
     clicks = tmp_path / "clicks.jsonl"
@@ -105,8 +105,10 @@ def test_a_code_server_killed_while_a_file_is_sent_is_started_again_and_all_of_t
     command.wait_for("Dagster is up")
     time.sleep(4)
     first = command.pid("dagster-code")
-    os.kill(first, signal.SIGKILL)
+    for name in ("dagster-code", "dagster-daemon"):
+        os.kill(command.pid(name), signal.SIGKILL)
     command.wait_for("Dagster's code server ended by SIGKILL and is started again, 1 of 3 times.", seconds=5)
+    command.wait_for("Dagster's daemon ended by SIGKILL and is started again, 1 of 3 times.", seconds=5)
     assert "Done:" not in command.said()  # it was being sent
     assert command.pid("dagster-code") != first
     assert command.end() == 0, command.said()
