@@ -1,11 +1,15 @@
 import gzip
+import os
+import signal
+import time
+from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from clickstream_assets.settings import settings
 from clickstream_assets.traffic import producer
-from clickstream_assets.traffic.commands import produce
+from clickstream_assets.traffic.commands import STOPPED, produce
 from clickstream_assets.traffic.producer import Refused, SendError, Unreachable
 
 
@@ -16,6 +20,7 @@ from clickstream_assets.traffic.producer import Refused, SendError, Unreachable
         (["--demo", __file__], "one of the two"),
         ([__file__, "--events", "5"], "go with --demo"),
         (["--demo", "--envelope"], "goes with a FILE"),
+        (["--demo", "--append"], "goes with --record"),
         (["--demo", "--hours", "5"], "go with --events"),
         (["--demo", "--events", "5", "--start", "soon"], "not ISO 8601"),
         (["--demo", "--events", "0"], "--events"),
@@ -115,3 +120,43 @@ def test_a_file_without_messages_is_one_sentence(sending, tmp_path):
         f"Error: {file} is a JSON array: put each of its objects on a line of its own with "
         f"`jq -c '.[]' {file} > lines.jsonl`.\n"
     )
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_it_also_where_a_script_has_it_ignored(sending, number):
+    def send(messages, *, on_sent, **_):
+        on_sent(1)
+        os.kill(os.getpid(), number)
+        time.sleep(20)
+
+    sending.append(send)
+    before = {ignored: signal.signal(ignored, signal.SIG_IGN) for ignored in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        result = CliRunner().invoke(produce, ["--demo", "--events", "2"])
+    finally:
+        for ignored, handler in before.items():
+            signal.signal(ignored, handler)
+    assert (result.exit_code, result.output) == (STOPPED, f"Stopped: 1 messages are in {settings().topic}.\n")
+
+
+@pytest.mark.parametrize(("option", "lines"), [([], ["new"]), (["--append"], ["old", "new"])])
+def test_a_record_is_begun_anew_unless_it_is_to_be_gone_on_with(sending, tmp_path, option, lines):
+    file, record = tmp_path / "clicks", tmp_path / "record"
+    file.write_text("m\n")
+    record.write_text("old\n")
+    sending.append(lambda _, *, record, **__: record.write("new\n"))
+    result = CliRunner().invoke(produce, [str(file), "--record", str(record), *option])
+    assert result.exit_code == 0, result.output
+    assert record.read_text().splitlines() == lines
+
+
+def test_a_line_of_the_record_is_in_the_file_before_the_next_message_is_sent(sending, tmp_path):
+    record = tmp_path / "record"
+
+    def send(_, *, record, **__):
+        record.write("a line\n")
+        raise SendError(Path(record.name).read_text())
+
+    sending.append(send)
+    result = CliRunner().invoke(produce, ["--demo", "--events", "1", "--record", str(record)])
+    assert "Error: a line" in result.output
