@@ -1,10 +1,18 @@
 """Checks on ``raw_clicks``: the books balance, nothing was skipped, little was refused or late."""
 
-from collections.abc import Iterator
-
 import dagster as dg
 
-from clickstream_assets.checks.reporting import WARN, Finding, Findings, HourCheck, failed_by_hour, look, report, share
+from clickstream_assets.checks.reporting import (
+    WARN,
+    Finding,
+    Findings,
+    HourCheck,
+    Reported,
+    failed_by_hour,
+    look,
+    report,
+    share,
+)
 from clickstream_assets.partitions import hours_of
 from clickstream_assets.resources.hbase import HBaseResource
 from clickstream_assets.settings import settings
@@ -28,7 +36,7 @@ CHECKS = (
 
 
 @dg.multi_asset_check(name="check_raw_clicks", specs=[check.spec(ASSET) for check in CHECKS], can_subset=True)
-def check_raw_clicks(context: dg.AssetCheckExecutionContext, hbase: HBaseResource) -> Iterator[dg.AssetCheckResult]:
+def check_raw_clicks(context: dg.AssetCheckExecutionContext, hbase: HBaseResource) -> Reported:
     """Compare the ledger with the rows, and with itself."""
     from clickstream_assets.domain.hour_counts import count_rows
     from clickstream_assets.domain.ledger import Ledger
@@ -101,5 +109,4 @@ def check_raw_clicks(context: dg.AssetCheckExecutionContext, hbase: HBaseResourc
             },
         )
         states.hold(ASSET, before, failed_by_hour(CHECKS, found))
-    vacant = [hour for hour in hours if not before[hour].touched and not shares[hour]]
-    yield from report(context, ASSET, CHECKS, found, vacant)
+    yield from report(context, ASSET, CHECKS, found)

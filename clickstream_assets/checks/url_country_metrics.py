@@ -1,6 +1,5 @@
 """Checks on ``url_country_metrics``: the metrics add up, make sense, and are as many as is usual."""
 
-from collections.abc import Iterator
 from time import time
 
 import dagster as dg
@@ -10,6 +9,7 @@ from clickstream_assets.checks.reporting import (
     Finding,
     Findings,
     HourCheck,
+    Reported,
     failed_by_hour,
     held_back,
     held_findings,
@@ -44,9 +44,7 @@ CHECKS = (
 
 
 @dg.multi_asset_check(name="check_url_country_metrics", specs=[check.spec(ASSET) for check in CHECKS], can_subset=True)
-def check_url_country_metrics(
-    context: dg.AssetCheckExecutionContext, hbase: HBaseResource
-) -> Iterator[dg.AssetCheckResult]:
+def check_url_country_metrics(context: dg.AssetCheckExecutionContext, hbase: HBaseResource) -> Reported:
     """Compare the metrics with the rows, with themselves and with other hours."""
     from functools import cache
 
@@ -105,4 +103,4 @@ def check_url_country_metrics(
             },
         )
         states.hold(ASSET, before, failed_by_hour(CHECKS, found))
-    yield from report(context, ASSET, CHECKS, found, [hour for hour in hours if not before[hour].touched])
+    yield from report(context, ASSET, CHECKS, found)
