@@ -82,3 +82,10 @@ def test_an_hour_that_rows_have_touched_before_it_begins_waits_for_its_partition
     states.touch([HOUR + 1])
     assert plan(states, Topic(HOUR + 1), memory, read=1) is None
     assert plan(states, Topic(HOUR + 1), memory, read=1, hour=HOUR + 1, now=NOW + 1800).last == HOUR + 1
+
+
+def test_hours_of_failed_runs_have_another_turn_though_nothing_is_due_for_them(states):
+    memory = at_work()
+    memory.again = [HOUR - 5, HOUR - 4]
+    assert plan(states, Topic(), memory) == RunPlan(HOUR - 5, HOUR - 4, {})
+    assert plan(states, Topic(), memory, busy=range(HOUR - 5, HOUR)) is None
