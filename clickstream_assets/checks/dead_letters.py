@@ -1,10 +1,8 @@
 """Checks on ``dead_letters``: every refused message is there."""
 
-from collections.abc import Iterator
-
 import dagster as dg
 
-from clickstream_assets.checks.reporting import Finding, Findings, HourCheck, look, report
+from clickstream_assets.checks.reporting import Finding, Findings, HourCheck, Reported, look, report
 from clickstream_assets.domain.hours import HOUR_MS
 from clickstream_assets.partitions import hours_of
 from clickstream_assets.resources.hbase import HBaseResource
@@ -20,7 +18,7 @@ CHECKS = (
 
 
 @dg.multi_asset_check(name="check_dead_letters", specs=[check.spec(ASSET) for check in CHECKS], can_subset=True)
-def check_dead_letters(context: dg.AssetCheckExecutionContext, hbase: HBaseResource) -> Iterator[dg.AssetCheckResult]:
+def check_dead_letters(context: dg.AssetCheckExecutionContext, hbase: HBaseResource) -> Reported:
     """Compare the dead letters with the ledger."""
     from clickstream_assets.domain.hour_counts import count_letters
     from clickstream_assets.domain.ledger import Ledger
@@ -49,4 +47,4 @@ def check_dead_letters(context: dg.AssetCheckExecutionContext, hbase: HBaseResou
             return findings
 
         found = look(hours, {"letters_match_ledger": letters_match_ledger})
-    yield from report(context, ASSET, CHECKS, found, [hour for hour in hours if not shares[hour]])
+    yield from report(context, ASSET, CHECKS, found)

@@ -1,7 +1,5 @@
 """Checks on ``enriched_clicks``: nothing was left out, and what enrichment could tell."""
 
-from collections.abc import Iterator
-
 import dagster as dg
 
 from clickstream_assets.checks.reporting import (
@@ -9,6 +7,7 @@ from clickstream_assets.checks.reporting import (
     Finding,
     Findings,
     HourCheck,
+    Reported,
     both,
     failed_by_hour,
     held_back,
@@ -39,9 +38,7 @@ CHECKS = (
 
 
 @dg.multi_asset_check(name="check_enriched_clicks", specs=[check.spec(ASSET) for check in CHECKS], can_subset=True)
-def check_enriched_clicks(
-    context: dg.AssetCheckExecutionContext, hbase: HBaseResource
-) -> Iterator[dg.AssetCheckResult]:
+def check_enriched_clicks(context: dg.AssetCheckExecutionContext, hbase: HBaseResource) -> Reported:
     """Count rows and what enrichment made of them."""
     from functools import cache
 
@@ -99,4 +96,4 @@ def check_enriched_clicks(
             },
         )
         states.hold(ASSET, before, failed_by_hour(CHECKS, found))
-    yield from report(context, ASSET, CHECKS, found, [hour for hour in hours if not before[hour].touched])
+    yield from report(context, ASSET, CHECKS, found)

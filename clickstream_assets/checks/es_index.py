@@ -1,10 +1,17 @@
 """Checks on ``es_index``: Elasticsearch holds exactly the metrics, as Elasticsearch itself says."""
 
-from collections.abc import Iterator
-
 import dagster as dg
 
-from clickstream_assets.checks.reporting import Finding, Findings, HourCheck, held_back, held_findings, look, report
+from clickstream_assets.checks.reporting import (
+    Finding,
+    Findings,
+    HourCheck,
+    Reported,
+    held_back,
+    held_findings,
+    look,
+    report,
+)
 from clickstream_assets.partitions import hours_of
 from clickstream_assets.resources.elasticsearch import ElasticsearchResource
 from clickstream_assets.resources.hbase import HBaseResource
@@ -25,7 +32,7 @@ CHECKS = (
 @dg.multi_asset_check(name="check_es_index", specs=[check.spec(ASSET) for check in CHECKS], can_subset=True)
 def check_es_index(
     context: dg.AssetCheckExecutionContext, hbase: HBaseResource, elasticsearch: ElasticsearchResource
-) -> Iterator[dg.AssetCheckResult]:
+) -> Reported:
     """Compare documents with metrics."""
     from clickstream_assets.domain.documents import GROUPED, of_hour, totals, undeclared
     from clickstream_assets.domain.hour_counts import metric_totals
@@ -69,4 +76,4 @@ def check_es_index(
                 "mapping_as_declared": mapping_as_declared,
             },
         )
-    yield from report(context, ASSET, CHECKS, found, [hour for hour in hours if not before[hour].touched])
+    yield from report(context, ASSET, CHECKS, found)

@@ -5,14 +5,13 @@ leave it as it is (docs/runbook.md). Dagster itself would stop the whole run, ho
 summary of a blocking check only warns, and the hour's own evaluation, recorded after it, is the error.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationTargetMaterializationData
 
-from clickstream_assets.automation import ALL_ASSETS_JOB
 from clickstream_assets.domain.hours import key_of_hour
 from clickstream_assets.partitions import hourly
 
@@ -34,6 +33,9 @@ class Finding:
 
 Findings = Mapping[int, Finding]
 """By hour, in hours since the epoch."""
+
+Reported = Iterator[dg.AssetCheckResult | dg.Output[None]]
+"""What the step of some checks yields."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,41 +109,48 @@ def failed_by_hour(checks: Sequence[HourCheck], found: Mapping[str, Findings]) -
 
 
 def report(
-    context: dg.AssetCheckExecutionContext,
-    asset: str,
-    checks: Sequence[HourCheck],
-    found: Mapping[str, Findings],
-    vacant: Collection[int] = (),
-) -> Iterator[dg.AssetCheckResult]:
-    """Yield the run's summary of each selected check, then record each hour's finding as an evaluation of its own.
+    context: dg.AssetCheckExecutionContext, asset: str, checks: Sequence[HourCheck], found: Mapping[str, Findings]
+) -> Reported:
+    """Record each finding of the selected checks as an evaluation of its hour; over many hours, sum up each check too.
 
-    A run over a single hour has its finding for a summary. Of ``vacant`` hours, which never held anything, the sensor's
-    runs record only what failed: such a run passes over hundreds of them on its way between two that are stale.
+    Dagster plans an evaluation for every hour of a run and every check. An hour for which none is recorded under its
+    partition key counts as *skipped* when the run ends, and its check as not passed; so does one that holds nothing.
+    A run over one hour is not summed up: without a partition, that would be a second state beside the hour's.
     """
-    passed_over = vacant if context.op_execution_context.job_name == ALL_ASSETS_JOB else ()
-    log_event: Any = context.op_execution_context.log_event  # takes evaluations, though its type does not say so
-    selected = {key.name for key in context.selected_asset_check_keys}
-    targets = _materializations(context.instance, dg.AssetKey(asset), [hour for one in found.values() for hour in one])
+    execution = context.op_execution_context
+    log_event: Any = execution.log_event  # takes evaluations, though its type does not say so
+    selected = {key.name for key in context.selected_asset_check_keys if key.asset_key == dg.AssetKey(asset)}
+    hours = {hour for findings in found.values() for hour in findings}
+    targets = _materializations(context.instance, dg.AssetKey(asset), hours)
     for check in (check for check in checks if check.name in selected):
         findings = found[check.name]
-        yield _summary(asset, check, findings)
+        if len(findings) == 1:
+            key = check.spec(asset).key
+            yield dg.Output(None, output_name=execution.assets_def.get_output_name_for_asset_check_key(key))
+        else:
+            yield _summary(asset, check, findings)
         for hour, finding in findings.items():
-            if finding.passed and (len(findings) == 1 or hour in passed_over):
-                continue
-            if len(findings) > 1 or check.blocking:
-                log_event(
-                    dg.AssetCheckEvaluation(
-                        asset_key=dg.AssetKey(asset),
-                        check_name=check.name,
-                        passed=finding.passed,
-                        severity=check.severity,
-                        description=finding.words,
-                        metadata=dict(finding.figures),
-                        blocking=check.blocking,
-                        partition=key_of_hour(hour),
-                        target_materialization_data=targets.get(key_of_hour(hour)),
-                    )
-                )
+            log_event(_evaluation(asset, check, hour, finding, targets))
+
+
+def _evaluation(
+    asset: str,
+    check: HourCheck,
+    hour: int,
+    finding: Finding,
+    targets: Mapping[str, AssetCheckEvaluationTargetMaterializationData],
+) -> dg.AssetCheckEvaluation:
+    return dg.AssetCheckEvaluation(
+        asset_key=dg.AssetKey(asset),
+        check_name=check.name,
+        passed=finding.passed,
+        severity=check.severity,
+        description=finding.words,
+        metadata=dict(finding.figures),
+        blocking=check.blocking,
+        partition=key_of_hour(hour),
+        target_materialization_data=targets.get(key_of_hour(hour)),
+    )
 
 
 def _materializations(
@@ -165,19 +174,14 @@ def _materializations(
 
 def _summary(asset: str, check: HourCheck, findings: Findings) -> dg.AssetCheckResult:
     failed = [hour for hour, finding in findings.items() if not finding.passed]
-    figures: Mapping[str, Any] = {"hours": len(findings), "failed": len(failed)}
-    if len(findings) == 1:
-        ((_, finding),) = findings.items()
-        words, figures = finding.words, finding.figures
-    else:
-        words = f"{len(findings) - len(failed)} of {len(findings)} hours passed"
-        if failed:
-            words += f"; failed: {', '.join(map(key_of_hour, failed[:_NAMED]))}; {findings[failed[0]].words}"
+    words = f"{len(findings) - len(failed)} of {len(findings)} hours passed"
+    if failed:
+        words += f"; failed: {', '.join(map(key_of_hour, failed[:_NAMED]))}; {findings[failed[0]].words}"
     return dg.AssetCheckResult(
         passed=not failed,
         asset_key=asset,
         check_name=check.name,
         severity=WARN if check.blocking else check.severity,
         description=words,
-        metadata=dict(figures),
+        metadata={"hours": len(findings), "failed": len(failed)},
     )

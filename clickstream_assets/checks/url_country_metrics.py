@@ -1,15 +1,16 @@
 """Checks on ``url_country_metrics``: the metrics add up, make sense, and are as many as is usual."""
 
-from collections.abc import Iterator
 from time import time
 
 import dagster as dg
 
+from clickstream_assets.checks.producers import few_urls
 from clickstream_assets.checks.reporting import (
     WARN,
     Finding,
     Findings,
     HourCheck,
+    Reported,
     failed_by_hour,
     held_back,
     held_findings,
@@ -35,6 +36,7 @@ CHECKS = (
         "each measured view, and the average is their ratio.",
         blocking=True,
     ),
+    HourCheck("few_urls", "The hour's metrics are not of unusually many distinct urls.", WARN),
     HourCheck(
         "usual_volume",
         "The hour has about as many clicks as the same hour of earlier weeks, or else as the hours before it.",
@@ -44,9 +46,7 @@ CHECKS = (
 
 
 @dg.multi_asset_check(name="check_url_country_metrics", specs=[check.spec(ASSET) for check in CHECKS], can_subset=True)
-def check_url_country_metrics(
-    context: dg.AssetCheckExecutionContext, hbase: HBaseResource
-) -> Iterator[dg.AssetCheckResult]:
+def check_url_country_metrics(context: dg.AssetCheckExecutionContext, hbase: HBaseResource) -> Reported:
     """Compare the metrics with the rows, with themselves and with other hours."""
     from functools import cache
 
@@ -101,8 +101,11 @@ def check_url_country_metrics(
                 "held_back": lambda: held_findings(ASSET, before),
                 "clicks_add_up": clicks_add_up,
                 "within_bounds": within_bounds,
+                "few_urls": lambda: {
+                    hour: few_urls(count.urls, settings().warn_urls) for hour, count in metrics().items()
+                },
                 "usual_volume": usual_volume,
             },
         )
         states.hold(ASSET, before, failed_by_hour(CHECKS, found))
-    yield from report(context, ASSET, CHECKS, found, [hour for hour in hours if not before[hour].touched])
+    yield from report(context, ASSET, CHECKS, found)

@@ -20,9 +20,10 @@ from clickstream_assets.assets.clickstream_topic import TopicEvent, freshness, o
 from clickstream_assets.assets.raw_clicks import IngestConfig
 from clickstream_assets.automation import ALL_ASSETS_JOB as JOB
 from clickstream_assets.automation import FOLLOWED
-from clickstream_assets.checks.latest_closed_hour import SPECS as LATEST_HOUR
-from clickstream_assets.domain.hours import HOUR_MS, hour_of_key, key_of_hour
+from clickstream_assets.checks.clickstream_topic import evaluation, unread
+from clickstream_assets.domain.hours import HOUR_MS, hour_of_key
 from clickstream_assets.domain.run_plan import RunPlan, plan_backlog, plan_stale
+from clickstream_assets.partitions import RANGE_END, RANGE_START, tags_of
 from clickstream_assets.resources.hbase import HBaseResource
 from clickstream_assets.resources.kafka import KafkaResource
 from clickstream_assets.settings import settings
@@ -35,7 +36,6 @@ _ASSETS = ("raw_clicks", "dead_letters", *FOLLOWED)
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 10, 600
 _QUIET_SECONDS = 60
 """So often a topic at rest is observed, and one that is written to is reported as fresh."""
-_RANGE_START, _RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 _UNFINISHED = [
     dg.DagsterRunStatus.QUEUED,
     dg.DagsterRunStatus.NOT_STARTED,
@@ -48,8 +48,7 @@ _PEEK_BYTES = 1
 
 clickstream_hours = dg.define_asset_job(
     JOB,
-    # Whether the latest closed hour is there is asked once an hour, not in every run.
-    selection=dg.AssetSelection.assets(*_ASSETS) - dg.AssetSelection.checks(*(spec.key for spec in LATEST_HOUR)),
+    selection=dg.AssetSelection.assets(*_ASSETS),
     description="New offsets, or stale hours, through all the assets. The sensor `kafka_offsets` runs it.",
 )
 
@@ -73,6 +72,8 @@ class Memory(BaseModel):
     """When the topic was last reported as written to."""
     fresh_ends: dict[int, int] = Field(default_factory=dict)
     """Its end offsets then, by Kafka partition."""
+    again: list[int] = Field(default_factory=list)
+    """Hours of runs that failed. Those that nothing is due for would be shown as failed for good."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +84,8 @@ class Turn:
     """Why not."""
     busy: range = range(0)
     """Hours that a run under way brings up to date."""
+    failed: frozenset[int] = frozenset()
+    """Hours of the latest runs, as far as those failed."""
 
 
 @dataclass(slots=True)
@@ -91,7 +94,7 @@ class Tick:
 
     plan: RunPlan | None
     stale: bool
-    events: list[TopicEvent]
+    events: list[TopicEvent | dg.AssetCheckEvaluation]
     idle: str = "no new offsets, no stale hours"
     """Why there is no plan."""
 
@@ -109,25 +112,29 @@ def kafka_offsets(context: dg.SensorEvaluationContext, kafka: KafkaResource, hba
     """Decide what to ask for."""
     now = time()
     this_hour = int(now * 1000) // HOUR_MS
-    # At first the latest closed hour is still to be looked at: it is materialized, as empty if need be.
-    memory = (
-        Memory.model_validate_json(context.cursor)
-        if context.cursor
-        else Memory(closed_up_to=this_hour - 2, stale_turn=now, began=now)
-    )
+    memory = Memory.model_validate_json(context.cursor) if context.cursor else first_memory(this_hour, now)
     may = turn(context.instance)
     tick = _look(kafka, hbase, memory, this_hour, now, may)
     cursor = memory.model_dump_json()
     if tick.plan is None:
         return dg.SensorResult(skip_reason=may.wait or tick.idle, cursor=cursor, asset_events=tick.events)
-    tags = {
-        _RANGE_START: key_of_hour(tick.plan.first),
-        _RANGE_END: key_of_hour(tick.plan.last),
-        "clickstream/why": "stale hours" if tick.stale else "new offsets",
-    }
+    why = {"clickstream/why": "stale hours" if tick.stale else "new offsets"}
+    tags = tags_of(tick.plan.first, tick.plan.last) | why
     until = {str(partition): end for partition, end in tick.plan.until.items()}
     config = dg.RunConfig(ops={"raw_clicks": IngestConfig(until=until, more=tick.plan.more)})
     return dg.SensorResult([dg.RunRequest(tags=tags, run_config=config)], cursor=cursor, asset_events=tick.events)
+
+
+def first_memory(this_hour: int, now: float) -> Memory:
+    """What the first look begins with: closed hours are still to be looked at, and materialized, as empty if need be.
+
+    All of them, where one run can do them; else the latest, for years without an event tell nobody anything.
+    """
+    limits = settings()
+    first_hour = limits.first_hour_ms // HOUR_MS
+    if this_hour - first_hour > limits.max_hours_per_run:
+        first_hour = this_hour - 1
+    return Memory(closed_up_to=min(first_hour, this_hour) - 1, stale_turn=now, began=now)
 
 
 def _look(kafka: KafkaResource, hbase: HBaseResource, memory: Memory, this_hour: int, now: float, may: Turn) -> Tick:
@@ -150,6 +157,7 @@ def _look(kafka: KafkaResource, hbase: HBaseResource, memory: Memory, this_hour:
         if few:
             tick.idle = f"{lag} new events: waiting for {limits.small_run_events}, or for the next run of fewer"
         if not may.wait:
+            memory.again = sorted({*memory.again, *may.failed})
             tick.plan, tick.stale = _plan(
                 topic, HourStates(client, table), reading_from, ends, memory, this_hour, now, may.busy, few=few
             )
@@ -157,11 +165,16 @@ def _look(kafka: KafkaResource, hbase: HBaseResource, memory: Memory, this_hour:
             progress = progress_by_partition(topic, Watermarks(client, table), reading_from, ends)
             tick.events.append(observation(progress, int(now * 1000)))
             memory.observed_at, memory.observed_lag = now, lag
+        if tick.plan:
+            memory.again = [hour for hour in memory.again if not tick.plan.first <= hour <= tick.plan.last]
         # Fewer than before means another topic of the same name.
         written = sum(max(0, end - memory.fresh_ends.get(p, 0)) for p, end in ends.items())
-        if written and now - memory.fresh_at >= _QUIET_SECONDS:
+        is_due = bool(written) and now - memory.fresh_at >= _QUIET_SECONDS
+        if is_due:
             tick.events.append(freshness(written))
             memory.fresh_at, memory.fresh_ends = now, ends
+        if is_due or now == memory.began:
+            tick.events.append(evaluation(unread(reading_from, topic.earliest(ends), ends)))
     return tick
 
 
@@ -186,19 +199,21 @@ def _plan(
     known = states.all()
     silent: list[int] = []
     # At first, producers that have just started too get the time to send: their events come first.
-    if now - memory.began >= limits.small_run_seconds:
+    closed = range(memory.closed_up_to + 1, this_hour)
+    if now - memory.began >= limits.small_run_seconds and not set(closed) & set(busy):
         # An hour that has closed without a single event gets its (empty) turn by being touched once.
-        closed = range(memory.closed_up_to + 1, this_hour)
         silent = [hour for hour in closed if hour not in known or not known[hour].touched]
         states.touch(silent)
         memory.closed_up_to = this_hour - 1
-    stale = [*silent, *(hour for hour, state in known.items() if state.waiting and hour not in busy)]
+    # Rows of an hour that has not begun wait for its partition, and the hour with them.
+    due = {hour for hour, state in known.items() if state.waiting and hour <= this_hour}
+    stale = [*silent, *sorted(due.union(memory.again) - set(busy))]
     backlog = plan_backlog(
         reading_from,
         ends,
         lambda hour: topic.offsets_at(hour * HOUR_MS, ends),
         first_hour=limits.first_hour_ms // HOUR_MS,
-        last_hour=this_hour + 1,
+        last_hour=this_hour,
         max_events=limits.max_events_per_run,
         max_hours=limits.max_hours_per_run,
     )
@@ -228,14 +243,17 @@ def turn(instance: dg.DagsterInstance) -> Turn:
     failed = _failed_in_a_row(instance)
     if under_way:
         run = under_way[0]
-        asked_here = run.job_name == JOB and _RANGE_END in run.tags
+        asked_here = run.job_name == JOB and RANGE_END in run.tags
         ahead = len(under_way) == 1 and asked_here and not failed and _has_read(instance, run)
         return Turn(busy=_hours_of(run)) if ahead else Turn(f"run {run.run_id} is under way")
     if not failed:
         return Turn()
     pause = min(_FIRST_PAUSE_SECONDS * 2 ** (len(failed) - 1), _LONGEST_PAUSE_SECONDS)
     left = (failed[0].end_time or failed[0].update_timestamp.timestamp()) + pause - time()
-    return Turn(f"{len(failed)} runs failed in a row: the next try is in {left:.0f} s" if left > 0 else None)
+    if left > 0:
+        return Turn(f"{len(failed)} runs failed in a row: the next try is in {left:.0f} s")
+    runs = [record.dagster_run for record in failed if RANGE_END in record.dagster_run.tags]
+    return Turn(failed=frozenset(hour for run in runs for hour in _hours_of(run)))
 
 
 def _has_read(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
@@ -247,7 +265,7 @@ def _has_read(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
 
 
 def _hours_of(run: dg.DagsterRun) -> range:
-    return range(hour_of_key(run.tags[_RANGE_START]), hour_of_key(run.tags[_RANGE_END]) + 1)
+    return range(hour_of_key(run.tags[RANGE_START]), hour_of_key(run.tags[RANGE_END]) + 1)
 
 
 def _failed_in_a_row(instance: dg.DagsterInstance) -> list[dg.RunRecord]:

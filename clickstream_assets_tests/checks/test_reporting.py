@@ -3,10 +3,9 @@
 import dagster as dg
 import pytest
 
-from clickstream_assets.automation import ALL_ASSETS_JOB
 from clickstream_assets.checks.reporting import WARN, Finding, HourCheck, failed_by_hour, look, report, share
-from clickstream_assets.domain.hours import HOUR_MS, key_of_hour
-from clickstream_assets.partitions import hourly, hours_of
+from clickstream_assets.domain.hours import HOUR_MS, hour_of_key, key_of_hour
+from clickstream_assets.partitions import hourly, hours_of, tags_of
 from clickstream_assets_tests.conftest import NOW_MS
 
 HOUR = NOW_MS // HOUR_MS - 48
@@ -14,8 +13,11 @@ FIRST, SECOND = key_of_hour(HOUR), key_of_hour(HOUR + 1)
 CHECKS = (HourCheck("strict", "Holds.", blocking=True), HourCheck("mild", "Warns.", WARN))
 
 
-def outcome(keys, failing, job="by_hand"):
-    """Run an asset, its checks and an asset behind it; the run, its evaluations, and whether the later asset ran."""
+def outcome(keys, failing=(), *, by_range=True):
+    """Run an asset, its checks and an asset behind it, by tags or as one partition.
+
+    The run, its evaluations, whether the later asset ran, and by check and hour the state that Dagster's UI shows.
+    """
 
     @dg.asset(partitions_def=hourly, backfill_policy=dg.BackfillPolicy.single_run())
     def before() -> None: ...
@@ -37,36 +39,57 @@ def outcome(keys, failing, job="by_hand"):
                 for name in ("strict", "mild")
             },
         )
-        yield from report(context, "before", CHECKS, found, vacant=[HOUR])
+        yield from report(context, "before", CHECKS, found)
 
-    both = dg.define_asset_job(job, [before, after])
+    both = dg.define_asset_job("both", [before, after])
     defs = dg.Definitions([before, after], asset_checks=[checks], jobs=[both], executor=dg.in_process_executor)
-    tags = {"dagster/asset_partition_range_start": keys[0], "dagster/asset_partition_range_end": keys[-1]}
-    one = {"partition_key": keys[0]} if len(keys) == 1 else {"tags": tags}
-    result = defs.resolve_job_def(job).execute_in_process(instance=dg.DagsterInstance.ephemeral(), **one)
-    latest = {(e.check_name, e.partition): (e.passed, e.severity.value) for e in result.get_asset_check_evaluations()}
-    return result.success, latest, bool(ran)
+    hours = [hour_of_key(key) for key in keys]
+    which = {"tags": tags_of(hours[0], hours[-1])} if by_range else {"partition_key": keys[0]}
+    instance = dg.DagsterInstance.ephemeral()
+    result = defs.resolve_job_def("both").execute_in_process(instance=instance, **which)
+    said = [(e.check_name, e.partition, e.passed, e.severity.value) for e in result.get_asset_check_evaluations()]
+    return result.success, said, bool(ran), states(instance)
 
 
-@pytest.mark.parametrize("keys", [[FIRST], [FIRST, SECOND]])
-def test_a_failed_hour_is_an_error_of_its_own_and_the_run_goes_on(keys):
-    success, latest, ran = outcome(keys, {("strict", HOUR), ("mild", HOUR)})
+def states(instance):
+    """By check and partition key, what Dagster makes of all that was planned and recorded."""
+    keys = [(dg.AssetCheckKey(dg.AssetKey("before"), check.name), hourly) for check in CHECKS]
+    found = {}
+    for key, state in instance.event_log_storage.get_asset_check_state(keys).items():
+        for status, subset in state.subsets.items():
+            found |= {(key.name, hour): status.value for hour in subset.subset_value.get_partition_keys()}
+    return found
+
+
+RUNS = [([FIRST], True), ([FIRST], False), ([FIRST, SECOND], True)]
+
+
+@pytest.mark.parametrize(("keys", "by_range"), RUNS)
+def test_a_failed_hour_is_an_error_of_its_own_and_the_run_goes_on(keys, by_range):
+    success, said, ran, _ = outcome(keys, {("strict", HOUR), ("mild", HOUR)}, by_range=by_range)
     assert success
     assert ran
-    assert latest["strict", FIRST] == (False, "ERROR")
-    assert latest["mild", FIRST] == (False, "WARN")
-    if len(keys) > 1:
-        assert latest["strict", keys[1]][0]
-        assert latest["strict", None] == (False, "WARN")
+    assert [found for found in said if found[:2] == ("strict", FIRST)] == [("strict", FIRST, False, "ERROR")]
+    assert [found for found in said if found[:2] == ("mild", FIRST)] == [("mild", FIRST, False, "WARN")]
 
 
-def test_the_sensors_runs_record_of_vacant_hours_only_what_failed():
-    _, latest, _ = outcome([FIRST, SECOND], {("mild", HOUR)}, job=ALL_ASSETS_JOB)
-    assert latest["mild", FIRST] == (False, "WARN")
-    assert ("strict", FIRST) not in latest
-    assert latest["strict", SECOND][0]
-    _, latest, _ = outcome([FIRST, SECOND], set())
-    assert latest["strict", FIRST][0]
+@pytest.mark.parametrize(("keys", "by_range"), RUNS)
+@pytest.mark.parametrize("failing", [set(), {("strict", HOUR)}, {("strict", HOUR), ("mild", HOUR)}])
+def test_every_hour_of_a_run_has_its_state_in_dagster_and_only_that_which_failed_says_so(keys, by_range, failing):
+    *_, shown = outcome(keys, failing, by_range=by_range)
+    assert shown == {
+        (check.name, key): "FAILED" if (check.name, hour_of_key(key)) in failing else "SUCCEEDED"
+        for check in CHECKS
+        for key in keys
+    }
+
+
+def test_a_run_over_many_hours_is_summed_up_without_stopping_it_and_one_over_an_hour_says_everything_once():
+    _, said, _, _ = outcome([FIRST, SECOND], {("strict", HOUR)})
+    assert ("strict", None, False, "WARN") in said
+    assert len(said) == len(set(said)) == 2 * (2 + 1)
+    _, said, _, _ = outcome([FIRST], {("strict", HOUR)})
+    assert sorted(found[:2] for found in said) == [("mild", FIRST), ("strict", FIRST)]
 
 
 def test_a_check_that_could_not_look_fails_in_every_hour():
