@@ -8,7 +8,7 @@ from time import time
 
 import dagster as dg
 
-from clickstream_assets.checks.clickstream_topic import nothing_lost_unread
+from clickstream_assets.checks.clickstream_topic import no_log_cut_back, nothing_lost_unread
 from clickstream_assets.domain.hours import HOUR_MS, key_of_hour
 from clickstream_assets.resources.hbase import HBaseResource
 
@@ -56,8 +56,11 @@ def check_latest_closed_hour(
 
 clickstream_now = dg.define_asset_job(
     "clickstream_now",
-    selection=dg.AssetSelection.checks(*nothing_lost_unread.check_keys, *(spec.key for spec in SPECS)),
-    description="The checks that are about now: is the latest closed hour present, is anything lost unread?",
+    selection=dg.AssetSelection.checks(
+        *nothing_lost_unread.check_keys, *no_log_cut_back.check_keys, *(spec.key for spec in SPECS)
+    ),
+    description="The checks that are about now: is the latest closed hour present, is anything lost unread, was a log "
+    "cut back?",
 )
 
 hourly_look = dg.ScheduleDefinition(

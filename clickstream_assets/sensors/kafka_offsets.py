@@ -132,8 +132,7 @@ def kafka_offsets(context: dg.SensorEvaluationContext, kafka: KafkaResource, hba
 
 def _look(kafka: KafkaResource, hbase: HBaseResource, memory: Memory, this_hour: int, now: float, may: Turn) -> Tick:
     """Decide what to do next (nothing, if it has to wait), and observe the topic if it is time; keeps ``memory``."""
-    from clickstream_assets.domain.ingestion import begins
-    from clickstream_assets.domain.ledger import Ledger
+    from clickstream_assets.domain.resumption import resumption
     from clickstream_assets.domain.stale_hours import HourStates
     from clickstream_assets.domain.table_schemas import LEDGER
     from clickstream_assets.domain.watermarks import Watermarks, progress_by_partition
@@ -142,9 +141,10 @@ def _look(kafka: KafkaResource, hbase: HBaseResource, memory: Memory, this_hour:
     with kafka.client(fetch_bytes=_PEEK_BYTES) as topic, hbase.client() as client:
         table = hbase.table(LEDGER.name)
         ends = topic.ends(topic.partitions())
-        reading_from = begins(topic, Ledger(client, table), ends)
+        found = resumption(topic, client, table, ends)
+        reading_from = found.begins
         tick = Tick(None, False, [])
-        lag = sum(end - reading_from[p] for p, end in ends.items())
+        lag = found.lag(ends)
         limits = settings()
         few = 0 < lag < limits.small_run_events and now - memory.read_at < limits.small_run_seconds
         if few:
@@ -153,6 +153,9 @@ def _look(kafka: KafkaResource, hbase: HBaseResource, memory: Memory, this_hour:
             tick.plan, tick.stale = _plan(
                 topic, HourStates(client, table), reading_from, ends, memory, this_hour, now, may.busy, few=few
             )
+            if tick.plan is None and found.unbooked:
+                # Nothing new is there, but a run has to book where the log was cut back.
+                tick.plan = RunPlan(this_hour, this_hour, dict(ends))
         if lag or memory.observed_lag or now - memory.observed_at >= _QUIET_SECONDS:
             progress = progress_by_partition(topic, Watermarks(client, table), reading_from, ends)
             tick.events.append(observation(progress, int(now * 1000)))
