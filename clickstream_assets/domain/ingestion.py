@@ -18,6 +18,7 @@ from clickstream_assets.domain.settler import Tallies
 from clickstream_assets.domain.settling import DISPLACED, SOURCE, Rules, Tally, displaced_by, letter_key
 from clickstream_assets.domain.stale_hours import HourStates, touched_by
 from clickstream_assets.domain.table_schemas import CLICKS, DEAD_LETTERS, LEDGER
+from clickstream_assets.domain.urls import DEFAULT_RULES, UrlRules
 from clickstream_assets.domain.watermarks import Watermarks
 
 _SCANNED_FOR_ONE = 2
@@ -109,6 +110,7 @@ class Ingestion:
         first_hour_ms: int,
         run_id: str,
         wide: Wide | None = None,
+        urls: UrlRules = DEFAULT_RULES,
     ) -> None:
         self._topic, self._hbase, self._wide = topic, hbase, wide
         self._clicks, self._letters = table(CLICKS.name), table(DEAD_LETTERS.name)
@@ -120,7 +122,7 @@ class Ingestion:
         self._found = resumption(topic, hbase, ledger_table, self._ends)
         self._begins, self._earliest = self._found.begins, self._found.earliest
         self._committed = dict(self._found.committed)
-        self._rules = Rules(topic.topic, self._found.topic_id, first_hour_ms, run_id, self._found.generations)
+        self._rules = Rules(topic.topic, self._found.topic_id, first_hour_ms, run_id, urls, self._found.generations)
         self._watermarks, self._latest = Watermarks(hbase, ledger_table), dict[int, int]()
         self._unavailable: dict[tuple[str, int, int], Entry] = {}
         self._written: list[Entry] = []
