@@ -238,3 +238,14 @@ def test_the_check_tells_of_a_cut_for_some_days_and_then_keeps_it_in_its_table()
     assert (passed, words) == (True, f"no log was cut back in the last {CUT_SHOWN_DAYS} days")
     assert [record.data["cut_back_from"] for record in figures["cuts"].records] == [6, 9]
     assert cuts_in_words([], NOW)[::2] == (True, {})
+
+
+def test_without_a_time_a_message_is_told_from_that_of_another_topic_at_its_place():
+    world = World(FIRST)
+    for topic_id in ("id-1", "id-2"):
+        world.topic.id, world.topic.logs[0], world.topic.group[0] = topic_id, [], None
+        world.topic.send(event(f"of {topic_id}"), -1)
+        world.ingest()
+        world.read_hours(HOUR)
+    assert users(world) == ["of id-1", "of id-2"]
+    world.assert_books_balance()
