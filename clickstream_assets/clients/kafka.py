@@ -169,16 +169,20 @@ class TopicClient:
         started again, and the leader of then has to be known to it. Messages may have got the offsets again since.
         """
         partitions = self._all(p for p, at in committed.items() if at is not None)
-        if not partitions:
+        found = {tp: self._call("committed", tp, True) for tp in partitions}
+        positions = {tp: at for tp, at in found.items() if at is not None and at.leader_epoch not in (None, -1)}
+        if not positions:
             return {}
-        self._consumer.assign(partitions)
+        self._consumer.assign(list(positions))
+        for tp, at in positions.items():
+            self._consumer._subscription.seek(tp, at)  # its own seek takes no epoch along
         try:
             # The first answer waits for all of them to be looked at, the second gives what was found.
             for _ in range(2):
-                self._call("position", partitions[0])
+                self._call("position", next(iter(positions)))
         except LogTruncationError as error:
-            found = error.divergent_offsets
-            return {tp.partition: at.offset for tp, at in found.items() if at is not None}
+            ends = error.divergent_offsets
+            return {tp.partition: at.offset for tp, at in ends.items() if at is not None}
         return {}
 
     def offsets_at(self, time_ms: int, ends: Mapping[int, int]) -> dict[int, int]:

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clickstream_assets.checks.clickstream_topic import CUT_SHOWN_DAYS, cuts_in_words
+from clickstream_assets.domain.explanation import ranges_of, to_event
 from clickstream_assets.domain.hours import hour_of_key
 from clickstream_assets.domain.ledger import LOST
 from clickstream_assets.domain.log_cuts import Cut, Generations, Stretch, log_id, named, read_cuts, topic_of
@@ -26,6 +27,10 @@ def event(user, event_id=None):
 
 def users(world):
     return sorted(cells[b"click_data:user_id"].decode() for cells in world.rows().values())
+
+
+def sources(world):
+    return [to_event(key, cells).source for key, cells in world.rows().items()]
 
 
 @pytest.fixture(params=["Kafka tells", "Kafka does not tell"])
@@ -75,6 +80,11 @@ def test_messages_that_take_the_offsets_again_are_read_as_what_they_are(world, t
     assert sorted(letters) == [f"id-1|000000|{3:020d}", f"id-1~001|000000|{3:020d}"]
     assert (world.total("read"), world.total("duplicates"), world.topic.group) == (10, 2, {0: 7})
     world.assert_books_balance()
+    ranges, unbooked = ranges_of(world.ledger, world.ledger.shares(HOUR), sources(world))
+    assert ([(one.entry.topic_id, one.events) for one in ranges], unbooked) == (
+        [("id-1", 2), ("id-1", 2), ("id-1~001", 2)],
+        0,
+    )
 
 
 def test_what_was_read_before_is_not_read_again_and_the_rest_is_in_any_order(world, told):
