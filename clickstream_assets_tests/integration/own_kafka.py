@@ -68,11 +68,6 @@ class OwnKafka:
         segment.write_bytes(data[: _place_of(data, at)])
         for derived in (*folder.glob("*.index"), *folder.glob("*.timeindex"), *folder.glob("*.snapshot")):
             derived.unlink()
-        for clean in (
-            self.server.folders.data / ".kafka_cleanshutdown",
-            self.server.folders.data / "recovery-point-offset-checkpoint",
-        ):
-            clean.unlink(missing_ok=True)
 
 
 def _place_of(data: bytes, offset: int) -> int:
