@@ -59,8 +59,8 @@ def no_log_cut_back(kafka: KafkaResource, hbase: HBaseResource) -> dg.AssetCheck
     return dg.AssetCheckResult(passed=passed, description=description, metadata=metadata)
 
 
-def cuts_booked(cuts: "Sequence[Cut]", now_ms: int) -> dg.AssetCheckEvaluation:
-    """What a run that has just booked ``cuts`` says, so that nobody waits for the check's next turn to be told."""
+def evaluation_of_cuts(cuts: "Sequence[Cut]", now_ms: int) -> dg.AssetCheckEvaluation:
+    """What the sensor says of all cuts, and a run of those it has just booked: nobody waits for the check's turn."""
     passed, description, metadata = cuts_in_words(cuts, now_ms)
     (key,) = no_log_cut_back.check_keys
     return dg.AssetCheckEvaluation(

@@ -20,6 +20,7 @@ from clickstream_assets.assets.clickstream_topic import TopicEvent, freshness, o
 from clickstream_assets.assets.raw_clicks import IngestConfig
 from clickstream_assets.automation import ALL_ASSETS_JOB as JOB
 from clickstream_assets.automation import FOLLOWED
+from clickstream_assets.checks.clickstream_topic import evaluation_of_cuts
 from clickstream_assets.checks.latest_closed_hour import SPECS as LATEST_HOUR
 from clickstream_assets.domain.hours import HOUR_MS, hour_of_key, key_of_hour
 from clickstream_assets.domain.run_plan import RunPlan, plan_backlog, plan_stale
@@ -29,6 +30,7 @@ from clickstream_assets.settings import settings
 
 if TYPE_CHECKING:
     from clickstream_assets.clients.kafka import TopicClient
+    from clickstream_assets.domain.resumption import Resumption
     from clickstream_assets.domain.stale_hours import HourStates
 
 _ASSETS = ("raw_clicks", "dead_letters", *FOLLOWED)
@@ -91,7 +93,7 @@ class Tick:
 
     plan: RunPlan | None
     stale: bool
-    events: list[TopicEvent]
+    events: list[TopicEvent | dg.AssetCheckEvaluation]
     idle: str = "no new offsets, no stale hours"
     """Why there is no plan."""
 
@@ -151,7 +153,7 @@ def _look(kafka: KafkaResource, hbase: HBaseResource, memory: Memory, this_hour:
             tick.idle = f"{lag} new events: waiting for {limits.small_run_events}, or for the next run of fewer"
         if not may.wait:
             tick.plan, tick.stale = _plan(
-                topic, HourStates(client, table), reading_from, ends, memory, this_hour, now, may.busy, few=few
+                topic, HourStates(client, table), found, ends, memory, this_hour, now, may.busy, few=few
             )
             if tick.plan is None and found.unbooked:
                 # Nothing new is there, but a run has to book where the log was cut back.
@@ -164,6 +166,8 @@ def _look(kafka: KafkaResource, hbase: HBaseResource, memory: Memory, this_hour:
         written = sum(max(0, end - memory.fresh_ends.get(p, 0)) for p, end in ends.items())
         if written and now - memory.fresh_at >= _QUIET_SECONDS:
             tick.events.append(freshness(written))
+            # Dagster shows what a check said as long as its asset was not materialized since by another run.
+            tick.events.append(evaluation_of_cuts([*found.cuts, *found.unbooked], int(now * 1000)))
             memory.fresh_at, memory.fresh_ends = now, ends
     return tick
 
@@ -171,7 +175,7 @@ def _look(kafka: KafkaResource, hbase: HBaseResource, memory: Memory, this_hour:
 def _plan(
     topic: "TopicClient",
     states: "HourStates",
-    reading_from: Mapping[int, int],
+    found: "Resumption",
     ends: Mapping[int, int],
     memory: Memory,
     this_hour: int,
@@ -196,10 +200,11 @@ def _plan(
         states.touch(silent)
         memory.closed_up_to = this_hour - 1
     stale = [*silent, *(hour for hour, state in known.items() if state.waiting and hour not in busy)]
+    timeless = _timeless(topic, found, ends, this_hour)
     backlog = plan_backlog(
-        reading_from,
+        found.begins,
         ends,
-        lambda hour: topic.offsets_at(hour * HOUR_MS, ends),
+        lambda hour: topic.offsets_at(hour * HOUR_MS, ends) | (timeless if hour <= this_hour else {}),
         first_hour=limits.first_hour_ms // HOUR_MS,
         last_hour=this_hour + 1,
         max_events=limits.max_events_per_run,
@@ -213,6 +218,22 @@ def _plan(
         return None, False
     memory.read_at = now
     return backlog, False
+
+
+def _timeless(topic: "TopicClient", found: "Resumption", ends: Mapping[int, int], this_hour: int) -> dict[int, int]:
+    """Where reading goes on in partitions whose producers gave the next record no time (-1).
+
+    All that waits there counts as recorded now: searched for by time, it would lie before all that has one. Looked
+    into are partitions alone whose next record may be older than this hour.
+    """
+    lagging = {p: max(at, found.earliest[p]) for p, at in found.begins.items()}
+    lagging = {p: at for p, at in lagging.items() if at < ends[p]}
+    if not lagging:
+        return {}
+    dated = topic.offsets_at(this_hour * HOUR_MS, ends)
+    before = {p: at for p, at in lagging.items() if at < dated[p]}
+    times = topic.record_times(before) if before else {}
+    return {p: found.begins[p] for p, time_ms in times.items() if time_ms < 0}
 
 
 def turn(instance: dg.DagsterInstance) -> Turn:

@@ -11,6 +11,7 @@ from kafka.admin import ConfigResource, ConfigResourceType, NewTopic
 from kafka.errors import TopicAlreadyExistsError
 
 from clickstream_assets.clients.kafka import ensure_topic
+from clickstream_assets.domain.hours import key_of_hour
 from clickstream_assets.domain.ledger import GAP, Ledger
 from clickstream_assets.domain.table_schemas import LEDGER
 from clickstream_assets.traffic.message_files import Message, write_envelope
@@ -141,6 +142,8 @@ def test_records_without_a_time_count_by_their_own_and_their_lag_in_seconds_is_n
     assert figures["lag_events"] == 3
     assert (partitions[2]["lag_events"], partitions[2]["lag_seconds"]) == (3, None)
     (request,) = answer.run_requests
+    this_hour = key_of_hour(int(time.time()) // 3600)
+    assert request.tags["dagster/asset_partition_range_end"] == this_hour, "they are planned as recorded now"
     assert pipeline.run(run_config=request.run_config, tags=dict(request.tags)).success
     pipeline.settle()
     assert_golden(pipeline)
