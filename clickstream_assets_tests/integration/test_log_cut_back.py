@@ -1,5 +1,6 @@
 """A partition's log that Kafka comes back with cut back, under the same topic id, on a broker that is really cut."""
 
+import itertools
 import json
 
 import dagster as dg
@@ -14,6 +15,7 @@ from clickstream_assets_tests.integration.test_kafka_as_it_is import HOUR, THEN,
 
 CHECK = "no_log_cut_back"
 PARTITION = 3
+_NUMBERS = itertools.count()
 
 
 @pytest.fixture
@@ -30,7 +32,7 @@ def kafka(servers, tmp_path_factory):
 def pipeline(servers, kafka, tmp_path):
     """Ten messages of one partition at rest: two without an id, two refused, each in a batch of its own."""
     own = servers.model_copy(update={"kafka_bootstrap_servers": kafka.address})
-    made = Pipeline(own, "cut-back", tmp_path / "sent.jsonl")
+    made = Pipeline(own, f"cut-back-{next(_NUMBERS)}", tmp_path / "sent.jsonl")
     made.produce([])
     send(made, "first", 10)
     made.settle()
