@@ -10,7 +10,7 @@ from clickstream_assets.assets.es_index import es_index
 from clickstream_assets.assets.raw_clicks import raw_clicks
 from clickstream_assets.assets.url_country_metrics import url_country_metrics
 from clickstream_assets.automation import follow_hand_made_hours
-from clickstream_assets.checks.clickstream_topic import nothing_lost_unread
+from clickstream_assets.checks.clickstream_topic import no_log_cut_back, nothing_lost_unread
 from clickstream_assets.checks.dead_letters import check_dead_letters
 from clickstream_assets.checks.enriched_clicks import check_enriched_clicks
 from clickstream_assets.checks.es_index import check_es_index
@@ -72,6 +72,7 @@ def build(configured: Settings) -> dg.Definitions:
         assets=[clickstream_topic, raw_clicks, enriched_clicks, url_country_metrics, es_index],
         asset_checks=[
             nothing_lost_unread,
+            no_log_cut_back,
             check_raw_clicks,
             check_dead_letters,
             check_enriched_clicks,

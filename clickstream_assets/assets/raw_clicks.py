@@ -1,6 +1,8 @@
 """``raw_clicks`` and ``dead_letters``: one step reads Kafka once and writes both."""
 
 from collections.abc import Iterator
+from time import time
+from typing import Any
 
 import dagster as dg
 
@@ -9,6 +11,7 @@ from clickstream_assets.assets.columns import described
 from clickstream_assets.assets.common import GROUP, HOURLY_FRESHNESS, OWNERS
 from clickstream_assets.assets.dead_letters import dead_letters
 from clickstream_assets.assets.overviews import of_ingestion, of_refusals
+from clickstream_assets.checks.clickstream_topic import evaluation_of_cuts
 from clickstream_assets.domain.hours import HOUR_MS, key_of_hour
 from clickstream_assets.partitions import hourly, hours_of
 from clickstream_assets.resources.hbase import HBaseResource
@@ -89,6 +92,9 @@ def raw_clicks(
         count = sum(s.dead_lettered for s in found)
         context.add_asset_metadata({"dagster/partition_row_count": count, **refused}, "dead_letters", key)
     context.log.info(report.in_words())
+    if report.cuts:
+        log_event: Any = context.log_event  # takes evaluations, though its type does not say so
+        log_event(evaluation_of_cuts(report.cuts, int(time() * 1000)))
     if report.unavailable:
         context.log.warning(
             f"{report.unavailable} offsets of these hours are no longer in Kafka: what is stored of them was left alone"

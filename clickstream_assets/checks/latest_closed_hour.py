@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from clickstream_assets.checks.clickstream_topic import nothing_lost_unread
+from clickstream_assets.checks.clickstream_topic import no_log_cut_back, nothing_lost_unread
 from clickstream_assets.checks.reporting import Finding, HourCheck, Reported, report
 from clickstream_assets.domain.hours import HOUR_MS, key_of_hour
 from clickstream_assets.partitions import hourly, hours_of, tags_of
@@ -63,8 +63,11 @@ def presence(asset: str, hour: int, state: "HourState", closed: int) -> Finding:
 
 clickstream_now = dg.define_asset_job(
     "clickstream_now",
-    selection=dg.AssetSelection.checks(*nothing_lost_unread.check_keys, *(CHECK.spec(asset).key for asset in ASSETS)),
-    description="The checks that are about now: is the latest closed hour present, is anything lost unread?",
+    selection=dg.AssetSelection.checks(
+        *nothing_lost_unread.check_keys, *no_log_cut_back.check_keys, *(CHECK.spec(asset).key for asset in ASSETS)
+    ),
+    description="The checks that are about now: is the latest closed hour present, is anything lost unread, was a log "
+    "cut back?",
 )
 
 

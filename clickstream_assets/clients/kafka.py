@@ -7,7 +7,8 @@ from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 from kafka import KafkaAdminClient, KafkaConsumer, OffsetAndMetadata, TopicPartition
-from kafka.errors import KafkaError, TopicAlreadyExistsError, UnknownTopicOrPartitionError
+from kafka.admin import OffsetSpec
+from kafka.errors import KafkaError, LogTruncationError, TopicAlreadyExistsError, UnknownTopicOrPartitionError
 
 from clickstream_assets.clients.retries import PATIENCE_SECONDS, retrying
 
@@ -141,10 +142,48 @@ class TopicClient:
         return sum(end - (earliest[p] if (at := committed[p]) is None else at) for p, end in ends.items())
 
     def commit(self, offsets: Mapping[int, int]) -> None:
-        """Commit offsets for the group."""
+        """Commit offsets for the group, each with its leader's epoch, by which :meth:`cut_back` tells of it later.
+
+        To be called when what lies before the offsets was read: of a partition that has a newer leader by then, what
+        is committed is as of that one.
+        """
         if offsets:
-            commits = {TopicPartition(self.topic, p): OffsetAndMetadata(at, "", -1) for p, at in offsets.items()}
+            epochs = self._leader_epochs(offsets)
+            commits = {TopicPartition(self.topic, p): OffsetAndMetadata(at, "", epochs[p]) for p, at in offsets.items()}
             self._call("commit", commits)
+
+    def _leader_epochs(self, partitions: Iterable[int]) -> dict[int, int]:
+        """The epoch of each partition's leader as that one gives it; -1 where it gives none."""
+        admin = KafkaAdminClient(bootstrap_servers=self.bootstrap_servers.split(","))
+        try:
+            latest = dict.fromkeys(self._all(partitions), OffsetSpec.LATEST)
+            found = retrying(_is_passing, self._patience)(admin.list_partition_offsets, latest)
+        finally:
+            admin.close()
+        return {tp.partition: -1 if at.leader_epoch is None else at.leader_epoch for tp, at in found.items()}
+
+    def cut_back(self, committed: Mapping[int, int | None]) -> dict[int, int]:
+        """By partition whose log was cut back below the group's committed offset, the offset at which it was.
+
+        As far as Kafka can tell: a partition has to have got another leader since the commit, be it the same server
+        started again, and the leader of then has to be known to it. Messages may have got the offsets again since.
+        """
+        partitions = self._all(p for p, at in committed.items() if at is not None)
+        found = {tp: self._call("committed", tp, True) for tp in partitions}
+        positions = {tp: at for tp, at in found.items() if at is not None and at.leader_epoch not in (None, -1)}
+        if not positions:
+            return {}
+        self._consumer.assign(list(positions))
+        for tp, at in positions.items():
+            self._consumer._subscription.seek(tp, at)  # its own seek takes no epoch along
+        try:
+            # The first answer waits for all of them to be looked at, the second gives what was found.
+            for _ in range(2):
+                self._call("position", next(iter(positions)))
+        except LogTruncationError as error:
+            ends = error.divergent_offsets
+            return {tp.partition: at.offset for tp, at in ends.items() if at is not None}
+        return {}
 
     def offsets_at(self, time_ms: int, ends: Mapping[int, int]) -> dict[int, int]:
         """By partition, the earliest offset whose record time is at or after ``time_ms``; the end if none is."""

@@ -240,12 +240,13 @@ def _at(letters: "DeadLetters", place: str) -> "list[Letter]":
 
 
 def _described(letter: "Letter", value: bytes | None, *, full: bool) -> dict[str, object]:
-    moment = datetime.fromtimestamp(letter.record_time_ms / 1000, UTC)
+    time_ms = letter.record_time_ms
+    moment = datetime.fromtimestamp(time_ms / 1000, UTC) if time_ms >= 0 else None
     described: dict[str, object] = {
         "topic_id": letter.topic_id,
         "partition": letter.partition,
         "offset": letter.offset,
-        "record_time": moment.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "record_time": None if moment is None else moment.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         "reason": letter.reason,
         "detail": letter.detail,
         "run_id": letter.run_id,
@@ -269,8 +270,11 @@ def _in_lines(described: dict[str, object]) -> str:
     topic_id, partition, offset = (described.pop(name) for name in ("topic_id", "partition", "offset"))
     lines = [f"{topic_id}/{partition}/{offset}"]
     for name, content in described.items():
-        text = "a tombstone: no value" if content is None else printable(str(content))
-        if name.startswith("value") and content is not None:
+        if content is None:
+            lines.append(f"  {name}: {'a tombstone: no value' if name == 'value' else 'none'}")
+            continue
+        text = printable(str(content))
+        if name.startswith("value"):
             shown = f"the first {PREVIEW_BYTES} of " if truncated else ""
             lines.append(f"  {name} ({shown}{size:,} bytes): {text}")
         else:

@@ -20,6 +20,7 @@ from clickstream_assets.clients.kafka import Message, TopicClient
 from clickstream_assets.domain.hours import hour_of_letter, key_of_hour
 from clickstream_assets.domain.ingestion import Ingestion
 from clickstream_assets.domain.ledger import Entry, Ledger
+from clickstream_assets.domain.log_cuts import Generations, read_cuts
 from clickstream_assets.domain.settling import DISPLACED, SOURCE, Rules, Settled, letter_key, settle
 from clickstream_assets.domain.stale_hours import HourStates
 from clickstream_assets.domain.table_schemas import CLICKS, DEAD_LETTERS, LEDGER
@@ -188,7 +189,9 @@ class Replay:
         self._clicks, self._letters_table = table(CLICKS.name), table(DEAD_LETTERS.name)
         self._ledger = Ledger(hbase, table(LEDGER.name))
         self._states = HourStates(hbase, table(LEDGER.name))
-        self._rules = Rules(topic.topic, topic.topic_id(), first_hour_ms, run_id, urls)
+        topic_id = topic.topic_id()
+        generations = Generations.of(read_cuts(hbase, table(LEDGER.name), topic_id))
+        self._rules = Rules(topic.topic, topic_id, first_hour_ms, run_id, urls, generations)
         self.letters = DeadLetters(hbase, self._letters_table, self._rules.first_hour)
         self._reader: Ingestion | None = None
         self._planned: dict[bytes, Mapping[bytes, bytes]] = {}
@@ -253,7 +256,7 @@ class Replay:
 
         A run that was killed while it read the entry again leaves it so, or someone who deleted a letter.
         """
-        if entry.topic_id != self._rules.topic_id or not self._ingestion.is_readable(entry.partition, entry.first):
+        if not self._is_readable(entry, entry.first):
             self.report.unbooked += len(chosen)
             return
         self.report.touched |= self._ingestion.read_again(entry.partition, [entry.first]).touched
@@ -267,11 +270,11 @@ class Replay:
 
         Returns what became of them, and those that are refused no more.
         """
-        rules = replace(self._rules, topic_id=entry.topic_id)
+        rules = replace(self._rules, topic_id=entry.topic_id, generations=Generations())
 
         def makes_way(offset: int) -> bool:
             """A later offset's row may be taken over only if its entry can be read again, and balance."""
-            return entry.topic_id == self._rules.topic_id and self._ingestion.is_readable(entry.partition, offset)
+            return self._is_readable(entry, offset)
 
         whole, mended = Settled(), []
         for start in range(0, len(letters), _LETTERS_AT_ONCE):
@@ -288,6 +291,11 @@ class Replay:
             refused = {letter.key for letter in settled.letters}
             mended += [letter for letter, _ in found if letter.key not in refused]
         return whole, mended
+
+    def _is_readable(self, entry: Entry, offset: int) -> bool:
+        """Whether Kafka still holds an offset of the entry's log, and all that is booked with it."""
+        log = self._rules.log_id(entry.partition, offset)
+        return entry.topic_id == log and self._ingestion.is_readable(entry.partition, offset)
 
     def _booked(self, entry: Entry, settled: Settled, there: Iterable[Letter], mended: Iterable[Letter]) -> Entry:
         """The entry with the count of mended letters moved.

@@ -9,8 +9,10 @@ from clickstream_assets.clients.hbase import ROWS_PER_CALL, HBaseClient, RowMuta
 from clickstream_assets.clients.kafka import TopicClient
 from clickstream_assets.domain.hours import HOUR_MS
 from clickstream_assets.domain.ledger import GAP, LOST, READ, Entry, Ledger
-from clickstream_assets.domain.offset_plan import Piece, begin, joined, plan_partition, to_commit
+from clickstream_assets.domain.log_cuts import Cut, Stretch, topic_of, write_cuts
+from clickstream_assets.domain.offset_plan import Piece, joined, plan_partition, to_commit
 from clickstream_assets.domain.reading import Pieces, Tables, Wide, read_pieces
+from clickstream_assets.domain.resumption import resumption
 from clickstream_assets.domain.row_keys import key_ranges
 from clickstream_assets.domain.settler import Tallies
 from clickstream_assets.domain.settling import DISPLACED, SOURCE, Rules, Tally, displaced_by, letter_key
@@ -41,6 +43,8 @@ class Report:
     """Offsets booked earlier that Kafka no longer holds: what is stored of them was left alone."""
     refused_rows: int = 0
     """Rows deleted because their messages, stored by an earlier reading, are refused now."""
+    cuts: list[Cut] = field(default_factory=list)
+    """Where this run noticed that logs were cut back."""
     ranges: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
     committed: dict[int, int] = field(default_factory=dict)
     touched: set[int] = field(default_factory=set)
@@ -55,6 +59,8 @@ class Report:
             words += f"; {self.lost} offsets were lost to retention before they were read"
         if self.missing:
             words += f"; {self.missing} offsets hold no record"
+        if self.cuts:
+            words += f"; {'; '.join(cut.in_words() for cut in self.cuts)}"
         if self.refused_rows:
             words += f"; {self.refused_rows} rows of messages that are refused now were deleted"
         return words
@@ -71,6 +77,7 @@ class Report:
             "offsets_without_record": self.missing,
             "no_longer_in_kafka": self.unavailable,
             "rows_refused_now": self.refused_rows,
+            "logs_cut_back": len(self.cuts),
             "offset_ranges": {str(partition): joined(ranges) for partition, ranges in self.ranges.items()},
             "committed": {str(partition): at for partition, at in self.committed.items()},
         }
@@ -87,17 +94,6 @@ class Window:
     end: int
     entries: tuple[Entry, ...] = ()
     lost: tuple[Entry, ...] = ()
-
-
-def begins(topic: TopicClient, ledger: Ledger, ends: Mapping[int, int]) -> dict[int, int]:
-    """By partition, the offset at which reading goes on."""
-    earliest, committed, topic_id = topic.earliest(ends), topic.committed(ends), topic.topic_id()
-    found = {}
-    for p, end in ends.items():
-        at = committed[p]
-        ledger_end = ledger.end(topic_id, p) if at is None or at > end else None
-        found[p] = begin(at, ledger_end, earliest[p], end)
-    return found
 
 
 class Ingestion:
@@ -119,14 +115,16 @@ class Ingestion:
         self._topic, self._hbase, self._wide = topic, hbase, wide
         self._clicks, self._letters = table(CLICKS.name), table(DEAD_LETTERS.name)
         ledger_table = table(LEDGER.name)
+        self._ledger_table = ledger_table
         self._ledger, self._states = Ledger(hbase, ledger_table), HourStates(hbase, ledger_table)
-        self._rules = Rules(topic.topic, topic.topic_id(), first_hour_ms, run_id, urls)
         self._partitions = topic.partitions()
-        self._earliest, self._ends = topic.earliest(self._partitions), topic.ends(self._partitions)
-        self._committed = topic.committed(self._partitions)
-        self._begins = begins(topic, self._ledger, self._ends)
+        self._ends = topic.ends(self._partitions)
+        self._found = resumption(topic, hbase, ledger_table, self._ends)
+        self._begins, self._earliest = self._found.begins, self._found.earliest
+        self._committed = dict(self._found.committed)
+        self._rules = Rules(topic.topic, self._found.topic_id, first_hour_ms, run_id, urls, self._found.generations)
         self._watermarks, self._latest = Watermarks(hbase, ledger_table), dict[int, int]()
-        self._unavailable: dict[tuple[int, int], Entry] = {}
+        self._unavailable: dict[tuple[str, int, int], Entry] = {}
         self._written: list[Entry] = []
         self._replaced: list[Entry] = []
         self._orphans: list[int] = []
@@ -149,11 +147,15 @@ class Ingestion:
         entries: dict[int, dict[int, Entry]] = defaultdict(dict)
         for hour in hours:
             for share in self._ledger.shares(hour):
-                if share.topic_id != self._rules.topic_id:
+                if topic_of(share.topic_id) != self._rules.topic_id:
                     continue
                 for entry in self._ledger.overlapping(share.topic_id, share.partition, share.first, share.first + 1):
-                    entries[share.partition][entry.first] = entry
-        lost = self._ledger.lost(self._rules.topic_id, self._begins, self._rules.run_id)
+                    if self._is_there(entry):
+                        entries[share.partition][entry.first] = entry
+                    else:
+                        self._is_unavailable(entry)
+        known = [stretch for p, end in self._begins.items() for stretch in self._stretches(p, 0, end)]
+        lost = self._ledger.lost(known, self._rules.run_id)
         for p, gone in lost.items():
             entries[p] |= {entry.first: entry for entry in gone if entry.hours & set(hours)}
         first = self._topic.offsets_at(hours[0] * HOUR_MS, self._ends)
@@ -167,20 +169,29 @@ class Ingestion:
 
     def read_again(self, partition: int, offsets: Iterable[int]) -> Report:
         """Read the entries of some offsets of a partition again; commits nothing."""
-        entries = {
-            entry.first: entry
-            for offset in offsets
-            for entry in self._ledger.overlapping(self._rules.topic_id, partition, offset, offset + 1)
-        }
+        entries = {entry.first: entry for offset in offsets for entry in self._entries_of(partition, offset)}
         return self._run({partition: Window(0, 0, tuple(entries[first] for first in sorted(entries)))}, ())
 
     def is_readable(self, partition: int, offset: int) -> bool:
         """Whether Kafka still holds the whole entry of an offset, so that it can be read again."""
-        entries = self._ledger.overlapping(self._rules.topic_id, partition, offset, offset + 1)
-        return bool(entries) and entries[0].first >= self._earliest[partition]
+        entries = self._entries_of(partition, offset)
+        return bool(entries) and entries[0].first >= self._earliest[partition] and self._is_there(entries[0])
+
+    def _entries_of(self, partition: int, offset: int) -> list[Entry]:
+        """The entry of an offset as it is now, if there is one."""
+        return self._ledger.overlapping(self._rules.log_id(partition, offset), partition, offset, offset + 1)
+
+    def _stretches(self, partition: int, first: int, end: int) -> list[Stretch]:
+        return self._rules.generations.stretches(self._rules.topic_id, partition, first, end)
+
+    def _is_there(self, entry: Entry) -> bool:
+        """Whether no offset of an entry was cut off: none has been given out again."""
+        stretches = self._stretches(entry.partition, entry.first, entry.end)
+        return stretches == [Stretch(entry.topic_id, entry.partition, entry.first, entry.end)]
 
     def _run(self, windows: Mapping[int, Window], hours: Iterable[int]) -> Report:
         hours = sorted(hours)
+        self._book_cuts()
         starts = [self._topic.offsets_at(hour * HOUR_MS, self._ends) for hour in hours] if windows else []
         commits = {}
         pieces: Pieces = {}
@@ -192,7 +203,8 @@ class Ingestion:
         for (partition, _), (piece, runs) in sorted(self._read_all(pieces, hours).items()):
             self._book(partition, piece, runs)
         for partition, window in windows.items():
-            self._written += [entry for entry in window.lost if (partition, entry.first) in self._unavailable]
+            places = ((entry.topic_id, partition, entry.first) for entry in window.lost)
+            self._written += [self._unavailable[place] for place in places if place in self._unavailable]
         self.report.unavailable += sum(entry.end - entry.first for entry in self._unavailable.values())
         self._unavailable = {}
         self._ledger.write(self._written, self._replaced)
@@ -203,21 +215,37 @@ class Ingestion:
         # Behind the books: what is left of a letter tells a replay that was killed here to look again.
         self._hbase.mutate(self._letters, (RowMutation(key, {}, (b"letter",)) for key in self._stale_letters))
         self._stale_letters = []
-        self._commit(commits)
+        self.report.committed = self._commit(commits)
         return self.report
 
+    def _book_cuts(self) -> None:
+        """Book where logs were cut back, then take back the offsets committed of what is cut off."""
+        self.report.cuts = [replace(cut, run_id=self._rules.run_id) for cut in self._found.unbooked]
+        write_cuts(self._hbase, self._ledger_table, self._rules.topic_id, self.report.cuts)
+        if self._found.void:
+            self._committed |= self._commit({p: self._begins[p] for p in self._found.void})
+
     def _plan(self, partition: int, window: Window, cuts: set[int]) -> Pieces:
-        known = self._ledger.overlapping(self._rules.topic_id, partition, window.first, window.end)
-        known += [entry for entry in window.lost if entry.first < window.end and entry.end > window.first]
-        known.sort(key=lambda entry: entry.first)
-        plan = plan_partition(window.first, window.end, known, self._earliest[partition], cuts)
-        for entry in plan.unavailable:
-            self._unavailable[partition, entry.first] = entry
-        for lost in plan.lost:
-            self._written.append(self._entry(partition, lost.first, lost.end, LOST))
-            self.report.lost += lost.end - lost.first
-        pieces = {(partition, piece.first): piece for piece in plan.pieces}
+        pieces: Pieces = {}
+        for stretch in self._stretches(partition, window.first, window.end):
+            known = self._ledger.overlapping(stretch.log_id, partition, stretch.first, stretch.end)
+            known += [e for e in window.lost if e.first < stretch.end and e.end > stretch.first]
+            known.sort(key=lambda entry: entry.first)
+            plan = plan_partition(stretch.first, stretch.end, known, self._earliest[partition], cuts)
+            for entry in plan.unavailable:
+                self._is_unavailable(entry)
+            for lost in plan.lost:
+                self._written.append(self._entry(partition, lost.first, lost.end, LOST))
+                self.report.lost += lost.end - lost.first
+            for piece in plan.pieces:
+                if piece.entry is None or self._is_there(piece.entry):
+                    pieces[partition, piece.first] = piece
+                else:
+                    self._is_unavailable(piece.entry)
         return self._of_entries(partition, window.entries) | pieces
+
+    def _is_unavailable(self, entry: Entry) -> None:
+        self._unavailable[entry.topic_id, entry.partition, entry.first] = entry
 
     def _of_entries(self, partition: int, entries: Iterable[Entry]) -> Pieces:
         """What can still be read again of some entries; the others are noted as unavailable."""
@@ -225,8 +253,8 @@ class Ingestion:
         for entry in entries:
             if entry.kind != READ:
                 continue
-            if entry.first < self._earliest[partition]:
-                self._unavailable[partition, entry.first] = entry
+            if entry.first < self._earliest[partition] or not self._is_there(entry):
+                self._is_unavailable(entry)
             else:
                 pieces[partition, entry.first] = Piece(entry.first, entry.end, entry)
         return pieces
@@ -279,7 +307,7 @@ class Ingestion:
                     found[partition, piece.first], end = piece, piece.end
                     break
             else:
-                entries = self._ledger.overlapping(self._rules.topic_id, partition, offset, offset + 1)
+                entries = self._entries_of(partition, offset)
                 found |= self._of_entries(partition, entries)
                 end = max((entry.end for entry in entries), default=-1)
         return found
@@ -296,8 +324,9 @@ class Ingestion:
             for hour, count in piece.entry.kept_by_hour.items()
             if count > sum(run.tally.kept_by_hour[hour] for run in runs)
         ]
+        log = self._rules.log_id(partition, piece.first)
         refused = {
-            f"{self._rules.topic_id}/{partition}/{int(key.rsplit(b'|', 1)[1])}".encode()
+            f"{log}/{partition}/{int(key.rsplit(b'|', 1)[1])}".encode()
             for key, is_new in (self._letters_of(partition, piece) if fewer else ())
             if is_new
         }
@@ -366,19 +395,22 @@ class Ingestion:
         self.report.missing += end - first
 
     def _entry(self, partition: int, first: int, end: int, kind: str) -> Entry:
-        return Entry(self._rules.topic_id, partition, first, end, kind, run_id=self._rules.run_id)
+        log = self._rules.log_id(partition, first)
+        return Entry(log, partition, first, end, kind, run_id=self._rules.run_id)
 
     def _letters_of(self, partition: int, piece: Piece) -> Iterator[tuple[bytes, bool]]:
         """Keys of a range's dead letters, each with whether this run wrote it: others are refused no more."""
-        start, stop = (letter_key(self._rules.topic_id, partition, at) for at in (piece.first, piece.end))
+        log = self._rules.log_id(partition, piece.first)
+        start, stop = (letter_key(log, partition, at) for at in (piece.first, piece.end))
         for key, cells in self._hbase.scan(self._letters, start, stop, (_RUN,), large_cells=True):
             yield key, cells[_RUN].decode() == self._rules.run_id
 
-    def _commit(self, commits: Mapping[int, int]) -> None:
-        """Commit where the group's offset is still what it was when the run began."""
+    def _commit(self, commits: Mapping[int, int]) -> dict[int, int]:
+        """Commit where the group's offset is still what it was when the run began; returns what was committed."""
         now = self._topic.committed(commits)
-        self.report.committed = {p: at for p, at in commits.items() if now[p] == self._committed[p]}
-        self._topic.commit(self.report.committed)
+        done = {p: at for p, at in commits.items() if now[p] == self._committed[p]}
+        self._topic.commit(done)
+        return done
 
 
 @dataclass(slots=True)

@@ -1,11 +1,13 @@
 """The second book: what became of every offset that was read (docs/architecture.md, "The ledger").
 
-Three kinds of rows in one HBase table, keys in plain text:
+Four kinds of rows in one HBase table, keys in plain text:
 
 ``range|<topic id>|<partition>|<first offset>``
     an :class:`Entry`. Entries of a partition never overlap.
 ``hour|<hour>|<topic id>|<partition>|<first offset>``
     what an entry holds of one hour, so that an hour's share of the book is one short scan.
+``cut|<topic id>|<partition>|<generation>``
+    see :mod:`clickstream_assets.domain.log_cuts`; the topic ids of the other keys are those of logs.
 ``state|<hour>``
     see :mod:`clickstream_assets.domain.stale_hours`.
 
@@ -18,7 +20,6 @@ tells of that reading alone: the mended messages are kept (their rows are there 
 as before, and *mended* is 0 again.
 """
 
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
@@ -29,6 +30,7 @@ import orjson
 
 from clickstream_assets.clients.hbase import HBaseClient, RowMutation
 from clickstream_assets.domain.hours import hour_of_key, key_of_hour
+from clickstream_assets.domain.log_cuts import Stretch
 from clickstream_assets.domain.row_keys import contiguous
 
 READ, GAP, LOST = "read", "gap", "lost"
@@ -348,25 +350,28 @@ class Ledger:
             first = entry.end
         return [*found, (first, end)] if first < end else found
 
-    def lost(self, topic_id: str, ends: Mapping[int, int], run_id: str) -> dict[int, list[Entry]]:
-        """By partition, the entries below ``ends`` that are gone, as far as their shares tell of them, in order.
+    def lost(self, stretches: Iterable[Stretch], run_id: str) -> dict[int, list[Entry]]:
+        """By partition, the entries of some stretches of offsets that are gone, as far as their shares tell of them.
 
-        Each ends where the next begins, or where the hole does. What no share holds of it counts as duplicates.
+        In order. Each ends where the next begins, or where the hole does. What no share holds of it counts as
+        duplicates.
         """
-        holes = {p: self.holes(topic_id, p, 0, end) for p, end in ends.items()}
-        shares: dict[tuple[int, int], dict[int, HourShare]] = defaultdict(dict)
-        if any(holes.values()):
+        holes = [
+            (stretch.log_id, stretch.partition, *hole)
+            for stretch in stretches
+            for hole in self.holes(stretch.log_id, stretch.partition, stretch.first, stretch.end)
+        ]
+        shares: dict[tuple[str, int], dict[int, dict[int, HourShare]]] = {}
+        if holes:
             for key, cells in self._hbase.scan(self._table, b"hour|", _after("hour|")):
                 hour, share = _to_share(key, cells)
-                if share.topic_id == topic_id:
-                    shares[share.partition, share.first][hour] = share
+                shares.setdefault((share.topic_id, share.partition), {}).setdefault(share.first, {})[hour] = share
         found: dict[int, list[Entry]] = {}
-        for p, stretches in holes.items():
-            for first, end in stretches:
-                begins = sorted(at for partition, at in shares if partition == p and first <= at < end)
-                for at, stop in pairwise((*begins, end)):
-                    entry = _from_shares(topic_id, p, at, stop, shares[p, at], run_id)
-                    found.setdefault(p, []).append(entry)
+        for log_id, p, first, end in holes:
+            of_log = shares.get((log_id, p), {})
+            begins = sorted(at for at in of_log if first <= at < end)
+            for at, stop in pairwise((*begins, end)):
+                found.setdefault(p, []).append(_from_shares(log_id, p, at, stop, of_log[at], run_id))
         return found
 
     def forget_orphans(self, hours: Iterable[int]) -> None:

@@ -8,6 +8,7 @@ from clickstream_assets.clients.kafka import TopicClient
 from clickstream_assets.domain.documents import Totals, of_hour
 from clickstream_assets.domain.hour_counts import metric_totals
 from clickstream_assets.domain.ledger import Ledger
+from clickstream_assets.domain.log_cuts import Generations, read_cuts, topic_of
 from clickstream_assets.domain.stale_hours import HourStates
 from clickstream_assets.domain.table_schemas import CLICKS, DEAD_LETTERS, LEDGER, METRICS
 
@@ -57,6 +58,7 @@ def reconcile(
     found = Reconciliation()
     found.lag, found.stale_hours = progress(topic, hbase, table)
     topic_id, ends = topic.topic_id(), topic.ends(topic.partitions())
+    generations = Generations.of(read_cuts(hbase, table(LEDGER.name), topic_id))
     first = topic.earliest(ends)
     covered = dict.fromkeys(ends, 0)
     for entry in Ledger(hbase, table(LEDGER.name)).entries():
@@ -68,9 +70,11 @@ def reconcile(
         found.late += entry.late
         if not entry.balances:
             found.differences.append(f"partition {entry.partition} offsets {entry.first} to {entry.end} do not balance")
-        if entry.topic_id == topic_id:
-            covered[entry.partition] += entry.end - entry.first
-            first[entry.partition] = min(first[entry.partition], entry.first)
+        if topic_of(entry.topic_id) == topic_id:
+            for there in generations.stretches(topic_id, entry.partition, entry.first, entry.end):
+                if there.log_id == entry.topic_id:
+                    covered[entry.partition] += there.end - there.first
+                    first[entry.partition] = min(first[entry.partition], there.first)
             found.without_record += entry.end - entry.first - entry.read
     found.in_topic = sum(end - first[p] for p, end in ends.items())
     found.rows = hbase.count(table(CLICKS.name), b"", b"")

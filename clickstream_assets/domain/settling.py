@@ -15,6 +15,7 @@ from clickstream_assets.clients.kafka import Message
 from clickstream_assets.domain.click_event import CLICK_TYPES, ClickEvent, Refused, decode
 from clickstream_assets.domain.hours import HOUR_MS, hour_of_letter
 from clickstream_assets.domain.ledger import LATE_AFTER_MS
+from clickstream_assets.domain.log_cuts import Generations, log_id, named
 from clickstream_assets.domain.row_keys import derived_key, event_key
 from clickstream_assets.domain.stale_hours import touched_by
 from clickstream_assets.domain.table_schemas import CLICKS
@@ -42,6 +43,13 @@ class Rules:
     first_hour_ms: int
     run_id: str
     urls: UrlRules = DEFAULT_RULES
+    generations: Generations = field(default_factory=Generations)
+
+    def log_id(self, partition: int, offset: int) -> str:
+        """What a message is known by, with its partition and offset: the topic id, unless the log was cut back."""
+        if not self.generations.starts:
+            return self.topic_id
+        return log_id(self.topic_id, self.generations.at(partition, offset))
 
     @property
     def first_hour(self) -> int:
@@ -153,7 +161,7 @@ def decoded(messages: Iterable[Message], rules: Rules, before: Decoded | None = 
         try:
             event = decode(value, time_ms, rules.first_hour_ms, rules.urls)
         except Refused as refused:
-            key = letter_key(rules.topic_id, partition, offset)
+            key = letter_key(rules.log_id(partition, offset), partition, offset)
             # Its traceback leads to this frame, and so to the list that it is put in: a cycle that held all of them.
             without = refused.with_traceback(None)
             found.append(Decoded(partition, offset, time_ms, stretch, key, None, without, value))
@@ -161,7 +169,10 @@ def decoded(messages: Iterable[Message], rules: Rules, before: Decoded | None = 
         if event.event_id is not None:
             key = event_key(event.hour, event.event_id, event.user_key, event.event_type, event.url)
         else:
-            key = derived_key(event.hour, rules.topic, partition, offset, time_ms)
+            log = rules.log_id(partition, offset)
+            # Without a time, one topic's message at an offset is told from that of another of its name by the id.
+            topic = named(rules.topic, log) if time_ms >= 0 else log
+            key = derived_key(event.hour, topic, partition, offset, time_ms)
         found.append(Decoded(partition, offset, time_ms, stretch, key, event))
     return found
 
@@ -192,9 +203,9 @@ def settle_decoded(
     elif row[SOURCE] == _source(message, rules):
         settled.displaced.update(displaced_by(row))
     else:
-        topic_id, partition, text = row[SOURCE].decode().split("/")
+        log, partition, text = row[SOURCE].decode().split("/")
         offset = int(text)
-        elsewhere = int(partition) != message.partition or topic_id != rules.topic_id
+        elsewhere = int(partition) != message.partition or log != rules.log_id(message.partition, message.offset)
         if elsewhere or offset < message.offset or not makes_way(offset):
             settled.duplicates += 1
             settled.duplicates_by_hour[rules.record_hour(message.record_time_ms)] += 1
@@ -272,12 +283,15 @@ def _event_cells(message: Decoded, event: ClickEvent, rules: Rules) -> dict[byte
 
 
 def _source(message: Decoded, rules: Rules) -> bytes:
-    return b"%s%d" % (_source_prefix(rules.topic_id, message.partition), message.offset)
+    return b"%s%d" % (
+        _source_prefix(rules.log_id(message.partition, message.offset), message.partition),
+        message.offset,
+    )
 
 
 @lru_cache(maxsize=1 << 10)
-def _source_prefix(topic_id: str, partition: int) -> bytes:
-    return f"{topic_id}/{partition}/".encode()
+def _source_prefix(log: str, partition: int) -> bytes:
+    return f"{log}/{partition}/".encode()
 
 
 def as_long(value: int) -> int:

@@ -59,7 +59,7 @@ class PartitionProgress:
     lag: int
     """Offsets from where reading goes on to the end."""
     oldest_ms: int | None
-    """Timestamp of the first record that waits; None if none waits, or if Kafka did not give it in time."""
+    """Timestamp of the first record that waits; None if none waits, it has none, or Kafka did not give it in time."""
     watermark_ms: int | None
 
     def lag_seconds(self, now_ms: int) -> float | None:
@@ -77,7 +77,9 @@ def progress_by_partition(
     lags = {partition: max(0, end - begins[partition]) for partition, end in ends.items()}
     # What retention took cannot be looked at: the first record that is left stands for it.
     waiting = {partition: max(begins[partition], earliest[partition]) for partition, lag in lags.items() if lag}
-    oldest = topic.record_times({partition: at for partition, at in waiting.items() if at < ends[partition]})
+    times = topic.record_times({partition: at for partition, at in waiting.items() if at < ends[partition]})
+    # A record that its producer gave no time (-1) does not say how long it has waited.
+    oldest = {partition: time_ms for partition, time_ms in times.items() if time_ms >= 0}
     stored = watermarks.read(topic.topic_id())
     return [
         PartitionProgress(p, end, committed[p], lags[p], oldest.get(p), stored.get(p))

@@ -20,7 +20,7 @@ from clickstream_assets.assets.clickstream_topic import TopicEvent, freshness, o
 from clickstream_assets.assets.raw_clicks import IngestConfig
 from clickstream_assets.automation import ALL_ASSETS_JOB as JOB
 from clickstream_assets.automation import FOLLOWED
-from clickstream_assets.checks.clickstream_topic import evaluation, unread
+from clickstream_assets.checks.clickstream_topic import evaluation, evaluation_of_cuts, unread
 from clickstream_assets.domain.hours import HOUR_MS, hour_of_key
 from clickstream_assets.domain.run_plan import RunPlan, plan_backlog, plan_stale
 from clickstream_assets.partitions import RANGE_END, RANGE_START, tags_of
@@ -30,6 +30,7 @@ from clickstream_assets.settings import settings
 
 if TYPE_CHECKING:
     from clickstream_assets.clients.kafka import TopicClient
+    from clickstream_assets.domain.resumption import Resumption
     from clickstream_assets.domain.stale_hours import HourStates
 
 _ASSETS = ("raw_clicks", "dead_letters", *FOLLOWED)
@@ -139,8 +140,7 @@ def first_memory(this_hour: int, now: float) -> Memory:
 
 def _look(kafka: KafkaResource, hbase: HBaseResource, memory: Memory, this_hour: int, now: float, may: Turn) -> Tick:
     """Decide what to do next (nothing, if it has to wait), and observe the topic if it is time; keeps ``memory``."""
-    from clickstream_assets.domain.ingestion import begins
-    from clickstream_assets.domain.ledger import Ledger
+    from clickstream_assets.domain.resumption import resumption
     from clickstream_assets.domain.stale_hours import HourStates
     from clickstream_assets.domain.table_schemas import LEDGER
     from clickstream_assets.domain.watermarks import Watermarks, progress_by_partition
@@ -149,9 +149,10 @@ def _look(kafka: KafkaResource, hbase: HBaseResource, memory: Memory, this_hour:
     with kafka.client(fetch_bytes=_PEEK_BYTES) as topic, hbase.client() as client:
         table = hbase.table(LEDGER.name)
         ends = topic.ends(topic.partitions())
-        reading_from = begins(topic, Ledger(client, table), ends)
+        found = resumption(topic, client, table, ends)
+        reading_from = found.begins
         tick = Tick(None, False, [])
-        lag = sum(end - reading_from[p] for p, end in ends.items())
+        lag = found.lag(ends)
         limits = settings()
         few = 0 < lag < limits.small_run_events and now - memory.read_at < limits.small_run_seconds
         if few:
@@ -159,8 +160,11 @@ def _look(kafka: KafkaResource, hbase: HBaseResource, memory: Memory, this_hour:
         if not may.wait:
             memory.again = sorted({*memory.again, *may.failed})
             tick.plan, tick.stale = _plan(
-                topic, HourStates(client, table), reading_from, ends, memory, this_hour, now, may.busy, few=few
+                topic, HourStates(client, table), found, ends, memory, this_hour, now, may.busy, few=few
             )
+            if tick.plan is None and found.unbooked:
+                # Nothing new is there, but a run has to book where the log was cut back.
+                tick.plan = RunPlan(this_hour, this_hour, dict(ends))
         if lag or memory.observed_lag or now - memory.observed_at >= _QUIET_SECONDS:
             progress = progress_by_partition(topic, Watermarks(client, table), reading_from, ends)
             tick.events.append(observation(progress, int(now * 1000)))
@@ -174,14 +178,15 @@ def _look(kafka: KafkaResource, hbase: HBaseResource, memory: Memory, this_hour:
             tick.events.append(freshness(written))
             memory.fresh_at, memory.fresh_ends = now, ends
         if is_due or now == memory.began:
-            tick.events.append(evaluation(unread(reading_from, topic.earliest(ends), ends)))
+            tick.events.append(evaluation(unread(found, ends)))
+            tick.events.append(evaluation_of_cuts([*found.cuts, *found.unbooked], int(now * 1000)))
     return tick
 
 
 def _plan(
     topic: "TopicClient",
     states: "HourStates",
-    reading_from: Mapping[int, int],
+    found: "Resumption",
     ends: Mapping[int, int],
     memory: Memory,
     this_hour: int,
@@ -208,10 +213,11 @@ def _plan(
     # Rows of an hour that has not begun wait for its partition, and the hour with them.
     due = {hour for hour, state in known.items() if state.waiting and hour <= this_hour}
     stale = [*silent, *sorted(due.union(memory.again) - set(busy))]
+    timeless = _timeless(topic, found, ends, this_hour)
     backlog = plan_backlog(
-        reading_from,
+        found.begins,
         ends,
-        lambda hour: topic.offsets_at(hour * HOUR_MS, ends),
+        lambda hour: topic.offsets_at(hour * HOUR_MS, ends) | (timeless if hour <= this_hour else {}),
         first_hour=limits.first_hour_ms // HOUR_MS,
         last_hour=this_hour,
         max_events=limits.max_events_per_run,
@@ -225,6 +231,22 @@ def _plan(
         return None, False
     memory.read_at = now
     return backlog, False
+
+
+def _timeless(topic: "TopicClient", found: "Resumption", ends: Mapping[int, int], this_hour: int) -> dict[int, int]:
+    """Where reading goes on in partitions whose producers gave the next record no time (-1).
+
+    All that waits there counts as recorded now: searched for by time, it would lie before all that has one. Looked
+    into are partitions alone whose next record may be older than this hour.
+    """
+    lagging = {p: max(at, found.earliest[p]) for p, at in found.begins.items()}
+    lagging = {p: at for p, at in lagging.items() if at < ends[p]}
+    if not lagging:
+        return {}
+    dated = topic.offsets_at(this_hour * HOUR_MS, ends)
+    before = {p: at for p, at in lagging.items() if at < dated[p]}
+    times = topic.record_times(before) if before else {}
+    return {p: found.begins[p] for p, time_ms in times.items() if time_ms < 0}
 
 
 def turn(instance: dg.DagsterInstance) -> Turn:

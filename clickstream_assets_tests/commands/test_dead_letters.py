@@ -98,3 +98,22 @@ def test_in_a_pod_dagster_does_the_replay_and_nothing_else(monkeypatch):
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST")
     done = CliRunner().invoke(main, ["dead-letters", "replay", "--here", "--dagster", "http://127.0.0.1:9"])
     assert "a replay in this process" in done.output
+
+
+def test_a_letter_of_a_record_without_a_time_shows_none(world):
+    world.topic.send(None, -1)
+    world.ingest()
+    words = printed("show")
+    assert "  record_time: none\n" in words
+    assert "  value: a tombstone: no value\n" in words
+    assert json.loads(printed("show", "--json"))["record_time"] is None
+
+
+def test_letters_of_what_was_cut_off_and_of_what_took_its_place_are_named_apart(world):
+    world.topic.send(b"{", TIME)
+    world.ingest()
+    world.topic.cut(0)
+    world.topic.send(b"[]", TIME)
+    world.ingest()
+    assert "invalid_json" in printed("show", "id-1/0/0")
+    assert "not_an_object" in printed("show", "id-1~001/0/0")

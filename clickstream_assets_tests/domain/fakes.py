@@ -9,6 +9,7 @@ from clickstream_assets.domain.dead_letters import Replay, Selection
 from clickstream_assets.domain.hour_counts import count_letters
 from clickstream_assets.domain.ingestion import Ingestion
 from clickstream_assets.domain.ledger import COUNTED, Ledger
+from clickstream_assets.domain.log_cuts import Generations, read_cuts
 from clickstream_assets.domain.row_keys import hour_of
 from clickstream_assets.domain.stale_hours import HourStates
 from clickstream_assets_tests.domain.test_ledger import FakeHBase
@@ -58,6 +59,7 @@ class FakeTopic:
     def __init__(self, partitions=1, topic_id="id-1"):
         self.logs = {p: [] for p in range(partitions)}
         self.id, self.begin, self.group = topic_id, dict.fromkeys(self.logs, 0), dict.fromkeys(self.logs)
+        self.told = {}
 
     def send(self, value, time_ms, partition=0):
         self.logs[partition].append(Message(partition, len(self.logs[partition]), time_ms, value))
@@ -79,6 +81,17 @@ class FakeTopic:
 
     def commit(self, offsets):
         self.group.update(offsets)
+        for p in offsets:
+            self.told.pop(p, None)
+
+    def cut(self, at, partition=0, *, told=True):
+        """Cut a log back; ``told`` is what Kafka remembers of it until the group commits anew."""
+        del self.logs[partition][at:]
+        if told:
+            self.told[partition] = at
+
+    def cut_back(self, committed):
+        return {p: at for p, at in self.told.items() if committed[p] is not None and at < committed[p]}
 
     def offsets_at(self, time_ms, ends):
         found = {p: [m.offset for m in self.logs[p][self.begin[p] :] if m and m.timestamp_ms >= time_ms] for p in ends}
@@ -172,9 +185,11 @@ class World:
         assert kept == Counter(map(hour_of, self.rows()))
         records = [int(cells[b"letter:record_time"]) for cells in self.hbase.tables.get(LETTERS, {}).values()]
         assert refused == Counter(max(time // HOUR_MS, self.first_hour) for time in records)
+        generations = Generations.of(read_cuts(self.hbase, LEDGER, self.topic.id))
         for p, log in self.topic.logs.items():
             if self.topic.begin[p] == 0:
-                assert self.ledger.holes(self.topic.id, p, 0, len(log)) == []
+                stretches = generations.stretches(self.topic.id, p, 0, len(log))
+                assert [s for s in stretches if self.ledger.holes(s.log_id, p, s.first, s.end)] == []
         wanted = {
             f"hour|{hour}|{entry.topic_id}|{entry.partition}|{entry.first}": (
                 entry.kept_by_hour.get(hour, 0),

@@ -10,6 +10,7 @@ from clickstream_assets.domain import ingestion, settling
 from clickstream_assets.domain.click_event import Refused, decode
 from clickstream_assets.domain.hours import hour_of_key
 from clickstream_assets.domain.ledger import COUNTED, LATE_AFTER_MS
+from clickstream_assets.domain.log_cuts import Stretch
 from clickstream_assets.domain.table_schemas import CLICKS as CLICKS_TABLE
 from clickstream_assets_tests.domain.fakes import HOUR_MS, LEDGER, World
 
@@ -22,6 +23,10 @@ SOURCE = CLICKS_TABLE.columns["source"].key
 def event(event_id, hours_ago=0, page=""):
     fields = {"event_id": event_id, "user_id": "u", "timestamp": NOW - hours_ago * HOUR_MS}
     return json.dumps(fields | {"url": "https://h.example/", "page": page}).encode()
+
+
+def lost(world, end, run_id, log_id="id-1"):
+    return world.ledger.lost([Stretch(log_id, 0, 0, end)], run_id)
 
 
 @pytest.fixture(params=["looked up", "scanned"])
@@ -149,8 +154,8 @@ def test_a_share_tells_of_an_entry_that_is_gone(world):
     first, second, third = world.entries()
     del world.hbase.tables[LEDGER][ledger_rows(world)[1]]
     assert [world.ledger.at(share) for share in world.ledger.shares(HOUR)] == [first, None, third]
-    assert world.ledger.lost("id-1", {0: 15}, "run-3") == {0: [replace(second, run_id="run-3")]}
-    assert world.ledger.lost("id-1", {0: 5}, "run-3") == world.ledger.lost("id-9", {0: 15}, "run-3") == {}
+    assert lost(world, 15, "run-3") == {0: [replace(second, run_id="run-3")]}
+    assert lost(world, 5, "run-3") == lost(world, 15, "run-3", "id-9") == {}
 
 
 def test_holes_are_the_offsets_that_no_entry_covers(world):
@@ -207,7 +212,7 @@ def test_a_lost_entry_that_kafka_no_longer_holds_is_written_as_its_shares_tell(w
 def test_a_lost_entry_that_another_has_taken_the_place_of_leaves_shares_that_go_with_their_hours(world):
     three_entries(world)
     del world.hbase.tables[LEDGER][ledger_rows(world)[1]]
-    (entry,) = world.ledger.lost("id-1", {0: 15}, "run")[0]
+    (entry,) = lost(world, 15, "run")[0]
     world.ledger.write([replace(entry, kept_by_hour={HOUR: 1}, duplicates=entry.duplicates + 2)])
     assert len(world.ledger.shares(HOUR - 1)) == 3
     world.read_hours(HOUR - 1)

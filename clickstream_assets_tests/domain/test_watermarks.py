@@ -77,3 +77,22 @@ def test_an_age_that_kafka_did_not_tell_is_not_made_up():
 
 def test_a_record_from_a_clock_ahead_is_no_lag_below_zero():
     assert PartitionProgress(0, 5, 0, lag=5, oldest_ms=NOW + 9, watermark_ms=None).lag_seconds(NOW) == 0
+
+
+def test_a_record_without_a_time_does_not_say_how_long_it_has_waited(hbase):
+    class Topic:
+        def committed(self, ends):
+            return dict.fromkeys(ends)
+
+        def earliest(self, ends):
+            return dict.fromkeys(ends, 0)
+
+        def record_times(self, offsets):
+            return {0: -1, 1: NOW}
+
+        def topic_id(self):
+            return "id"
+
+    timeless, timed = progress_by_partition(Topic(), Watermarks(hbase, "ledger"), {0: 0, 1: 0}, {0: 5, 1: 5})
+    assert (timeless.lag, timeless.oldest_ms, timeless.lag_seconds(NOW + 1000)) == (5, None, None)
+    assert timed.lag_seconds(NOW + 1000) == 1

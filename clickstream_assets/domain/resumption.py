@@ -1,0 +1,67 @@
+"""Where reading goes on, in each Kafka partition, and whether its log is still the one that was read."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from time import time
+
+from clickstream_assets.clients.hbase import HBaseClient
+from clickstream_assets.clients.kafka import TopicClient
+from clickstream_assets.domain.ledger import Ledger
+from clickstream_assets.domain.log_cuts import Cut, Generations, log_id, read_cuts
+from clickstream_assets.domain.offset_plan import begin
+
+
+@dataclass(frozen=True, slots=True)
+class Resumption:
+    """By partition, where reading goes on, and what Kafka says of it."""
+
+    topic_id: str
+    begins: Mapping[int, int]
+    earliest: Mapping[int, int]
+    committed: Mapping[int, int | None]
+    void: frozenset[int]
+    """Partitions whose committed offset is one of a log that is no more."""
+    cuts: list[Cut]
+    """Those in the ledger."""
+    unbooked: list[Cut]
+    """Those that only this look has noticed."""
+
+    @property
+    def generations(self) -> Generations:
+        """Of what is in Kafka now."""
+        return Generations.of([*self.cuts, *self.unbooked])
+
+    def lag(self, ends: Mapping[int, int]) -> int:
+        """Offsets from where reading goes on up to ``ends``."""
+        return sum(max(0, end - self.begins[p]) for p, end in ends.items())
+
+
+def resumption(topic: TopicClient, hbase: HBaseClient, ledger_table: str, ends: Mapping[int, int]) -> Resumption:
+    """Look at the partitions that ``ends`` has the end offsets of.
+
+    A log that ends before what the ledger has of it, or of which Kafka says that it was cut back below the committed
+    offset, was cut back: reading goes on where the cut is. Below it lies what was read before.
+    """
+    earliest, committed, topic_id = topic.earliest(ends), topic.committed(ends), topic.topic_id()
+    told = topic.cut_back(committed)
+    cuts, ledger = read_cuts(hbase, ledger_table, topic_id), Ledger(hbase, ledger_table)
+    generations = Generations.of(cuts)
+    unbooked: list[Cut] = []
+    begins, void = {}, set()
+    for p, end in ends.items():
+        at, (start, number) = committed[p], generations.newest(p)
+        ledger_end = ledger.end(log_id(topic_id, number), p)
+        read_to = start if ledger_end is None else ledger_end
+        # What was read meanwhile may lie beyond an end asked for before.
+        now = topic.ends([p])[p] if max(read_to, at or 0) > end else end
+        cut_at = told.get(p, now)
+        if cut_at < read_to:
+            start, number, ledger_end = cut_at, number + 1, None
+            unbooked.append(Cut(p, number, cut_at, read_to, int(time() * 1000)))
+        # Of a log just begun anew nothing is read yet: what is committed beyond its start is of the one before.
+        last = start if number and ledger_end is None else now
+        if at is not None and (p in told or at > last):
+            void.add(p)
+            at = None
+        begins[p] = begin(at, ledger_end, start or earliest[p], now)
+    return Resumption(topic_id, begins, earliest, committed, frozenset(void), cuts, unbooked)
