@@ -22,6 +22,7 @@ def enriched_clicks(
 ) -> None:
     """Enrich what lacks the current versions."""
     from clickstream_assets.domain.enrichment import enrich
+    from clickstream_assets.domain.geoip import GeoIPUnfit
     from clickstream_assets.domain.ledger import Ledger
     from clickstream_assets.domain.stale_hours import ENRICHED, HourStates
     from clickstream_assets.domain.table_schemas import CLICKS, LEDGER
@@ -36,7 +37,10 @@ def enriched_clicks(
         # The hour that follows too: time spent has to know the bots there.
         tasks = tasks_of(hours, hbase, client)
         table = hbase.table(CLICKS.name)
-        rows = enrich(spark.session, client, table, tasks, versions, geoip.database, geoip.trusted)
+        try:
+            rows = enrich(spark.session, client, table, tasks, versions, geoip.database, geoip.trusted)
+        except GeoIPUnfit as unfit:
+            raise dg.Failure(str(unfit)) from unfit
         states.mark(ENRICHED, marks)
         shares = Ledger(client, hbase.table(LEDGER.name)).shares_by_hour(known)
     for hour, found in shares.items():

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 import click
 
 from clickstream_assets.commands.consoles import console
+from clickstream_assets.commands.stores import prepare_stores
 from clickstream_assets.commands.verdict import Verdict
 from clickstream_assets.settings import Settings, settings
 from clickstream_assets.traffic.commands import (
     STOPPED,
     Finite,
     demo_traffic,
-    ensure_topic_or_explain,
     refuse_same_file,
     run_produce,
 )
@@ -112,15 +112,13 @@ def dagster_home(configured: Settings) -> Path:
 
 def _start_dagster(stack: "Stack", configured: Settings) -> str:
     """Start code server, webserver and daemon; returns the webserver's address once it answers."""
-    from clickstream_assets.definitions import resources
     from clickstream_assets.stack import ports
 
     chosen: set[int] = set()
     port = ports.choose("Dagster", configured.dagster_port, "CLICKSTREAM_DAGSTER_PORT", chosen)
     grpc_port = ports.free_port(chosen)
     home = dagster_home(configured)
-    ensure_topic_or_explain(configured)
-    resources(configured).hbase.ensure_tables()
+    prepare_stores(configured)
     warm_up = [sys.executable, "-W", "ignore", "-m", "clickstream_assets.commands.warm_up"]
     stack.start_process("spark-warm-up", warm_up, must_live=False)
     workspace = home / "workspace.yaml"

@@ -3,26 +3,25 @@
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from importlib.metadata import version
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import maxminddb
 import ua_parser
 
 from clickstream_assets.clients.hbase import HBaseClient, Row, RowMutation, where
+from clickstream_assets.domain.geoip import GeoIPDatabase, GeoIPUnfit, Networks, client_address, require_version
+from clickstream_assets.domain.remembering import remembering
 from clickstream_assets.domain.table_schemas import CLICKS
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from pyspark.sql import SparkSession
 
-UNKNOWN_COUNTRY = "ZZ"
 OTHER = "Other"
 BOT_DEVICE = "Spider"
-_CACHED = 1 << 16
-
-Networks = tuple[IPv4Network | IPv6Network, ...]
+_LONGEST_REMEMBERED = 256
+"""Bytes of an address list or user agent."""
 
 INPUT = ("timestamp", "ip", "user_agent", "geoip_version", "user_agent_version")
 """Columns that enrichment reads. ``timestamp`` is there for rows without address and user agent: HBase leaves out rows
@@ -34,48 +33,20 @@ OUTPUT = ("country", "city", "geoip_version", "browser", "os", "device", "user_a
 _CELLS = {name: CLICKS.columns[name].key for name in {*INPUT, *OUTPUT}}
 
 
-def geoip_version(database: Path) -> str:
-    """Type and build time of a GeoIP database, like ``GeoLite2-City 1574118223``; raises FileNotFoundError."""
-    with maxminddb.open_database(database) as reader:
-        about = reader.metadata()
-    return f"{about.database_type} {about.build_epoch}"
-
-
 def user_agent_version() -> str:
     """Release of the user-agent rules."""
     return f"ua-parser {version('ua-parser-builtins')}"
 
 
-def client_address(text: str | None, trusted: Networks) -> IPv4Address | IPv6Address | None:
-    """The client's address in an ``X-Forwarded-For`` list: the right-most valid one outside ``trusted``."""
-    for part in reversed((text or "").split(",")):
-        candidate = part.strip()
-        if candidate.startswith("["):
-            candidate = candidate[1:].partition("]")[0]
-        elif candidate.count(":") == 1:
-            candidate = candidate.partition(":")[0]
-        try:
-            address = ip_address(candidate)
-        except ValueError:
-            continue
-        if isinstance(address, IPv6Address):
-            if address.scope_id is not None:
-                continue
-            address = address.ipv4_mapped or address
-        if not any(address in network for network in trusted if network.version == address.version):
-            return address
-    return None
-
-
 class Enricher:
-    """Looks up addresses and user agents as HBase holds them, each distinct one once."""
+    """Looks up addresses and user agents as HBase holds them, each distinct one once unless it is long."""
 
     def __init__(self, geoip_database: Path, trusted: Networks) -> None:
-        self._reader = maxminddb.open_database(geoip_database)
+        self.geoip = GeoIPDatabase(geoip_database)
         self._trusted = trusted
-        self.versions = geoip_version(geoip_database), user_agent_version()
-        self.place = lru_cache(_CACHED)(self._place)
-        self.client = lru_cache(_CACHED)(self._client)
+        self.versions = self.geoip.version, user_agent_version()
+        self.place = remembering(self._place, _LONGEST_REMEMBERED)
+        self.client = remembering(self._client, _LONGEST_REMEMBERED)
 
     def changes(self, rows: Iterable[Row]) -> Iterator[RowMutation]:
         """The cells of :data:`OUTPUT` for each of some rows, which hold those of :data:`INPUT`.
@@ -88,17 +59,14 @@ class Enricher:
             ip, agent = cells.get(ip_cell), cells.get(agent_cell)
             if ip is None and agent is None and geoip_cell in cells:
                 continue
-            yield RowMutation(row.row, self.place(ip and ip.value) | self.client(agent and agent.value))
+            yield RowMutation(
+                row.row, self.place(ip.value if ip else None) | self.client(agent.value if agent else None)
+            )
 
     def _place(self, ip: bytes | None) -> dict[bytes, bytes]:
         """Country code and English city name of an address or list of them as sent."""
-        address = client_address(ip.decode() if ip else "", self._trusted)
-        found = self._reader.get(address) if address else None
-        country, city = (found.get("country"), found.get("city")) if isinstance(found, dict) else (None, None)
-        names = city.get("names") if isinstance(city, dict) else None
-        code = country.get("iso_code") if isinstance(country, dict) else None
-        name = names.get("en") if isinstance(names, dict) else None
-        return _puts(country=str(code or UNKNOWN_COUNTRY), city=str(name or ""), geoip_version=self.versions[0])
+        place = self.geoip.place(client_address(ip.decode() if ip else "", self._trusted))
+        return _puts(country=place.country, city=place.city, geoip_version=self.versions[0])
 
     def _client(self, user_agent: bytes | None) -> dict[bytes, bytes]:
         """Browser, os and device family of a user agent as sent."""
@@ -116,9 +84,23 @@ def _puts(**values: str) -> dict[bytes, bytes]:
 
 
 @lru_cache(maxsize=1)
-def _enricher(geoip_database: str, trusted: tuple[str, ...]) -> Enricher:
+def _warm_enricher(geoip_database: str, trusted: tuple[str, ...], _file: tuple[int, ...]) -> Enricher:
     # One for each Spark worker process, which serves many tasks: its caches stay warm.
     return Enricher(Path(geoip_database), tuple(ip_network(text) for text in trusted))
+
+
+def enricher_of(geoip_database: str, trusted: tuple[str, ...], geoip_version: str) -> Enricher:
+    """This process's enricher: the one that it has, as long as the database's file is still the same.
+
+    Raises :class:`GeoIPUnfit` if that is not the version that is asked for.
+    """
+    path = Path(geoip_database)
+    file = path.stat() if path.exists() else None
+    enricher = _warm_enricher(
+        geoip_database, trusted, (file.st_dev, file.st_ino, file.st_size, file.st_mtime_ns) if file else ()
+    )
+    require_version(enricher.geoip, path, geoip_version)
+    return enricher
 
 
 def enrich(
@@ -134,6 +116,7 @@ def enrich(
 
     ``tasks`` are the key ranges (start included, stop not) that each Spark task sees to, from scan to put: only what
     lacks the versions leaves HBase, and nothing of it the worker. A task that runs again finds less to do.
+    Raises :class:`GeoIPUnfit` if a worker's GeoIP database is not of that version; nothing is enriched there.
     """
     if not tasks:
         return 0
@@ -147,7 +130,11 @@ def enrich(
     def work(batches: "Iterable[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
         import pyarrow as pa
 
-        enricher = _enricher(geoip_database, trusted)
+        try:
+            enricher = enricher_of(geoip_database, trusted, versions[0])
+        except GeoIPUnfit as unfit:  # told as a result: as an error, it would be tried again and end in a page of trace
+            yield pa.record_batch({"rows": [0], "unfit": [str(unfit)]})
+            return
         with HBaseClient(*server) as reader, HBaseClient(*server) as writer:
             for batch in batches:
                 for number in batch.column(0).to_pylist():
@@ -157,7 +144,9 @@ def enrich(
                         for some in reader.scan_batches(table, start, stop, columns, filter_string=lacking)
                         for row in some
                     )
-                    yield pa.record_batch({"rows": [writer.mutate(table, enricher.changes(rows))]})
+                    yield pa.record_batch({"rows": [writer.mutate(table, enricher.changes(rows))], "unfit": [""]})
 
-    done = spark.range(0, len(tasks), 1, len(tasks)).mapInArrow(work, "rows long").toArrow()
+    done = spark.range(0, len(tasks), 1, len(tasks)).mapInArrow(work, "rows long, unfit string").toArrow()
+    if unfit := sorted(filter(None, done.column("unfit").to_pylist())):
+        raise GeoIPUnfit(unfit[0])
     return sum(done.column("rows").to_pylist())
