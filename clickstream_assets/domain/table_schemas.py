@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-from clickstream_assets.domain.click_event import SEGMENT_SPELLING
+from clickstream_assets.domain.click_event import SEGMENT_SPELLINGS
 from clickstream_assets.domain.row_keys import SALT_BOUNDS
 
 _F = TypeVar("_F", bound="Field")
@@ -78,8 +78,8 @@ EPOCH_MS = "ms since epoch, UTC"
 
 
 def _sent(name: str, kind: str, text: str, **more: Any) -> Field:
-    other = ".".join(SEGMENT_SPELLING.get(name, ()))
-    text += f"; Segment's `{other}` is accepted too" if other else ""
+    others = " and ".join(f"`{'.'.join(spelling)}`" for spelling in SEGMENT_SPELLINGS.get(name, ()))
+    text += f"; Segment's {others} is accepted too" if others else ""
     return Field(name=name, type=kind, description=text, upstream=(), **{"nullable": True, **more})
 
 
@@ -90,11 +90,16 @@ TOPIC = _by_name(
         "user_id", "string or integer", "id of the signed-in user; this or `anonymous_id` is required", personal=True
     ),
     _sent("anonymous_id", "string or integer", "id of the device; this or `user_id` is required", personal=True),
-    _sent("event_id", "string", "messages with one id in one event hour are one event"),
-    _sent("event_type", "string", "`page_view` if missing; `page_view` and `click` count as clicks"),
+    _sent("event_id", "string", "messages of one id, user, type and url in one event hour are one event"),
+    _sent(
+        "event_type",
+        "string",
+        "`page_view` if missing; `page_view` and `click` count as clicks, `page_leave` ends a view of its url",
+    ),
     _sent(
         "sent_at", "string or number", "when the device sent it, like `timestamp`: cancels out the error of its clock"
     ),
+    _sent("received_at", "string or number", "when a collector received it, like `timestamp`; else the record time"),
     _sent("engagement_time_ms", "number", "time spent as the client measured it", unit="ms"),
     _sent("ip", "string", "address, or an `X-Forwarded-For` list", personal=True),
     _sent("user_agent", "string", "user agent", personal=True),
@@ -112,12 +117,16 @@ _FAMILY: dict[str, Any] = {"max_versions": 1, "bloom_filter_type": "ROW", "block
 REQUEST_DATA = "request_data"
 """The family with a TTL of its own: personal data that enrichment needs."""
 
-_EVENT_TIME = ("timestamp", "sent_at", "record_time")
+_EVENT_TIME = ("timestamp", "sent_at", "received_at", "record_time")
 _RECORD = ("record_partition", "record_offset")
 
 CLICKS_KEY = _key(
-    "salt, event hour and digest of the event id, or of the record's place where it has none",
+    "salt, event hour and digest of the event's id, user, type and url, or of the record's place where it has no id",
     "event_id",
+    "user_id",
+    "anonymous_id",
+    "event_type",
+    "url",
     *_EVENT_TIME,
     *_RECORD,
 )
@@ -129,19 +138,11 @@ CLICKS = Table(
             "timestamp",
             "long",
             "click_data:timestamp",
-            "event time by the broker's clock: corrected by `sent_at`, never after the record time",
+            "event time by the receiver's clock: corrected by `sent_at`, never after the record time",
             *_EVENT_TIME,
             unit=EPOCH_MS,
         ),
         _column("url", "string", "click_data:url", "url normalised as metrics count it", "url"),
-        _column(
-            "url_as_sent",
-            "string",
-            "click_data:url_as_sent",
-            "url as sent, where it differs from `url`",
-            "url",
-            nullable=True,
-        ),
         _column(
             "user_id",
             "string",
@@ -191,6 +192,15 @@ CLICKS = Table(
         ),
         _column("sent_at", "long", "click_data:sent_at", "`sent_at` as sent", "sent_at", unit=EPOCH_MS, nullable=True),
         _column(
+            "received_at",
+            "long",
+            "click_data:received_at",
+            "`received_at` as sent",
+            "received_at",
+            unit=EPOCH_MS,
+            nullable=True,
+        ),
+        _column(
             "properties",
             "string",
             "click_data:properties",
@@ -215,6 +225,10 @@ CLICKS = Table(
             "click_data:displaced",
             "later offsets of the same event, stored before this one was read",
             "event_id",
+            "user_id",
+            "anonymous_id",
+            "event_type",
+            "url",
             *_EVENT_TIME,
             *_RECORD,
             nullable=True,
@@ -246,6 +260,15 @@ CLICKS = Table(
             nullable=True,
             personal=True,
         ),
+        _column(
+            "url_as_sent",
+            "string",
+            "request_data:url_as_sent",
+            "url as sent, where it differs from `url`: what was cut off may tell a person",
+            "url",
+            nullable=True,
+            personal=True,
+        ),
         _column("country", "string", "geo_data:country", "ISO 3166-1 alpha-2; `ZZ` if unknown", "ip"),
         _column("city", "string", "geo_data:city", "English name; empty if unknown", "ip"),
         _column(
@@ -260,6 +283,7 @@ CLICKS = Table(
             "device family; `Spider` is a bot, `Other` if unknown",
             "user_agent",
         ),
+        _column("bot", "string", "user_agent_data:bot", "`true` for a bot, which no metric counts", "user_agent"),
         _column(
             "user_agent_version",
             "string",
@@ -315,7 +339,7 @@ LEDGER = Table("clickstream_ingest_ledger", {"entry": _FAMILY, "hour": _FAMILY},
 
 # What makes a row of the metrics, which rows count, whose they are, and how long they took.
 _GROUP = ("timestamp", "url", "country")
-_COUNTED = (*_GROUP, "event_type", "device")
+_COUNTED = (*_GROUP, "event_type", "bot")
 _USERS = (*_COUNTED, "user_id", "anonymous_id")
 _TIMES = (*_USERS, "engagement_time_ms")
 
