@@ -103,7 +103,10 @@ class GeoIPDatabase:
         """Where an address is. What the database cannot answer or says in another shape is unknown."""
         if address is None or address.version > self.about.ip_version:
             return Place()
-        return _place(self._reader.get(address))
+        try:
+            return _place(self._reader.get(address))
+        except (ValueError, maxminddb.InvalidDatabaseError):  # of what it has, that record cannot be read
+            return Place()
 
     def warnings(self, now: float) -> Iterator[str]:
         """What is not wrong with the database and should be known, a sentence each. ``now``: seconds since the epoch.
@@ -111,8 +114,7 @@ class GeoIPDatabase:
         That it says no countries (a database of networks or of another vendor's shape), knows no IPv6 addresses, is
         over a year old.
         """
-        records = islice(iter(self._reader), _SAMPLE)
-        if all(_place(record).country == UNKNOWN_COUNTRY for _, record in records):
+        if not self._has_countries():
             yield (
                 f"it has no countries where `country.iso_code` would be, so every country is {UNKNOWN_COUNTRY}: "
                 "CLICKSTREAM_GEOIP_DATABASE should name a GeoLite2 or GeoIP2 city or country database"
@@ -125,6 +127,12 @@ class GeoIPDatabase:
                 f"it was built in {built:%B %Y}, over a year ago, and addresses have moved since: "
                 "put a newer one in its place, or set CLICKSTREAM_GEOIP_DATABASE"
             )
+
+    def _has_countries(self) -> bool:
+        try:
+            return any(_place(record).country != UNKNOWN_COUNTRY for _, record in islice(iter(self._reader), _SAMPLE))
+        except (ValueError, maxminddb.InvalidDatabaseError):  # records that cannot be read, before any of a country
+            return False
 
 
 def _place(record: Any) -> Place:

@@ -159,6 +159,18 @@ def test_a_database_of_ipv4_addresses_knows_no_ipv6_ones_but_those_that_hold_an_
     assert database.place(client_address("2003:c0::1", TRUSTED)) == Place("ZZ", "")
 
 
+def test_a_record_that_cannot_be_read_is_unknown_and_the_others_are_not(tmp_path):
+    france = {"country": {"iso_code": "FR"}}
+    path = write_database(tmp_path / "some.mmdb", {"84.160.0.0/16": {"country": GERMANY}, "86.140.0.0/16": france})
+    content = path.read_bytes()
+    assert content.count(b"\x42DE") == 1  # a text of two bytes
+    path.write_bytes(content.replace(b"\x42DE", b"\x42\xff\xff"))  # which is no UTF-8
+    database = GeoIPDatabase(path)
+    assert database.place(ip_address("84.160.1.1")) == Place("ZZ", "")
+    assert database.place(ip_address("86.140.1.1")) == Place("FR", "")
+    assert "no countries" in next(database.warnings(0))
+
+
 NOW = datetime(2026, 7, 1, tzinfo=UTC).timestamp()
 LAST_MONTH, LAST_YEAR = (int(datetime(year, 6, 1, tzinfo=UTC).timestamp()) for year in (2026, 2025))
 
