@@ -21,8 +21,7 @@ def enriched_clicks(
     context: dg.AssetExecutionContext, hbase: HBaseResource, spark: SparkResource, geoip: GeoIPResource
 ) -> None:
     """Enrich what lacks the current versions."""
-    from clickstream_assets.domain.enrichment import enrich
-    from clickstream_assets.domain.geoip import GeoIPUnfit
+    from clickstream_assets.domain.enrichment import EnrichmentUnfit, enrich
     from clickstream_assets.domain.ledger import Ledger
     from clickstream_assets.domain.stale_hours import ENRICHED, HourStates
     from clickstream_assets.domain.table_schemas import CLICKS, LEDGER
@@ -39,7 +38,7 @@ def enriched_clicks(
         table = hbase.table(CLICKS.name)
         try:
             rows = enrich(spark.session, client, table, tasks, versions, geoip.database, geoip.trusted)
-        except GeoIPUnfit as unfit:
+        except EnrichmentUnfit as unfit:
             raise dg.Failure(str(unfit)) from unfit
         states.mark(ENRICHED, marks)
         shares = Ledger(client, hbase.table(LEDGER.name)).shares_by_hour(known)

@@ -1,5 +1,6 @@
 """Where a click came from and with what: country, city, browser, os, device (contract: "Enrichment")."""
 
+import socket
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from importlib.metadata import version
@@ -11,7 +12,7 @@ import ua_parser
 from crawleruseragents import is_crawler
 
 from clickstream_assets.clients.hbase import HBaseClient, Row, RowMutation, where
-from clickstream_assets.domain.geoip import GeoIPDatabase, GeoIPUnfit, Networks, client_address, require_version
+from clickstream_assets.domain.geoip import GeoIPDatabase, GeoIPUnfit, Networks, client_address
 from clickstream_assets.domain.remembering import remembering
 from clickstream_assets.domain.table_schemas import CLICKS
 
@@ -94,17 +95,31 @@ def _warm_enricher(geoip_database: str, trusted: tuple[str, ...], _file: tuple[i
     return Enricher(Path(geoip_database), tuple(ip_network(text) for text in trusted))
 
 
-def enricher_of(geoip_database: str, trusted: tuple[str, ...], geoip_version: str) -> Enricher:
+class EnrichmentUnfit(Exception):
+    """What a Spark worker enriches by is not what the run names: which, where, and what to do."""
+
+
+def enricher_of(geoip_database: str, trusted: tuple[str, ...], versions: tuple[str, str]) -> Enricher:
     """This process's enricher: the one that it has, as long as the database's file is still the same.
 
-    Raises :class:`GeoIPUnfit` if that is not the version that is asked for.
+    Raises :class:`EnrichmentUnfit` if it is not of the ``versions`` that are asked for. Enriching under versions of its
+    own would do the same rows in every run: each would find them to lack the ones that it wants.
     """
     path = Path(geoip_database)
     file = path.stat() if path.exists() else None
-    enricher = _warm_enricher(
-        geoip_database, trusted, (file.st_dev, file.st_ino, file.st_size, file.st_mtime_ns) if file else ()
-    )
-    require_version(enricher.geoip, path, geoip_version)
+    identity = (file.st_dev, file.st_ino, file.st_size, file.st_mtime_ns) if file else ()
+    try:
+        enricher = _warm_enricher(geoip_database, trusted, identity)
+    except GeoIPUnfit as unfit:
+        raise EnrichmentUnfit(str(unfit)) from unfit
+    has = f"The Spark worker {socket.gethostname()} has"
+    if enricher.versions[0] != versions[0]:
+        raise EnrichmentUnfit(
+            f"{has} {enricher.versions[0]} in {path}, and the run wants {versions[0]}: put the same file on all "
+            "workers and where runs start. If it was replaced just now, the next run is right."
+        )
+    if enricher.versions[1] != versions[1]:
+        raise EnrichmentUnfit(f"{has} {enricher.versions[1]}, and the run wants {versions[1]}: install what runs have.")
     return enricher
 
 
@@ -121,7 +136,7 @@ def enrich(
 
     ``tasks`` are the key ranges (start included, stop not) that each Spark task sees to, from scan to put: only what
     lacks the versions leaves HBase, and nothing of it the worker. A task that runs again finds less to do.
-    Raises :class:`GeoIPUnfit` if a worker's GeoIP database is not of that version; nothing is enriched there.
+    Raises :class:`EnrichmentUnfit` if a worker cannot enrich by these versions; nothing is enriched there.
     """
     if not tasks:
         return 0
@@ -136,8 +151,10 @@ def enrich(
         import pyarrow as pa
 
         try:
-            enricher = enricher_of(geoip_database, trusted, versions[0])
-        except GeoIPUnfit as unfit:  # told as a result: as an error, it would be tried again and end in a page of trace
+            enricher = enricher_of(geoip_database, trusted, versions)
+        except (
+            EnrichmentUnfit
+        ) as unfit:  # told as a result: as an error, it would be tried again and end in a page of trace
             yield pa.record_batch({"rows": [0], "unfit": [str(unfit)]})
             return
         with HBaseClient(*server) as reader, HBaseClient(*server) as writer:
@@ -153,5 +170,5 @@ def enrich(
 
     done = spark.range(0, len(tasks), 1, len(tasks)).mapInArrow(work, "rows long, unfit string").toArrow()
     if unfit := sorted(filter(None, done.column("unfit").to_pylist())):
-        raise GeoIPUnfit(unfit[0])
+        raise EnrichmentUnfit(unfit[0])
     return sum(done.column("rows").to_pylist())

@@ -148,16 +148,3 @@ def _of(record: Any, *path: str) -> Any:
     for name in path:
         record = record.get(name) if isinstance(record, dict) else None
     return record
-
-
-def require_version(database: GeoIPDatabase, path: Path, wanted: str) -> None:
-    """Raise :class:`GeoIPUnfit` if a worker's database is not the one that the run names.
-
-    Enriching under the version of the worker's own would do the same rows in every run: each would find them to lack
-    the version that it wants.
-    """
-    if database.version != wanted:
-        raise GeoIPUnfit(
-            f"{path} on the Spark worker {socket.gethostname()} is {database.version}, and the run wants {wanted}: "
-            "put the same file on all workers and where runs start. If it was replaced just now, the next run is right."
-        )

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from clickstream_assets.domain import enrichment
-from clickstream_assets.domain.geoip import GeoIPUnfit
+from clickstream_assets.domain.enrichment import EnrichmentUnfit
 from clickstream_assets.domain.table_schemas import CLICKS
 from clickstream_assets.settings import Settings
 from clickstream_assets_tests.domain.geoip_databases import write_database
@@ -72,24 +72,29 @@ def country(code):
     return {"84.160.0.0/16": {"country": {"iso_code": code}}}
 
 
+RULES = enrichment.user_agent_version()
+
+
 def test_a_warm_worker_opens_a_database_that_was_replaced(tmp_path):
     path = write_database(tmp_path / "City.mmdb", country("DE"), built=7)
-    before = enrichment.enricher_of(str(path), ("10.0.0.0/8",), "GeoLite2-City 7")
-    assert enrichment.enricher_of(str(path), ("10.0.0.0/8",), "GeoLite2-City 7") is before
+    before = enrichment.enricher_of(str(path), ("10.0.0.0/8",), ("GeoLite2-City 7", RULES))
+    assert enrichment.enricher_of(str(path), ("10.0.0.0/8",), ("GeoLite2-City 7", RULES)) is before
 
     write_database(path, country("FR"), built=8)
-    after = enrichment.enricher_of(str(path), ("10.0.0.0/8",), "GeoLite2-City 8")
+    after = enrichment.enricher_of(str(path), ("10.0.0.0/8",), ("GeoLite2-City 8", RULES))
     cell, version = CLICKS.columns["country"].key, CLICKS.columns["geoip_version"].key
     assert (after.place(b"84.160.1.1")[cell], after.place(b"84.160.1.1")[version]) == (b"FR", b"GeoLite2-City 8")
     assert before.place(b"84.160.1.2")[cell] == b"DE"  # what is under way ends with the file that it began with
 
 
-def test_a_worker_with_another_database_than_the_run_names_says_so_and_where(tmp_path):
+def test_a_worker_that_has_other_versions_than_the_run_names_says_so_and_where(tmp_path):
     path = write_database(tmp_path / "City.mmdb", country("DE"), built=7)
     with pytest.raises(
-        GeoIPUnfit, match=r"City\.mmdb on the Spark worker .* is GeoLite2-City 7, and the run wants .* 8"
+        EnrichmentUnfit, match=r"Spark worker .* has GeoLite2-City 7 in .*City\.mmdb, and .* wants .* 8:"
     ):
-        enrichment.enricher_of(str(path), (), "GeoLite2-City 8")
+        enrichment.enricher_of(str(path), (), ("GeoLite2-City 8", RULES))
+    with pytest.raises(EnrichmentUnfit, match=r"has ua-parser .*, and the run wants rules 3: "):
+        enrichment.enricher_of(str(path), (), ("GeoLite2-City 7", "rules 3"))
     path.unlink()
-    with pytest.raises(GeoIPUnfit, match=r"no GeoIP database at .*City\.mmdb"):
-        enrichment.enricher_of(str(path), (), "GeoLite2-City 8")
+    with pytest.raises(EnrichmentUnfit, match=r"no GeoIP database at .*City\.mmdb"):
+        enrichment.enricher_of(str(path), (), ("GeoLite2-City 7", RULES))

@@ -14,7 +14,6 @@ from clickstream_assets.domain.geoip import (
     GeoIPUnfit,
     Place,
     client_address,
-    require_version,
 )
 from clickstream_assets.settings import Settings
 from clickstream_assets_tests.acceptance import golden
@@ -215,10 +214,6 @@ def test_a_folder_or_nothing_at_the_path_is_told(tmp_path):
         GeoIPDatabase(tmp_path / "nothing.mmdb")
 
 
-def test_the_version_is_type_and_build_and_has_to_be_the_one_that_is_wanted(tmp_path):
+def test_the_version_is_type_and_build(tmp_path):
     path = write_database(tmp_path / "some.mmdb", {"84.160.0.0/16": CITY}, built=1574118223)
-    database = GeoIPDatabase(path)
-    assert database.version == "GeoLite2-City 1574118223"
-    require_version(database, path, "GeoLite2-City 1574118223")
-    with pytest.raises(GeoIPUnfit, match="wants GeoLite2-City 7"):
-        require_version(database, path, "GeoLite2-City 7")
+    assert GeoIPDatabase(path).version == "GeoLite2-City 1574118223"

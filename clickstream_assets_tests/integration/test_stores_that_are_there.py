@@ -11,8 +11,7 @@ from kafka import KafkaAdminClient, KafkaConsumer
 
 from clickstream_assets.commands.doctor import doctor
 from clickstream_assets.commands.setup import setup
-from clickstream_assets.domain.enrichment import enrich
-from clickstream_assets.domain.geoip import GeoIPUnfit
+from clickstream_assets.domain.enrichment import EnrichmentUnfit, enrich
 from clickstream_assets.domain.hours import rfc3339_of_hour
 from clickstream_assets.domain.row_keys import key_ranges
 from clickstream_assets.domain.table_schemas import CLICKS, LEDGER, TABLES
@@ -169,47 +168,51 @@ def test_what_is_merely_odd_is_told_and_work_goes_on(servers, tmp_path, monkeypa
     pipeline = Pipeline(servers, "merely-odd", tmp_path / "sent.jsonl")
     topic, letters = pipeline.settings.topic, pipeline.table("clickstream_dead_letters")
     with closing(KafkaAdminClient(bootstrap_servers=servers.kafka_bootstrap_servers.split(","))) as admin:
-        odd = {"max.message.bytes": "10000", "retention.ms": "3600000"}
+        odd = {"max.message.bytes": "10000", "retention.ms": "80000000"}
         admin.create_topics({topic: {"num_partitions": 1, "configs": odd}}, wait_for_metadata=True)
     with hbase_of(servers) as connection:
         connection.delete_table(letters, disable=True)
         connection.create_table(letters, {"letter": {"time_to_live": 86_400}, "notes": {}})
-    pipeline.produce([page_view(NOW_MS // 3_600_000, 0, "https://stores.example/", GERMAN)])
-    preflight._fit_until.clear()
+    pipeline.produce([page_view(HOUR, 1, "https://stores.example/", GERMAN)])
 
-    words = ("one partition", "max.message.bytes=10000", "retention.ms=3600000", "letter for 1 days", "notes")
-    for which in (setup, doctor):
-        code, output = command(pipeline, monkeypatch, which)
-        assert code == 0, output
-        assert all(word in output for word in (*words, "over a year ago")), output
-    run = pipeline.tick()
-    assert run.success
-    told = warnings_of(pipeline, run)
+    words = ("one partition", "max.message.bytes=10000", "retention.ms=80000000", "letter for 1 days", "notes")
+    code, output = command(pipeline, monkeypatch, setup)
+    assert code == 0, output
+    assert all(f"Warning: {what}" in output for what in ("The topic", "The table", "The GeoIP database")), output
+    assert all(word in output for word in (*words, "over a year ago")), output
+    _, output = command(pipeline, monkeypatch, doctor)
+    assert all(f"ok   {store}: " in output for store in ("Kafka", "HBase", "Elasticsearch", "GeoIP")), output
+    warned = [line for line in output.splitlines() if line.startswith("warn")]
+    assert all(any(word in line for line in warned) for word in (*words, "over a year ago")), output
+
+    preflight._fit_until.clear()
+    preflight._told.clear()
+    told = warnings_of(pipeline, pipeline.materialize("raw_clicks", HOUR))
     assert all(sum(word in line for line in told) == 1 for word in words), told
     pipeline.settle()
     assert_golden(pipeline)
-    assert not any(
-        word in line for later in pipeline.runs[1:] for line in warnings_of(pipeline, later) for word in words
-    )
+    later = [line for run in pipeline.runs for line in warnings_of(pipeline, run)]
+    assert not any(word in line for line in later for word in words), later
 
 
 def test_a_run_asks_once_what_its_stores_are_like(pipeline, monkeypatch):
+    monkeypatch.setattr(preflight, "_GOOD_FOR_SECONDS", 3_600)
     asked = []
     for name in ("kafka", "hbase", "elasticsearch"):
         kind = type(pipeline.resources[name])
-        misfits = kind.misfits
-        monkeypatch.setattr(
-            kind, "misfits", lambda self, name=name, misfits=misfits: asked.append(name) or misfits(self)
-        )
+        look = kind.misfits
+        monkeypatch.setattr(kind, "misfits", lambda self, name=name, look=look: asked.append(name) or look(self))
     pipeline.settle()
     assert sorted(asked) == ["elasticsearch", "hbase", "kafka"]
 
 
-def test_without_elasticsearch_events_are_stored_all_the_same(pipeline):
-    nowhere = pipeline.resources["elasticsearch"].model_copy(update={"url": "http://127.0.0.1:9"})
-    assert nowhere.misfits() is None
-    preflight.require_fit(nowhere)
-    assert repr(nowhere) not in preflight._fit_until
+def test_while_elasticsearch_is_away_events_are_stored_all_the_same(servers, tmp_path):
+    nowhere = servers.model_copy(update={"elasticsearch_url": "http://127.0.0.1:9"})
+    pipeline = Pipeline(nowhere, "es-away", tmp_path / "sent.jsonl")
+    pipeline.produce([page_view(HOUR, 1, "https://stores.example/", GERMAN)])
+    assert pipeline.materialize("raw_clicks", HOUR).success
+    with pipeline.resources["hbase"].client() as client:
+        assert client.count(pipeline.table(CLICKS.name), b"", b"") == 1
 
 
 def test_warm_spark_workers_open_a_geoip_database_that_was_replaced(servers, tmp_path, monkeypatch):
@@ -234,7 +237,9 @@ def test_warm_spark_workers_open_a_geoip_database_that_was_replaced(servers, tmp
         rules, spark = geoip.versions()[1], own.resources["spark"].session
         arguments = (spark, client, own.table(CLICKS.name), ranges)
         assert enrich(*arguments, geoip.versions(), geoip.database, geoip.trusted) == 0
-        with pytest.raises(GeoIPUnfit, match=r"^.*Country\.mmdb on the Spark worker .* is GeoLite2-City 8, .* 9: "):
+        with pytest.raises(
+            EnrichmentUnfit, match=r"^The Spark worker .* has GeoLite2-City 8 in .*Country\.mmdb, .* 9: "
+        ):
             enrich(*arguments, ("GeoLite2-City 9", rules), geoip.database, geoip.trusted)
     monkeypatch.setattr(type(geoip), "versions", lambda self: ("GeoLite2-City 9", rules))
     with pytest.raises(dg.Failure, match="wants GeoLite2-City 9"):
