@@ -89,10 +89,12 @@ def _is_bot(user_agent: str, parsed: Result) -> bool:
     return (parsed.device is not None and parsed.device.family == BOT_DEVICE) or is_crawler(user_agent)
 
 
-@lru_cache(_CACHED)
-def is_bot(user_agent: str) -> bool:
-    """Whether a user agent as it is stored is a bot's."""
+def _parsed_for_a_bot(user_agent: str) -> bool:
     return _is_bot(user_agent, ua_parser.parse(user_agent))
+
+
+is_bot = remembering(_parsed_for_a_bot, _LONGEST_REMEMBERED)
+"""Whether a user agent as it is stored is a bot's."""
 
 
 def _puts(**values: str) -> dict[bytes, bytes]:
