@@ -1,4 +1,4 @@
-"""What follows a materialization made by hand, and why so (design 5, docs/decisions/0007-what-follows-a-hand.md).
+"""What follows a materialization made by hand, and why so (docs/decisions/0007-what-follows-a-hand.md).
 
 Whoever materializes an hour, or a range of hours, of one asset in the UI finds the later assets brought up to date
 behind it. Stale hours stay the business of the sensor ``kafka_offsets``: its runs go through all the assets, so

@@ -1,7 +1,7 @@
 """How checks look at many hours in one step, and say what they found in each.
 
 A check that could not look fails, whatever its severity. A blocking check that fails holds its hour: the later assets
-leave it as it is (design 6). Dagster itself would stop the whole run, hours that are fine included; so the run's
+leave it as it is (docs/runbook.md). Dagster itself would stop the whole run, hours that are fine included; so the run's
 summary of a blocking check only warns, and the hour's own evaluation, recorded after it, is the error.
 """
 

@@ -36,8 +36,8 @@ _STUCK_SECONDS = 600
 @click.command("run", cls=Verdict, short_help="Everything: servers, Dagster with its sensors, and traffic.")
 @click.option(
     "--file",
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="Send this file's messages instead of demo traffic, one a line.",
+    type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path),
+    help="Send this file's messages instead of demo traffic, one a line, gzip or not; - is standard input.",
 )
 @click.option("--envelope", is_flag=True, help='FILE has lines of {"value": "…", "kafka_timestamp_ms": n}.')
 @click.option(
@@ -74,11 +74,14 @@ def run(
     from clickstream_assets.stack import ports
     from clickstream_assets.stack.steps import TerminalSteps
     from clickstream_assets.stack.supervisor import Stack
+    from clickstream_assets.traffic.message_files import look_at
 
     if file and events:
         raise click.UsageError("--events is for demo traffic: name a --file or a number of events.")
     if envelope and not file:
         raise click.UsageError("--envelope goes with --file.")
+    if file:
+        look_at(file, envelope=envelope)
     if leave and not (file or events):
         raise click.UsageError("--exit needs an end of traffic: give --events N or --file FILE.")
     if settings().dagster_port:  # rather now than when all servers are up

@@ -1,4 +1,4 @@
-"""Where a click came from and with what: country, city, browser, os, device (contract: "Enrichment")."""
+"""Where a click came from and with what: country, city, browser, os, device (docs/contract.md, "Enrichment")."""
 
 import socket
 from collections.abc import Iterable, Iterator, Sequence

@@ -188,7 +188,7 @@ class MetricCounts:
     rows: int = 0
     clicks: int = 0
     contradictions: list[str] = field(default_factory=list)
-    """In words, the metrics that contradict themselves (contract: "Metrics")."""
+    """In words, the metrics that contradict themselves (docs/contract.md, "Metrics")."""
 
 
 def count_metrics(hbase: HBaseClient, table: str, hours: Iterable[int]) -> dict[int, MetricCounts]:

@@ -1,4 +1,4 @@
-"""From offsets to rows, dead letters and the ledger: the heart of ``raw_clicks`` (design 1 to 4)."""
+"""From offsets to rows, dead letters and the ledger: the heart of ``raw_clicks`` (docs/architecture.md)."""
 
 from bisect import bisect_right
 from collections import defaultdict

@@ -1,4 +1,4 @@
-"""The second book: what became of every offset that was read (design 1 and 3).
+"""The second book: what became of every offset that was read (docs/architecture.md, "The ledger").
 
 Three kinds of rows in one HBase table, keys in plain text:
 

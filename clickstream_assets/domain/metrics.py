@@ -1,4 +1,4 @@
-"""From enriched clicks to clicks, users and time spent by hour, url and country (contract: "Metrics"), on Spark."""
+"""From enriched clicks to clicks, users and time spent by hour, url and country (docs/contract.md), on Spark."""
 
 import hashlib
 from collections.abc import Iterable, Iterator

@@ -1,4 +1,4 @@
-"""Which offsets a run reads, and what it may commit (design 1 and 3). Plain values only."""
+"""Which offsets a run reads, and what it may commit (docs/architecture.md, "Ingestion"). Plain values only."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Pieces of Kafka partitions read, decoded, settled and put: in this process, or on Spark (design 7).
+"""Pieces of Kafka partitions read, decoded, settled and put: in this process, or on Spark (docs/decisions/0009).
 
 On Spark, slices of offsets are decoded in parallel, brought together by row key and put in order of offset, so that
 one task owns a key from look-up to put. What comes back is counts. A task that runs again finds the rows it has put

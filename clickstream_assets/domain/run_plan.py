@@ -1,4 +1,4 @@
-"""What the sensor asks for next (design 5). Plain values; Kafka is asked through a function of the hour."""
+"""What the sensor asks for next (docs/architecture.md). Plain values; Kafka is asked through a function of the hour."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass

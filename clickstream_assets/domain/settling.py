@@ -1,4 +1,4 @@
-"""What becomes of messages: rows, duplicates, dead letters (design 2 and 3). Plain values; writes nothing.
+"""What becomes of messages: rows, duplicates, dead letters (docs/architecture.md). Plain values; writes nothing.
 
 Two steps, so that they can run in different processes: :func:`decoded` needs the message alone, :func:`settle_decoded`
 the rows that there are. Between them messages may be brought together by row key.

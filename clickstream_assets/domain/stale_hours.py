@@ -1,4 +1,4 @@
-"""Which hours wait to be computed (design 4).
+"""Which hours wait to be computed (docs/decisions/0003-marks-for-each-step.md).
 
 Each hour has a counter, *touched*, that ingestion raises after its rows are written and before the commit, and
 a mark for each later step: the counter as that step's rows were known to include. A step reads the mark of the
@@ -6,7 +6,7 @@ step before it, then the rows, and when it has written them that mark becomes it
 counter runs ahead of the marks and the hour is done again, so nothing that came in during a run is lost. An
 hour is stale while *touched* and *indexed* differ.
 
-A failed blocking check *holds* its hour (design 6): the later steps leave the hour as it is, until the check passes.
+A failed blocking check *holds* its hour (docs/runbook.md): later steps leave it as it is until the check passes.
 What was touched since the check looked may mend the hour, so it is tried again.
 """
 

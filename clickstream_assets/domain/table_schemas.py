@@ -110,7 +110,7 @@ TOPIC = _by_name(
     _sent("record_partition", "int", "Kafka partition of the record", nullable=False),
     _sent("record_offset", "long", "Kafka offset of the record", nullable=False),
 )
-"""What a message holds (contract: "An event"), and what Kafka knows of it: ``record_…``."""
+"""What a message holds (docs/contract.md, "An event"), and what Kafka knows of it: ``record_…``."""
 
 _FAMILY: dict[str, Any] = {"max_versions": 1, "bloom_filter_type": "ROW", "block_cache_enabled": True}
 

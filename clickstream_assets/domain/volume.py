@@ -25,7 +25,7 @@ def compare(
 ) -> tuple[bool, str, dict[str, float]]:
     """Whether ``hour`` has between a ``factor``-th and ``factor`` times the usual clicks; in words; the figures.
 
-    Usual is the median of the same hour of earlier weeks (contract: hours in UTC), where at least two are known; else
+    Usual is the median of the same hour of earlier weeks (hours are UTC), where at least two are known; else
     the median of the three hours before, where all are. ``clicks`` are those of the hours that were ever computed.
     Quiet (that is, passed, and saying why) without such a history, and for an hour that has not closed.
     """

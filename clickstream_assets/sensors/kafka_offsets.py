@@ -1,4 +1,4 @@
-"""``kafka_offsets``: keeps every hour up to date (design 5).
+"""``kafka_offsets``: keeps every hour up to date (docs/architecture.md, "What runs when").
 
 It never consumes; it compares end offsets with committed ones. Runs write one after the other, so batches grow
 under load and latency stays low without it. The next one is asked for as soon as the one under way has read its

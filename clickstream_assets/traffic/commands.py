@@ -13,6 +13,7 @@ import click
 
 from clickstream_assets.settings import Settings, settings
 from clickstream_assets.traffic.message_files import Message, count_messages, read_messages
+from clickstream_assets.traffic.message_lines import is_standard_input
 
 DEMO_RATE = 20.0
 STOPPED = 130
@@ -35,7 +36,7 @@ class Finite(click.FloatRange):
 
 
 @click.command("produce", short_help="Send events to the topic, from a file or demo traffic.")
-@click.argument("file", required=False, type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("file", required=False, type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path))
 @click.option("--envelope", is_flag=True, help='FILE has lines of {"value": "…", "kafka_timestamp_ms": n}.')
 @click.option("--demo", is_flag=True, help="Send made-up shop traffic instead of a file.")
 @click.option(
@@ -73,11 +74,13 @@ def produce(
 ) -> None:
     """Send events to the topic, keyed by event id.
 
-    FILE has one message a line; with --envelope each line says its Kafka record time too. Messages that the topic does
-    not take, for their size or record time, are left out and named, and the exit code is 1.
+    FILE has one message a line, in UTF-8, gzip or not, and - is standard input; with --envelope each line says its
+    Kafka record time too, -1 for none. Messages that the topic does not take, for their size or record time, are left
+    out and named, and the exit code is 1.
 
     \b
-    clickstream produce clicks.jsonl
+    clickstream produce clicks.jsonl.gz
+    jq -c '.[]' array.json | clickstream produce -
     clickstream produce --demo                   live traffic until Ctrl-C
     clickstream produce --demo --events 5000     a finished history of 6 hours
     """
@@ -118,7 +121,7 @@ def demo_traffic(
 
 def refuse_same_file(file: Path, record: Path | None) -> None:
     """Raise UsageError where what is sent would be recorded over the file that it is read from."""
-    if record and record.exists() and record.samefile(file):
+    if record and record.exists() and not is_standard_input(file) and record.samefile(file):
         raise click.UsageError("--record names the file that is sent: it would be overwritten before it is read.")
 
 

@@ -1,7 +1,8 @@
 """Files of messages: one a line, or envelopes that carry the Kafka record time too.
 
 An envelope is ``{"value": "<text>" | null, "kafka_timestamp_ms": n}``, or ``value_base64`` where the bytes are
-no UTF-8. It is what ``--record`` writes and ``--envelope`` reads, so a run can be repeated to the byte.
+no UTF-8; the time is -1 where a record has none. It is what ``--record`` writes and ``--envelope`` reads, so a run
+can be repeated to the byte.
 """
 
 import base64
@@ -12,25 +13,44 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-import click
 import orjson
+
+from clickstream_assets.domain.click_event import MAX_NAME_CHARACTERS, NO_IDS
+from clickstream_assets.traffic.message_lines import (
+    MAX_LINE_BYTES,
+    BadMessageFile,
+    Source,
+    count_lines,
+    is_standard_input,
+    name_of,
+    read_lines,
+)
+
+NO_TIME_MS = -1
+"""A record time that says there is none, as old clients and some bridges send it."""
+
+_ESCAPED_BYTES = 6
+"""The most bytes that JSON makes of a byte of text, as in ``\\u0000``."""
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One Kafka message. Without a value it is a tombstone, without a time it is stamped when sent."""
+    """One Kafka message. Without a value it is a tombstone, without a time it is stamped when sent.
+
+    ``cut_from`` is the size of a line that was too long to be held, of which ``value`` is but the beginning.
+    """
 
     value: bytes | None
     timestamp_ms: int | None = None
     key: bytes | None = None
-
-
-class BadMessageFile(click.ClickException):
-    """A line of a message file that can't be read; says which and why."""
+    cut_from: int | None = None
 
 
 def key_of(value: bytes | None) -> bytes | None:
-    """The event id, so that all deliveries of an event share a partition; None where there is none to read."""
+    """The event id, so that all deliveries of an event share a partition; None where there is none to read.
+
+    A word that means "no id" is none: as a key it would bring most of a producer's events to one partition.
+    """
     if not value:
         return None
     try:
@@ -42,47 +62,59 @@ def key_of(value: bytes | None) -> bytes | None:
     event_id = event.get("event_id")
     if event_id in (None, ""):
         event_id = event.get("messageId")
-    return event_id.encode() if isinstance(event_id, str) and event_id else None
-
-
-def read_messages(path: Path, *, envelope: bool = False) -> Iterator[Message]:
-    """The messages of a file, one at a time; lines without anything on them are skipped.
-
-    Raises BadMessageFile at the first line that is no envelope, if envelopes are asked for.
-    """
-    with path.open("rb") as lines:
-        for number, raw in enumerate(lines, 1):
-            line = raw.removesuffix(b"\n").removesuffix(b"\r")
-            if not line:
-                continue
-            if envelope:
-                try:
-                    yield parse_envelope(line)
-                except ValueError as error:
-                    raise BadMessageFile(f"{path}, line {number}: {error}") from None
-            else:
-                yield Message(line, key=key_of(line))
-
-
-def count_messages(path: Path) -> int | None:
-    """How many messages :func:`read_messages` will give: what a progress bar wants to know. None for a pipe."""
-    if not path.is_file():
+    if not isinstance(event_id, str) or len(event_id) > MAX_NAME_CHARACTERS or event_id.strip().lower() in NO_IDS:
         return None
-    with path.open("rb") as lines:
-        return sum(1 for line in lines if line not in (b"\n", b"\r\n"))
+    return event_id.encode()
+
+
+def read_messages(source: Source, *, envelope: bool = False) -> Iterator[Message]:
+    """The messages of a file, of standard input (``-``) or of a binary stream, one at a time.
+
+    Lines without anything on them are skipped; one too long to be held comes with ``cut_from``. Raises BadMessageFile
+    for what has no lines of UTF-8, and at the first line that is no envelope, if envelopes are asked for.
+    """
+    for line in read_lines(source, MAX_LINE_BYTES * (_ESCAPED_BYTES if envelope else 1)):
+        if line.size > len(line.content):
+            yield Message(line.content, cut_from=line.size)
+        elif envelope:
+            try:
+                yield parse_envelope(line.content)
+            except ValueError as error:
+                raise BadMessageFile(f"{name_of(source)}, line {line.number}: {error}") from None
+        else:
+            yield Message(line.content, key=key_of(line.content))
+
+
+def look_at(source: Source, *, envelope: bool = False) -> None:
+    """Raise BadMessageFile where the first message can't be read: before servers are started for it.
+
+    A pipe can be read but once, so it is left alone.
+    """
+    if isinstance(source, Path) and not is_standard_input(source) and source.is_file():
+        next(read_messages(source, envelope=envelope))
+
+
+def count_messages(source: Source) -> int | None:
+    """How many messages :func:`read_messages` will give: what a progress bar wants to know. None for a pipe."""
+    return count_lines(source)
 
 
 def parse_envelope(line: bytes) -> Message:
     """One envelope line to its message. Raises ValueError that says what is wrong with it."""
     try:
-        envelope = json.loads(line)  # not orjson: an envelope may hold what orjson refuses, a lone surrogate
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"not JSON ({error})") from None
+        envelope = orjson.loads(line)
+    except orjson.JSONDecodeError:
+        try:
+            envelope = json.loads(line)  # an envelope may hold what orjson refuses, a lone surrogate
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"not JSON ({error})") from None
     if not isinstance(envelope, dict):
         raise ValueError(f"an envelope is a JSON object, this is {type(envelope).__name__}")
     timestamp_ms = envelope.get("kafka_timestamp_ms")
-    if type(timestamp_ms) is not int or not 0 <= timestamp_ms < 1 << 63:
-        raise ValueError(f"kafka_timestamp_ms must be epoch milliseconds, not {json.dumps(timestamp_ms)}")
+    if type(timestamp_ms) is not int or not NO_TIME_MS <= timestamp_ms < 1 << 63:
+        raise ValueError(
+            f"kafka_timestamp_ms must be epoch milliseconds, or -1 for none, not {json.dumps(timestamp_ms)}"
+        )
     value = _envelope_value(envelope)
     return Message(value, timestamp_ms, key_of(value))
 

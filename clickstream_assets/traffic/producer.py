@@ -14,7 +14,8 @@ from kafka.errors import KafkaError, MessageSizeTooLargeError
 
 from clickstream_assets.clients.kafka import MAX_MESSAGE_BYTES
 from clickstream_assets.domain.hours import HOUR_MS
-from clickstream_assets.traffic.message_files import Message, write_envelope
+from clickstream_assets.traffic.message_files import NO_TIME_MS, Message, write_envelope
+from clickstream_assets.traffic.message_lines import MAX_LINE_BYTES
 
 DELIVERY_SECONDS = 60
 """Within this long a message is acknowledged, retries included, or has failed."""
@@ -109,7 +110,9 @@ class Limits:
         )
 
     def wrong_time(self, record_ms: int, now_ms: int) -> str:
-        """Why a record time is refused; empty if it is not."""
+        """Why a record time is refused; empty if it is not, or if there is none: brokers let that pass."""
+        if record_ms == NO_TIME_MS:
+            return ""
         if record_ms < 0:
             return f"its record time {record_ms} ms is before 1970"
         if record_ms - now_ms > self.ahead_ms:
@@ -191,6 +194,9 @@ class _Outbox:
         """Hand one message to Kafka, if the topic takes it; waits while too much is unconfirmed."""
         self._place += 1
         now_ms = time.time_ns() // 1_000_000
+        if message.cut_from is not None:
+            self._refuse(message, f"it is longer than {MAX_LINE_BYTES >> 20} MiB, and was not read to its end")
+            return
         if message.timestamp_ms is None:
             message = replace(message, timestamp_ms=now_ms)
         elif reason := self._limits.wrong_time(message.timestamp_ms, now_ms):
@@ -260,4 +266,4 @@ class _Outbox:
 
 
 def _name(message: Message, place: int) -> str:
-    return f"Message {place:,} (key {message.key!r}, {len(message.value or b''):,} bytes)"
+    return f"Message {place:,} (key {message.key!r}, {message.cut_from or len(message.value or b''):,} bytes)"

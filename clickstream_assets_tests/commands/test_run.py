@@ -41,3 +41,14 @@ def test_what_could_not_be_done_is_no_difference(without_servers):
     without_servers.setattr(command, "_start_dagster", fail)
     result = CliRunner().invoke(main, ["run", "--events", "1", "--exit"])
     assert (result.exit_code, result.output) == (2, "Error: Kafka ended.\n")
+
+
+def test_a_file_that_has_no_messages_is_told_before_anything_starts(without_servers, tmp_path):
+    started = []
+    without_servers.setattr(command, "_start_dagster", lambda *_: started.append(1))
+    file = tmp_path / "clicks"
+    file.write_bytes("{}\n".encode("utf-16"))
+    result = CliRunner().invoke(main, ["run", "--file", str(file), "--exit"])
+    assert result.exit_code == 2
+    assert result.output.startswith(f"Error: {file} is UTF-16")
+    assert started == []

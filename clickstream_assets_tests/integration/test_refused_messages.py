@@ -2,6 +2,9 @@
 
 import random
 import time
+from contextlib import closing
+
+from kafka import KafkaConsumer
 
 from clickstream_assets.clients.kafka import TopicClient
 from clickstream_assets.resources.kafka import ensure_topic
@@ -24,6 +27,7 @@ def test_refused_messages_do_not_take_their_neighbours_with_them(servers):
         Message(b"a clock that is fast", now_ms + 59 * MINUTE_MS),
         Message(random_bytes((4 << 20) - 200), now_ms),
         Message(b"1970", 0),
+        *(Message(b"no time", -1) for _ in range(4)),
     ]
     refused = []
     sent = send(
@@ -33,6 +37,15 @@ def test_refused_messages_do_not_take_their_neighbours_with_them(servers):
         on_refused=refused.append,
     )
     assert [one.message.split(" (")[0] for one in refused] == ["Message 2", "Message 3", "Message 4"]
-    assert sent == 4
+    assert sent == 8
     with TopicClient(settings.kafka_bootstrap_servers, settings.topic, settings.consumer_group) as topic:
-        assert sum(topic.ends(topic.partitions()).values()) == 4
+        assert sum(topic.ends(topic.partitions()).values()) == 8
+    consumer = KafkaConsumer(
+        settings.topic, bootstrap_servers=settings.kafka_bootstrap_servers, auto_offset_reset="earliest", group_id=None
+    )
+    with closing(consumer):
+        batches = iter(lambda: consumer.poll(timeout_ms=3000), {})
+        held = [(record.value, record.timestamp) for batch in batches for part in batch.values() for record in part]
+    assert len(held) == 8
+    assert held.count((b"no time", -1)) == 4
+    assert (b"1970", 0) in held

@@ -1,3 +1,5 @@
+import gzip
+
 import pytest
 from click.testing import CliRunner
 
@@ -83,3 +85,33 @@ def test_only_who_cannot_reach_kafka_is_advised_to_start_it(sending, error, advi
     assert result.exit_code == 1
     assert "Not this.\nError: It ends here." in result.output
     assert ("clickstream stack up" in result.output) is advised
+
+
+@pytest.mark.parametrize("content", [b"m0\nm1\n", gzip.compress(b"m0\nm1\n"), b"\xef\xbb\xbfm0\r\nm1"])
+@pytest.mark.parametrize("piped", [False, True])
+def test_a_file_and_standard_input_are_sent_alike(sending, tmp_path, content, piped):
+    values = []
+
+    def send(messages, *, on_sent, **_):
+        values.extend(message.value for message in messages)
+        on_sent(len(values))
+
+    sending.append(send)
+    file = tmp_path / "clicks"
+    file.write_bytes(content)
+    arguments, given = (["-", "--record", str(file)], content) if piped else ([str(file)], None)
+    result = CliRunner().invoke(produce, arguments, input=given)
+    assert (result.exit_code, values) == (0, [b"m0", b"m1"])
+    assert "Done: 2 messages" in result.output
+
+
+def test_a_file_without_messages_is_one_sentence(sending, tmp_path):
+    sending.append(lambda messages, **_: None)
+    file = tmp_path / "clicks.json"
+    file.write_text("[{}, {}]")
+    result = CliRunner().invoke(produce, [str(file)])
+    assert result.exit_code == 1
+    assert result.output == (
+        f"Error: {file} is a JSON array: put each of its objects on a line of its own with "
+        f"`jq -c '.[]' {file} > lines.jsonl`.\n"
+    )

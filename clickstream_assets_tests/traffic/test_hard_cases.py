@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 
 import pytest
 
-from clickstream_assets.traffic.message_files import read_messages
+from clickstream_assets.traffic.message_files import NO_TIME_MS, read_messages
 from clickstream_assets_tests.acceptance import golden
 from clickstream_assets_tests.traffic.hard_cases import (
     DUPLICATE,
@@ -14,6 +14,7 @@ from clickstream_assets_tests.traffic.hard_cases import (
     REASONS,
     SPAN_MS,
     STORED,
+    _cases,
     cases,
     expected_counts,
     first_hour,
@@ -35,9 +36,9 @@ def test_golden_agrees_case_by_case(now_ms):
         except golden.Refused as reason:
             outcomes[case.name] = str(reason)
             continue
-        place = (event["id"], event["ms"] // HOUR)
-        outcomes[case.name] = DUPLICATE if event["id"] and place in seen else STORED
-        seen.add(place)
+        identity = event["ms"] // HOUR, *(event[part] for part in ("id", "user", "type", "url"))
+        outcomes[case.name] = DUPLICATE if event["id"] and identity in seen else STORED
+        seen.add(identity)
         assert case.has_id == (event["id"] is not None)
     assert outcomes == {case.name: case.outcome for case in cases(now_ms)}
 
@@ -49,7 +50,8 @@ def test_every_outcome_occurs_several_times():
 
 
 def test_record_times_span_half_a_day_at_least_and_three_weeks_at_most():
-    times = [message.timestamp_ms for message in hard_cases(ON_THE_HOUR)]
+    times = [message.timestamp_ms for message in hard_cases(ON_THE_HOUR) if message.timestamp_ms != NO_TIME_MS]
+    assert 10 < len(hard_cases(ON_THE_HOUR)) - len(times) < 100
     assert min(times) >= ON_THE_HOUR - SPAN_MS
     assert max(times) == ON_THE_HOUR
     assert max(times) - min(times) > 12 * HOUR
@@ -57,12 +59,29 @@ def test_record_times_span_half_a_day_at_least_and_three_weeks_at_most():
 
 
 def test_the_same_moment_gives_the_same_messages():
-    assert hard_cases(ON_THE_HOUR) == hard_cases(ON_THE_HOUR)
+    written_anew = _cases.__wrapped__(ON_THE_HOUR)
+    assert [case.message for case in written_anew] == hard_cases(ON_THE_HOUR)
 
 
-def test_only_meant_duplicates_share_an_id():
-    ids = Counter(case.message.key for case in cases(ON_THE_HOUR) if case.outcome == STORED and case.has_id)
-    assert {key for key, number in ids.items() if number > 1} == {b"twice-c", b"twice-h"}  # in another hour each
+def test_only_meant_events_share_an_id():
+    written = [case for case in cases(ON_THE_HOUR) if not case.name.startswith("drawn ")]
+    ids = Counter(case.message.key for case in written if case.outcome == STORED and case.has_id)
+    shared = {key for key, number in ids.items() if number > 1}
+    assert shared == {b"twice-b", b"twice-c", b"twice-e", b"twice-h"}  # of another user, type, url or hour each
+
+
+def test_hundreds_of_cases_are_drawn_and_each_kind_ends_in_several_ways():
+    outcomes = defaultdict(Counter)
+    for case in cases(ON_THE_HOUR):
+        if case.name.startswith("drawn "):
+            outcomes[case.name.partition(":")[0]][case.outcome] += 1
+    assert len(outcomes) == 10
+    assert min(kind.total() for kind in outcomes.values()) >= 80
+    assert min(kind[STORED] for kind in outcomes.values()) >= 30
+    assert {outcome for kind in outcomes.values() for outcome in kind} >= {
+        *("missing_field", "wrong_type", "too_long", "invalid_url", "invalid_json", "invalid_timestamp"),
+        *("timestamp_in_future", "before_first_partition", DUPLICATE),
+    }
 
 
 def test_pages_meet_that_are_one_and_stay_apart_that_are_not():

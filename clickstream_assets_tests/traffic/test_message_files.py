@@ -35,6 +35,7 @@ def test_what_is_recorded_is_read_back_to_the_byte(tmp_path):
         Message(b"\xed\xa0\x80", 1),
         Message("a\u2028b\u0085c\r\nd".encode(), 2),
         Message("\ufeff{}".encode(), 3),
+        Message(b"without a record time", -1),
     ]
     messages = odd + hard_cases(NOW_MS)
     path = tmp_path / "envelopes"
@@ -59,7 +60,7 @@ def test_a_lone_surrogate_in_an_envelope_becomes_the_bytes_that_golden_makes_of_
         ('{"value": "x"}', "kafka_timestamp_ms"),
         ('{"value": "x", "kafka_timestamp_ms": "1"}', '"1"'),
         ('{"value": "x", "kafka_timestamp_ms": true}', "true"),
-        ('{"value": "x", "kafka_timestamp_ms": -1}', "-1"),
+        ('{"value": "x", "kafka_timestamp_ms": -2}', "-2"),
         ('{"value": "x", "kafka_timestamp_ms": 1.5}', "1.5"),
         ('{"kafka_timestamp_ms": 1}', "either"),
         ('{"value": "x", "value_base64": "eA==", "kafka_timestamp_ms": 1}', "either"),
@@ -93,6 +94,12 @@ def test_a_message_without_a_time_is_not_written():
         ({"event_id": "", "messageId": "m"}, b"m"),
         ({"event_id": 5, "messageId": "m"}, None),
         ({"event_id": ""}, None),
+        ({"event_id": "null", "messageId": "m"}, None),  # as the decoder reads it: the plain name has a value
+        ({"messageId": " Undefined\n"}, None),
+        ({"event_id": "00000000-0000-0000-0000-000000000000"}, None),
+        ({"event_id": "nulls"}, b"nulls"),
+        ({"event_id": "i" * 128}, b"i" * 128),
+        ({"event_id": "i" * 129}, None),
         ({}, None),
         (["event_id"], None),
     ],

@@ -10,7 +10,7 @@ from kafka.errors import InvalidTimestampError, KafkaTimeoutError, MessageSizeTo
 
 from clickstream_assets.domain.hours import HOUR_MS
 from clickstream_assets.traffic import producer as module
-from clickstream_assets.traffic.message_files import Message, read_messages
+from clickstream_assets.traffic.message_files import Message, parse_envelope, read_messages
 from clickstream_assets.traffic.producer import Limits, Refused, SendError, Unreachable, send
 
 FAILING = {b"refused by the broker": InvalidTimestampError(), b"lost": KafkaTimeoutError()}
@@ -98,8 +98,9 @@ def test_refused_messages_are_named_and_their_neighbours_sent(broker):
         Message(b"a", 1),
         Message(b"too large", 2, b"the key"),
         Message(b"tomorrow", ahead),
-        Message(b"1969", -1),
+        Message(b"1969", -2),
         Message(b"never", (1 << 63) - 1),
+        Message(b"the beginning", cut_from=9_000_000),
         Message(b"b", 3),
     ]
     record, refused = io.StringIO(), []
@@ -113,12 +114,21 @@ def test_refused_messages_are_named_and_their_neighbours_sent(broker):
     assert words[1] == f"Message 3 (key None, 8 bytes) was not sent: its record time {ahead} ms is over 1 h ahead."
     assert "before 1970" in words[2]
     assert "ahead" in words[3]
+    assert words[4].startswith("Message 6 (key None, 9,000,000 bytes) was not sent: it is longer than 8 MiB")
+
+
+def test_a_record_without_a_time_is_sent_and_recorded_without_a_time(broker):
+    record = io.StringIO()
+    messages = [Message(b"a", 1), Message(b"no time", -1), Message(b"b", 1)]
+    assert send(messages, bootstrap_servers="x", topic="t", record=record) == 3
+    assert [time for *_, time in broker.taken] == [1, -1, 1]
+    assert [parse_envelope(line.encode()) for line in record.getvalue().splitlines()] == messages
 
 
 def test_who_does_not_ask_for_refused_messages_is_told_of_the_first(broker):
     record = io.StringIO()
     with pytest.raises(Refused, match="Message 2 "):
-        send([Message(b"a", 1), Message(b"b", -1), Message(b"c", 1)], bootstrap_servers="x", topic="t", record=record)
+        send([Message(b"a", 1), Message(b"b", -2), Message(b"c", 1)], bootstrap_servers="x", topic="t", record=record)
     assert [value for value, *_ in broker.taken] == [b"a"]
     assert len(record.getvalue().splitlines()) == 1
 
