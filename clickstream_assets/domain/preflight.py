@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from clickstream_assets.clients.kafka_admin import TopicAsItIs
 
 LARGEST_EVENT = 1 << 20
-"""Bytes of the largest message that is accepted (contract: "An event")."""
+"""Bytes of the largest message that is accepted (docs/contract.md)."""
 _DAY_MS = 86_400_000
 _FOR_EVER_SECONDS = (1 << 31) - 1
 _MONTH = re.compile(r"-\d{4}-\d{2}$")
