@@ -21,7 +21,7 @@ def enriched_clicks(
     context: dg.AssetExecutionContext, hbase: HBaseResource, spark: SparkResource, geoip: GeoIPResource
 ) -> None:
     """Enrich what lacks the current versions."""
-    from clickstream_assets.domain.enrichment import enrich
+    from clickstream_assets.domain.enrichment import EnrichmentUnfit, enrich
     from clickstream_assets.domain.ledger import Ledger
     from clickstream_assets.domain.stale_hours import ENRICHED, HourStates
     from clickstream_assets.domain.table_schemas import CLICKS, LEDGER
@@ -36,7 +36,10 @@ def enriched_clicks(
         # The hour that follows too: time spent has to know the bots there.
         tasks = tasks_of(hours, hbase, client)
         table = hbase.table(CLICKS.name)
-        rows = enrich(spark.session, client, table, tasks, versions, geoip.database, geoip.trusted)
+        try:
+            rows = enrich(spark.session, client, table, tasks, versions, geoip.database, geoip.trusted)
+        except EnrichmentUnfit as unfit:
+            raise dg.Failure(str(unfit)) from unfit
         states.mark(ENRICHED, marks)
         shares = Ledger(client, hbase.table(LEDGER.name)).shares_by_hour(known)
     for hour, found in shares.items():

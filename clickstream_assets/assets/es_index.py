@@ -8,6 +8,7 @@ from clickstream_assets.domain.hours import key_of_hour
 from clickstream_assets.partitions import hours_of
 from clickstream_assets.resources.elasticsearch import ElasticsearchResource
 from clickstream_assets.resources.hbase import HBaseResource
+from clickstream_assets.resources.preflight import require_fit
 from clickstream_assets.resources.spark import SparkResource
 
 
@@ -34,6 +35,7 @@ def es_index(
     from clickstream_assets.domain.stale_hours import INDEXED, HourStates
     from clickstream_assets.domain.table_schemas import LEDGER, METRICS
 
+    require_fit(elasticsearch)
     hbase.ensure_tables()
     with hbase.client() as client, elasticsearch.client() as es:
         states = HourStates(client, hbase.table(LEDGER.name))

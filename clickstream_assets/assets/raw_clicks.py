@@ -14,8 +14,10 @@ from clickstream_assets.assets.overviews import of_ingestion, of_refusals
 from clickstream_assets.checks.clickstream_topic import evaluation_of_cuts
 from clickstream_assets.domain.hours import HOUR_MS, key_of_hour
 from clickstream_assets.partitions import hourly, hours_of
+from clickstream_assets.resources.elasticsearch import ElasticsearchResource
 from clickstream_assets.resources.hbase import HBaseResource
 from clickstream_assets.resources.kafka import KafkaResource
+from clickstream_assets.resources.preflight import require_fit
 from clickstream_assets.resources.spark import SparkResource
 from clickstream_assets.settings import settings
 
@@ -58,8 +60,13 @@ def raw_clicks(
     kafka: KafkaResource,
     hbase: HBaseResource,
     spark: SparkResource,
+    elasticsearch: ElasticsearchResource,
 ) -> Iterator[dg.MaterializeResult]:
-    """Read offsets, write rows, dead letters and both books."""
+    """Read offsets, write rows, dead letters and both books.
+
+    First of all steps, it looks whether the stores of all of them are fit: nothing is written for an end that cannot be
+    reached.
+    """
     from clickstream_assets.domain.ingestion import Ingestion
     from clickstream_assets.domain.ledger import Ledger
     from clickstream_assets.domain.overviews import refused_by_reason
@@ -68,6 +75,7 @@ def raw_clicks(
     from clickstream_assets.domain.table_schemas import DEAD_LETTERS, LEDGER
 
     hours = hours_of(context)
+    require_fit(kafka, hbase, elasticsearch)
     hbase.ensure_tables()
     with kafka.client() as topic, hbase.client() as client:
         wide = Wide(lambda: spark.session, settings().spark_ingest_events)

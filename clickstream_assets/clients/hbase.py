@@ -248,6 +248,11 @@ class HBaseClient:
                 )
             )
 
+    def families(self, table: str) -> dict[str, dict[str, Any]]:
+        """A table's column families with happybase's options for each; raises Thrift's IOError if it is not there."""
+        found = self._call(lambda connection: connection.table(table).families())
+        return {name.decode(): options for name, options in found.items()}
+
     # Rows
 
     def get(self, table: str, keys: Sequence[bytes], columns: Sequence[bytes] = ()) -> dict[bytes, dict[bytes, bytes]]:

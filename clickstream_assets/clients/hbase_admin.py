@@ -8,7 +8,7 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,12 +60,17 @@ class NewTable:
             for option, value in self.families[family].items()
         }
 
+    def _described(self, family: str) -> str:
+        options = "".join(f", {name} => '{value}'" for name, value in self.attributes(family).items())
+        return f"{{NAME => '{family}'{options}}}"
+
+    def alteration(self, families: Iterable[str]) -> str:
+        """The statement that gives a table that is there some of the families, in HBase's shell, on one line."""
+        return ", ".join([f"alter '{self.name}'", *map(self._described, families)])
+
     def shell_statement(self) -> str:
         """The statement that makes the table in HBase's shell, on several lines."""
-        parts = [f"create '{self.name}'"]
-        for family in self.families:
-            options = "".join(f", {name} => '{value}'" for name, value in self.attributes(family).items())
-            parts.append(f"{{NAME => '{family}'{options}}}")
+        parts = [f"create '{self.name}'", *map(self._described, self.families)]
         if self.split_keys:
             keys = ", ".join("'" + "".join(f"\\x{byte:02X}" for byte in key) + "'" for key in self.split_keys)
             parts.append(f"SPLITS => [{keys}]")

@@ -1,5 +1,9 @@
-"""Whether anybody listens at an address, told in seconds: clients themselves try for up to a minute and more."""
+"""Whether anybody listens at an address, told in seconds: clients themselves try for up to a minute and more.
 
+And how addresses are shown: without what is secret in them.
+"""
+
+import re
 import socket
 from collections.abc import Iterable
 from queue import Empty, SimpleQueue
@@ -19,6 +23,13 @@ def address_of(url: str, default_port: int) -> Address:
     if not parts.hostname:
         raise ValueError(f"{url!r} names no host")
     return parts.hostname, parts.port or default_port
+
+
+def without_secrets(url: str) -> str:
+    """An address of Elasticsearch without user and password, or one of Spark Connect without its parameters."""
+    if url.startswith("sc://"):
+        return url.partition(";")[0].rstrip("/")
+    return re.sub(r"^(\w+://)?.*@", r"\1", url)
 
 
 def require_listener(addresses: Iterable[Address]) -> None:

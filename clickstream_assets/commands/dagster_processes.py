@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from clickstream_assets.commands.stores import prepare_stores
 from clickstream_assets.settings import Settings
-from clickstream_assets.traffic.commands import ensure_topic_or_explain
 
 if TYPE_CHECKING:
     from clickstream_assets.stack.supervisor import Stack
@@ -37,15 +37,13 @@ def start_dagster(stack: "Stack", configured: Settings) -> str:
     Until then the death of one of them is an error; afterwards :meth:`Stack.watch` starts it again. Its place in
     ``os.environ`` makes this process's own view of the instance the same as theirs.
     """
-    from clickstream_assets.definitions import resources
     from clickstream_assets.stack import ports
 
     chosen: set[int] = set()
     port = ports.choose("Dagster", configured.dagster_port, "CLICKSTREAM_DAGSTER_PORT", chosen)
     grpc_port = ports.free_port(chosen)
     home = dagster_home(configured)
-    ensure_topic_or_explain(configured)
-    resources(configured).hbase.ensure_tables()
+    prepare_stores(configured)
     warm_up = [sys.executable, "-W", "ignore", "-m", "clickstream_assets.commands.warm_up"]
     stack.start_process("spark-warm-up", warm_up, must_live=False, title="Spark's warm-up")
     workspace = home / "workspace.yaml"

@@ -1,16 +1,28 @@
 """``clickstream doctor``: what is wrong, and what to do about it."""
 
 import sys
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
-from clickstream_assets.clients.reachability import address_of, require_listener
-from clickstream_assets.commands.servers import elasticsearch_address, without_secrets
+from clickstream_assets.clients.reachability import address_of, require_listener, without_secrets
+from clickstream_assets.commands.servers import elasticsearch_address
 from clickstream_assets.settings import Settings, settings
 
-Finding = tuple[bool, str]
-"""Whether all is well, and in words what was found and what to do."""
+if TYPE_CHECKING:
+    from clickstream_assets.domain.preflight import Misfit
+
+
+class Finding(NamedTuple):
+    """Whether all is well, and in words what was found and what to do."""
+
+    good: bool
+    words: str
+    warnings: Sequence[str] = ()
+    """What is not wrong and should be known."""
+
 
 _ANSWER_SECONDS = 8
 """Who accepts a connection and then does not answer for as long is no server of ours, or not well."""
@@ -28,12 +40,14 @@ def doctor() -> None:
     well, configured = True, settings()
     for what, look in _checks(configured):
         try:
-            good, words = look()
+            good, words, warnings = look()
         except Exception as error:  # noqa: BLE001  # five clients with errors of their own; each is a finding
             told = _first_line(error, configured)
-            good, words = False, f"{told} — {_REMEDIES.get(what, 'see the log of that server')}"
+            good, words, warnings = Finding(False, f"{told} — {_REMEDIES.get(what, 'see the log of that server')}")
         well &= good
         click.echo(f"{click.style('ok  ', fg='green') if good else click.style('FAIL', fg='red')} {what}: {words}")
+        for warning in warnings:
+            click.echo(f"{click.style('warn', fg='yellow')} {what}: {warning}")
     sys.exit(0 if well else 1)
 
 
@@ -43,7 +57,6 @@ _REMEDIES = {
     "HBase": f"{_START}, or set CLICKSTREAM_HBASE_HOST and CLICKSTREAM_HBASE_PORT",
     "Elasticsearch": f"{_START}, or set CLICKSTREAM_ELASTICSEARCH_URL",
     "Spark": f"{_START}, or set CLICKSTREAM_SPARK_REMOTE",
-    "GeoIP": "run `clickstream stack up` once, or set CLICKSTREAM_GEOIP_DATABASE",
 }
 
 
@@ -78,14 +91,14 @@ def _python() -> Finding:
     from clickstream_assets.stack.requirements import check_platform
 
     check_platform()
-    return True, f"{sys.version.split()[0]}, and Java comes with the package"
+    return Finding(True, f"{sys.version.split()[0]}, and Java comes with the package")
 
 
 def _memory() -> Finding:
     from clickstream_assets.stack.requirements import NEEDED_MB, available_memory_mb
 
     available = available_memory_mb()
-    return (
+    return Finding(
         available >= NEEDED_MB or _stack_runs(),
         f"{available:,} MB available; the embedded servers need {NEEDED_MB:,}",
     )
@@ -108,17 +121,28 @@ def _ports(configured: Settings) -> Finding:
         "Dagster": configured.dagster_port,
     }
     if _stack_runs():
-        return True, "the embedded servers are running"
+        return Finding(True, "the embedded servers are running")
     taken = [f"{name} {port}" for name, port in wanted.items() if port and ports.is_open(port)]
     if taken:
-        return True, f"taken: {', '.join(taken)} (servers of your own? else set CLICKSTREAM_STACK_<NAME>_PORT)"
-    return True, "free for the embedded servers"
+        return Finding(True, f"taken: {', '.join(taken)} (servers of your own? else set CLICKSTREAM_STACK_<NAME>_PORT)")
+    return Finding(True, "free for the embedded servers")
 
 
 def _geoip(configured: Settings) -> Finding:
-    from clickstream_assets.domain.enrichment import geoip_version
+    from clickstream_assets.domain.geoip import GeoIPDatabase, GeoIPUnfit
 
-    return True, f"{geoip_version(configured.geoip_database)} in {configured.geoip_database}"
+    try:
+        database = GeoIPDatabase(configured.geoip_database)
+    except GeoIPUnfit as unfit:
+        return Finding(False, str(unfit))
+    return Finding(True, f"{database.version} in {configured.geoip_database}", list(database.warnings(time.time())))
+
+
+def _with_misfits(words: str, misfits: "Sequence[Misfit]", *, good: bool = True) -> Finding:
+    """What a store is like: not well if something about it keeps everything from working."""
+    wrong = [misfit.words for misfit in misfits if misfit.stops]
+    odd = [misfit.words for misfit in misfits if not misfit.stops]
+    return Finding(good and not wrong, f"{words} — {' '.join(wrong)}" if wrong else words, odd)
 
 
 def _limits() -> dict[str, int]:
@@ -129,6 +153,8 @@ def _kafka(configured: Settings) -> Finding:
     from kafka.cluster import collect_hosts
 
     from clickstream_assets.clients.kafka import TopicClient, TopicMissing
+    from clickstream_assets.clients.kafka_admin import topic_as_it_is
+    from clickstream_assets.domain.preflight import topic_misfits
 
     servers = configured.kafka_bootstrap_servers
     require_listener((host, port) for host, port, _ in collect_hosts(servers, randomize=False))
@@ -136,40 +162,47 @@ def _kafka(configured: Settings) -> Finding:
         try:
             ends = topic.ends(topic.partitions())
         except TopicMissing as missing:
-            return False, str(missing)
+            return Finding(False, str(missing))
         lag = topic.lag(ends)
-    return True, f"{servers}, topic {configured.topic} with {len(ends)} partitions, lag {lag:,} messages"
+    group = configured.consumer_group
+    found = topic_as_it_is(servers, configured.topic, group, timeout_ms=_ANSWER_SECONDS * 1000)
+    words = f"{servers}, topic {configured.topic} with {len(ends)} partitions, lag {lag:,} messages"
+    return _with_misfits(words, list(topic_misfits(found, configured.topic, group, servers)))
 
 
 def _hbase(configured: Settings) -> Finding:
     from clickstream_assets.clients.hbase import HBaseClient
-    from clickstream_assets.domain.table_schemas import TABLES
+    from clickstream_assets.definitions import resources
+    from clickstream_assets.domain.preflight import table_misfits
 
     host, port = configured.hbase_host, configured.hbase_port
     require_listener([(host, port)])
     with HBaseClient(host, port, **_limits()) as client:
-        there = client.tables()
-    missing = [name for table in TABLES if (name := configured.table(table.name)) not in there]
+        there, tables = client.tables(), resources(configured).hbase.new_tables()
+        misfits = table_misfits(client, tables, there)
+    missing = [table.name for table in tables if table.name not in there]
     where = f"{host}:{port}"
     if missing:
-        return (
-            False,
-            f"{where} lacks {', '.join(missing)} — the first run makes them, or `clickstream setup`",
-        )
-    return True, f"{where}, all {len(TABLES)} tables are there"
+        words = f"{where} lacks {', '.join(missing)} — the first run makes them, or `clickstream setup`"
+        return _with_misfits(words, misfits, good=False)
+    return _with_misfits(f"{where}, all {len(tables)} tables are there", misfits)
 
 
 def _elasticsearch(configured: Settings) -> Finding:
     from elasticsearch import Elasticsearch
 
+    from clickstream_assets.domain.preflight import index_misfits
+    from clickstream_assets.domain.table_schemas import INDEX_MAPPING
+
+    where = without_secrets(configured.elasticsearch_url)
     require_listener([elasticsearch_address(configured)])
     with Elasticsearch(configured.elasticsearch_url, request_timeout=_ANSWER_SECONDS, max_retries=0) as es:
         health = es.cluster.health()
         there = bool(es.indices.exists_alias(name=configured.alias))
         documents = es.count(index=configured.alias)["count"] if there else 0
-    where = without_secrets(configured.elasticsearch_url)
+        misfits = index_misfits(es, configured.alias, INDEX_MAPPING, where)
     words = f"{where}, status {health['status']}, {documents:,} documents in {configured.alias}"
-    return health["status"] != "red", words
+    return _with_misfits(words, misfits, good=health["status"] != "red")
 
 
 def _spark(configured: Settings) -> Finding:
@@ -179,7 +212,7 @@ def _spark(configured: Settings) -> Finding:
     from clickstream_assets.resources.spark import SparkResource
 
     version = SparkResource(remote=configured.spark_remote).session.version
-    return True, f"{without_secrets(configured.spark_remote)}, Spark {version}"
+    return Finding(True, f"{without_secrets(configured.spark_remote)}, Spark {version}")
 
 
 def _require_grpc(remote: str) -> None:

@@ -1,21 +1,9 @@
-"""Are the servers there? Asked before a command begins: their clients themselves try for a minute and more.
-
-And how their addresses are shown: without what is secret in them.
-"""
-
-import re
+"""Are the servers there? Asked before a command begins: their clients themselves try for a minute and more."""
 
 import click
 
 from clickstream_assets.clients.reachability import Address, address_of, require_listener
 from clickstream_assets.settings import Settings
-
-
-def without_secrets(url: str) -> str:
-    """An address of Elasticsearch without user and password, or one of Spark Connect without its parameters."""
-    if url.startswith("sc://"):
-        return url.partition(";")[0].rstrip("/")
-    return re.sub(r"^(\w+://)?.*@", r"\1", url)
 
 
 def elasticsearch_address(configured: Settings) -> Address:

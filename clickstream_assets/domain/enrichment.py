@@ -1,31 +1,31 @@
 """Where a click came from and with what: country, city, browser, os, device (docs/contract.md, "Enrichment")."""
 
+import socket
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from importlib.metadata import version
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import ip_network
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import maxminddb
 import ua_parser
 from crawleruseragents import is_crawler
 from ua_parser import Result
 
 from clickstream_assets.clients.hbase import HBaseClient, Row, RowMutation, where
+from clickstream_assets.domain.geoip import GeoIPDatabase, GeoIPUnfit, Networks, client_address
+from clickstream_assets.domain.remembering import remembering
 from clickstream_assets.domain.table_schemas import CLICKS
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from pyspark.sql import SparkSession
 
-UNKNOWN_COUNTRY = "ZZ"
 OTHER = "Other"
 BOT_DEVICE = "Spider"
 """The device family of what ua-parser knows for a bot."""
-_CACHED = 1 << 16
-
-Networks = tuple[IPv4Network | IPv6Network, ...]
+_LONGEST_REMEMBERED = 256
+"""Bytes of an address list or user agent."""
 
 INPUT = ("timestamp", "ip", "user_agent", "geoip_version", "user_agent_version")
 """Columns that enrichment reads. ``timestamp`` is there for rows without address and user agent: HBase leaves out rows
@@ -37,48 +37,20 @@ OUTPUT = ("country", "city", "geoip_version", "browser", "os", "device", "bot", 
 _CELLS = {name: CLICKS.columns[name].key for name in {*INPUT, *OUTPUT}}
 
 
-def geoip_version(database: Path) -> str:
-    """Type and build time of a GeoIP database, like ``GeoLite2-City 1574118223``; raises FileNotFoundError."""
-    with maxminddb.open_database(database) as reader:
-        about = reader.metadata()
-    return f"{about.database_type} {about.build_epoch}"
-
-
 def user_agent_version() -> str:
     """Releases of the rules that parse user agents and tell bots."""
     return f"ua-parser {version('ua-parser-builtins')}, crawler-user-agents {version('crawler-user-agents')}"
 
 
-def client_address(text: str | None, trusted: Networks) -> IPv4Address | IPv6Address | None:
-    """The client's address in an ``X-Forwarded-For`` list: the right-most valid one outside ``trusted``."""
-    for part in reversed((text or "").split(",")):
-        candidate = part.strip()
-        if candidate.startswith("["):
-            candidate = candidate[1:].partition("]")[0]
-        elif candidate.count(":") == 1:
-            candidate = candidate.partition(":")[0]
-        try:
-            address = ip_address(candidate)
-        except ValueError:
-            continue
-        if isinstance(address, IPv6Address):
-            if address.scope_id is not None:
-                continue
-            address = address.ipv4_mapped or address
-        if not any(address in network for network in trusted if network.version == address.version):
-            return address
-    return None
-
-
 class Enricher:
-    """Looks up addresses and user agents as HBase holds them, each distinct one once."""
+    """Looks up addresses and user agents as HBase holds them, each distinct one once unless it is long."""
 
     def __init__(self, geoip_database: Path, trusted: Networks) -> None:
-        self._reader = maxminddb.open_database(geoip_database)
+        self.geoip = GeoIPDatabase(geoip_database)
         self._trusted = trusted
-        self.versions = geoip_version(geoip_database), user_agent_version()
-        self.place = lru_cache(_CACHED)(self._place)
-        self.client = lru_cache(_CACHED)(self._client)
+        self.versions = self.geoip.version, user_agent_version()
+        self.place = remembering(self._place, _LONGEST_REMEMBERED)
+        self.client = remembering(self._client, _LONGEST_REMEMBERED)
 
     def changes(self, rows: Iterable[Row]) -> Iterator[RowMutation]:
         """The cells of :data:`OUTPUT` for each of some rows, which hold those of :data:`INPUT`.
@@ -91,17 +63,14 @@ class Enricher:
             ip, agent = cells.get(ip_cell), cells.get(agent_cell)
             if ip is None and agent is None and geoip_cell in cells:
                 continue
-            yield RowMutation(row.row, self.place(ip and ip.value) | self.client(agent and agent.value))
+            yield RowMutation(
+                row.row, self.place(ip.value if ip else None) | self.client(agent.value if agent else None)
+            )
 
     def _place(self, ip: bytes | None) -> dict[bytes, bytes]:
         """Country code and English city name of an address or list of them as sent."""
-        address = client_address(ip.decode() if ip else "", self._trusted)
-        found = self._reader.get(address) if address else None
-        country, city = (found.get("country"), found.get("city")) if isinstance(found, dict) else (None, None)
-        names = city.get("names") if isinstance(city, dict) else None
-        code = country.get("iso_code") if isinstance(country, dict) else None
-        name = names.get("en") if isinstance(names, dict) else None
-        return _puts(country=str(code or UNKNOWN_COUNTRY), city=str(name or ""), geoip_version=self.versions[0])
+        place = self.geoip.place(client_address(ip.decode() if ip else "", self._trusted))
+        return _puts(country=place.country, city=place.city, geoip_version=self.versions[0])
 
     def _client(self, user_agent: bytes | None) -> dict[bytes, bytes]:
         """Browser, os and device family of a user agent as sent, and whether it is a bot's."""
@@ -120,10 +89,12 @@ def _is_bot(user_agent: str, parsed: Result) -> bool:
     return (parsed.device is not None and parsed.device.family == BOT_DEVICE) or is_crawler(user_agent)
 
 
-@lru_cache(_CACHED)
-def is_bot(user_agent: str) -> bool:
-    """Whether a user agent as it is stored is a bot's."""
+def _parsed_for_a_bot(user_agent: str) -> bool:
     return _is_bot(user_agent, ua_parser.parse(user_agent))
+
+
+is_bot = remembering(_parsed_for_a_bot, _LONGEST_REMEMBERED)
+"""Whether a user agent as it is stored is a bot's."""
 
 
 def _puts(**values: str) -> dict[bytes, bytes]:
@@ -131,9 +102,37 @@ def _puts(**values: str) -> dict[bytes, bytes]:
 
 
 @lru_cache(maxsize=1)
-def _enricher(geoip_database: str, trusted: tuple[str, ...]) -> Enricher:
+def _warm_enricher(geoip_database: str, trusted: tuple[str, ...], _file: tuple[int, ...]) -> Enricher:
     # One for each Spark worker process, which serves many tasks: its caches stay warm.
     return Enricher(Path(geoip_database), tuple(ip_network(text) for text in trusted))
+
+
+class EnrichmentUnfit(Exception):
+    """What a Spark worker enriches by is not what the run names: which, where, and what to do."""
+
+
+def enricher_of(geoip_database: str, trusted: tuple[str, ...], versions: tuple[str, str]) -> Enricher:
+    """This process's enricher: the one that it has, as long as the database's file is still the same.
+
+    Raises :class:`EnrichmentUnfit` if it is not of the ``versions`` that are asked for. Enriching under versions of its
+    own would do the same rows in every run: each would find them to lack the ones that it wants.
+    """
+    path = Path(geoip_database)
+    file = path.stat() if path.exists() else None
+    identity = (file.st_dev, file.st_ino, file.st_size, file.st_mtime_ns) if file else ()
+    try:
+        enricher = _warm_enricher(geoip_database, trusted, identity)
+    except GeoIPUnfit as unfit:
+        raise EnrichmentUnfit(str(unfit)) from unfit
+    has = f"The Spark worker {socket.gethostname()} has"
+    if enricher.versions[0] != versions[0]:
+        raise EnrichmentUnfit(
+            f"{has} {enricher.versions[0]} in {path}, and the run wants {versions[0]}: put the same file on all "
+            "workers and where runs start. If it was replaced just now, the next run is right."
+        )
+    if enricher.versions[1] != versions[1]:
+        raise EnrichmentUnfit(f"{has} {enricher.versions[1]}, and the run wants {versions[1]}: install what runs have.")
+    return enricher
 
 
 def enrich(
@@ -149,6 +148,7 @@ def enrich(
 
     ``tasks`` are the key ranges (start included, stop not) that each Spark task sees to, from scan to put: only what
     lacks the versions leaves HBase, and nothing of it the worker. A task that runs again finds less to do.
+    Raises :class:`EnrichmentUnfit` if a worker cannot enrich by these versions; nothing is enriched there.
     """
     if not tasks:
         return 0
@@ -162,7 +162,13 @@ def enrich(
     def work(batches: "Iterable[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
         import pyarrow as pa
 
-        enricher = _enricher(geoip_database, trusted)
+        try:
+            enricher = enricher_of(geoip_database, trusted, versions)
+        except (
+            EnrichmentUnfit
+        ) as unfit:  # told as a result: as an error, it would be tried again and end in a page of trace
+            yield pa.record_batch({"rows": [0], "unfit": [str(unfit)]})
+            return
         with HBaseClient(*server) as reader, HBaseClient(*server) as writer:
             for batch in batches:
                 for number in batch.column(0).to_pylist():
@@ -172,7 +178,9 @@ def enrich(
                         for some in reader.scan_batches(table, start, stop, columns, filter_string=lacking)
                         for row in some
                     )
-                    yield pa.record_batch({"rows": [writer.mutate(table, enricher.changes(rows))]})
+                    yield pa.record_batch({"rows": [writer.mutate(table, enricher.changes(rows))], "unfit": [""]})
 
-    done = spark.range(0, len(tasks), 1, len(tasks)).mapInArrow(work, "rows long").toArrow()
+    done = spark.range(0, len(tasks), 1, len(tasks)).mapInArrow(work, "rows long, unfit string").toArrow()
+    if unfit := sorted(filter(None, done.column("unfit").to_pylist())):
+        raise EnrichmentUnfit(unfit[0])
     return sum(done.column("rows").to_pylist())

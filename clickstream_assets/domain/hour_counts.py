@@ -10,8 +10,9 @@ from typing import Any, TypeVar
 from clickstream_assets.clients.hbase import KEYS_ONLY, HBaseClient, Row, has, lacks, where
 from clickstream_assets.domain.click_event import CLICK_TYPES
 from clickstream_assets.domain.documents import GROUPED, SUMMED, Grouped, Totals, grouped
-from clickstream_assets.domain.enrichment import OTHER, UNKNOWN_COUNTRY
+from clickstream_assets.domain.enrichment import OTHER
 from clickstream_assets.domain.enrichment import OUTPUT as ENRICHED
+from clickstream_assets.domain.geoip import UNKNOWN_COUNTRY
 from clickstream_assets.domain.hours import hour_of_key, hour_of_letter
 from clickstream_assets.domain.ledger import Entry
 from clickstream_assets.domain.metrics import metrics_key_range

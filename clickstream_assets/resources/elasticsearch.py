@@ -9,6 +9,10 @@ if TYPE_CHECKING:
     from elasticsearch import Elasticsearch
     from pyspark.sql import DataFrame
 
+    from clickstream_assets.domain.preflight import Misfit
+
+_LOOK_SECONDS = 5
+
 
 class ElasticsearchResource(dg.ConfigurableResource):
     """The cluster's address and the alias."""
@@ -21,6 +25,20 @@ class ElasticsearchResource(dg.ConfigurableResource):
         from elasticsearch import Elasticsearch
 
         return Elasticsearch(self.url, request_timeout=60, max_retries=6, retry_on_timeout=True)
+
+    def misfits(self) -> "list[Misfit] | None":
+        """What is odd about the indices that are there already; None if Elasticsearch does not answer, or not that."""
+        from elasticsearch import ApiError, Elasticsearch, TransportError
+
+        from clickstream_assets.clients.reachability import without_secrets
+        from clickstream_assets.domain.preflight import index_misfits
+        from clickstream_assets.domain.table_schemas import INDEX_MAPPING
+
+        with Elasticsearch(self.url, request_timeout=_LOOK_SECONDS, max_retries=0) as es:
+            try:
+                return index_misfits(es, self.alias, INDEX_MAPPING, without_secrets(self.url))
+            except (ApiError, TransportError):
+                return None
 
     def write(self, documents: "DataFrame", unless_equal: Sequence[Mapping[str, str]] = ()) -> None:
         """Index documents, each as its ``_index`` and ``_id`` say, or those of them that differ in some fields.

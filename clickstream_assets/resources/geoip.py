@@ -17,12 +17,14 @@ class GeoIPResource(dg.ConfigurableResource):
         return tuple(text.strip() for text in self.trusted_proxies.split(",") if text.strip())
 
     def versions(self) -> tuple[str, str]:
-        """Versions of the database and of the user-agent rules that enrichment uses now."""
-        from clickstream_assets.domain.enrichment import geoip_version, user_agent_version
+        """Versions of the database and of the user-agent rules that enrichment uses now.
 
-        if not Path(self.database).is_file():
-            raise dg.Failure(
-                f"no GeoIP database at {self.database}: set CLICKSTREAM_GEOIP_DATABASE to a GeoLite2 or GeoIP2 city "
-                "database, or run `clickstream stack up` once, which fetches one"
-            )
-        return geoip_version(Path(self.database)), user_agent_version()
+        Raises ``dg.Failure`` if the database is not there or is none.
+        """
+        from clickstream_assets.domain.enrichment import user_agent_version
+        from clickstream_assets.domain.geoip import GeoIPDatabase, GeoIPUnfit
+
+        try:
+            return GeoIPDatabase(Path(self.database)).version, user_agent_version()
+        except GeoIPUnfit as unfit:
+            raise dg.Failure(str(unfit)) from unfit

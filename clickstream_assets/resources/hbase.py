@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from clickstream_assets.clients.hbase import HBaseClient
     from clickstream_assets.clients.hbase_admin import NewTable
+    from clickstream_assets.domain.preflight import Misfit
 
 
 class HBaseResource(dg.ConfigurableResource):
@@ -52,11 +53,22 @@ class HBaseResource(dg.ConfigurableResource):
         ttl_days = self.request_data_ttl_days
         return [NewTable(self.table(table.name), families(table, ttl_days), table.split_keys) for table in TABLES]
 
+    def misfits(self) -> "list[Misfit]":
+        """What is odd about the tables that are there already."""
+        from clickstream_assets.domain.preflight import table_misfits
+
+        with self.client() as hbase:
+            return table_misfits(hbase, self.new_tables(), hbase.tables())
+
     def ensure_tables(self) -> None:
         """Make the tables that are missing.
 
-        Raises ``TablesNotMade`` with what to do if ZooKeeper is set and they can't be made by way of it.
+        Raises ``StoresUnfit`` if one that is there cannot be worked with, and ``TablesNotMade`` with what to do if
+        ZooKeeper is set and they can't be made by way of it.
         """
+        from clickstream_assets.resources.preflight import require_fit
+
+        require_fit(self)
         with self.client() as hbase:
             there = hbase.tables()
             missing = [table for table in self.new_tables() if table.name not in there]

@@ -8,6 +8,9 @@ from clickstream_assets.settings import Settings
 
 if TYPE_CHECKING:
     from clickstream_assets.clients.kafka import TopicClient
+    from clickstream_assets.domain.preflight import Misfit
+
+_LOOK_MS = 5_000
 
 
 def ensure_topic(settings: Settings) -> bool:
@@ -37,3 +40,16 @@ class KafkaResource(dg.ConfigurableResource):
             ensure_topic(self.bootstrap_servers, self.topic)
             client = TopicClient(self.bootstrap_servers, self.topic, self.consumer_group, **options)
         return client
+
+    def misfits(self) -> "list[Misfit] | None":
+        """What is odd about the topic, and who else is in the consumer group; None if no broker answers."""
+        from kafka.errors import KafkaError
+
+        from clickstream_assets.clients.kafka_admin import topic_as_it_is
+        from clickstream_assets.domain.preflight import topic_misfits
+
+        try:
+            found = topic_as_it_is(self.bootstrap_servers, self.topic, self.consumer_group, _LOOK_MS)
+        except KafkaError:
+            return None
+        return list(topic_misfits(found, self.topic, self.consumer_group, self.bootstrap_servers))

@@ -26,6 +26,7 @@ from clickstream_assets.domain.run_plan import RunPlan, plan_backlog, plan_stale
 from clickstream_assets.partitions import RANGE_END, RANGE_START, tags_of
 from clickstream_assets.resources.hbase import HBaseResource
 from clickstream_assets.resources.kafka import KafkaResource
+from clickstream_assets.resources.preflight import StoresUnfit
 from clickstream_assets.settings import settings
 
 if TYPE_CHECKING:
@@ -115,7 +116,11 @@ def kafka_offsets(context: dg.SensorEvaluationContext, kafka: KafkaResource, hba
     this_hour = int(now * 1000) // HOUR_MS
     memory = Memory.model_validate_json(context.cursor) if context.cursor else first_memory(this_hour, now)
     may = turn(context.instance)
-    tick = _look(kafka, hbase, memory, this_hour, now, may)
+    try:
+        tick = _look(kafka, hbase, memory, this_hour, now, may)
+    except StoresUnfit:
+        # A run that reads nothing fails with the reason before it writes: it is seen and told of, as a tick is not.
+        tick = Tick(None if may.wait else RunPlan(this_hour, this_hour, {}), True, [])
     cursor = memory.model_dump_json()
     if tick.plan is None:
         return dg.SensorResult(skip_reason=may.wait or tick.idle, cursor=cursor, asset_events=tick.events)

@@ -11,9 +11,12 @@ import click
 import pytest
 from click.testing import CliRunner
 
+from clickstream_assets.clients.reachability import without_secrets
 from clickstream_assets.commands import doctor
-from clickstream_assets.commands.servers import require_servers, without_secrets
+from clickstream_assets.commands.servers import require_servers
+from clickstream_assets.domain.geoip import GeoIPDatabase
 from clickstream_assets.settings import Settings, settings
+from clickstream_assets_tests.domain.geoip_databases import write_database
 
 REMEDIES = {
     "Kafka": "CLICKSTREAM_KAFKA_BOOTSTRAP_SERVERS",
@@ -124,7 +127,7 @@ class Elasticsearch(BaseHTTPRequestHandler):
 
     def do_GET(self):
         known = self.headers["Authorization"] == "Basic dXNlcjpzMy9jckB0"  # base64 of user:s3/cr@t
-        answer = json.dumps({"status": "green", "count": 3} if known else {"error": "who are you?"}).encode()
+        answer = json.dumps(self._answer() if known else {"error": "who are you?"}).encode()
         self.send_response(200 if known else 401)
         self.send_header("X-Elastic-Product", "Elasticsearch")
         self.send_header("Content-Type", "application/json")
@@ -134,6 +137,11 @@ class Elasticsearch(BaseHTTPRequestHandler):
             self.wfile.write(answer)
 
     do_HEAD = do_POST = do_GET
+
+    def _answer(self):
+        if "features=" in self.path:  # what the indices are like: of another make
+            return {"clickstream-metrics-2026-01": {"aliases": {}, "mappings": {"properties": {}}}}
+        return {"status": "green", "count": 3}
 
     def log_message(self, *arguments):
         pass
@@ -150,7 +158,11 @@ def elasticsearch():
 @pytest.mark.parametrize(
     ("password", "well", "says"),
     [
-        ("s3%2Fcr%40t", True, "status green, 3 documents"),
+        (
+            "s3%2Fcr%40t",
+            False,
+            "status green, 3 documents in clickstream-metrics — The index clickstream-metrics-2026-01",
+        ),
         ("s3%2Fcr%40", False, "401"),
         ("s3/cr@t", False, "written as %XX"),
     ],
@@ -200,3 +212,32 @@ def test_memory_and_ports_are_looked_at_only_where_servers_are_on_this_machine()
     assert names == ["Python", "GeoIP", "Kafka", "HBase", "Elasticsearch", "Spark"]
     one_here = elsewhere.model_copy(update={"spark_remote": "sc://localhost:15002"})
     assert {"memory", "ports"} < {name for name, _ in doctor._checks(one_here)}
+
+
+def geoip_lines(monkeypatch, path):
+    monkeypatch.setenv("CLICKSTREAM_GEOIP_DATABASE", str(path))
+    monkeypatch.setattr(doctor, "_checks", lambda configured: [("GeoIP", lambda: doctor._geoip(configured))])
+    settings.cache_clear()
+    result = CliRunner().invoke(doctor.doctor)
+    settings.cache_clear()
+    return result.exit_code, result.output.splitlines()
+
+
+def test_a_geoip_database_that_is_old_or_of_no_countries_is_a_warning(monkeypatch, tmp_path):
+    record = {"country": {"iso_code": "DE"}}
+    new = write_database(tmp_path / "new.mmdb", {"84.160.0.0/16": record}, built=int(time.time()) - 86_400)
+    assert geoip_lines(monkeypatch, new) == (0, [f"ok   GeoIP: {GeoIPDatabase(new).version} in {new}"])
+    networks = write_database(tmp_path / "asn.mmdb", {"84.160.0.0/16": {"number": 3320}}, kind="GeoLite2-ASN", built=1)
+    code, (first, *warnings) = geoip_lines(monkeypatch, networks)
+    assert (code, first) == (0, f"ok   GeoIP: GeoLite2-ASN 1 in {networks}")
+    assert [line.startswith("warn GeoIP: ") for line in warnings] == [True, True]
+    assert "no countries" in warnings[0]
+    assert "January 1970, over a year ago" in warnings[1]
+
+
+def test_a_geoip_database_that_is_not_there_or_is_none_is_a_failure(monkeypatch, tmp_path):
+    code, (line,) = geoip_lines(monkeypatch, tmp_path / "no.mmdb")
+    assert (code, "FAIL GeoIP: There is no GeoIP database at" in line) == (1, True)
+    (tmp_path / "cut.mmdb").write_bytes(b"cut")
+    code, (line,) = geoip_lines(monkeypatch, tmp_path / "cut.mmdb")
+    assert (code, "cut.mmdb" in line, "CLICKSTREAM_GEOIP_DATABASE" in line) == (1, True, True)

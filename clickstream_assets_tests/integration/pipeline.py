@@ -96,7 +96,8 @@ class Pipeline:
             return reconcile(topic, client, search, hbase.table, es.alias)
 
     def documents(self) -> dict:
-        return golden.fetch(self.settings.elasticsearch_url, self.settings.alias)
+        fields = ("hour", "url", "country")
+        return golden.fetch(self.settings.elasticsearch_url, self.settings.alias, fields, golden._hour_key)
 
     def expected(self) -> dict:
         first = self.settings.first_hour[:13]

@@ -1,0 +1,41 @@
+"""A topic and a consumer group as their owner sees them: settings and members, by an admin client."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from kafka import KafkaAdminClient
+from kafka.admin import ConfigFilterType, ConfigResource, ConfigResourceType
+
+
+class TopicAsItIs(NamedTuple):
+    """A topic and a consumer group as they are now."""
+
+    partitions: int
+    """0 if there is no such topic."""
+    settings: Mapping[str, str]
+    """The topic's own and those that it has from the broker; empty where the broker does not let us ask."""
+    members: Sequence[str]
+    """Who has joined the group, as client id and host; empty where the broker does not let us ask."""
+
+
+def topic_as_it_is(bootstrap_servers: str, topic: str, group: str, timeout_ms: int = 30_000) -> TopicAsItIs:
+    """Ask three questions on one connection; changes nothing. Raises KafkaError if no broker answers."""
+    admin = KafkaAdminClient(
+        bootstrap_servers=bootstrap_servers.split(","), bootstrap_timeout_ms=timeout_ms, request_timeout_ms=timeout_ms
+    )
+    try:
+        if topic not in admin.list_topics():
+            return TopicAsItIs(0, {}, ())
+        (described,) = admin.describe_topics([topic])
+        of_topic = ConfigResource(ConfigResourceType.TOPIC, topic)
+        settings: dict[str, Any] = admin.describe_configs([of_topic], config_filter=ConfigFilterType.ALL)["topic"][
+            topic
+        ]
+        members = admin.describe_groups([group])[group]["members"]
+    finally:
+        admin.close()
+    return TopicAsItIs(
+        len(described["partitions"]),
+        {name: setting["value"] for name, setting in settings.items()},
+        sorted(f"{member['client_id']} on {member['client_host'].lstrip('/')}" for member in members),
+    )

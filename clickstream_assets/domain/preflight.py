@@ -1,0 +1,217 @@
+"""Whether stores that are there already, made by other code or by hand, are fit for this pipeline.
+
+Looked at before anything is written to them (docs/decisions/0016-stores-that-are-there.md). What is missing is no
+matter: it is made.
+"""
+
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from clickstream_assets.clients.hbase_admin import NewTable
+
+if TYPE_CHECKING:
+    from elasticsearch import Elasticsearch
+
+    from clickstream_assets.clients.hbase import HBaseClient
+    from clickstream_assets.clients.kafka_admin import TopicAsItIs
+
+LARGEST_EVENT = 1 << 20
+"""Bytes of the largest message that is accepted (docs/contract.md)."""
+_DAY_MS = 86_400_000
+_FOR_EVER_SECONDS = (1 << 31) - 1
+_MONTH = re.compile(r"-\d{4}-\d{2}$")
+_NAMED = 5
+_APART = "or set CLICKSTREAM_NAME_PREFIX, which gives this pipeline stores of its own"
+
+
+class Misfit(NamedTuple):
+    """Something about a store that is not as this pipeline would have made it."""
+
+    words: str
+    """One sentence: what, where, and what to do."""
+    stops: bool
+    """Whether nothing can work with it; otherwise it is to be known, and work goes on."""
+
+
+def _names(names: Collection[str]) -> str:
+    """Names in order, the first few of many."""
+    shown = ", ".join(sorted(names)[:_NAMED])
+    return shown if len(names) <= _NAMED else f"{shown} and {len(names) - _NAMED} more"
+
+
+# Kafka
+
+
+def topic_misfits(found: "TopicAsItIs", topic: str, group: str, servers: str) -> Iterator[Misfit]:
+    """What is odd about a topic, and who else is in the consumer group.
+
+    A group with members takes commits from these alone, so nobody else can commit offsets for it; this pipeline never
+    joins, it is told its partitions.
+    """
+    if found.members:
+        yield Misfit(
+            f"The consumer group {group} on Kafka at {servers} is in use by {_names(found.members)}, so offsets cannot "
+            f"be committed for it: stop these consumers or give them a group of their own, {_APART}.",
+            True,
+        )
+    place = f"The topic {topic} on Kafka at {servers}"
+    if found.partitions == 1:
+        yield Misfit(
+            f"{place} has one partition, so it is read by one task at a time however much there is: add partitions "
+            "with Kafka's own `kafka-topics.sh --alter --partitions 8`.",
+            False,
+        )
+    for name, wrong in _odd_settings(found.settings):
+        yield Misfit(f"{place} has {name}={found.settings[name]}: {wrong}.", False)
+
+
+def _odd_settings(settings: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """A topic's settings that cost somebody data or figures, each with what it does and what to set."""
+
+    def number(name: str, otherwise: int) -> int:
+        return int(settings.get(name) or otherwise)
+
+    if number("max.message.bytes", LARGEST_EVENT) < LARGEST_EVENT:
+        yield (
+            "max.message.bytes",
+            f"it refuses larger messages, where events of up to {LARGEST_EVENT:,} bytes are accepted; set 4194304",
+        )
+    if settings.get("message.timestamp.type") == "LogAppendTime":
+        yield (
+            "message.timestamp.type",
+            "a record's time is that of its arrival, so events sent again count as sent then; set CreateTime",
+        )
+    if "compact" in (settings.get("cleanup.policy") or ""):
+        yield (
+            "cleanup.policy",
+            "it forgets earlier messages of a key, so hours cannot be read again whole; set delete",
+        )
+    if 0 <= number("retention.ms", -1) < _DAY_MS:
+        yield (
+            "retention.ms",
+            "messages are gone within a day of their record time, read or not; set a week or more, or -1 for ever",
+        )
+    if number("message.timestamp.before.max.ms", _DAY_MS) < _DAY_MS:
+        yield (
+            "message.timestamp.before.max.ms",
+            "it refuses messages that were recorded earlier than that, so none can be sent again; take it away",
+        )
+
+
+# HBase
+
+
+def table_misfits(hbase: "HBaseClient", tables: Sequence[NewTable], there: Collection[str]) -> list[Misfit]:
+    """How the tables among ``there`` (names) differ from those that would be made: a call to HBase for each."""
+    place = f"HBase at {hbase.host}:{hbase.port}"
+    return [
+        misfit
+        for table in tables
+        if table.name in there
+        for misfit in family_misfits(table, hbase.families(table.name), place)
+    ]
+
+
+def family_misfits(table: NewTable, found: Mapping[str, Mapping[str, Any]], place: str) -> Iterator[Misfit]:
+    """How a table's families (happybase's options by name) differ from those that it would be made with."""
+    named = f"The table {table.name} in {place}"
+    lacking, strange = table.families.keys() - found.keys(), found.keys() - table.families.keys()
+    if lacking:
+        missing = [family for family in table.families if family in lacking]
+        yield Misfit(
+            f"{named} lacks the column famil{'y' if len(missing) == 1 else 'ies'} {', '.join(missing)} and was made by "
+            f"other code: add what it lacks in HBase's shell with `{table.alteration(missing)}`, drop the table, "
+            f"{_APART}.",
+            True,
+        )
+    elif strange:
+        yield Misfit(
+            f"{named} has families that this pipeline does not know, {_names(strange)}: they are left alone; if nobody "
+            "else uses the table, delete them.",
+            False,
+        )
+    for family in table.families.keys() & found.keys():
+        yield from _ttl_misfit(table, family, found[family].get("time_to_live"), named)
+
+
+def _ttl_misfit(table: NewTable, family: str, seconds: int | None, named: str) -> Iterator[Misfit]:
+    wanted = table.families[family].get("time_to_live", _FOR_EVER_SECONDS)
+    # Asked of Thrift, a table without a TTL says -1 or the largest number.
+    kept = _FOR_EVER_SECONDS if seconds is None or seconds < 0 else seconds
+    if kept != wanted:
+        yield Misfit(
+            f"{named} keeps {family} {_span(kept)} where it should be {_span(wanted)}: set it in HBase's shell with "
+            f"`{table.alteration([family])}`.",
+            False,
+        )
+
+
+def _span(seconds: int) -> str:
+    return "for ever" if seconds == _FOR_EVER_SECONDS else f"for {seconds / 86_400:g} days"
+
+
+# Elasticsearch
+
+
+def index_misfits(es: "Elasticsearch", alias: str, mapping: Mapping[str, Any], place: str) -> list[Misfit]:
+    """How what stands behind ``alias``, or has the names of its monthly indices, differs: one call."""
+    found = es.indices.get(
+        index=[alias, f"{alias}-*"], ignore_unavailable=True, allow_no_indices=True, features=["aliases", "mappings"]
+    )
+    return list(indices_misfits(found.body, alias, mapping, place))
+
+
+def indices_misfits(found: Mapping[str, Any], alias: str, mapping: Mapping[str, Any], place: str) -> Iterator[Misfit]:
+    """The same of what Elasticsearch tells of the indices: by name, ``aliases`` and ``mappings``."""
+    if alias in found:
+        yield Misfit(
+            f"Elasticsearch at {place} has an index named {alias}, which is to be the name of an alias: copy it under "
+            f"another name if it is worth something and delete it, {_APART}.",
+            True,
+        )
+    ours = {name: one for name, one in found.items() if name != alias}
+    by_difference: dict[tuple[str, bool], list[str]] = {}
+    for name, one in ours.items():
+        is_behind = alias in one["aliases"]
+        if is_behind or _MONTH.fullmatch(name.removeprefix(alias)):
+            if difference := _mapped_otherwise(one["mappings"], mapping):
+                by_difference.setdefault(difference, []).append(name)
+            if not is_behind:
+                yield Misfit(
+                    f"The index {name} in Elasticsearch at {place} is not behind the alias {alias}, so what is written "
+                    f"to it is not seen: add it with POST _aliases, or delete it and materialize `es_index` again.",
+                    True,
+                )
+    for (words, stops), names in by_difference.items():
+        remedy = (
+            f"delete it, and materializing `es_index` makes it anew, or take it from behind the alias, {_APART}"
+            if stops
+            else 'set {"dynamic": "strict"} with PUT _mapping'
+        )
+        yield Misfit(
+            f"Elasticsearch at {place} maps {_names(names)} behind the alias {alias} otherwise ({words}): {remedy}.",
+            stops,
+        )
+
+
+def _mapped_otherwise(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> tuple[str, bool] | None:
+    """How a mapping differs, in words, and whether that keeps documents from being written or found."""
+    fields = found.get("properties", {})
+    differing = [
+        f"{name} as {_type(fields[name])} instead of {_type(field)}" if name in fields else f"no {name}"
+        for name, field in wanted["properties"].items()
+        if fields.get(name) != field
+    ]
+    if differing:
+        return ", ".join(differing), True
+    if found.get("dynamic") != wanted["dynamic"]:
+        return f"dynamic is {str(found.get('dynamic', True)).lower()} instead of {wanted['dynamic']}", False
+    return None
+
+
+def _type(field: Mapping[str, Any]) -> str:
+    """A field's type, with the parameters that it should not have."""
+    kind = str(field.get("type", "object"))
+    more = ", ".join(f"{name} {value}" for name, value in field.items() if name not in ("type", "properties"))
+    return f"{kind} ({more})" if more else kind
