@@ -29,6 +29,15 @@ Cells = Mapping[bytes, bytes]
 
 ROWS_PER_CALL = 2_000
 """Rows in one batch of puts or gets: beyond 2,000 to 4,000 a larger batch is no faster."""
+BYTES_PER_CALL = 4 << 20
+"""Of cells in one call, or one row that is larger. The Thrift server holds a call or an answer several times over, for
+each connection, and its default heap is 256 MB."""
+SCANNED_PER_CALL = 5_000
+
+
+def rows_per_call(row_bytes: int, most: int = SCANNED_PER_CALL) -> int:
+    """How many rows of up to so many bytes an answer may hold; Thrift bounds answers by rows alone."""
+    return max(1, min(most, BYTES_PER_CALL // row_bytes))
 
 KEYS_ONLY = b"FirstKeyOnlyFilter() AND KeyOnlyFilter()"
 """A filter string for scans that look at nothing but keys."""
@@ -74,6 +83,8 @@ def _quoted(text: bytes) -> bytes:
     return b"'" + text.replace(b"'", b"''") + b"'"
 
 
+_AHEAD_ROWS = 5_000
+"""What Thrift asks HBase for at a time, cut at 2 MiB by both of them (``hbase.client.scanner.max.result.size``)."""
 _BUFFER_BYTES = 1 << 20
 # At the library's 4 KiB each answer would come in hundreds of pieces, and each would wait for its turn among threads.
 happybase.connection.THRIFT_TRANSPORTS["large"] = partial(TCyBufferedTransport, buf_size=_BUFFER_BYTES)
@@ -250,11 +261,16 @@ class HBaseClient:
 
     # Rows
 
-    def get(self, table: str, keys: Sequence[bytes], columns: Sequence[bytes] = ()) -> dict[bytes, dict[bytes, bytes]]:
-        """The rows of ``keys`` that exist, each with those of ``columns`` (all by default) that it has."""
+    def get(
+        self, table: str, keys: Sequence[bytes], columns: Sequence[bytes] = (), *, batch_rows: int = ROWS_PER_CALL
+    ) -> dict[bytes, dict[bytes, bytes]]:
+        """The rows of ``keys`` that exist, each with those of ``columns`` (all by default) that it has.
+
+        ``batch_rows`` are asked for at a time: see :func:`rows_per_call`.
+        """
         found: dict[bytes, dict[bytes, bytes]] = {}
-        for start in range(0, len(keys), ROWS_PER_CALL):
-            some = list(keys[start : start + ROWS_PER_CALL])
+        for start in range(0, len(keys), batch_rows):
+            some = list(keys[start : start + batch_rows])
             rows = self._call(
                 lambda connection, some=some: connection.client.getRowsWithColumns(  # type: ignore[misc]
                     table.encode(), some, list(columns) or None, {}
@@ -266,14 +282,19 @@ class HBaseClient:
         return found
 
     def mutate(self, table: str, rows: Iterable[RowMutation]) -> int:
-        """Apply row mutations in batches; returns how many rows were sent. Atomic for a row, not over rows."""
-        sent = 0
+        """Apply row mutations in batches; returns how many rows were sent. Atomic for a row, not over rows.
+
+        A batch ends before :data:`ROWS_PER_CALL` or :data:`BYTES_PER_CALL`; a larger row goes alone.
+        """
+        sent = size = 0
         batch: list[bytes] = []
         for row in rows:
-            batch.append(row.encoded())
-            if len(batch) == ROWS_PER_CALL:
+            encoded = row.encoded()
+            if batch and (len(batch) == ROWS_PER_CALL or size + len(encoded) > BYTES_PER_CALL):
                 self._send(table, batch)
-                sent, batch = sent + len(batch), []
+                sent, batch, size = sent + len(batch), [], 0
+            batch.append(encoded)
+            size += len(encoded)
         self._send(table, batch)
         return sent + len(batch)
 
@@ -316,10 +337,10 @@ class HBaseClient:
         columns: Sequence[bytes] = (),
         *,
         filter_string: bytes | None = None,
-        batch_rows: int = 5_000,
+        batch_rows: int = SCANNED_PER_CALL,
         large_cells: bool = False,
     ) -> Iterator[list[Row]]:
-        """Rows from ``start`` (included) to ``stop`` (not) in key order, in lists.
+        """Rows from ``start`` (included) to ``stop`` (not) in key order, in lists of ``batch_rows``.
 
         Each row has those of ``columns``, whole families or ``family:qualifier``, that it has, and of all their
         families what has one of the qualifiers; one without any is left out. Say ``large_cells`` where a family holds
@@ -334,7 +355,7 @@ class HBaseClient:
         self, table: str, start: bytes, stop: bytes, families: Sequence[bytes] = (), *, filter_string: bytes = KEYS_ONLY
     ) -> Iterator[list[Key]]:
         """Like :meth:`scan_batches` with whole families, keys alone."""
-        return self._scan(Key, table, start, stop, families, filter_string, 5_000)
+        return self._scan(Key, table, start, stop, families, filter_string, SCANNED_PER_CALL)
 
     def _scan(
         self,
@@ -356,7 +377,7 @@ class HBaseClient:
                         startRow=start,
                         stopRow=stop,
                         columns=list(columns) or None,
-                        caching=batch_rows,
+                        caching=_AHEAD_ROWS if batch_rows > 1 else 1,
                         filterString=filter_string,
                     )
                     scanner = connection.client.scannerOpenWithScan(table.encode(), scan, {})
@@ -378,10 +399,17 @@ class HBaseClient:
                     self._connection.client.scannerClose(scanner)
 
     def scan(
-        self, table: str, start: bytes, stop: bytes, columns: Sequence[bytes] = (), *, large_cells: bool = False
+        self,
+        table: str,
+        start: bytes,
+        stop: bytes,
+        columns: Sequence[bytes] = (),
+        *,
+        batch_rows: int = SCANNED_PER_CALL,
+        large_cells: bool = False,
     ) -> Iterator[tuple[bytes, dict[bytes, bytes]]]:
         """Rows from ``start`` (included) to ``stop`` (not) in key order: key and cells. See :meth:`scan_batches`."""
-        for rows in self.scan_batches(table, start, stop, columns, large_cells=large_cells):
+        for rows in self.scan_batches(table, start, stop, columns, batch_rows=batch_rows, large_cells=large_cells):
             for row in rows:
                 yield row.row, {name: cell.value for name, cell in row.columns.items()}
 

@@ -133,11 +133,13 @@ def decoded(messages: Iterable[Message], rules: Rules, before: Decoded | None = 
     found: list[Decoded] = []
     stretch, following = (-1, -1) if before is None else (before.stretch, before.offset + 1)
     for message in messages:
-        partition, offset, time_ms, value = message
+        partition, offset, time_ms, value, refusal = message
         if offset != following:
             stretch = offset
         following = offset + 1
         try:
+            if refusal is not None:
+                raise Refused("too_large", refusal)
             event = decode(value, time_ms, rules.first_hour_ms)
         except Refused as refused:
             key = letter_key(rules.topic_id, partition, offset)
