@@ -41,6 +41,7 @@ def rows_per_call(row_bytes: int, most: int = SCANNED_PER_CALL) -> int:
 
 KEYS_ONLY = b"FirstKeyOnlyFilter() AND KeyOnlyFilter()"
 """A filter string for scans that look at nothing but keys."""
+_SIZES_ONLY = b"KeyOnlyFilter(true)"
 
 
 def where(column: bytes, operator: str, value: bytes, *, or_missing: bool = False) -> bytes:
@@ -412,6 +413,11 @@ class HBaseClient:
         for rows in self.scan_batches(table, start, stop, columns, batch_rows=batch_rows, large_cells=large_cells):
             for row in rows:
                 yield row.row, {name: cell.value for name, cell in row.columns.items()}
+
+    def sizes(self, table: str, start: bytes, stop: bytes, column: bytes) -> Iterator[tuple[bytes, int]]:
+        """Key and bytes of each cell of ``column`` from ``start`` (included) to ``stop`` (not); no cell is sent."""
+        for rows in self._scan(Row, table, start, stop, [column], _SIZES_ONLY, SCANNED_PER_CALL):
+            yield from ((row.row, int.from_bytes(row.columns[column].value, "big")) for row in rows)
 
     def count(self, table: str, start: bytes, stop: bytes) -> int:
         """Number of rows from ``start`` (included) to ``stop`` (not)."""

@@ -26,6 +26,8 @@ _TEXT_CELLS = tuple(
     for name in ("url", "event_type", "user_id", "anonymous_id", "event_id", "ip", "user_agent", "referrer")
 )
 
+_USUAL_BYTES, _DETAIL_CHARACTERS = 1_000, 1_000
+
 Row = Mapping[bytes, bytes]
 """The cells ``source`` and ``displaced`` of a stored row, perhaps more."""
 
@@ -62,6 +64,12 @@ class Decoded(NamedTuple):
     event: ClickEvent | None
     refused: Refused | None = None
     value: bytes | None = None
+
+
+def size_of(message: Decoded) -> int:
+    """About how many bytes putting it sends: what may be large of it, and room for the rest."""
+    large = message.value if message.event is None else message.event.properties
+    return _USUAL_BYTES + len(large or b"")
 
 
 @dataclass(slots=True)
@@ -272,7 +280,7 @@ def _letter(message: Decoded, rules: Rules) -> RowMutation:
     cells = {
         b"letter:record_time": b"%d" % message.record_time_ms,
         b"letter:reason": refused.reason.encode(),
-        b"letter:detail": refused.detail.encode("utf-8", "replace"),
+        b"letter:detail": refused.detail[:_DETAIL_CHARACTERS].encode("utf-8", "replace"),
         b"letter:run_id": rules.run_id.encode(),
     }
     if message.value is not None:

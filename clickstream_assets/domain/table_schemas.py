@@ -9,6 +9,15 @@ from clickstream_assets.domain.row_keys import SALT_BOUNDS
 
 _F = TypeVar("_F", bound="Field")
 
+_KEY_BYTES = 100
+_ID_BYTES, _SHORT_BYTES, _URL_BYTES = 512, 4 * 128, 8_192
+"""Most bytes of a user's id, of a text of 128 characters, and of a url (docs/contract.md)."""
+_CUT_BYTES = 4 * 2_048
+"""Of a text that is cut after 2,048 characters, and of what a rule takes out of it."""
+MESSAGE_BYTES = 4 << 20
+"""Of a refused message as it is kept, and of what is not named of one that is not: `1e15` is stored with all its zeros.
+"""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Field:
@@ -34,6 +43,8 @@ class Column(Field):
     """A field in HBase: its Spark type (``string``, ``long``, ``double``, ``binary``) and its cell."""
 
     cell: str
+    most_bytes: int = 64
+    """What a cell holds at most; numbers and ids of runs, unless it says otherwise."""
 
     @property
     def key(self) -> bytes:
@@ -55,6 +66,10 @@ class Table:
     def cell_of(self, *names: str) -> dict[str, str]:
         """Column name to HBase cell, for the named columns (all by default)."""
         return {name: self.columns[name].cell for name in names or self.columns}
+
+    def row_bytes(self, *names: str) -> int:
+        """What the named columns (all by default) of a row hold at most, its key included."""
+        return _KEY_BYTES + sum(self.columns[name].most_bytes for name in names or self.columns)
 
     def spark_schema(self, *names: str) -> str:
         """The named columns (all by default) behind ``row_key binary``, as Spark's DDL."""
@@ -133,15 +148,14 @@ CLICKS = Table(
             *_EVENT_TIME,
             unit=EPOCH_MS,
         ),
-        _column("url", "string", "click_data:url", "url normalised as metrics count it", "url"),
+        _column("url", "string", "click_data:url", "url normalised as metrics count it", "url", most_bytes=_URL_BYTES),
         _column(
             "url_as_sent",
             "string",
             "click_data:url_as_sent",
             "url as sent, where it differs from `url`",
             "url",
-            nullable=True,
-        ),
+            nullable=True, most_bytes=_URL_BYTES),
         _column(
             "user_id",
             "string",
@@ -149,8 +163,7 @@ CLICKS = Table(
             "id of the signed-in user; the user key if present",
             "user_id",
             nullable=True,
-            personal=True,
-        ),
+            personal=True, most_bytes=_ID_BYTES),
         _column(
             "anonymous_id",
             "string",
@@ -158,19 +171,16 @@ CLICKS = Table(
             "id of the device; else the user key",
             "anonymous_id",
             nullable=True,
-            personal=True,
-        ),
+            personal=True, most_bytes=_ID_BYTES),
         _column(
-            "event_type", "string", "click_data:event_type", "`page_view` and `click` count as clicks", "event_type"
-        ),
+            "event_type", "string", "click_data:event_type", "`page_view` and `click` count as clicks", "event_type", most_bytes=_SHORT_BYTES),
         _column(
             "event_id",
             "string",
             "click_data:event_id",
             "id given by the producer; missing where the row key is derived",
             "event_id",
-            nullable=True,
-        ),
+            nullable=True, most_bytes=_SHORT_BYTES),
         _column(
             "engagement_time_ms",
             "long",
@@ -196,11 +206,9 @@ CLICKS = Table(
             "click_data:properties",
             "JSON object of all fields the contract does not name",
             "other_fields",
-            nullable=True,
-        ),
+            nullable=True, most_bytes=MESSAGE_BYTES),
         _column(
-            "source", "string", "click_data:source", "Kafka topic id/partition/offset that the row came from", *_RECORD
-        ),
+            "source", "string", "click_data:source", "Kafka topic id/partition/offset that the row came from", *_RECORD, most_bytes=128),
         _column(
             "record_time",
             "long",
@@ -217,8 +225,7 @@ CLICKS = Table(
             "event_id",
             *_EVENT_TIME,
             *_RECORD,
-            nullable=True,
-        ),
+            nullable=True, most_bytes=512),
         _column(
             "ip",
             "string",
@@ -226,8 +233,7 @@ CLICKS = Table(
             "IP address or X-Forwarded-For list as sent",
             "ip",
             nullable=True,
-            personal=True,
-        ),
+            personal=True, most_bytes=_CUT_BYTES),
         _column(
             "user_agent",
             "string",
@@ -235,8 +241,7 @@ CLICKS = Table(
             "user agent as sent",
             "user_agent",
             nullable=True,
-            personal=True,
-        ),
+            personal=True, most_bytes=_CUT_BYTES),
         _column(
             "referrer",
             "string",
@@ -244,29 +249,25 @@ CLICKS = Table(
             "referring url as sent",
             "referrer",
             nullable=True,
-            personal=True,
-        ),
+            personal=True, most_bytes=_CUT_BYTES),
         _column("country", "string", "geo_data:country", "ISO 3166-1 alpha-2; `ZZ` if unknown", "ip"),
-        _column("city", "string", "geo_data:city", "English name; empty if unknown", "ip"),
+        _column("city", "string", "geo_data:city", "English name; empty if unknown", "ip", most_bytes=256),
         _column(
-            "geoip_version", "string", "geo_data:version", "build of the GeoIP database that located the row", "ip"
-        ),
-        _column("browser", "string", "user_agent_data:browser", "browser family; `Other` if unknown", "user_agent"),
-        _column("os", "string", "user_agent_data:os", "operating system family; `Other` if unknown", "user_agent"),
+            "geoip_version", "string", "geo_data:version", "build of the GeoIP database that located the row", "ip", most_bytes=256),
+        _column("browser", "string", "user_agent_data:browser", "browser family; `Other` if unknown", "user_agent", most_bytes=_CUT_BYTES),
+        _column("os", "string", "user_agent_data:os", "operating system family; `Other` if unknown", "user_agent", most_bytes=_CUT_BYTES),
         _column(
             "device",
             "string",
             "user_agent_data:device",
             "device family; `Spider` is a bot, `Other` if unknown",
-            "user_agent",
-        ),
+            "user_agent", most_bytes=_CUT_BYTES),
         _column(
             "user_agent_version",
             "string",
             "user_agent_data:version",
             "version of the rules that parsed the user agent",
-            "user_agent",
-        ),
+            "user_agent", most_bytes=256),
     ),
     split_keys=SALT_BOUNDS,
 )
@@ -286,8 +287,7 @@ DEAD_LETTERS = Table(
             "the message's bytes; missing for a tombstone",
             "record_value",
             nullable=True,
-            personal=True,
-        ),
+            personal=True, most_bytes=MESSAGE_BYTES),
         _column(
             "record_time", "long", "letter:record_time", "timestamp of the Kafka record", "record_time", unit=EPOCH_MS
         ),
@@ -305,8 +305,7 @@ DEAD_LETTERS = Table(
             "letter:detail",
             "the field and what is wrong with it",
             "record_value",
-            "record_time",
-        ),
+            "record_time", most_bytes=4_096),
         _column("run_id", "string", "letter:run_id", "the Dagster run that refused it, stamped by it", *_RECORD),
     ),
 )
@@ -325,7 +324,7 @@ METRICS = Table(
     {"metrics": _FAMILY},
     _by_name(
         _column("hour", "long", "metrics:hour", "event hour", "timestamp", unit="hours since epoch, UTC"),
-        _column("url", "string", "metrics:url", "normalised url", "url"),
+        _column("url", "string", "metrics:url", "normalised url", "url", most_bytes=_URL_BYTES),
         _column("country", "string", "metrics:country", "ISO 3166-1 alpha-2; `ZZ` if unknown", "country"),
         _column(
             "clicks", "long", "metrics:clicks", "events of a click type that are no bot's", *_COUNTED, unit="clicks"
@@ -368,8 +367,7 @@ METRICS = Table(
             "binary",
             "metrics:users_sketch",
             "HLL sketch of the user keys, mergeable over hours",
-            *_USERS,
-        ),
+            *_USERS, most_bytes=8_192),
         _column(
             "computed_at",
             "long",
