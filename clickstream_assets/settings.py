@@ -13,6 +13,7 @@ from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from clickstream_assets.domain.hours import HOUR_MS, hour_of_key, key_of_hour
+from clickstream_assets.domain.urls import DROPPED_PARAMETERS, UrlRules
 
 
 class Settings(BaseSettings):
@@ -55,6 +56,12 @@ class Settings(BaseSettings):
         "10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,127.0.0.0/8,169.254.0.0/16,100.64.0.0/10,::1/128,fc00::/7,fe80::/10",
         description="networks whose addresses are skipped when the client's is looked for, comma-separated",
     )
+    dropped_parameters: str = Field(
+        ",".join(DROPPED_PARAMETERS.split()),
+        description="query parameters left out of the urls that metrics count by, comma-separated, in any case; with * "
+        "at the end, all that begin so",
+    )
+    hash_routes: bool = Field(False, description="whether a url's fragment that begins with #/ or #! names a page")
     request_data_ttl_days: int = Field(
         30,
         ge=1,
@@ -130,6 +137,11 @@ class Settings(BaseSettings):
     def trusted_networks(self) -> list[IPv4Network | IPv6Network]:
         """The trusted proxies as networks."""
         return [ip_network(text.strip()) for text in self.trusted_proxies.split(",") if text.strip()]
+
+    @property
+    def url_rules(self) -> UrlRules:
+        """How urls are put as metrics count them."""
+        return UrlRules.of(self.dropped_parameters.split(","), hash_routes=self.hash_routes)
 
     @property
     def first_hour_ms(self) -> int:

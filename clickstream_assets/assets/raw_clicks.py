@@ -68,7 +68,9 @@ def raw_clicks(
     hbase.ensure_tables()
     with kafka.client() as topic, hbase.client() as client:
         wide = Wide(lambda: spark.session, settings().spark_ingest_events)
-        ingestion = Ingestion(topic, client, hbase.table, settings().first_hour_ms, context.run_id, wide)
+        ingestion = Ingestion(
+            topic, client, hbase.table, settings().first_hour_ms, context.run_id, wide, settings().url_rules
+        )
         if config.until is None:
             report = ingestion.read_hours(hours)
         else:

@@ -228,7 +228,8 @@ def _replay(*, dry_run: bool) -> "Iterator[Replay]":
     with _explained(), made.kafka.client() as topic, made.hbase.client() as hbase:
         made.hbase.ensure_tables()
         run_id = f"command-{uuid4()}"
-        yield Replay(topic, hbase, made.hbase.table, settings().first_hour_ms, run_id, dry_run=dry_run)
+        first, urls = settings().first_hour_ms, settings().url_rules
+        yield Replay(topic, hbase, made.hbase.table, first, run_id, urls, dry_run=dry_run)
 
 
 def _at(letters: "DeadLetters", place: str) -> "list[Letter]":

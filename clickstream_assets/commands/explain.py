@@ -33,12 +33,12 @@ class Url(click.ParamType):
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """Normalise, or say why it would be refused."""
-        from clickstream_assets.domain.click_event import Refused, normalized_url
+        from clickstream_assets.domain.urls import InvalidUrl, normalized_url
 
         try:
-            return normalized_url(str(value))
-        except Refused as refused:
-            self.fail(f"{str(value)!r}: {refused.detail}", param, ctx)
+            return normalized_url(str(value), settings().url_rules)
+        except InvalidUrl as error:
+            self.fail(f"{str(value)!r}: {error}", param, ctx)
 
 
 class Country(click.ParamType):
@@ -332,6 +332,7 @@ def _verdict(found: _Found) -> "list[RenderableType]":
 
 _ENDED_BY = {
     "next_click": "next click",
+    "left": "left the page",
     "sign_of_life": "last sign of life",
     "own_measurement": "own measurement",
     "own_measurement_capped": "own measurement, capped",

@@ -1,23 +1,46 @@
-"""From a Kafka message to a click event, or to the reason why not (contract: "An event")."""
+"""From a Kafka message to a click event, or to the reason why not (docs/contract.md, "An event")."""
 
 import json
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache, partial
+from itertools import chain
+from time import time
 from typing import Any, NamedTuple, NoReturn
-from urllib.parse import urlsplit
 
 import orjson
 
 from clickstream_assets.domain.hours import HOUR_MS
+from clickstream_assets.domain.urls import DEFAULT_RULES, InvalidUrl, UrlRules, normalized_url
 
 MAX_MESSAGE_BYTES = 1 << 20
-MAX_URL_BYTES = 8_192
-MAX_EVENT_ID_CHARACTERS = 128
+MAX_LEVELS = 128
+"""How deeply a message may be nested, the object itself being the first level."""
+MAX_USER_BYTES = 512
+MAX_NAME_CHARACTERS = 128
+"""Of ``event_id`` and of ``event_type``."""
+MAX_REQUEST_CHARACTERS = 2_048
+"""``user_agent`` and ``referrer`` are cut behind so many, a longer ``ip`` counts as missing."""
 FUTURE_TOLERANCE_MS = 5 * 60 * 1000
 """How far a device clock may run ahead of the Kafka record time before its event is refused."""
+ROUNDED_MS = 2_000
+"""By so much ``sent_at`` may lie before ``timestamp``: it was rounded to a second, or the two were read in turn."""
 CLICK_TYPES = frozenset({"page_view", "click"})
+LEAVE_TYPES = frozenset({"page_leave", "pageleave", "$pageleave"})
+"""Event types that end a view of their url."""
 DEFAULT_TYPE = "page_view"
+_VIEWS = frozenset({"pageview", "$pageview"})
+"""Other spellings of ``page_view``."""
+_SEGMENT_VIEWS = frozenset({"page", "screen"})
+"""What Segment's ``type`` says of a view."""
+_NO_IDS = (
+    "undefined null none nil nan n/a true false 0 anonymous guest not_authenticated id distinct_id distinctid email "
+    "00000000-0000-0000-0000-000000000000"
+)
+NO_IDS = frozenset({"", "[object object]", *_NO_IDS.split()})
+"""What programs write, in any case, where they mean that there is no id."""
+_LONGEST_NO_ID = max(map(len, NO_IDS))
 
 REASONS = (
     "too_large",
@@ -26,6 +49,7 @@ REASONS = (
     "not_an_object",
     "missing_field",
     "wrong_type",
+    "too_long",
     "invalid_text",
     "invalid_timestamp",
     "invalid_url",
@@ -33,50 +57,30 @@ REASONS = (
     "before_first_partition",
 )
 
-SEGMENT_SPELLING = {
-    "event_id": ("messageId",),
-    "user_id": ("userId",),
-    "anonymous_id": ("anonymousId",),
-    "event_type": ("type",),
-    "timestamp": ("originalTimestamp",),
-    "sent_at": ("sentAt",),
-    "ip": ("context", "ip"),
-    "user_agent": ("context", "userAgent"),
-    "url": ("context", "page", "url"),
-    "referrer": ("context", "page", "referrer"),
+SEGMENT_SPELLINGS: dict[str, tuple[tuple[str, ...], ...]] = {
+    "event_id": (("messageId",),),
+    "user_id": (("userId",),),
+    "anonymous_id": (("anonymousId",),),
+    "event_type": (("type",),),
+    "timestamp": (("originalTimestamp",),),
+    "sent_at": (("sentAt",),),
+    "received_at": (("receivedAt",),),
+    "ip": (("context", "ip"),),
+    "user_agent": (("context", "userAgent"),),
+    "url": (("context", "page", "url"), ("properties", "url")),
+    "referrer": (("context", "page", "referrer"), ("properties", "referrer")),
 }
-FIELDS = (*SEGMENT_SPELLING, "engagement_time_ms")
+"""Where else a field is looked for, in order, if it is missing under its own name."""
+FIELDS = (*SEGMENT_SPELLINGS, "engagement_time_ms")
 
-_TRACKING = frozenset(
-    {
-        "gclid",
-        "gbraid",
-        "wbraid",
-        "dclid",
-        "fbclid",
-        "msclkid",
-        "yclid",
-        "mc_cid",
-        "mc_eid",
-        "igshid",
-        "_ga",
-    }
-)
-_DEFAULT_PORTS = {"http": 80, "https": 443}
-_BLANK_OR_CONTROL = re.compile(r"[\s\x00-\x1f\x7f-\x9f]")
 _TO_THE_SECOND = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)", re.ASCII)
 _FRACTION_AND_ZONE = re.compile(r"(?:\.(\d+))?([Zz]|[+-]\d\d:\d\d)?", re.ASCII)
-_PLAIN_URL = re.compile(r"(https?://[a-z0-9.-]+)(/[!\"$->@-~]*)?(?:\?([!\"$-~]*))?")
-"""A url in which nothing but the path and the query may need a hand: no port, user info, fragment, upper-case host."""
 _LONG_NUMBER = re.compile(rb"\d{19}")
 _EXACT_TYPES = frozenset({str, int, bool, type(None)})
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SECOND = timedelta(seconds=1)
 _CACHED_CHARACTERS = 256
 """Longer texts are not remembered: caches hold a bounded number of them, and are to be bounded in bytes too."""
-
-
-_TOO_DEEP = "nested too deeply"
 
 
 class Refused(Exception):
@@ -104,11 +108,17 @@ class ClickEvent(NamedTuple):
     user_agent: str | None
     referrer: str | None
     client_time_ms: int
-    """``timestamp`` as the device sent it, before the correction by ``sent_at`` and the record time."""
+    """``timestamp`` as the device sent it, before its clock was corrected."""
     sent_at_ms: int | None
+    received_at_ms: int | None
     url_as_sent: str
     properties: bytes | None
     """A JSON object of all fields the contract does not name, as sent."""
+
+    @property
+    def user_key(self) -> str:
+        """Tells users apart: the kind of the id, then the id, so that the two kinds never collide."""
+        return f"a{self.anonymous_id}" if self.user_id is None else f"u{self.user_id}"
 
     @property
     def hour(self) -> int:
@@ -116,48 +126,43 @@ class ClickEvent(NamedTuple):
         return self.time_ms // HOUR_MS
 
 
-def decode(message: bytes | None, record_time_ms: int, first_hour_ms: int) -> ClickEvent:
+def decode(
+    message: bytes | None, record_time_ms: int, first_hour_ms: int, url_rules: UrlRules = DEFAULT_RULES
+) -> ClickEvent:
     """One Kafka message's bytes (None for a tombstone) as an event; raises :class:`Refused`.
 
-    ``record_time_ms`` is the Kafka record's timestamp, ``first_hour_ms`` the start of the first partition,
-    both in epoch milliseconds.
+    ``record_time_ms`` is the Kafka record's timestamp (below 0: it has none), ``first_hour_ms`` the start of the first
+    partition, both in epoch milliseconds.
     """
     obj = _json_object(message)
-    pick: Any = obj.get if _SEGMENT_NAMES.isdisjoint(obj) else partial(_pick, obj)
-    timestamp, url = pick("timestamp"), pick("url")
-    if timestamp is None or timestamp == "":
-        raise Refused("missing_field", "timestamp")
+    pick: Callable[[str], Any] = obj.get if _SEGMENT_NAMES.isdisjoint(obj) else partial(_pick, obj)
+    client_time = _required_time(pick("timestamp"))
+    url = pick("url")
     if url is None or url == "":
         raise Refused("missing_field", "url")
-    user_id, anonymous_id = _user(pick("user_id"), "user_id"), _user(pick("anonymous_id"), "anonymous_id")
-    if user_id is None and anonymous_id is None:
-        raise Refused("missing_field", "user_id or anonymous_id")
-    event_id = _text(pick("event_id"), "event_id")
-    if event_id is not None and len(event_id) > MAX_EVENT_ID_CHARACTERS:
-        raise Refused("wrong_type", f"event_id: {len(event_id)} characters, {MAX_EVENT_ID_CHARACTERS} at most")
-    event_type = _text(pick("event_type"), "event_type")
-    ip, user_agent = _text(pick("ip"), "ip"), _text(pick("user_agent"), "user_agent")
-    referrer = _text(pick("referrer"), "referrer")
-    engagement = _engagement(pick("engagement_time_ms"))
-    client_time = _time_ms(timestamp, "timestamp")
-    sent_at = pick("sent_at")
-    sent_at = None if sent_at is None or sent_at == "" else _time_ms(sent_at, "sent_at")
     if not isinstance(url, str):
         _wrong_type("url", url)
     _no_nul(url, "url")
+    user_id, anonymous_id = _user(pick("user_id"), "user_id"), _user(pick("anonymous_id"), "anonymous_id")
+    if user_id is None and anonymous_id is None:
+        raise Refused("missing_field", "user_id or anonymous_id")
+    sent_at, received_at = _time_or_none(pick, "sent_at"), _time_or_none(pick, "received_at")
+    corrected = _by_the_broker(obj, client_time, sent_at, received_at, record_time_ms)
+    ip = _text(pick("ip"), "ip")
     return ClickEvent(
-        event_id,
-        event_type or DEFAULT_TYPE,
-        _event_time(client_time, sent_at, record_time_ms, first_hour_ms),
-        _normalized_once(url) if len(url) <= _CACHED_CHARACTERS else normalized_url(url),
+        _name(None if _means_no_id(event_id := pick("event_id")) else event_id, "event_id"),
+        _event_type(obj),
+        _event_time(corrected, record_time_ms, first_hour_ms),
+        _url(url, url_rules),
         user_id,
         anonymous_id,
-        engagement,
-        ip,
-        user_agent,
-        referrer,
+        _engagement(pick("engagement_time_ms")),
+        None if ip is not None and len(ip) > MAX_REQUEST_CHARACTERS else ip,
+        _cut(_text(pick("user_agent"), "user_agent")),
+        _cut(_text(pick("referrer"), "referrer")),
         client_time,
         sent_at,
+        received_at,
         url,
         _properties(obj),
     )
@@ -178,21 +183,37 @@ def _json_object(message: bytes | None) -> dict[str, Any]:
         raise Refused("invalid_json", str(error)) from None
     if not isinstance(obj, dict):
         raise Refused("not_an_object", f"a JSON {_json_type(obj)}")
-    # Only a double, or what may hold one, can be an integer that was rounded.
-    if not _EXACT_TYPES.issuperset(map(type, obj.values())) and _LONG_NUMBER.search(message):
-        # orjson rounds integers beyond 64 bits to doubles; json, on text that orjson has passed, does not.
-        try:
+    # Only a double, or what may hold one, can be an integer that was rounded; only what holds others is nested.
+    if not _EXACT_TYPES.issuperset(map(type, obj.values())):
+        if (levels := _levels(message)) > MAX_LEVELS:
+            raise Refused("invalid_json", f"nested {levels} levels deep, {MAX_LEVELS} at most")
+        if _LONG_NUMBER.search(message):
+            # orjson rounds integers beyond 64 bits to doubles; json, on text that orjson has passed, does not.
             obj = json.loads(message)
-        except RecursionError:
-            raise Refused("invalid_json", _TOO_DEEP) from None
     return obj
+
+
+def _levels(message: bytes) -> int:
+    """How deeply JSON is nested, if that may be too deep; else a number that is not."""
+    if message.count(b"[") + message.count(b"{") <= MAX_LEVELS:
+        return 1
+    import numpy as np
+
+    # Of valid JSON: a backslash is within a string, and a quote that none stands before begins or ends one.
+    text = np.frombuffer(message.replace(rb"\\", b"").replace(rb"\"", b""), np.uint8)
+    outside = np.cumsum(text == ord('"')) % 2 == 0
+    opens = ((text == ord("[")) | (text == ord("{"))) & outside
+    closes = ((text == ord("]")) | (text == ord("}"))) & outside
+    return int(np.cumsum(opens.astype(np.int32) - closes).max())
 
 
 def _pick(obj: dict[str, Any], name: str) -> Any:
     value = obj.get(name)
-    if (value is None or value == "") and name in SEGMENT_SPELLING:
+    for spelling in SEGMENT_SPELLINGS.get(name, ()):
+        if value is not None and value != "":
+            break
         value = obj
-        for step in SEGMENT_SPELLING[name]:
+        for step in spelling:
             value = value.get(step) if isinstance(value, dict) else None
     return value
 
@@ -220,16 +241,49 @@ def _text(value: Any, name: str) -> str | None:
     return value or None
 
 
-def _user(value: Any, name: str) -> str | None:
+def _name(value: Any, field: str) -> str | None:
+    text = _text(value, field)
+    if text is not None and len(text) > MAX_NAME_CHARACTERS:
+        raise Refused("too_long", f"{field}: {len(text)} characters, {MAX_NAME_CHARACTERS} at most")
+    return text
+
+
+def _cut(text: str | None) -> str | None:
+    return text if text is None else text[:MAX_REQUEST_CHARACTERS]
+
+
+def _means_no_id(value: Any) -> bool:
+    """Whether an id is missing, or a word that programs write in its place."""
     if value is None:
+        return True
+    if isinstance(value, str):
+        # The shortest ids are words that need a look, the longest are none of them.
+        stripped = value.strip()
+        return len(stripped) <= _LONGEST_NO_ID and stripped.lower() in NO_IDS
+    return type(value) is int and value == 0
+
+
+def _user(value: Any, field: str) -> str | None:
+    if _means_no_id(value):
         return None
     if isinstance(value, str):
-        return _text(value, name)
+        size = len(value.encode())
+        if size > MAX_USER_BYTES:
+            raise Refused("too_long", f"{field}: {size} bytes, {MAX_USER_BYTES} at most")
+        return _text(value, field)
     if isinstance(value, bool) or not isinstance(value, int):
-        _wrong_type(name, value)
+        _wrong_type(field, value)
     if not -(1 << 63) <= value < 1 << 63:
-        raise Refused("wrong_type", f"{name}: an integer beyond 64 bits")
+        raise Refused("wrong_type", f"{field}: an integer beyond 64 bits")
     return str(value)
+
+
+def _event_type(obj: dict[str, Any]) -> str:
+    own = _name(obj.get("event_type"), "event_type")
+    if own is not None:
+        return DEFAULT_TYPE if own in _VIEWS else own
+    segment = _name(obj.get("type"), "type")
+    return DEFAULT_TYPE if segment is None or segment in _VIEWS or segment in _SEGMENT_VIEWS else segment
 
 
 def _engagement(value: Any) -> int | None:
@@ -240,6 +294,17 @@ def _engagement(value: Any) -> int | None:
     if value < 0:
         raise Refused("wrong_type", f"engagement_time_ms: {value} is below 0")
     return int(value)
+
+
+def _required_time(value: Any) -> int:
+    if value is None or value == "":
+        raise Refused("missing_field", "timestamp")
+    return _time_ms(value, "timestamp")
+
+
+def _time_or_none(pick: Callable[[str], Any], field: str) -> int | None:
+    value = pick(field)
+    return None if value is None or value == "" else _time_ms(value, field)
 
 
 def _time_ms(value: Any, name: str) -> int:
@@ -286,15 +351,27 @@ def _rest_ms(text: str) -> int:
     return (int(f"{fraction}000"[:3]) if fraction else 0) - ahead // _SECOND * 1000
 
 
-def _event_time(client_ms: int, sent_at_ms: int | None, record_ms: int, first_hour_ms: int) -> int:
-    """When it happened by the broker's clock.
+def _by_the_broker(
+    obj: dict[str, Any], client_ms: int, sent_ms: int | None, received_ms: int | None, record_ms: int
+) -> int:
+    """When it happened by the clock of whoever received it.
 
-    A device that says when it sent the event lets its own clock's error cancel out: what counts is how long
-    before sending it happened.
+    A device that says when it sent the event lets its own clock's error cancel out: what counts is how long before
+    sending it happened. Not so where the times are not of one clock: ``sent_at`` long before the event, or a collector
+    that has corrected ``timestamp`` already and left the device's beside it.
     """
-    time_ms = client_ms
-    if sent_at_ms is not None and sent_at_ms >= client_ms:
-        time_ms = record_ms - (sent_at_ms - client_ms)
+    received = received_ms if received_ms is not None else record_ms if record_ms >= 0 else None
+    if sent_ms is None or received is None or sent_ms - client_ms < -ROUNDED_MS:
+        return client_ms
+    if all(obj.get(name) not in (None, "") for name in ("timestamp", "originalTimestamp")):
+        return client_ms
+    return received - max(0, sent_ms - client_ms)
+
+
+def _event_time(time_ms: int, record_ms: int, first_hour_ms: int) -> int:
+    """The event time as it is stored; a record without a time is judged by the moment of reading."""
+    if record_ms < 0:
+        record_ms = int(time() * 1000)
     if time_ms > record_ms + FUTURE_TOLERANCE_MS:
         raise Refused("timestamp_in_future", f"timestamp: {time_ms - record_ms} ms ahead of the record time")
     time_ms = min(time_ms, record_ms)
@@ -303,49 +380,17 @@ def _event_time(client_ms: int, sent_at_ms: int | None, record_ms: int, first_ho
     return time_ms
 
 
-def normalized_url(url: str) -> str:
-    """The url that metrics count by; raises :class:`Refused`.
-
-    Scheme and host in lower case, no user info, default port or fragment, ``/`` for an empty path, no empty
-    or tracking query parameters; what is left stays as sent and in order.
-    """
-    if (plain := _PLAIN_URL.fullmatch(url)) is not None and len(url) <= MAX_URL_BYTES:
-        place, path, query = plain.groups()
-        return f"{place}{path or '/'}{_kept_query(query)}"
-    if len(url.encode()) > MAX_URL_BYTES:
-        raise Refused("invalid_url", f"url: {len(url.encode())} bytes, {MAX_URL_BYTES} at most")
-    if _BLANK_OR_CONTROL.search(url):
-        raise Refused("invalid_url", "url: holds white space or a control character")
+def _url(url: str, rules: UrlRules) -> str:
     try:
-        parts = urlsplit(url)
-        host, port = parts.hostname, parts.port
-    except ValueError as error:
+        return normalized_url(url, rules)
+    except InvalidUrl as error:
         raise Refused("invalid_url", f"url: {error}") from None
-    if parts.scheme not in _DEFAULT_PORTS or not host:
-        raise Refused("invalid_url", "url: not an absolute http or https url")
-    place = f"[{host}]" if ":" in host else host
-    if port is not None and port != _DEFAULT_PORTS[parts.scheme]:
-        place += f":{port}"
-    return f"{parts.scheme}://{place}{parts.path or '/'}{_kept_query(parts.query)}"
-
-
-_normalized_once = lru_cache(maxsize=1 << 16)(normalized_url)
-
-
-def _kept_query(query: str | None) -> str:
-    kept = "&".join([pair for pair in query.split("&") if pair and not _is_tracking(pair)]) if query else ""
-    return f"?{kept}" if kept else ""
-
-
-def _is_tracking(pair: str) -> bool:
-    name = pair.partition("=")[0].lower()
-    return name in _TRACKING or name.startswith("utm_")
 
 
 def _named_fields() -> dict[str, Any]:
     """Every spelling of every named field: None at its name, a dictionary at each container around it."""
     names: dict[str, Any] = dict.fromkeys(FIELDS)
-    for *containers, name in SEGMENT_SPELLING.values():
+    for *containers, name in chain.from_iterable(SEGMENT_SPELLINGS.values()):
         inside = names
         for container in containers:
             inside = inside.setdefault(container, {})
@@ -355,7 +400,7 @@ def _named_fields() -> dict[str, Any]:
 
 _NAMED_FIELDS = _named_fields()
 _FLAT_FIELDS = frozenset(name for name, inside in _NAMED_FIELDS.items() if not inside)
-_SEGMENT_NAMES = frozenset(spelling[0] for spelling in SEGMENT_SPELLING.values())
+_SEGMENT_NAMES = frozenset(spelling[0] for spelling in chain.from_iterable(SEGMENT_SPELLINGS.values()))
 
 
 def _others(obj: dict[str, Any], named: dict[str, Any]) -> dict[str, Any]:
@@ -379,8 +424,5 @@ def _properties(obj: dict[str, Any]) -> bytes | None:
         return None
     try:
         return orjson.dumps(rest)
-    except TypeError:  # an integer beyond 64 bits, or nested more deeply than orjson writes
-        try:
-            return json.dumps(rest, ensure_ascii=False, separators=(",", ":")).encode()
-        except RecursionError:
-            raise Refused("invalid_json", _TOO_DEEP) from None
+    except TypeError:  # an integer beyond 64 bits
+        return json.dumps(rest, ensure_ascii=False, separators=(",", ":")).encode()

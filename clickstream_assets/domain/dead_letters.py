@@ -23,6 +23,7 @@ from clickstream_assets.domain.ledger import Entry, Ledger
 from clickstream_assets.domain.settling import DISPLACED, SOURCE, Rules, Settled, letter_key, settle
 from clickstream_assets.domain.stale_hours import HourStates
 from clickstream_assets.domain.table_schemas import CLICKS, DEAD_LETTERS, LEDGER
+from clickstream_assets.domain.urls import DEFAULT_RULES, UrlRules
 
 _VALUE, _TIME, _REASON, _DETAIL, _RUN = (
     DEAD_LETTERS.columns[name].key for name in ("value", "record_time", "reason", "detail", "run_id")
@@ -210,6 +211,7 @@ class Replay:
         table: Callable[[str], str],
         first_hour_ms: int,
         run_id: str,
+        urls: UrlRules = DEFAULT_RULES,
         *,
         dry_run: bool = False,
     ) -> None:
@@ -217,7 +219,7 @@ class Replay:
         self._clicks, self._letters_table = table(CLICKS.name), table(DEAD_LETTERS.name)
         self._ledger = Ledger(hbase, table(LEDGER.name))
         self._states = HourStates(hbase, table(LEDGER.name))
-        self._rules = Rules(topic.topic, topic.topic_id(), first_hour_ms, run_id)
+        self._rules = Rules(topic.topic, topic.topic_id(), first_hour_ms, run_id, urls)
         self.letters = DeadLetters(hbase, self._letters_table, self._rules.first_hour)
         self._reader: Ingestion | None = None
         self._planned: dict[bytes, Mapping[bytes, bytes]] = {}
@@ -352,7 +354,9 @@ class Replay:
         """Reads entries of the topic as it is now again."""
         if self._reader is None:
             rules = self._rules
-            self._reader = Ingestion(self._topic, self._hbase, self._table, rules.first_hour_ms, rules.run_id)
+            self._reader = Ingestion(
+                self._topic, self._hbase, self._table, rules.first_hour_ms, rules.run_id, urls=rules.urls
+            )
         return self._reader
 
     def _stored(self, keys: list[bytes]) -> Mapping[bytes, Mapping[bytes, bytes]]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import maxminddb
 import ua_parser
+from crawleruseragents import is_crawler
 
 from clickstream_assets.clients.hbase import HBaseClient, Row, RowMutation, rows_per_call, where
 from clickstream_assets.domain.table_schemas import CLICKS
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 UNKNOWN_COUNTRY = "ZZ"
 OTHER = "Other"
 BOT_DEVICE = "Spider"
+"""The device family of what ua-parser knows for a bot."""
 _CACHED = 1 << 16
 
 Networks = tuple[IPv4Network | IPv6Network, ...]
@@ -28,7 +30,7 @@ INPUT = ("timestamp", "ip", "user_agent", "geoip_version", "user_agent_version")
 """Columns that enrichment reads. ``timestamp`` is there for rows without address and user agent: HBase leaves out rows
 that have none of the columns asked for."""
 
-OUTPUT = ("country", "city", "geoip_version", "browser", "os", "device", "user_agent_version")
+OUTPUT = ("country", "city", "geoip_version", "browser", "os", "device", "bot", "user_agent_version")
 """Columns that enrichment writes."""
 
 _CELLS = {name: CLICKS.columns[name].key for name in {*INPUT, *OUTPUT}}
@@ -42,8 +44,8 @@ def geoip_version(database: Path) -> str:
 
 
 def user_agent_version() -> str:
-    """Release of the user-agent rules."""
-    return f"ua-parser {version('ua-parser-builtins')}"
+    """Releases of the rules that parse user agents and tell bots."""
+    return f"ua-parser {version('ua-parser-builtins')}, crawler-user-agents {version('crawler-user-agents')}"
 
 
 def client_address(text: str | None, trusted: Networks) -> IPv4Address | IPv6Address | None:
@@ -101,12 +103,15 @@ class Enricher:
         return _puts(country=str(code or UNKNOWN_COUNTRY), city=str(name or ""), geoip_version=self.versions[0])
 
     def _client(self, user_agent: bytes | None) -> dict[bytes, bytes]:
-        """Browser, os and device family of a user agent as sent."""
-        parsed = ua_parser.parse(user_agent.decode() if user_agent else "")
+        """Browser, os and device family of a user agent as sent, and whether it is a bot's."""
+        text = user_agent.decode() if user_agent else ""
+        parsed = ua_parser.parse(text)
+        is_bot = (parsed.device is not None and parsed.device.family == BOT_DEVICE) or is_crawler(text)
         return _puts(
             browser=parsed.user_agent.family if parsed.user_agent else OTHER,
             os=parsed.os.family if parsed.os else OTHER,
             device=parsed.device.family if parsed.device else OTHER,
+            bot="true" if is_bot else "false",
             user_agent_version=self.versions[1],
         )
 

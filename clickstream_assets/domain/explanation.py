@@ -13,8 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from clickstream_assets.clients.hbase import HBaseClient, rows_per_call
-from clickstream_assets.domain.click_event import CLICK_TYPES
-from clickstream_assets.domain.enrichment import BOT_DEVICE
+from clickstream_assets.domain.click_event import CLICK_TYPES, LEAVE_TYPES
 from clickstream_assets.domain.hours import HOUR_MS, key_of_hour, rfc3339_of_hour
 from clickstream_assets.domain.ledger import Entry, HourShare, Ledger
 from clickstream_assets.domain.metrics import compute, document_id, metrics_key
@@ -32,21 +31,22 @@ Row = tuple[bytes, Mapping[bytes, bytes]]
 FIELDS = ("clicks", "unique_users", "measured_views", "time_spent_seconds", "average_time_spent")
 """A document's values, ``users_sketch`` aside."""
 
-NEXT_CLICK, SIGN_OF_LIFE = "next_click", "sign_of_life"
+NEXT_CLICK, LEFT, SIGN_OF_LIFE = "next_click", "left", "sign_of_life"
 MEASURED, MEASURED_CAPPED = "own_measurement", "own_measurement_capped"
 UNKNOWN_END = "unknown"
-"""What ended a view: the user's next click, their last sign of life, the client's own measurement; or nothing did."""
+"""What ended a view: the user's next click, their leaving of its url, their last sign of life, the client's own
+measurement; or nothing did."""
 
 _CELLS = {
     name: CLICKS.columns[name].key
     for name in (
         "timestamp", "url", "user_id", "anonymous_id", "event_type", "engagement_time_ms", "source",
-        "country", "device", "geoip_version", "user_agent_version",
+        "country", "device", "bot", "geoip_version", "user_agent_version",
     )
 }  # fmt: skip
 _ROWS_PER_CALL = rows_per_call(CLICKS.row_bytes(*_CELLS))
 _FIRST_LOOK = tuple(
-    _CELLS[name] for name in ("timestamp", "url", "user_id", "anonymous_id", "event_type", "country", "device")
+    _CELLS[name] for name in ("timestamp", "url", "user_id", "anonymous_id", "event_type", "country", "device", "bot")
 )
 
 
@@ -80,7 +80,8 @@ class Source:
 class StoredEvent:
     """What metrics are computed from in a row of ``clickstream_data``, and where the row came from.
 
-    ``country``, ``device`` and the versions are None where the row is not enriched, ``source`` where it has none.
+    ``country``, ``device``, ``bot`` and the versions are None where the row is not enriched, ``source`` where it has
+    none.
     """
 
     row_key: bytes
@@ -91,6 +92,7 @@ class StoredEvent:
     url: str
     country: str | None
     device: str | None
+    bot: str | None
     engagement_time_ms: int | None
     geoip_version: str | None
     user_agent_version: str | None
@@ -100,15 +102,19 @@ class StoredEvent:
         """Whether its type is one that counts."""
         return self.event_type in CLICK_TYPES
 
+    def leaves(self, url: str) -> bool:
+        """Whether it says that its user left a url."""
+        return self.event_type in LEAVE_TYPES and self.url == url
+
     @property
     def is_bot(self) -> bool:
-        """Whether enrichment found a bot."""
-        return self.device == BOT_DEVICE
+        """Whether enrichment told a bot."""
+        return self.bot == "true"
 
     @property
     def is_persons(self) -> bool:
         """Whether metrics see it: enriched, and no bot's."""
-        return self.device is not None and not self.is_bot
+        return self.bot == "false"
 
     def is_of(self, target: Target) -> bool:
         """Whether it happened in the document's hour, on its url, in its country."""
@@ -139,6 +145,7 @@ def to_event(key: bytes, cells: Mapping[bytes, bytes]) -> StoredEvent:
         url=_text(cells, "url") or "",
         country=_text(cells, "country"),
         device=_text(cells, "device"),
+        bot=_text(cells, "bot"),
         engagement_time_ms=None if engaged is None else int(engaged),
         geoip_version=_text(cells, "geoip_version"),
         user_agent_version=_text(cells, "user_agent_version"),
@@ -167,7 +174,7 @@ def look(rows: Iterable[Row], target: Target) -> FirstLook:
         event = to_event(key, cells)
         if event.time_ms // HOUR_MS != target.hour:
             continue
-        if event.device is None:
+        if event.bot is None:
             found.not_enriched += 1
         elif event.is_persons and event.is_click:
             found.clicks_by_country[event.country or ""] += 1
@@ -216,7 +223,7 @@ class View:
         """Why it does not count: ``bot``, ``not_enriched`` or ``no_click``; empty if it does."""
         if self.counts:
             return ""
-        if self.event.device is None:
+        if self.event.bot is None:
             return "not_enriched"
         return "bot" if self.event.is_bot else "no_click"
 
@@ -235,18 +242,22 @@ def views(events: Iterable[StoredEvent], target: Target) -> list[View]:
     people = sorted((e for e in events if e.is_persons), key=lambda e: (e.user_key, e.time_ms, e.row_key))
     places = [(event.user_key, event.time_ms) for event in people]
     _, users = np.unique(np.array([event.user_key for event in people], dtype=object), return_inverse=True)
+    _, urls = np.unique(np.array([event.url for event in people], dtype=object), return_inverse=True)
     spent = time_spent_ms(
         users.astype(np.int64),
+        urls.astype(np.int64),
         np.array([event.time_ms for event in people], np.int64),
         np.array([event.is_click for event in people], np.bool_),
+        np.array([event.event_type in LEAVE_TYPES for event in people], np.bool_),
         np.array([UNKNOWN if (ms := e.engagement_time_ms) is None else ms for e in people], np.int64),
     ).tolist()
 
     def end_of(event: StoredEvent, ms: int) -> StoredEvent:
-        """The user's event that lies ``ms`` later: a click if one does, else a sign of life."""
+        """The user's event that lies ``ms`` later: a click if one does, else one that leaves the url, else any."""
         place = (event.user_key, event.time_ms + ms)
         there = people[bisect_left(places, place) : bisect_right(places, place)]
-        return next((other for other in there if other.is_click), there[0])
+        ends = [*(e for e in there if e.is_click), *(e for e in there if e.leaves(event.url)), *there]
+        return ends[0]
 
     def view(event: StoredEvent, ms: int) -> View:
         if event.engagement_time_ms is not None:
@@ -254,7 +265,8 @@ def views(events: Iterable[StoredEvent], target: Target) -> list[View]:
         if ms == UNKNOWN:
             return View(event, True, None, UNKNOWN_END)
         end = end_of(event, ms)
-        return View(event, True, ms, NEXT_CLICK if end.is_click else SIGN_OF_LIFE, end)
+        ended_by = NEXT_CLICK if end.is_click else LEFT if end.leaves(event.url) else SIGN_OF_LIFE
+        return View(event, True, ms, ended_by, end)
 
     found = [view(e, ms) for e, ms in zip(people, spent, strict=True) if e.is_click and e.is_of(target)]
     found += [View(e, False) for e in events if e.is_of(target) and not (e.is_persons and e.is_click)]

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from clickstream_assets.clients.hbase import KEYS_ONLY, HBaseClient, Row, has, lacks, rows_per_call, where
 from clickstream_assets.domain.click_event import CLICK_TYPES
 from clickstream_assets.domain.documents import GROUPED, SUMMED, Grouped, Totals, grouped
-from clickstream_assets.domain.enrichment import BOT_DEVICE, OTHER, UNKNOWN_COUNTRY
+from clickstream_assets.domain.enrichment import OTHER, UNKNOWN_COUNTRY
 from clickstream_assets.domain.enrichment import OUTPUT as ENRICHED
 from clickstream_assets.domain.hours import hour_of_key, hour_of_letter
 from clickstream_assets.domain.ledger import Entry
@@ -49,15 +49,15 @@ def count_rows(hbase: HBaseClient, table: str, hours: Iterable[int]) -> dict[int
 
 
 def count_human_clicks(hbase: HBaseClient, table: str, hours: Iterable[int]) -> dict[int, int]:
-    """Rows of each hour that the metrics are to count: of a click type, of a known device, no bot's, with a country."""
+    """Rows of each hour that the metrics are to count: of a click type, known to be no bot's, with a country."""
     of_click_type = b" OR ".join(where(_CELLS["event_type"], "=", kind.encode()) for kind in sorted(CLICK_TYPES))
     conditions = (
         b"(" + of_click_type + b")",
-        where(_CELLS["device"], "!=", BOT_DEVICE.encode()),
+        where(_CELLS["bot"], "=", b"false"),
         has(_CELLS["country"]),
         b"QualifierFilter(=, 'binary:country')",  # a cell for each row that counts is all that has to come
     )
-    families = _families("event_type", "device", "country")
+    families = _families("event_type", "bot", "country")
     return _by_hour(hbase, table, hours, families, b" AND ".join(conditions))
 
 

@@ -16,6 +16,7 @@ from clickstream_assets.domain.settler import Tallies
 from clickstream_assets.domain.settling import DISPLACED, SOURCE, Rules, Tally, displaced_by, letter_key
 from clickstream_assets.domain.stale_hours import HourStates, touched_by
 from clickstream_assets.domain.table_schemas import CLICKS, DEAD_LETTERS, LEDGER
+from clickstream_assets.domain.urls import DEFAULT_RULES, UrlRules
 from clickstream_assets.domain.watermarks import Watermarks
 
 _SCANNED_FOR_ONE = 2
@@ -113,12 +114,13 @@ class Ingestion:
         first_hour_ms: int,
         run_id: str,
         wide: Wide | None = None,
+        urls: UrlRules = DEFAULT_RULES,
     ) -> None:
         self._topic, self._hbase, self._wide = topic, hbase, wide
         self._clicks, self._letters = table(CLICKS.name), table(DEAD_LETTERS.name)
         ledger_table = table(LEDGER.name)
         self._ledger, self._states = Ledger(hbase, ledger_table), HourStates(hbase, ledger_table)
-        self._rules = Rules(topic.topic, topic.topic_id(), first_hour_ms, run_id)
+        self._rules = Rules(topic.topic, topic.topic_id(), first_hour_ms, run_id, urls)
         self._partitions = topic.partitions()
         self._earliest, self._ends = topic.earliest(self._partitions), topic.ends(self._partitions)
         self._committed = topic.committed(self._partitions)

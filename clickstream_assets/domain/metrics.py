@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from math import ceil
 from typing import TYPE_CHECKING, Any
 
-from clickstream_assets.domain.click_event import CLICK_TYPES
-from clickstream_assets.domain.enrichment import BOT_DEVICE
+from clickstream_assets.domain.click_event import CLICK_TYPES, LEAVE_TYPES
 from clickstream_assets.domain.hours import HOUR_MS, key_of_hour, rfc3339_of_hour
 from clickstream_assets.domain.row_keys import contiguous
 from clickstream_assets.domain.stale_hours import LOOK_AHEAD_MS
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from pyspark.sql import Column, DataFrame
 
-INPUT = ("timestamp", "url", "user_id", "anonymous_id", "event_type", "engagement_time_ms", "country", "device")
+INPUT = ("timestamp", "url", "user_id", "anonymous_id", "event_type", "engagement_time_ms", "country", "bot")
 """Columns of enriched clicks that metrics are computed from."""
 
 
@@ -105,13 +104,22 @@ def by_user(batches: "Iterable[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
     table = pa.Table.from_batches(arrived).combine_chunks()
     keys_of_users = table.column("user_key").combine_chunks().dictionary_encode(null_encoding="encode")
     users = keys_of_users.indices.to_numpy().astype(np.int64)
+    urls = (
+        table.column("url")
+        .combine_chunks()
+        .dictionary_encode(null_encoding="encode")
+        .indices.to_numpy()
+        .astype(np.int64)
+    )
     times = table.column("timestamp").to_numpy()
     order = np.lexsort((times, users))
     clicked = pc.fill_null(table.column("is_click"), False)
     is_click = clicked.to_numpy()
+    is_leave = pc.fill_null(table.column("is_leave"), False).to_numpy()
     engaged = pc.fill_null(table.column("engagement_time_ms"), UNKNOWN).to_numpy()
     spent = np.empty(len(order), np.int64)
-    spent[order] = time_spent_ms(users[order], times[order], is_click[order], engaged[order])
+    columns_of_events = (users, urls, times, is_click, is_leave, engaged)
+    spent[order] = time_spent_ms(*(column[order] for column in columns_of_events))
     keys = ("hour", "url", "country", "user_key")
     columns = {name: table.column(name) for name in keys}
     columns["spent_ms"] = pa.array(spent, pa.int64(), mask=spent == UNKNOWN)
@@ -136,7 +144,7 @@ def compute(clicks: "DataFrame", hours: Iterable[int], computed_at_ms: int, run_
         F.concat(F.lit("a"), "anonymous_id")
     )
     people = (
-        clicks.where(F.col("device") != BOT_DEVICE)
+        clicks.where(F.col("bot") == "false")
         .withColumn("hour", F.floor(F.col("timestamp") / HOUR_MS))
         .where(wanted | ahead)
         .select(
@@ -146,6 +154,7 @@ def compute(clicks: "DataFrame", hours: Iterable[int], computed_at_ms: int, run_
             "country",
             user_key.alias("user_key"),
             F.col("event_type").isin(*CLICK_TYPES).alias("is_click"),
+            F.col("event_type").isin(*LEAVE_TYPES).alias("is_leave"),
             "engagement_time_ms",
         )
     )

@@ -1,7 +1,7 @@
-"""Where an event lives in HBase: salt | hour | digest of its id (design 2).
+"""Where an event lives in HBase: salt | hour | digest of its identity (docs/decisions/0002-row-key-salt.md).
 
 The salt spreads one hour over regions, the hour makes an hour a short contiguous scan in each of them, and the
-digest of the event id makes a second delivery land in the same row. Salt and hour are big-endian, so that keys
+digest of the identity makes a second delivery land in the same row. Salt and hour are big-endian, so that keys
 sort as they read.
 """
 
@@ -21,9 +21,13 @@ _DIGEST_BYTES = 16
 KEY_BYTES = 1 + _HOUR_BYTES + _DIGEST_BYTES
 
 
-def event_key(hour: int, event_id: str) -> bytes:
-    """Row key of an event that brought its own id; ``hour`` in hours since the epoch."""
-    return _key(hour, b"e" + event_id.encode())
+def event_key(hour: int, event_id: str, user_key: str, event_type: str, url: str) -> bytes:
+    """Row key of an event that brought its own id; ``hour`` in hours since the epoch.
+
+    An id that different events share is the producer's mistake, so it is not all that makes an event. None of the four
+    holds U+0000, which therefore tells where each ends.
+    """
+    return _key(hour, f"e{event_id}\0{user_key}\0{event_type}\0{url}".encode())
 
 
 def derived_key(hour: int, topic: str, partition: int, offset: int, record_time_ms: int) -> bytes:

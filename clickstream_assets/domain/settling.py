@@ -18,6 +18,7 @@ from clickstream_assets.domain.ledger import LATE_AFTER_MS
 from clickstream_assets.domain.row_keys import derived_key, event_key
 from clickstream_assets.domain.stale_hours import touched_by
 from clickstream_assets.domain.table_schemas import CLICKS
+from clickstream_assets.domain.urls import DEFAULT_RULES, UrlRules
 
 SOURCE, DISPLACED = CLICKS.columns["source"].key, CLICKS.columns["displaced"].key
 _ALL_CELLS = frozenset(column.key for column in CLICKS.columns.values())
@@ -40,6 +41,7 @@ class Rules:
     topic_id: str
     first_hour_ms: int
     run_id: str
+    urls: UrlRules = DEFAULT_RULES
 
     @property
     def first_hour(self) -> int:
@@ -148,7 +150,7 @@ def decoded(messages: Iterable[Message], rules: Rules, before: Decoded | None = 
         try:
             if refusal is not None:
                 raise Refused("too_large", refusal)
-            event = decode(value, time_ms, rules.first_hour_ms)
+            event = decode(value, time_ms, rules.first_hour_ms, rules.urls)
         except Refused as refused:
             key = letter_key(rules.topic_id, partition, offset)
             # Its traceback leads to this frame, and so to the list that it is put in: a cycle that held all of them.
@@ -156,9 +158,9 @@ def decoded(messages: Iterable[Message], rules: Rules, before: Decoded | None = 
             found.append(Decoded(partition, offset, time_ms, stretch, key, None, without, value))
             continue
         if event.event_id is not None:
-            key = event_key(event.time_ms // HOUR_MS, event.event_id)
+            key = event_key(event.hour, event.event_id, event.user_key, event.event_type, event.url)
         else:
-            key = derived_key(event.time_ms // HOUR_MS, rules.topic, partition, offset, time_ms)
+            key = derived_key(event.hour, rules.topic, partition, offset, time_ms)
         found.append(Decoded(partition, offset, time_ms, stretch, key, event))
     return found
 
@@ -235,6 +237,7 @@ def _event_cells(message: Decoded, event: ClickEvent, rules: Rules) -> dict[byte
         referrer,
         client_time_ms,
         sent_at_ms,
+        received_at_ms,
         url_as_sent,
         properties,
     ) = event
@@ -250,11 +253,13 @@ def _event_cells(message: Decoded, event: ClickEvent, rules: Rules) -> dict[byte
     if engagement_time_ms is not None:
         cells[b"click_data:engagement_time_ms"] = b"%d" % as_long(engagement_time_ms)
     if url_as_sent != url:
-        cells[b"click_data:url_as_sent"] = url_as_sent.encode()
+        cells[b"request_data:url_as_sent"] = url_as_sent.encode()
     if client_time_ms != time_ms:
         cells[b"click_data:client_timestamp"] = b"%d" % as_long(client_time_ms)
     if sent_at_ms is not None:
         cells[b"click_data:sent_at"] = b"%d" % as_long(sent_at_ms)
+    if received_at_ms is not None:
+        cells[b"click_data:received_at"] = b"%d" % as_long(received_at_ms)
     if properties is not None:
         cells[b"click_data:properties"] = properties
     return cells

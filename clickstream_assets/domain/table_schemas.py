@@ -4,19 +4,37 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
-from clickstream_assets.domain.click_event import SEGMENT_SPELLING
+from clickstream_assets.domain.click_event import SEGMENT_SPELLINGS
 from clickstream_assets.domain.row_keys import SALT_BOUNDS
 
 _F = TypeVar("_F", bound="Field")
 
+MESSAGE_BYTES = 4 << 20
+"""Of a refused message as it is kept, and of all that an event has beside named fields: `1e15` is stored with its zeros.
+"""
 _KEY_BYTES = 100
-_ID_BYTES, _SHORT_BYTES, _URL_BYTES = 512, 4 * 128, 8_192
-"""Most bytes of a user's id, of a text of 128 characters, and of a url (docs/contract.md)."""
+_USUAL_BYTES = 64
+"""Of a number, a date, an id of ours."""
 _CUT_BYTES = 4 * 2_048
 """Of a text that is cut after 2,048 characters, and of what a rule takes out of it."""
-MESSAGE_BYTES = 4 << 20
-"""Of a refused message as it is kept, and of what is not named of one that is not: `1e15` is stored with all its zeros.
-"""
+_SHORT_BYTES = 4 * 128
+_MOST_BYTES = {
+    "url": 8_192,
+    "url_as_sent": 8_192,
+    "user_id": 512,
+    "anonymous_id": 512,
+    "event_type": _SHORT_BYTES,
+    "event_id": _SHORT_BYTES,
+    **dict.fromkeys(("ip", "user_agent", "referrer", "browser", "os", "device"), _CUT_BYTES),
+    **dict.fromkeys(("city", "geoip_version", "user_agent_version"), 256),
+    "source": 128,
+    "displaced": 512,
+    "properties": MESSAGE_BYTES,
+    "value": MESSAGE_BYTES,
+    "detail": 4 * 1_000,
+    "users_sketch": 8_192,
+}
+"""By column, what the contract lets a cell hold; Thrift's answers are cut by it (docs/decisions/0015)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,8 +61,8 @@ class Column(Field):
     """A field in HBase: its Spark type (``string``, ``long``, ``double``, ``binary``) and its cell."""
 
     cell: str
-    most_bytes: int = 64
-    """What a cell holds at most; numbers and ids of runs, unless it says otherwise."""
+    most_bytes: int
+    """What a cell holds at most."""
 
     @property
     def key(self) -> bytes:
@@ -82,7 +100,10 @@ def _by_name(*fields: _F) -> dict[str, _F]:
 
 
 def _column(name: str, kind: str, cell: str, text: str, *upstream: str, **more: Any) -> Column:
-    return Column(name=name, type=kind, cell=cell, description=text, upstream=upstream, **more)
+    most_bytes = _MOST_BYTES.get(name, _USUAL_BYTES)
+    return Column(
+        name=name, type=kind, cell=cell, description=text, upstream=upstream, most_bytes=most_bytes, **more
+    )
 
 
 def _key(text: str, *upstream: str) -> Field:
@@ -93,8 +114,8 @@ EPOCH_MS = "ms since epoch, UTC"
 
 
 def _sent(name: str, kind: str, text: str, **more: Any) -> Field:
-    other = ".".join(SEGMENT_SPELLING.get(name, ()))
-    text += f"; Segment's `{other}` is accepted too" if other else ""
+    others = " and ".join(f"`{'.'.join(spelling)}`" for spelling in SEGMENT_SPELLINGS.get(name, ()))
+    text += f"; Segment's {others} is accepted too" if others else ""
     return Field(name=name, type=kind, description=text, upstream=(), **{"nullable": True, **more})
 
 
@@ -105,11 +126,16 @@ TOPIC = _by_name(
         "user_id", "string or integer", "id of the signed-in user; this or `anonymous_id` is required", personal=True
     ),
     _sent("anonymous_id", "string or integer", "id of the device; this or `user_id` is required", personal=True),
-    _sent("event_id", "string", "messages with one id in one event hour are one event"),
-    _sent("event_type", "string", "`page_view` if missing; `page_view` and `click` count as clicks"),
+    _sent("event_id", "string", "messages of one id, user, type and url in one event hour are one event"),
+    _sent(
+        "event_type",
+        "string",
+        "`page_view` if missing; `page_view` and `click` count as clicks, `page_leave` ends a view of its url",
+    ),
     _sent(
         "sent_at", "string or number", "when the device sent it, like `timestamp`: cancels out the error of its clock"
     ),
+    _sent("received_at", "string or number", "when a collector received it, like `timestamp`; else the record time"),
     _sent("engagement_time_ms", "number", "time spent as the client measured it", unit="ms"),
     _sent("ip", "string", "address, or an `X-Forwarded-For` list", personal=True),
     _sent("user_agent", "string", "user agent", personal=True),
@@ -127,12 +153,16 @@ _FAMILY: dict[str, Any] = {"max_versions": 1, "bloom_filter_type": "ROW", "block
 REQUEST_DATA = "request_data"
 """The family with a TTL of its own: personal data that enrichment needs."""
 
-_EVENT_TIME = ("timestamp", "sent_at", "record_time")
+_EVENT_TIME = ("timestamp", "sent_at", "received_at", "record_time")
 _RECORD = ("record_partition", "record_offset")
 
 CLICKS_KEY = _key(
-    "salt, event hour and digest of the event id, or of the record's place where it has none",
+    "salt, event hour and digest of the event's id, user, type and url, or of the record's place where it has no id",
     "event_id",
+    "user_id",
+    "anonymous_id",
+    "event_type",
+    "url",
     *_EVENT_TIME,
     *_RECORD,
 )
@@ -144,18 +174,11 @@ CLICKS = Table(
             "timestamp",
             "long",
             "click_data:timestamp",
-            "event time by the broker's clock: corrected by `sent_at`, never after the record time",
+            "event time by the receiver's clock: corrected by `sent_at`, never after the record time",
             *_EVENT_TIME,
             unit=EPOCH_MS,
         ),
-        _column("url", "string", "click_data:url", "url normalised as metrics count it", "url", most_bytes=_URL_BYTES),
-        _column(
-            "url_as_sent",
-            "string",
-            "click_data:url_as_sent",
-            "url as sent, where it differs from `url`",
-            "url",
-            nullable=True, most_bytes=_URL_BYTES),
+        _column("url", "string", "click_data:url", "url normalised as metrics count it", "url"),
         _column(
             "user_id",
             "string",
@@ -163,7 +186,8 @@ CLICKS = Table(
             "id of the signed-in user; the user key if present",
             "user_id",
             nullable=True,
-            personal=True, most_bytes=_ID_BYTES),
+            personal=True,
+        ),
         _column(
             "anonymous_id",
             "string",
@@ -171,16 +195,19 @@ CLICKS = Table(
             "id of the device; else the user key",
             "anonymous_id",
             nullable=True,
-            personal=True, most_bytes=_ID_BYTES),
+            personal=True,
+        ),
         _column(
-            "event_type", "string", "click_data:event_type", "`page_view` and `click` count as clicks", "event_type", most_bytes=_SHORT_BYTES),
+            "event_type", "string", "click_data:event_type", "`page_view` and `click` count as clicks", "event_type"
+        ),
         _column(
             "event_id",
             "string",
             "click_data:event_id",
             "id given by the producer; missing where the row key is derived",
             "event_id",
-            nullable=True, most_bytes=_SHORT_BYTES),
+            nullable=True,
+        ),
         _column(
             "engagement_time_ms",
             "long",
@@ -201,14 +228,25 @@ CLICKS = Table(
         ),
         _column("sent_at", "long", "click_data:sent_at", "`sent_at` as sent", "sent_at", unit=EPOCH_MS, nullable=True),
         _column(
+            "received_at",
+            "long",
+            "click_data:received_at",
+            "`received_at` as sent",
+            "received_at",
+            unit=EPOCH_MS,
+            nullable=True,
+        ),
+        _column(
             "properties",
             "string",
             "click_data:properties",
             "JSON object of all fields the contract does not name",
             "other_fields",
-            nullable=True, most_bytes=MESSAGE_BYTES),
+            nullable=True,
+        ),
         _column(
-            "source", "string", "click_data:source", "Kafka topic id/partition/offset that the row came from", *_RECORD, most_bytes=128),
+            "source", "string", "click_data:source", "Kafka topic id/partition/offset that the row came from", *_RECORD
+        ),
         _column(
             "record_time",
             "long",
@@ -223,9 +261,14 @@ CLICKS = Table(
             "click_data:displaced",
             "later offsets of the same event, stored before this one was read",
             "event_id",
+            "user_id",
+            "anonymous_id",
+            "event_type",
+            "url",
             *_EVENT_TIME,
             *_RECORD,
-            nullable=True, most_bytes=512),
+            nullable=True,
+        ),
         _column(
             "ip",
             "string",
@@ -233,7 +276,8 @@ CLICKS = Table(
             "IP address or X-Forwarded-For list as sent",
             "ip",
             nullable=True,
-            personal=True, most_bytes=_CUT_BYTES),
+            personal=True,
+        ),
         _column(
             "user_agent",
             "string",
@@ -241,7 +285,8 @@ CLICKS = Table(
             "user agent as sent",
             "user_agent",
             nullable=True,
-            personal=True, most_bytes=_CUT_BYTES),
+            personal=True,
+        ),
         _column(
             "referrer",
             "string",
@@ -249,25 +294,39 @@ CLICKS = Table(
             "referring url as sent",
             "referrer",
             nullable=True,
-            personal=True, most_bytes=_CUT_BYTES),
-        _column("country", "string", "geo_data:country", "ISO 3166-1 alpha-2; `ZZ` if unknown", "ip"),
-        _column("city", "string", "geo_data:city", "English name; empty if unknown", "ip", most_bytes=256),
+            personal=True,
+        ),
         _column(
-            "geoip_version", "string", "geo_data:version", "build of the GeoIP database that located the row", "ip", most_bytes=256),
-        _column("browser", "string", "user_agent_data:browser", "browser family; `Other` if unknown", "user_agent", most_bytes=_CUT_BYTES),
-        _column("os", "string", "user_agent_data:os", "operating system family; `Other` if unknown", "user_agent", most_bytes=_CUT_BYTES),
+            "url_as_sent",
+            "string",
+            "request_data:url_as_sent",
+            "url as sent, where it differs from `url`: what was cut off may tell a person",
+            "url",
+            nullable=True,
+            personal=True,
+        ),
+        _column("country", "string", "geo_data:country", "ISO 3166-1 alpha-2; `ZZ` if unknown", "ip"),
+        _column("city", "string", "geo_data:city", "English name; empty if unknown", "ip"),
+        _column(
+            "geoip_version", "string", "geo_data:version", "build of the GeoIP database that located the row", "ip"
+        ),
+        _column("browser", "string", "user_agent_data:browser", "browser family; `Other` if unknown", "user_agent"),
+        _column("os", "string", "user_agent_data:os", "operating system family; `Other` if unknown", "user_agent"),
         _column(
             "device",
             "string",
             "user_agent_data:device",
             "device family; `Spider` is a bot, `Other` if unknown",
-            "user_agent", most_bytes=_CUT_BYTES),
+            "user_agent",
+        ),
+        _column("bot", "string", "user_agent_data:bot", "`true` for a bot, which no metric counts", "user_agent"),
         _column(
             "user_agent_version",
             "string",
             "user_agent_data:version",
             "version of the rules that parsed the user agent",
-            "user_agent", most_bytes=256),
+            "user_agent",
+        ),
     ),
     split_keys=SALT_BOUNDS,
 )
@@ -287,7 +346,8 @@ DEAD_LETTERS = Table(
             "the message's bytes; missing for a tombstone",
             "record_value",
             nullable=True,
-            personal=True, most_bytes=MESSAGE_BYTES),
+            personal=True,
+        ),
         _column(
             "record_time", "long", "letter:record_time", "timestamp of the Kafka record", "record_time", unit=EPOCH_MS
         ),
@@ -305,7 +365,8 @@ DEAD_LETTERS = Table(
             "letter:detail",
             "the field and what is wrong with it",
             "record_value",
-            "record_time", most_bytes=4_096),
+            "record_time",
+        ),
         _column("run_id", "string", "letter:run_id", "the Dagster run that refused it, stamped by it", *_RECORD),
     ),
 )
@@ -314,7 +375,7 @@ LEDGER = Table("clickstream_ingest_ledger", {"entry": _FAMILY, "hour": _FAMILY},
 
 # What makes a row of the metrics, which rows count, whose they are, and how long they took.
 _GROUP = ("timestamp", "url", "country")
-_COUNTED = (*_GROUP, "event_type", "device")
+_COUNTED = (*_GROUP, "event_type", "bot")
 _USERS = (*_COUNTED, "user_id", "anonymous_id")
 _TIMES = (*_USERS, "engagement_time_ms")
 
@@ -324,7 +385,7 @@ METRICS = Table(
     {"metrics": _FAMILY},
     _by_name(
         _column("hour", "long", "metrics:hour", "event hour", "timestamp", unit="hours since epoch, UTC"),
-        _column("url", "string", "metrics:url", "normalised url", "url", most_bytes=_URL_BYTES),
+        _column("url", "string", "metrics:url", "normalised url", "url"),
         _column("country", "string", "metrics:country", "ISO 3166-1 alpha-2; `ZZ` if unknown", "country"),
         _column(
             "clicks", "long", "metrics:clicks", "events of a click type that are no bot's", *_COUNTED, unit="clicks"
@@ -367,7 +428,8 @@ METRICS = Table(
             "binary",
             "metrics:users_sketch",
             "HLL sketch of the user keys, mergeable over hours",
-            *_USERS, most_bytes=8_192),
+            *_USERS,
+        ),
         _column(
             "computed_at",
             "long",

@@ -53,7 +53,7 @@ def replay(context: dg.OpExecutionContext, config: ReplayConfig, kafka: KafkaRes
     )
     hbase.ensure_tables()
     with kafka.client() as topic, hbase.client() as client:
-        mending = Replay(topic, client, hbase.table, settings().first_hour_ms, context.run_id)
+        mending = Replay(topic, client, hbase.table, settings().first_hour_ms, context.run_id, settings().url_rules)
         report = mending.run(wanted, progress)
     context.log.info(report.in_words())
     context.log_event(dg.AssetObservation("dead_letters", description=report.in_words(), metadata=report.metadata()))

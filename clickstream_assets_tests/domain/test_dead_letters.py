@@ -20,8 +20,8 @@ SOURCE, DISPLACED = CLICKS_TABLE.columns["source"].key, CLICKS_TABLE.columns["di
 
 
 def event(event_id, time_ms=NOW, **fields):
-    url = f"https://h.example/{fields.pop('page', event_id)}"
-    return json.dumps({"event_id": event_id, "user_id": "u", "timestamp": time_ms, "url": url} | fields).encode()
+    plain = {"event_id": event_id, "user_id": "u", "timestamp": time_ms, "url": f"https://h.example/{event_id}"}
+    return json.dumps(plain | fields).encode()
 
 
 @pytest.fixture
@@ -29,10 +29,10 @@ def strict(monkeypatch):
     """Code that refuses messages which hold one of these words, until it is fixed: the set emptied."""
     words = {b"bad"}
 
-    def decode_or_refuse(message, record_time_ms, first_hour_ms):
+    def decode_or_refuse(message, *rules):
         if message and any(word in message for word in words):
             raise Refused("wrong_type", "url: a test says so")
-        return decode(message, record_time_ms, first_hour_ms)
+        return decode(message, *rules)
 
     monkeypatch.setattr(settling, "decode", decode_or_refuse)
     return words
@@ -182,7 +182,7 @@ def test_an_earlier_offset_takes_its_row_over_where_the_later_one_can_be_booked_
     strict.clear()
     report = world.replay()
     assert (report.rows, report.duplicates) == (1, 0)
-    assert [cells[b"click_data:url"] for cells in world.rows().values()] == [b"https://h.example/bad"]
+    assert [cells[b"click_data:properties"] for cells in world.rows().values()] == [b'{"page":"bad"}']
     assert [(entry.kept, entry.duplicates, entry.mended) for entry in world.entries()] == [(1, 0, 1), (0, 1, 0)]
     world.assert_books_balance()
 
@@ -351,10 +351,10 @@ def test_after_any_replays_all_is_as_if_nothing_had_been_refused(drawn, limits, 
     with pytest.MonkeyPatch.context() as patch:
         words = {b"bad"}
 
-        def decode_or_refuse(message, record_time_ms, first_hour_ms):
+        def decode_or_refuse(message, *rules):
             if any(word in message for word in words):
                 raise Refused("wrong_type", "url: a test says so")
-            return decode(message, record_time_ms, first_hour_ms)
+            return decode(message, *rules)
 
         patch.setattr(settling, "decode", decode_or_refuse)
         mended, never = World(FIRST), World(FIRST)

@@ -113,8 +113,8 @@ def test_a_row_gets_every_column_of_the_output_whatever_it_lacks(enricher):
     found = written(enricher, row(b"1", timestamp="1", ip="84.160.1.1", user_agent=FIREFOX), row(b"2", timestamp="1"))
     assert all(cells.keys() == set(enrichment.OUTPUT) for cells in found.values())
     versions = {"geoip_version": "City 7", "user_agent_version": "rules 3"}
-    known = {"country": "DE", "city": "Köln", "browser": "Firefox", "os": "Ubuntu", "device": "Other"}
-    unknown = {"country": "ZZ", "city": "", "browser": "Other", "os": "Other", "device": "Other"}
+    known = {"country": "DE", "city": "Köln", "browser": "Firefox", "os": "Ubuntu", "device": "Other", "bot": "false"}
+    unknown = {"country": "ZZ", "city": "", "browser": "Other", "os": "Other", "device": "Other", "bot": "false"}
     assert found == {b"1": known | versions, b"2": unknown | versions}
 
 

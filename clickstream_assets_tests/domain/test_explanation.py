@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from clickstream_assets.domain import explanation
 from clickstream_assets.domain.explanation import (
+    LEFT,
     MEASURED,
     MEASURED_CAPPED,
     NEXT_CLICK,
@@ -67,7 +68,9 @@ def stored(*events):
             "record_time": START,
         }
         row = plain | event
-        rows[event_key(row["timestamp"] // HOUR_MS, f"e{number}")] = cells(**row)
+        row["bot"] = {"Spider": "true", None: None}.get(row["device"], "false")
+        identity = f"e{number}", "uada", row["event_type"], row["url"]
+        rows[event_key(row["timestamp"] // HOUR_MS, *identity)] = cells(**row)
     return hbase
 
 
@@ -108,7 +111,7 @@ drawn_events = st.builds(
             "timestamp": times,
             "url": st.sampled_from(PAGES),
             "country": st.sampled_from(COUNTRIES),
-            "event_type": st.sampled_from(["page_view", "page_view", "click", "scroll", "Click"]),
+            "event_type": st.sampled_from(["page_view", "page_view", "click", "scroll", "Click", "pageleave"]),
             "device": st.sampled_from(["Other", "Other", "Other", "Spider", None]),
             "engagement_time_ms": st.sampled_from([None] * 4 + [0, 1, TIMEOUT_MS, TIMEOUT_MS + 1, (1 << 63) - 1]),
         }
@@ -164,10 +167,19 @@ def test_what_ended_a_view_lies_as_far_behind_it_as_time_was_spent(drawn):
     every = [explanation.to_event(key, row) for key, row in hbase.tables[CLICKS.name].items()]
     people = sorted((e for e in every if e.is_persons), key=lambda e: (e.user_key, e.time_ms))
     names = sorted({event.user_key for event in people})
-    columns = [(names.index(e.user_key), e.time_ms, e.is_click, e.engagement_time_ms) for e in people]
-    user, ms, click, engaged = zip(*columns, strict=True) if columns else ((),) * 4
-    engaged = [UNKNOWN if one is None else one for one in engaged]
-    whole = time_spent_ms(*map(np.array, (user, ms, click, engaged), (np.int64, np.int64, np.bool_, np.int64)))
+    columns = [
+        (
+            names.index(e.user_key),
+            PAGES.index(e.url),
+            e.time_ms,
+            e.is_click,
+            e.event_type == "pageleave",
+            UNKNOWN if e.engagement_time_ms is None else e.engagement_time_ms,
+        )
+        for e in people
+    ]
+    kinds = (np.int64, np.int64, np.int64, np.bool_, np.bool_, np.int64)
+    whole = time_spent_ms(*map(np.array, zip(*columns, strict=True) if columns else ((),) * 6, kinds))
     spent = {event.row_key: at for event, at in zip(people, whole.tolist(), strict=True)}
     for view in views(events_of(hbase, CLICKS.name, TARGET)[1], TARGET):
         event, end = view.event, view.end
@@ -177,16 +189,18 @@ def test_what_ended_a_view_lies_as_far_behind_it_as_time_was_spent(drawn):
             assert (view.spent_ms, view.ended_by, end) == (None, "", None)
             continue
         assert spent[event.row_key] == (UNKNOWN if view.spent_ms is None else view.spent_ms)
-        assert (end is None) == (view.ended_by not in (NEXT_CLICK, SIGN_OF_LIFE))
+        assert (end is None) == (view.ended_by not in (NEXT_CLICK, LEFT, SIGN_OF_LIFE))
         if end is None:
             assert (view.ended_by == UNKNOWN_END) == (view.spent_ms is None)
             assert view.ended_by == UNKNOWN_END or event.engagement_time_ms is not None
             continue
         assert (end.user_key, end.time_ms) == (event.user_key, event.time_ms + view.spent_ms)
         later = [o for o in people if o.user_key == event.user_key and event.time_ms < o.time_ms]
-        clicks = [o.time_ms for o in later if o.is_click and o.time_ms <= event.time_ms + TIMEOUT_MS]
-        assert end.is_click == bool(clicks) == (view.ended_by == NEXT_CLICK)
-        assert not clicks or end.time_ms == min(clicks)
+        in_reach = [o for o in later if o.time_ms <= event.time_ms + TIMEOUT_MS]
+        stops = [o.time_ms for o in in_reach if o.is_click or o.leaves(event.url)]
+        assert bool(stops) == (view.ended_by in (NEXT_CLICK, LEFT))
+        assert end.is_click == (view.ended_by == NEXT_CLICK)
+        assert not stops or end.time_ms == min(stops)
 
 
 def at(ms, event_type="page_view", **columns):
@@ -201,6 +215,12 @@ def test_a_view_ends_at_the_next_click_else_at_the_last_sign_of_life_else_nobody
 
 def test_a_click_is_named_where_a_sign_of_life_has_the_same_time():
     assert ends(at(0), at(10, "scroll"), at(10, url=PAGES[1]))[0] == (10, NEXT_CLICK, 10)
+
+
+def test_leaving_the_page_ends_its_view():
+    page, other = PAGES
+    found = ends(at(0), at(10, "page_leave", url=other), at(20, "page_leave", url=page), at(30, "click", url=other))
+    assert found == [(20, LEFT, 20)]
 
 
 def test_the_clients_own_measurement_is_named_and_whether_it_was_capped():

@@ -19,7 +19,12 @@ SOURCE, DISPLACED = CLICKS.columns["source"].key, CLICKS.columns["displaced"].ke
 
 
 def message(offset, event_id="a", *, hours_ago=0, partition=0, **fields):
-    event = {"timestamp": NOW - hours_ago * HOUR, "url": f"https://h/{partition}/{offset}", "user_id": "u"} | fields
+    event = {
+        "timestamp": NOW - hours_ago * HOUR,
+        "url": "https://h/",
+        "user_id": "u",
+        "place": f"{partition}/{offset}",
+    } | fields
     if event_id is not None:
         event["event_id"] = event_id
     return Message(partition, offset, NOW, json.dumps(event).encode())
@@ -104,7 +109,7 @@ def test_a_later_offset_of_the_same_partition_makes_way_and_is_remembered():
     cells = table.rows[key]
     assert cells[SOURCE] == b"topic-id/0/4"
     assert cells[DISPLACED] == b"9"
-    assert cells[b"click_data:url"] == b"https://h/0/4"
+    assert cells[b"click_data:properties"] == b'{"place":"0/4"}'
     assert not {b"geo_data:country", b"request_data:referrer"} & cells.keys()
     assert (earlier.displaced, earlier.duplicates, earlier.kept_by_hour.total()) == ({9}, 0, 1)
 
@@ -154,12 +159,12 @@ def test_cells_say_what_was_corrected():
     table.read([message(0, coupon=1 << 80, ip="84.160.1.1", **sent)])
     (cells,) = table.rows.values()
     assert cells[b"click_data:url"] == b"https://h/"
-    assert cells[b"click_data:url_as_sent"] == sent["url"].encode()
+    assert cells[b"request_data:url_as_sent"] == sent["url"].encode()
     assert cells[b"click_data:timestamp"] == str(NOW - 60_000).encode()
     assert cells[b"click_data:client_timestamp"] == b"1000"
     assert cells[b"click_data:sent_at"] == b"61000"
     assert cells[b"click_data:engagement_time_ms"] == str((1 << 63) - 1).encode()
-    assert json.loads(cells[b"click_data:properties"]) == {"coupon": 1 << 80}
+    assert json.loads(cells[b"click_data:properties"]) == {"coupon": 1 << 80, "place": "0/0"}
     assert cells[b"request_data:ip"] == b"84.160.1.1"
     assert cells.keys() <= {column.key for column in CLICKS.columns.values()}
 
@@ -243,4 +248,4 @@ def test_messages_one_by_one_in_any_order_end_in_the_lowest_offsets(drawn, rando
 def test_the_row_key_is_that_of_hour_and_id():
     table = Rows()
     table.read([message(0, "x", hours_ago=3)])
-    assert list(table.rows) == [event_key(HOUR_NOW - 3, "x")]
+    assert list(table.rows) == [event_key(HOUR_NOW - 3, "x", "uu", "page_view", "https://h/")]

@@ -17,6 +17,7 @@ RULES = Rules("clickstream_topic", "topic-id", NOW // HOUR * HOUR - 48 * HOUR, "
 FULL = {
     "timestamp": NOW - 5_000,
     "sent_at": NOW - 4_000,
+    "received_at": NOW - 3_000,
     "url": "https://h/a#x",
     "user_id": "u",
     "anonymous_id": "a",
@@ -29,10 +30,14 @@ FULL = {
     "plan": "free",
 }
 KEYLESS = {name: value for name, value in FULL.items() if name not in ("event_id", "sent_at")}
+EXACT = FULL | {"received_at": NOW - 4_000}
+"""Of a device whose clock is right."""
+ANONYMOUS = {name: value for name, value in FULL.items() if name != "user_id"}
 AHEAD = KEYLESS | {"timestamp": NOW + 60_000}
 OTHER = {
     "timestamp": NOW - 2 * HOUR,
     "sent_at": NOW + 2 * HOUR,
+    "received_at": NOW - HOUR,
     "url": "https://h/b#y",
     "user_id": "v",
     "anonymous_id": "b",
@@ -80,24 +85,27 @@ def changed(event, field, there=None):
 
 @pytest.mark.parametrize("field", sorted(set(TOPIC) - {"record_value"}))
 def test_a_field_of_a_message_changes_the_columns_of_raw_clicks_that_the_lineage_says(field):
-    seen = set().union(*(changed(event, field) for event in (FULL, KEYLESS, AHEAD)))
+    seen = set().union(*(changed(event, field) for event in (FULL, EXACT, KEYLESS, ANONYMOUS, AHEAD)))
     declared = {column for column in ASSETS["raw_clicks"].columns if field in topic_fields("raw_clicks", column)}
     assert seen == declared - {"displaced"}
 
 
 def test_what_a_row_displaced_depends_on_what_makes_its_key_and_on_its_place():
-    later = stored(FULL, record_offset=9)
-    row = later["row_key"], {CLICKS.columns["source"].key: later["source"]}
-    assert stored(FULL, row)["displaced"] == b"9"
+    def displaced(event, field=None):
+        later = stored(event, record_offset=9)
+        row = later["row_key"], {CLICKS.columns["source"].key: later["source"]}
+        record = {field: OTHER[field]} if field and field.startswith("record_") else {}
+        change = {field: OTHER[field]} if field and not record else {}
+        return (stored(event | change, row, **record) or {}).get("displaced")
 
-    def displaced(field):
-        event, record = (
-            (FULL, {field: OTHER[field]}) if field.startswith("record_") else (FULL | {field: OTHER[field]}, {})
-        )
-        return (stored(event, row, **record) or {}).get("displaced")
-
+    events = (FULL, ANONYMOUS)
+    assert [displaced(event) for event in events] == [b"9", b"9"]
     fields = set(TOPIC) - {"record_value", "other_fields"}
-    assert {field for field in fields if displaced(field) != b"9"} == set(topic_fields("raw_clicks", "displaced"))
+    changing = {field for field in fields for event in events if displaced(event, field) != b"9"}
+    # Without a `received_at` the record's time stands for it.
+    unreceived = {name: value for name, value in FULL.items() if name != "received_at"}
+    changing |= {field for field in ("record_time",) if displaced(unreceived, field) != b"9"}
+    assert changing == set(topic_fields("raw_clicks", "displaced"))
 
 
 def test_the_topic_has_every_field_that_decoding_looks_for():

@@ -19,6 +19,7 @@ FIELDS = (
     ("country", pa.string()),
     ("user_key", pa.string()),
     ("is_click", pa.bool_()),
+    ("is_leave", pa.bool_()),
     ("engagement_time_ms", pa.int64()),
 )
 
@@ -29,13 +30,16 @@ events = st.tuples(
     st.sampled_from("xy"),
     st.sampled_from("ab"),
     st.sampled_from(["u", "v", "w", None]),
-    st.sampled_from([True, True, False, None]),
+    st.sampled_from(["click", "click", "scroll", "page_leave", None]),
     st.none() | st.integers(0, 9),
 )
 
 
 def batches(drawn, size):
-    rows = [(time // HOUR_MS, time, url, country, user, click, own) for time, url, country, user, click, own in drawn]
+    rows = [
+        (time // HOUR_MS, time, url, country, user, kind and kind == "click", kind and kind == "page_leave", own)
+        for time, url, country, user, kind, own in drawn
+    ]
     columns = zip(*rows, strict=True) if rows else [[]] * len(FIELDS)
     table = pa.table({name: pa.array(list(column), kind) for (name, kind), column in zip(FIELDS, columns, strict=True)})
     return table.to_batches(max_chunksize=size)
@@ -46,9 +50,9 @@ def one_by_one(drawn):
     found = defaultdict(lambda: [0, 0, 0])
     for user in {event[3] for event in drawn}:
         own = sorted((event for event in drawn if event[3] == user), key=lambda event: event[0])
-        visits = [{"ms": e[0], "type": "click" if e[4] else "scroll", "engaged": e[5]} for e in own]
-        for place, (time, url, country, _, click, _) in enumerate(own):
-            if click:
+        visits = [{"ms": e[0], "url": e[1], "type": e[4], "engaged": e[5]} for e in own]
+        for place, (time, url, country, _, kind, _) in enumerate(own):
+            if kind == "click":
                 spent = golden._spent(visits, place)
                 sums = found[time // HOUR_MS, url, country, user]
                 sums[0] += 1

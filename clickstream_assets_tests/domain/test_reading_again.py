@@ -21,7 +21,7 @@ SOURCE = CLICKS_TABLE.columns["source"].key
 
 def event(event_id, hours_ago=0, page=""):
     fields = {"event_id": event_id, "user_id": "u", "timestamp": NOW - hours_ago * HOUR_MS}
-    return json.dumps(fields | {"url": f"https://h.example/{page}"}).encode()
+    return json.dumps(fields | {"url": "https://h.example/", "page": page}).encode()
 
 
 @pytest.fixture(params=["looked up", "scanned"])
@@ -37,10 +37,10 @@ def refuse(monkeypatch):
     """Makes ingestion refuse messages that hold a word."""
 
     def refuse_those_with(word):
-        def stricter(message, record_time_ms, first_hour_ms):
+        def stricter(message, *rules):
             if word in message:
                 raise Refused("invalid_url", "url: stricter now")
-            return decode(message, record_time_ms, first_hour_ms)
+            return decode(message, *rules)
 
         monkeypatch.setattr(settling, "decode", stricter)
 

@@ -78,10 +78,10 @@ def set_first_hour(patch: pytest.MonkeyPatch, servers, hour: int) -> None:
         patch.setattr(module, "settings", lambda: changed)
 
 
-def refuse_coupons(message, record_time_ms, first_hour_ms):
+def refuse_coupons(message, *rules):
     if message and NOT_YET in message:
         raise Refused("wrong_type", "coupon: the code that is to be fixed")
-    return decode(message, record_time_ms, first_hour_ms)
+    return decode(message, *rules)
 
 
 def errors(pipeline: Pipeline) -> list[str]:
