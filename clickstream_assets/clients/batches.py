@@ -75,7 +75,7 @@ class _Unopened:
         return True  # the batch's was
 
 
-class _Batches(MemoryRecords):  # type: ignore[misc]
+class _Batches(MemoryRecords):
     """The batches of a fetch. Markers of transactions, which are for kafka-python, and the formats of before Kafka
     0.11, whose batches it opens at once, stay its own."""
 
@@ -88,11 +88,11 @@ class _Batches(MemoryRecords):  # type: ignore[misc]
         return batch
 
 
-class WholeBatches(Fetcher.PartitionRecords):  # type: ignore[misc]
+class WholeBatches(Fetcher.PartitionRecords):
     """In the place of ``Fetcher.PartitionRecords``: records whose value is a :class:`Batch`."""
 
     def _unpack_records(self, tp: Any, records: MemoryRecords, *deserializers: Any) -> Iterator[Any]:
-        return super()._unpack_records(tp, _Batches(records._buffer), *deserializers)  # type: ignore[no-any-return]
+        return super()._unpack_records(tp, _Batches(records._buffer), *deserializers)
 
 
 def messages_of(batch: Batch, partition: int, first: int, most_kept: int = MOST_KEPT_BYTES) -> Iterator[Message]:
@@ -224,7 +224,7 @@ class _Window:
         return delta_ms, delta, value, refusal, self._pass(at, length - passed)
 
     def _pass(self, at: int, size: int) -> int:
-        """The place ``size`` bytes behind ``at``, whatever lies between let go of; raises IndexError if it ends before."""
+        """The place ``size`` bytes behind ``at``, what lies between let go of; raises IndexError if it ends before."""
         at += size
         while at > len(self.data):
             part = self._next()

@@ -39,6 +39,7 @@ def rows_per_call(row_bytes: int, most: int = SCANNED_PER_CALL) -> int:
     """How many rows of up to so many bytes an answer may hold; Thrift bounds answers by rows alone."""
     return max(1, min(most, BYTES_PER_CALL // row_bytes))
 
+
 KEYS_ONLY = b"FirstKeyOnlyFilter() AND KeyOnlyFilter()"
 """A filter string for scans that look at nothing but keys."""
 _SIZES_ONLY = b"KeyOnlyFilter(true)"

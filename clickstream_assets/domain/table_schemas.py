@@ -10,8 +10,7 @@ from clickstream_assets.domain.row_keys import SALT_BOUNDS
 _F = TypeVar("_F", bound="Field")
 
 MESSAGE_BYTES = 4 << 20
-"""Of a refused message as it is kept, and of all that an event has beside named fields: `1e15` is stored with its zeros.
-"""
+"""Of a refused message as it is kept, and of what an event has beside named fields: `1e15` is stored with its zeros."""
 _KEY_BYTES = 100
 _USUAL_BYTES = 64
 """Of a number, a date, an id of ours."""
@@ -101,9 +100,7 @@ def _by_name(*fields: _F) -> dict[str, _F]:
 
 def _column(name: str, kind: str, cell: str, text: str, *upstream: str, **more: Any) -> Column:
     most_bytes = _MOST_BYTES.get(name, _USUAL_BYTES)
-    return Column(
-        name=name, type=kind, cell=cell, description=text, upstream=upstream, most_bytes=most_bytes, **more
-    )
+    return Column(name=name, type=kind, cell=cell, description=text, upstream=upstream, most_bytes=most_bytes, **more)
 
 
 def _key(text: str, *upstream: str) -> Field:

@@ -2,8 +2,9 @@
 
 Options: ``host``, ``port``, ``table``, ``columns`` (JSON: column name to ``family:qualifier``), ``ranges`` (JSON: for
 each Spark partition a list of ``[start, stop]`` row keys in hex, stop not included), ``batch_rows`` (asked for at a
-time: so many that the largest there may be fit into one call). The column ``row_key`` (binary) is the row's key. Cells hold UTF-8 text, binary columns raw bytes; a missing cell is null, and a null is not written.
-HBase leaves out a row that has none of the columns asked for: name one that all have.
+time: so many of the largest rows that there may be fit into one call). The column ``row_key`` (binary) is the row's
+key. Cells hold UTF-8 text, binary columns raw bytes; a missing cell is null, and a null is not written. HBase leaves
+out a row that has none of the columns asked for: name one that all have.
 """
 
 from collections.abc import Iterator, Mapping, Sequence

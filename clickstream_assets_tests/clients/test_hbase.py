@@ -6,7 +6,19 @@ from thriftpy2.protocol.cybin import TCyBinaryProtocol
 from thriftpy2.thrift import TClient, TMessageType
 from thriftpy2.transport import TCyMemoryBuffer
 
-from clickstream_assets.clients.hbase import _SCANS, Key, Row, RowMutation, _mutate_rows, where
+from clickstream_assets.clients.hbase import (
+    _SCANS,
+    BYTES_PER_CALL,
+    ROWS_PER_CALL,
+    SCANNED_PER_CALL,
+    HBaseClient,
+    Key,
+    Row,
+    RowMutation,
+    _mutate_rows,
+    rows_per_call,
+    where,
+)
 
 import Hbase_thrift as thrift  # isort: skip - the client makes it
 
@@ -79,3 +91,33 @@ def test_a_filter_string_quotes_what_it_compares_with(value):
     assert name == b"SingleColumnValueFilter"
     quoted = b"'binary:" + value.replace(b"'", b"''") + b"'"
     assert arguments == b"'f', 'q', =, " + quoted + b", true, true)"
+
+
+class Sent(HBaseClient):
+    """Notes the rows of each call."""
+
+    def __init__(self):
+        super().__init__("hbase", 9090)
+        self.calls = []
+
+    def _send(self, table, batch):
+        self.calls.append([len(row) for row in batch])
+
+
+def test_a_call_ends_before_its_rows_or_bytes_are_full_and_a_larger_row_goes_alone():
+    def rows(*sizes):
+        client = Sent()
+        assert client.mutate("t", (RowMutation(b"k", {b"f:q": bytes(size)}) for size in sizes)) == len(sizes)
+        return client.calls
+
+    large = [1 << 20] * 9 + [5 << 20] + [1] * (ROWS_PER_CALL + 1)
+    calls = rows(*large)
+    assert [len(call) for call in calls] == [3, 3, 3, 1, ROWS_PER_CALL, 1]
+    assert all(len(call) == 1 or sum(call) <= BYTES_PER_CALL for call in calls)
+
+
+@given(st.integers(1, 1 << 30))
+def test_as_many_rows_are_asked_for_as_fit_into_an_answer(row_bytes):
+    rows = rows_per_call(row_bytes)
+    assert rows == 1 or rows * row_bytes <= BYTES_PER_CALL
+    assert rows == SCANNED_PER_CALL or (rows + 1) * row_bytes > BYTES_PER_CALL
