@@ -23,10 +23,10 @@ ENCODERS = {0: bytes, 1: gzip_encode, 2: snappy_encode, 3: lz4_encode, 4: zstd_e
 NAMES = {0: "none", 1: "gzip", 2: "snappy", 3: "lz4", 4: "zstd"}
 
 
-def plain(values, *, time_ms=1_700_000_000_000, key=None, headers=(), skip=0):
+def plain(values, *, time_ms=1_700_000_000_000, key=None, headers=(), skip=0, offset=0, **transaction):
     """An uncompressed batch; the record at place ``i`` is stamped ``i`` ms later. ``skip`` offsets are left out before
     the last record, as compaction would."""
-    builder = MemoryRecordsBuilder(2, 0, 1 << 40)
+    builder = MemoryRecordsBuilder(2, 0, 1 << 40, offset=offset, **transaction)
     for place, value in enumerate(values):
         if skip and place == len(values) - 1:
             builder.skip(skip)
@@ -35,11 +35,11 @@ def plain(values, *, time_ms=1_700_000_000_000, key=None, headers=(), skip=0):
     return bytes(builder.buffer())
 
 
-def with_body(batch, codec, body, *, base_offset=0, append_time=False):
+def with_body(batch, codec, body, *, base_offset=0, append_time=False, bits=0):
     """A batch with other records, as they lie compressed, and the header that goes with them."""
     size, fields = DefaultRecordBatch.HEADER_STRUCT.size, list(DefaultRecordBatch.HEADER_STRUCT.unpack_from(batch))
     fields[0], fields[1] = base_offset, size - DefaultRecordBatch.AFTER_LEN_OFFSET + len(body)
-    fields[5] = codec | (DefaultRecordBatch.TIMESTAMP_TYPE_MASK if append_time else 0)
+    fields[5] = codec | bits | (DefaultRecordBatch.TIMESTAMP_TYPE_MASK if append_time else 0)
     made = bytearray(DefaultRecordBatch.HEADER_STRUCT.pack(*fields) + body)
     checksum = calc_crc32c(memoryview(made)[DefaultRecordBatch.ATTRIBUTES_OFFSET :])
     made[DefaultRecordBatch.CRC_OFFSET : DefaultRecordBatch.ATTRIBUTES_OFFSET] = checksum.to_bytes(4, "big")

@@ -4,16 +4,20 @@ import random
 import struct
 import tracemalloc
 import zlib
+from types import SimpleNamespace
 
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from kafka import TopicPartition
 from kafka.errors import UnsupportedCodecError
+from kafka.protocol.consumer import IsolationLevel
 from kafka.record import MemoryRecords
+from kafka.record.default_records import DefaultRecordBatch
 
 from clickstream_assets.clients import batches
-from clickstream_assets.clients.batches import messages_of
+from clickstream_assets.clients.batches import WholeBatches, messages_of
 from clickstream_assets_tests.clients.kafka_batches import (
     ENCODERS,
     NAMES,
@@ -181,3 +185,30 @@ def test_the_first_record_costs_what_lies_before_it(monkeypatch):
     raw = compressed(plain([bytes(1_000)] * 50_000), 1)
     assert next(messages_of(fetched(raw), 0, 0, most_kept=0)).offset == 0
     assert sum(fed) < MIB
+
+
+def test_batches_of_aborted_transactions_and_markers_are_not_handed_out():
+    def of(producer_id, value, base_offset, *, marker=False):
+        batch = plain(
+            [value],
+            key=struct.pack(">hh", 0, 0) if marker else None,
+            transactional=True,
+            producer_id=producer_id,
+            producer_epoch=0,
+            base_sequence=0,
+        )
+        bits = DefaultRecordBatch.TRANSACTIONAL_MASK | (DefaultRecordBatch.CONTROL_MASK if marker else 0)
+        return with_body(batch, 0, batch[61:], base_offset=base_offset, bits=bits)
+
+    raw = of(7, b"aborted", 0) + of(8, b"committed", 1) + of(7, b"", 2, marker=True) + of(7, b"a later one", 3)
+    fetched_records = WholeBatches(
+        0,
+        TopicPartition("t", 3),
+        MemoryRecords(raw),
+        isolation_level=IsolationLevel.READ_COMMITTED,
+        aborted_transactions=[SimpleNamespace(producer_id=7, first_offset=0)],
+    )
+    handed_out = fetched_records.take(10)
+    messages = [message for record in handed_out for message in messages_of(record.value, 3, 0)]
+    assert [(m.offset, m.value) for m in messages] == [(1, b"committed"), (3, b"a later one")]
+    assert fetched_records.next_fetch_offset == 4

@@ -1,21 +1,16 @@
 """Batches that a hostile producer sends: small in Kafka, large when opened. Made as a stream, and sent as they are."""
 
-import io
 import json
-import struct
 import zlib
 from collections.abc import Callable, Iterable
 
 import lz4.frame
-import pyarrow as pa
 import zstandard
 from kafka import KafkaProducer
 from kafka.record.util import encode_varint
 
-from clickstream_assets.clients.decompression import GZIP, LZ4, SNAPPY, ZSTD
+from clickstream_assets.clients.decompression import GZIP, LZ4, ZSTD
 from clickstream_assets_tests.clients.kafka_batches import plain, with_body
-
-BLOCK_BYTES = 32 << 10
 
 
 def record(place: int, value: bytes) -> bytes:
@@ -26,24 +21,6 @@ def record(place: int, value: bytes) -> bytes:
     whole = bytearray()
     encode_varint(len(body) + len(value) + 1, whole.append)
     return bytes(whole + body + value + b"\0")
-
-
-def _snappy(parts: Iterable[bytes]) -> bytes:
-    out, left = io.BytesIO(), b""
-    out.write(b"\x82SNAPPY\0" + struct.pack(">ii", 1, 1))
-
-    def put(block: bytes) -> None:
-        packed = pa.compress(block, codec="snappy", asbytes=True)
-        out.write(struct.pack(">i", len(packed)) + packed)
-
-    for part in parts:
-        whole = left + part
-        full = len(whole) // BLOCK_BYTES * BLOCK_BYTES
-        for at in range(0, full, BLOCK_BYTES):
-            put(whole[at : at + BLOCK_BYTES])
-        left = whole[full:]
-    put(left)
-    return out.getvalue()
 
 
 def _lz4(parts: Iterable[bytes]) -> bytes:
@@ -60,8 +37,7 @@ def _with(new: Callable[[], object]) -> Callable[[Iterable[bytes]], bytes]:
 
 
 _PACKED = {
-    GZIP: _with(lambda: zlib.compressobj(9, zlib.DEFLATED, zlib.MAX_WBITS | 16)),
-    SNAPPY: _snappy,
+    GZIP: _with(lambda: zlib.compressobj(1, zlib.DEFLATED, zlib.MAX_WBITS | 16)),
     LZ4: _lz4,
     ZSTD: _with(lambda: zstandard.ZstdCompressor().compressobj()),
 }

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import pytest
 
-from clickstream_assets.clients.decompression import GZIP, LZ4, SNAPPY, ZSTD
+from clickstream_assets.clients.decompression import GZIP, LZ4, ZSTD
 from clickstream_assets.domain.dead_letters import DeadLetters, Selection
 from clickstream_assets.domain.hours import HOUR_MS
 from clickstream_assets.domain.table_schemas import CLICKS, DEAD_LETTERS
@@ -27,7 +27,8 @@ MOST_MB = 640
 BATCH_SECONDS = 60
 """Time that a batch takes, with what is stored of it."""
 EVENTS, PROPERTY = 200, "x" * 1_000_000
-BOMBS = {"gzip": GZIP, "snappy": SNAPPY, "lz4": LZ4, "zstd": ZSTD}
+BOMBS = (GZIP, LZ4, ZSTD)
+"""In 2 MB of gzip or lz4, in 15 kB of zstd. Snappy gains a factor of 21 at most: none of 4 MiB opens to so much."""
 IN_A_BOMB, BOMB_VALUE = 70, 6 * MIB
 READ_OF_A_BOMB = 256 // 6
 LETTERS, LETTER = 50, bytes(4 * MIB)
@@ -128,7 +129,7 @@ def test_valid_events_of_a_small_batch_are_stored_though_they_are_large(servers,
 @HOW
 def test_what_a_bomb_hides_is_booked_by_its_header(servers, tmp_path, name, more):
     pipeline = pipeline_of(servers, tmp_path, f"hostile-bombs-{name}", **more)
-    for partition, codec in enumerate(BOMBS.values()):
+    for partition, codec in enumerate(BOMBS):
         pipeline.send(partition, batch(codec, IN_A_BOMB, lambda _: bytes(BOMB_VALUE), NOW_MS))
         pipeline.send(partition, batch(codec, 1, lambda _, p=partition: event(f"after-{p}", NOW_MS), NOW_MS))
     measured = pipeline.process()
@@ -143,7 +144,7 @@ def test_what_a_bomb_hides_is_booked_by_its_header(servers, tmp_path, name, more
         "not read": len(BOMBS) * (IN_A_BOMB - READ_OF_A_BOMB),
     }
     assert all(json.loads(line)["value"] is None for line in listed)
-    assert "0 of 280" in pipeline.process("dead-letters", "replay", "--here").output
+    assert f"mended 0 of {len(BOMBS) * IN_A_BOMB} " in pipeline.process("dead-letters", "replay", "--here").output
     assert pipeline.letters() == {"too_large": len(BOMBS) * IN_A_BOMB}
     assert_servers_are_well(servers)
 
@@ -161,7 +162,7 @@ def test_letters_of_4_mib_are_read_back_one_by_one(servers, tmp_path):
     print([(one.mb, one.seconds) for one in measured])
     assert sum(json.loads(line)["letters"] for line in listed.output.splitlines()) == 3 * LETTERS
     assert [json.loads(line)["bytes"] for line in shown.output.splitlines()] == [len(LETTER)] * 3 * LETTERS
-    assert f"0 of {3 * LETTERS}" in replayed.output
+    assert f"mended 0 of {3 * LETTERS} " in replayed.output
     assert max(one.mb for one in measured) < MOST_MB
     assert max(one.seconds for one in measured) < 3 * BATCH_SECONDS
     assert_servers_are_well(servers)
