@@ -3,29 +3,40 @@
 The Thrift server closes idle connections after a minute and a restart drops them all, so every call goes
 through the one retry policy. Resending is safe because callers write by deterministic keys; the one call that
 is not idempotent, :meth:`HBaseClient.increment`, may count twice after a lost answer, and says so.
-
-Puts are spelled in Thrift's binary protocol here: an object of the library for each cell would be most of what storing
-a row costs this process (docs/decisions/0009). A test reads them with the library. Rows that a scan gives are read into
-classes of our own, which cost a third less to make (docs/decisions/0010).
 """
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from functools import lru_cache, partial
+from functools import partial
 from types import TracebackType
-from typing import Any, ClassVar, NamedTuple, Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import happybase  # importing it makes the module Hbase_thrift
 
 import Hbase_thrift as thrift  # isort: skip
-from thriftpy2.thrift import TClient, TException, TType
+from thriftpy2.thrift import TClient, TException
 from thriftpy2.transport import TCyBufferedTransport
 
 from clickstream_assets.clients.retries import PATIENCE_SECONDS, retrying
+from clickstream_assets.clients.thrift_rows import SCANS, Cell, Cells, Key, Row, RowMutation, mutate_rows
 
-Cells = Mapping[bytes, bytes]
-"""Column (``family:qualifier``) to value."""
+__all__ = [
+    "BYTES_PER_CALL",
+    "KEYS_ONLY",
+    "ROWS_PER_CALL",
+    "SCANNED_PER_CALL",
+    "Cell",
+    "Cells",
+    "HBaseClient",
+    "Key",
+    "Row",
+    "RowMutation",
+    "has",
+    "lacks",
+    "rows_per_call",
+    "where",
+]
 
 ROWS_PER_CALL = 2_000
 """Rows in one batch of puts or gets: beyond 2,000 to 4,000 a larger batch is no faster."""
@@ -103,100 +114,7 @@ def _is_passing(error: BaseException) -> bool:
     return isinstance(error, _LOST) and "NotFoundException" not in text and "NoSuchColumnFamily" not in text
 
 
-class RowMutation(NamedTuple):
-    """What changes in one row, atomically: cells put, and whole columns or families deleted.
-
-    A column must not be both put and deleted: with one timestamp for both the delete would hide the put.
-    """
-
-    key: bytes
-    puts: Cells
-    deletes: Iterable[bytes] = ()
-
-    def encoded(self) -> bytes:
-        """Thrift's ``BatchMutation``, in its binary protocol."""
-        cells = [
-            part
-            for column, value in self.puts.items()
-            for part in (_put_of(column), len(value).to_bytes(4, "big"), value, b"\0")
-        ]
-        deletes = [_IS_DELETE + _put_of(column)[:-3] + b"\0" for column in self.deletes]
-        count = len(self.puts) + len(deletes)
-        return b"".join([_string(1, self.key), _list_of_structs(2), count.to_bytes(4, "big"), *cells, *deletes, b"\0"])
-
-
-_IS_DELETE = b"\x02\0\x01\x01"
-
-
-def _string(field: int, value: bytes) -> bytes:
-    return b"\x0b" + field.to_bytes(2, "big") + len(value).to_bytes(4, "big") + value
-
-
-def _list_of_structs(field: int) -> bytes:
-    return b"\x0f" + field.to_bytes(2, "big") + b"\x0c"
-
-
-@lru_cache(maxsize=1 << 10)
-def _put_of(column: bytes) -> bytes:
-    """Thrift's ``Mutation`` up to the length of the value; what is left out (put, and log it) is the default."""
-    return _string(2, column) + b"\x0b\0\x03"
-
-
-def _mutate_rows(table: str, rows: Sequence[bytes]) -> bytes:
-    """A call of Thrift's ``mutateRows`` with encoded rows."""
-    name = b"mutateRows"
-    head = b"\x80\x01\0\x01" + len(name).to_bytes(4, "big") + name + bytes(4)
-    arguments = _string(1, table.encode()) + _list_of_structs(2) + len(rows).to_bytes(4, "big")
-    return b"".join([head, arguments, *rows, b"\0"])
-
-
-class Cell:
-    """What a scan gives of a cell: Thrift's ``TCell`` without its timestamp."""
-
-    __slots__ = ("value",)
-    thrift_spec: ClassVar = {1: (TType.STRING, "value", False)}
-    value: bytes
-
-
-class Row:
-    """What a scan gives of a row: Thrift's ``TRowResult`` without what is never asked for."""
-
-    __slots__ = ("columns", "row")
-    thrift_spec: ClassVar = {
-        1: (TType.STRING, "row", False),
-        2: (TType.MAP, "columns", (TType.STRING, (TType.STRUCT, Cell)), False),
-    }
-    row: bytes
-    columns: dict[bytes, Cell]
-
-
-class Key:
-    """What a scan gives of a row whose cells nobody looks at: they are stepped over, not made."""
-
-    __slots__ = ("row",)
-    thrift_spec: ClassVar = {1: Row.thrift_spec[1]}
-    row: bytes
-
-
 _R = TypeVar("_R", Row, Key)
-
-
-def _scans(kind: type[_R]) -> Any:
-    """The part of Thrift's service that reads a scan's rows as ``kind``; the library takes a class for a module."""
-    read_as = {0: (TType.LIST, "success", (TType.STRUCT, kind), False)}
-    result = thrift.Hbase.scannerGetList_result
-    return type(
-        "Scans",
-        (),
-        {
-            "thrift_services": ("scannerGetList",),
-            "scannerGetList_args": thrift.Hbase.scannerGetList_args,
-            "scannerGetList_result": type("Rows", (result,), {"thrift_spec": result.thrift_spec | read_as}),
-        },
-    )
-
-
-_SCANS: Mapping[type, Any] = {Row: _scans(Row), Key: _scans(Key)}
 
 
 class HBaseClient:
@@ -307,7 +225,7 @@ class HBaseClient:
             connection.client._recv("mutateRows")
 
         if batch:
-            call = _mutate_rows(table, batch)
+            call = mutate_rows(table, batch)
             self._call(send)
 
     def increment(self, table: str, key: bytes, column: bytes) -> int:
@@ -383,7 +301,7 @@ class HBaseClient:
                         filterString=filter_string,
                     )
                     scanner = connection.client.scannerOpenWithScan(table.encode(), scan, {})
-                client = TClient(_SCANS[kind], connection.client._iprot, connection.client._oprot)
+                client = TClient(SCANS[kind], connection.client._iprot, connection.client._oprot)
                 return list(client.scannerGetList(scanner, batch_rows))
             except _LOST:
                 scanner = None

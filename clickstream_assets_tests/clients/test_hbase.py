@@ -7,18 +7,14 @@ from thriftpy2.thrift import TClient, TMessageType
 from thriftpy2.transport import TCyMemoryBuffer
 
 from clickstream_assets.clients.hbase import (
-    _SCANS,
     BYTES_PER_CALL,
     ROWS_PER_CALL,
     SCANNED_PER_CALL,
     HBaseClient,
-    Key,
-    Row,
-    RowMutation,
-    _mutate_rows,
     rows_per_call,
     where,
 )
+from clickstream_assets.clients.thrift_rows import SCANS, Key, Row, RowMutation, mutate_rows
 
 import Hbase_thrift as thrift  # isort: skip - the client makes it
 
@@ -35,7 +31,7 @@ mutations = st.builds(
 @given(st.lists(mutations, max_size=4))
 def test_row_mutations_are_read_as_they_were_meant(rows):
     protocol = TCyBinaryProtocol(
-        TCyMemoryBuffer(_mutate_rows("täble", [row.encoded() for row in rows])), decode_response=False
+        TCyMemoryBuffer(mutate_rows("täble", [row.encoded() for row in rows])), decode_response=False
     )
     name, kind, number = protocol.read_message_begin()
     call = thrift.Hbase.mutateRows_args()
@@ -69,7 +65,7 @@ def answered(drawn, kind):
     protocol = TCyBinaryProtocol(TCyMemoryBuffer(), decode_response=False)
     protocol.write_message_begin("scannerGetList", TMessageType.REPLY, 0)
     protocol.write_struct(answer)
-    found = TClient(_SCANS[kind], protocol)._recv("scannerGetList")
+    found = TClient(SCANS[kind], protocol)._recv("scannerGetList")
     assert protocol.trans.getvalue() == b""
     return found
 
