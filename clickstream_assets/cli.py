@@ -9,6 +9,7 @@ from clickstream_assets.commands.metrics import metrics
 from clickstream_assets.commands.run import run
 from clickstream_assets.commands.setup import setup
 from clickstream_assets.commands.tables import tables
+from clickstream_assets.commands.validate import schema, validate
 from clickstream_assets.stack.commands import stack
 from clickstream_assets.traffic.commands import produce
 
@@ -19,7 +20,7 @@ def main() -> None:
     """Clicks from Kafka to checked hourly metrics in Elasticsearch, as Dagster assets."""
 
 
-for command in (run, produce, metrics, explain, dead_letters, setup, tables, doctor, stack):
+for command in (run, produce, validate, schema, metrics, explain, dead_letters, setup, tables, doctor, stack):
     main.add_command(command)
 
 if __name__ == "__main__":

@@ -136,13 +136,14 @@ def decode(
     """
     obj = _json_object(message)
     pick: Callable[[str], Any] = obj.get if _SEGMENT_NAMES.isdisjoint(obj) else partial(_pick, obj)
+    if message and b"\\u0000" in message:  # the one spelling of U+0000 in JSON
+        _refuse_nul(pick)
     client_time = _required_time(pick("timestamp"))
     url = pick("url")
     if url is None or url == "":
         raise Refused("missing_field", "url")
     if not isinstance(url, str):
         _wrong_type("url", url)
-    _no_nul(url, "url")
     user_id, anonymous_id = _user(pick("user_id"), "user_id"), _user(pick("anonymous_id"), "anonymous_id")
     if user_id is None and anonymous_id is None:
         raise Refused("missing_field", "user_id or anonymous_id")
@@ -227,9 +228,11 @@ def _wrong_type(name: str, value: object) -> NoReturn:
     raise Refused("wrong_type", f"{name}: a {_json_type(value)}")
 
 
-def _no_nul(value: str, name: str) -> None:
-    if "\0" in value:
-        raise Refused("invalid_text", f"{name}: holds U+0000")
+def _refuse_nul(pick: Callable[[str], Any]) -> None:
+    for name in FIELDS:
+        value = pick(name)
+        if isinstance(value, str) and "\0" in value:
+            raise Refused("invalid_text", f"{name}: holds U+0000")
 
 
 def _text(value: Any, name: str) -> str | None:
@@ -237,7 +240,6 @@ def _text(value: Any, name: str) -> str | None:
         return None
     if not isinstance(value, str):
         _wrong_type(name, value)
-    _no_nul(value, name)
     return value or None
 
 
@@ -257,7 +259,6 @@ def _means_no_id(value: Any) -> bool:
     if value is None:
         return True
     if isinstance(value, str):
-        # The shortest ids are words that need a look, the longest are none of them.
         stripped = value.strip()
         return len(stripped) <= _LONGEST_NO_ID and stripped.lower() in NO_IDS
     return type(value) is int and value == 0
@@ -267,10 +268,9 @@ def _user(value: Any, field: str) -> str | None:
     if _means_no_id(value):
         return None
     if isinstance(value, str):
-        size = len(value.encode())
-        if size > MAX_USER_BYTES:
+        if len(value) > MAX_USER_BYTES // 4 and (size := len(value.encode())) > MAX_USER_BYTES:
             raise Refused("too_long", f"{field}: {size} bytes, {MAX_USER_BYTES} at most")
-        return _text(value, field)
+        return value
     if isinstance(value, bool) or not isinstance(value, int):
         _wrong_type(field, value)
     if not -(1 << 63) <= value < 1 << 63:
@@ -310,7 +310,6 @@ def _time_or_none(pick: Callable[[str], Any], field: str) -> int | None:
 def _time_ms(value: Any, name: str) -> int:
     """Epoch milliseconds, truncated, of an RFC 3339 string or a number of them."""
     if isinstance(value, str):
-        _no_nul(value, name)
         return _parsed_time_ms(value, name)
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         _wrong_type(name, value)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import maxminddb
 import ua_parser
 from crawleruseragents import is_crawler
+from ua_parser import Result
 
 from clickstream_assets.clients.hbase import HBaseClient, Row, RowMutation, rows_per_call, where
 from clickstream_assets.domain.table_schemas import CLICKS
@@ -106,14 +107,23 @@ class Enricher:
         """Browser, os and device family of a user agent as sent, and whether it is a bot's."""
         text = user_agent.decode() if user_agent else ""
         parsed = ua_parser.parse(text)
-        is_bot = (parsed.device is not None and parsed.device.family == BOT_DEVICE) or is_crawler(text)
         return _puts(
             browser=parsed.user_agent.family if parsed.user_agent else OTHER,
             os=parsed.os.family if parsed.os else OTHER,
             device=parsed.device.family if parsed.device else OTHER,
-            bot="true" if is_bot else "false",
+            bot="true" if _is_bot(text, parsed) else "false",
             user_agent_version=self.versions[1],
         )
+
+
+def _is_bot(user_agent: str, parsed: Result) -> bool:
+    return (parsed.device is not None and parsed.device.family == BOT_DEVICE) or is_crawler(user_agent)
+
+
+@lru_cache(_CACHED)
+def is_bot(user_agent: str) -> bool:
+    """Whether a user agent as it is stored is a bot's."""
+    return _is_bot(user_agent, ua_parser.parse(user_agent))
 
 
 def _puts(**values: str) -> dict[bytes, bytes]:

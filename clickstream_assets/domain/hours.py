@@ -13,6 +13,7 @@ def hour_of_key(key: str) -> int:
     return int(datetime.strptime(key, KEY_FORMAT).replace(tzinfo=UTC).timestamp()) // 3600
 
 
+@lru_cache(maxsize=1 << 12)
 def key_of_hour(hour: int) -> str:
     """Hours since the epoch to ``2026-01-01-00:00``."""
     return datetime.fromtimestamp(hour * 3600, UTC).strftime(KEY_FORMAT)

@@ -103,7 +103,7 @@ def test_every_document_field_leads_back_to_fields_of_the_message():
     ends = {column: back_to_the_topic("es_index", column) for column in columns("es_index")}
     assert ends["url"] == {"url"}
     assert ends["country"] == {"ip"}
-    assert ends["hour"] == {"timestamp", "sent_at", "record_time"}
+    assert ends["hour"] == {"timestamp", "sent_at", "received_at", "record_time"}
     group = ends["url"] | ends["country"] | ends["hour"]
     assert ends["_id"] == ends["run_id"] == ends["computed_at"] == group
     assert ends["clicks"] == group | {"event_type", "user_agent"}
