@@ -28,6 +28,7 @@ if __name__ == "__main__":
     try:
         code = run(Path(sys.argv[1]), sys.argv[2:])
     finally:
-        mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
-        print(json.dumps({"mb": mb, "seconds": monotonic() - begin}), file=sys.stderr)
+        used = resource.getrusage(resource.RUSAGE_SELF)
+        told = {"mb": used.ru_maxrss >> 10, "seconds": monotonic() - begin, "cpu": used.ru_utime + used.ru_stime}
+        print(json.dumps(told), file=sys.stderr)
     sys.exit(code)

@@ -49,6 +49,7 @@ LARGE = {
 class Measured(NamedTuple):
     mb: int
     seconds: float
+    cpu: float
     output: str
 
 
