@@ -24,8 +24,8 @@ from clickstream_assets_tests.integration.pipeline import Pipeline
 MIB = 1 << 20
 MOST_MB = 640
 """Memory of a run, or of a command, whatever it reads."""
-BATCH_SECONDS = 60
-"""Time that a batch takes, with what is stored of it."""
+BATCH_SECONDS = 30
+"""Processor time that a batch takes, with what is stored of it, and what a run takes at least."""
 EVENTS, PROPERTY = 200, "x" * 1_000_000
 BOMBS = (GZIP, LZ4, ZSTD)
 """In 2 MB of gzip or lz4, in 15 kB of zstd. Snappy gains a factor of 21 at most: none of 4 MiB opens to so much."""
@@ -69,6 +69,11 @@ class Attacked(Pipeline):
 
     def send(self, partition: int, raw: bytes) -> None:
         send_batch(self.settings.kafka_bootstrap_servers, self.settings.topic, partition, raw)
+
+    def send_before(self, partition: int) -> None:
+        """An event before all else. Kafka opens the batch whole in which it looks for the first record of an hour, and
+        its own heap ends at one of 400 MiB: it is to find this one."""
+        self.send(partition, batch(GZIP, 1, lambda _: event(f"before-{partition}", NOW_MS), NOW_MS))
 
     def letters(self) -> dict[str, int]:
         with self.resources["hbase"].client() as client:
@@ -117,13 +122,12 @@ def test_valid_events_of_a_small_batch_are_stored_though_they_are_large(servers,
     for place, value in enumerate(LARGE.values()):
         pipeline.send(1, batch(GZIP, 1, lambda _, value=value: value, NOW_MS + place))
     measured = pipeline.process()
-    print(measured)
     page, numbers = (
         len(json.dumps(o, separators=(",", ":"))) for o in ({"page": PROPERTY}, {"numbers": [1e15] * NUMBERS})
     )
     assert Counter(pipeline.properties()) == {page: EVENTS, numbers: 1}
     assert (pipeline.rows(), pipeline.letters()) == (EVENTS + 4, {"invalid_json": 2})
-    assert (measured.mb < MOST_MB, measured.seconds < 2 * BATCH_SECONDS) == (True, True), measured
+    assert (measured.mb < MOST_MB, measured.cpu < BATCH_SECONDS) == (True, True), measured
     assert_servers_are_well(servers)
 
 
@@ -131,12 +135,12 @@ def test_valid_events_of_a_small_batch_are_stored_though_they_are_large(servers,
 def test_what_a_bomb_hides_is_booked_by_its_header(servers, tmp_path, name, more):
     pipeline = pipeline_of(servers, tmp_path, f"hostile-bombs-{name}", **more)
     for partition, codec in enumerate(BOMBS):
+        pipeline.send_before(partition)
         pipeline.send(partition, batch(codec, IN_A_BOMB, lambda _: bytes(BOMB_VALUE), NOW_MS))
         pipeline.send(partition, batch(codec, 1, lambda _, p=partition: event(f"after-{p}", NOW_MS), NOW_MS))
     measured = pipeline.process()
-    print(measured)
-    assert (pipeline.rows(), pipeline.letters()) == (len(BOMBS), {"too_large": len(BOMBS) * IN_A_BOMB})
-    assert (measured.mb < MOST_MB, measured.seconds < len(BOMBS) * BATCH_SECONDS) == (True, True), measured
+    assert (pipeline.rows(), pipeline.letters()) == (2 * len(BOMBS), {"too_large": len(BOMBS) * IN_A_BOMB})
+    assert (measured.mb < MOST_MB, measured.cpu < len(BOMBS) * BATCH_SECONDS) == (True, True), measured
     listed = pipeline.process("dead-letters", "show", "--limit", "1000", "--json").output.splitlines()
     details = Counter(json.loads(line)["detail"].partition(":")[0] for line in listed)
     kept_not = f"{BOMB_VALUE} bytes, which are not kept beyond {4 * MIB}"
@@ -153,6 +157,7 @@ def test_what_a_bomb_hides_is_booked_by_its_header(servers, tmp_path, name, more
 def test_letters_of_4_mib_are_read_back_one_by_one(servers, tmp_path):
     pipeline = pipeline_of(servers, tmp_path, "hostile-letters")
     for partition in range(3):
+        pipeline.send_before(partition)
         pipeline.send(partition, batch(ZSTD, LETTERS, lambda _: LETTER, NOW_MS))
     measured = [
         pipeline.process(),
@@ -160,10 +165,9 @@ def test_letters_of_4_mib_are_read_back_one_by_one(servers, tmp_path):
         shown := pipeline.process("dead-letters", "show", "--limit", "200", "--json"),
         replayed := pipeline.process("dead-letters", "replay", "--here"),
     ]
-    print([(one.mb, one.seconds) for one in measured])
     assert sum(json.loads(line)["letters"] for line in listed.output.splitlines()) == 3 * LETTERS
     assert [json.loads(line)["bytes"] for line in shown.output.splitlines()] == [len(LETTER)] * 3 * LETTERS
     assert f"mended 0 of {3 * LETTERS} " in replayed.output
     assert max(one.mb for one in measured) < MOST_MB
-    assert max(one.seconds for one in measured) < 3 * BATCH_SECONDS
+    assert max(one.cpu for one in measured) < 3 * BATCH_SECONDS
     assert_servers_are_well(servers)
