@@ -10,9 +10,11 @@ import sys
 from collections import Counter
 from typing import NamedTuple
 
+import pyarrow as pa
 import pytest
 
 from clickstream_assets.clients.decompression import GZIP, LZ4, ZSTD
+from clickstream_assets.definitions import resources
 from clickstream_assets.domain.dead_letters import DeadLetters, Selection
 from clickstream_assets.domain.hours import HOUR_MS
 from clickstream_assets.domain.table_schemas import CLICKS, DEAD_LETTERS
@@ -171,3 +173,18 @@ def test_letters_of_4_mib_are_read_back_one_by_one(servers, tmp_path):
     assert max(one.mb for one in measured) < MOST_MB
     assert max(one.cpu for one in measured) < 3 * BATCH_SECONDS
     assert_servers_are_well(servers)
+
+
+def test_spark_hands_python_a_few_megabytes_at_a_time(servers):
+    def large(batches):
+        for given in batches:
+            yield pa.record_batch({"value": [bytes(MIB)] * given.num_rows})
+
+    def sizes(batches):
+        for given in batches:
+            yield pa.record_batch({"bytes": [given.nbytes]})
+
+    rows = resources(servers).spark.session.range(0, 40, 1, 1).mapInArrow(large, "value binary")
+    found = rows.repartition(1).mapInArrow(sizes, "bytes long").toArrow().column("bytes").to_pylist()
+    assert sum(found) >= 40 * MIB
+    assert max(found) <= 10 * MIB
