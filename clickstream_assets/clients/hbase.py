@@ -3,35 +3,57 @@
 The Thrift server closes idle connections after a minute and a restart drops them all, so every call goes
 through the one retry policy. Resending is safe because callers write by deterministic keys; the one call that
 is not idempotent, :meth:`HBaseClient.increment`, may count twice after a lost answer, and says so.
-
-Puts are spelled in Thrift's binary protocol here: an object of the library for each cell would be most of what storing
-a row costs this process (docs/decisions/0009). A test reads them with the library. Rows that a scan gives are read into
-classes of our own, which cost a third less to make (docs/decisions/0010).
 """
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from functools import lru_cache, partial
+from functools import partial
 from types import TracebackType
-from typing import Any, ClassVar, NamedTuple, Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import happybase  # importing it makes the module Hbase_thrift
 
 import Hbase_thrift as thrift  # isort: skip
-from thriftpy2.thrift import TClient, TException, TType
+from thriftpy2.thrift import TClient, TException
 from thriftpy2.transport import TCyBufferedTransport
 
 from clickstream_assets.clients.retries import PATIENCE_SECONDS, retrying
+from clickstream_assets.clients.thrift_rows import SCANS, Cell, Cells, Key, Row, RowMutation, mutate_rows
 
-Cells = Mapping[bytes, bytes]
-"""Column (``family:qualifier``) to value."""
+__all__ = [
+    "BYTES_PER_CALL",
+    "KEYS_ONLY",
+    "ROWS_PER_CALL",
+    "SCANNED_PER_CALL",
+    "Cell",
+    "Cells",
+    "HBaseClient",
+    "Key",
+    "Row",
+    "RowMutation",
+    "has",
+    "lacks",
+    "rows_per_call",
+    "where",
+]
 
 ROWS_PER_CALL = 2_000
 """Rows in one batch of puts or gets: beyond 2,000 to 4,000 a larger batch is no faster."""
+BYTES_PER_CALL = 4 << 20
+"""Of cells in one call, or one row that is larger. The Thrift server holds a call or an answer several times over, for
+each connection, and its default heap is 256 MB."""
+SCANNED_PER_CALL = 5_000
+
+
+def rows_per_call(row_bytes: int, most: int = SCANNED_PER_CALL) -> int:
+    """How many rows of up to so many bytes an answer may hold; Thrift bounds answers by rows alone."""
+    return max(1, min(most, BYTES_PER_CALL // row_bytes))
+
 
 KEYS_ONLY = b"FirstKeyOnlyFilter() AND KeyOnlyFilter()"
 """A filter string for scans that look at nothing but keys."""
+_SIZES_ONLY = b"KeyOnlyFilter(true)"
 
 
 def where(column: bytes, operator: str, value: bytes, *, or_missing: bool = False) -> bytes:
@@ -74,6 +96,8 @@ def _quoted(text: bytes) -> bytes:
     return b"'" + text.replace(b"'", b"''") + b"'"
 
 
+_AHEAD_ROWS = 5_000
+"""What Thrift asks HBase for at a time, cut at 2 MiB by both of them (``hbase.client.scanner.max.result.size``)."""
 _BUFFER_BYTES = 1 << 20
 # At the library's 4 KiB each answer would come in hundreds of pieces, and each would wait for its turn among threads.
 happybase.connection.THRIFT_TRANSPORTS["large"] = partial(TCyBufferedTransport, buf_size=_BUFFER_BYTES)
@@ -90,100 +114,7 @@ def _is_passing(error: BaseException) -> bool:
     return isinstance(error, _LOST) and "NotFoundException" not in text and "NoSuchColumnFamily" not in text
 
 
-class RowMutation(NamedTuple):
-    """What changes in one row, atomically: cells put, and whole columns or families deleted.
-
-    A column must not be both put and deleted: with one timestamp for both the delete would hide the put.
-    """
-
-    key: bytes
-    puts: Cells
-    deletes: Iterable[bytes] = ()
-
-    def encoded(self) -> bytes:
-        """Thrift's ``BatchMutation``, in its binary protocol."""
-        cells = [
-            part
-            for column, value in self.puts.items()
-            for part in (_put_of(column), len(value).to_bytes(4, "big"), value, b"\0")
-        ]
-        deletes = [_IS_DELETE + _put_of(column)[:-3] + b"\0" for column in self.deletes]
-        count = len(self.puts) + len(deletes)
-        return b"".join([_string(1, self.key), _list_of_structs(2), count.to_bytes(4, "big"), *cells, *deletes, b"\0"])
-
-
-_IS_DELETE = b"\x02\0\x01\x01"
-
-
-def _string(field: int, value: bytes) -> bytes:
-    return b"\x0b" + field.to_bytes(2, "big") + len(value).to_bytes(4, "big") + value
-
-
-def _list_of_structs(field: int) -> bytes:
-    return b"\x0f" + field.to_bytes(2, "big") + b"\x0c"
-
-
-@lru_cache(maxsize=1 << 10)
-def _put_of(column: bytes) -> bytes:
-    """Thrift's ``Mutation`` up to the length of the value; what is left out (put, and log it) is the default."""
-    return _string(2, column) + b"\x0b\0\x03"
-
-
-def _mutate_rows(table: str, rows: Sequence[bytes]) -> bytes:
-    """A call of Thrift's ``mutateRows`` with encoded rows."""
-    name = b"mutateRows"
-    head = b"\x80\x01\0\x01" + len(name).to_bytes(4, "big") + name + bytes(4)
-    arguments = _string(1, table.encode()) + _list_of_structs(2) + len(rows).to_bytes(4, "big")
-    return b"".join([head, arguments, *rows, b"\0"])
-
-
-class Cell:
-    """What a scan gives of a cell: Thrift's ``TCell`` without its timestamp."""
-
-    __slots__ = ("value",)
-    thrift_spec: ClassVar = {1: (TType.STRING, "value", False)}
-    value: bytes
-
-
-class Row:
-    """What a scan gives of a row: Thrift's ``TRowResult`` without what is never asked for."""
-
-    __slots__ = ("columns", "row")
-    thrift_spec: ClassVar = {
-        1: (TType.STRING, "row", False),
-        2: (TType.MAP, "columns", (TType.STRING, (TType.STRUCT, Cell)), False),
-    }
-    row: bytes
-    columns: dict[bytes, Cell]
-
-
-class Key:
-    """What a scan gives of a row whose cells nobody looks at: they are stepped over, not made."""
-
-    __slots__ = ("row",)
-    thrift_spec: ClassVar = {1: Row.thrift_spec[1]}
-    row: bytes
-
-
 _R = TypeVar("_R", Row, Key)
-
-
-def _scans(kind: type[_R]) -> Any:
-    """The part of Thrift's service that reads a scan's rows as ``kind``; the library takes a class for a module."""
-    read_as = {0: (TType.LIST, "success", (TType.STRUCT, kind), False)}
-    result = thrift.Hbase.scannerGetList_result
-    return type(
-        "Scans",
-        (),
-        {
-            "thrift_services": ("scannerGetList",),
-            "scannerGetList_args": thrift.Hbase.scannerGetList_args,
-            "scannerGetList_result": type("Rows", (result,), {"thrift_spec": result.thrift_spec | read_as}),
-        },
-    )
-
-
-_SCANS: Mapping[type, Any] = {Row: _scans(Row), Key: _scans(Key)}
 
 
 class HBaseClient:
@@ -255,11 +186,16 @@ class HBaseClient:
 
     # Rows
 
-    def get(self, table: str, keys: Sequence[bytes], columns: Sequence[bytes] = ()) -> dict[bytes, dict[bytes, bytes]]:
-        """The rows of ``keys`` that exist, each with those of ``columns`` (all by default) that it has."""
+    def get(
+        self, table: str, keys: Sequence[bytes], columns: Sequence[bytes] = (), *, batch_rows: int = ROWS_PER_CALL
+    ) -> dict[bytes, dict[bytes, bytes]]:
+        """The rows of ``keys`` that exist, each with those of ``columns`` (all by default) that it has.
+
+        ``batch_rows`` are asked for at a time: see :func:`rows_per_call`.
+        """
         found: dict[bytes, dict[bytes, bytes]] = {}
-        for start in range(0, len(keys), ROWS_PER_CALL):
-            some = list(keys[start : start + ROWS_PER_CALL])
+        for start in range(0, len(keys), batch_rows):
+            some = list(keys[start : start + batch_rows])
             rows = self._call(
                 lambda connection, some=some: connection.client.getRowsWithColumns(  # type: ignore[misc]
                     table.encode(), some, list(columns) or None, {}
@@ -271,14 +207,19 @@ class HBaseClient:
         return found
 
     def mutate(self, table: str, rows: Iterable[RowMutation]) -> int:
-        """Apply row mutations in batches; returns how many rows were sent. Atomic for a row, not over rows."""
-        sent = 0
+        """Apply row mutations in batches; returns how many rows were sent. Atomic for a row, not over rows.
+
+        A batch ends before :data:`ROWS_PER_CALL` or :data:`BYTES_PER_CALL`; a larger row goes alone.
+        """
+        sent = size = 0
         batch: list[bytes] = []
         for row in rows:
-            batch.append(row.encoded())
-            if len(batch) == ROWS_PER_CALL:
+            encoded = row.encoded()
+            if batch and (len(batch) == ROWS_PER_CALL or size + len(encoded) > BYTES_PER_CALL):
                 self._send(table, batch)
-                sent, batch = sent + len(batch), []
+                sent, batch, size = sent + len(batch), [], 0
+            batch.append(encoded)
+            size += len(encoded)
         self._send(table, batch)
         return sent + len(batch)
 
@@ -289,7 +230,7 @@ class HBaseClient:
             connection.client._recv("mutateRows")
 
         if batch:
-            call = _mutate_rows(table, batch)
+            call = mutate_rows(table, batch)
             self._call(send)
 
     def increment(self, table: str, key: bytes, column: bytes) -> int:
@@ -321,10 +262,10 @@ class HBaseClient:
         columns: Sequence[bytes] = (),
         *,
         filter_string: bytes | None = None,
-        batch_rows: int = 5_000,
+        batch_rows: int = SCANNED_PER_CALL,
         large_cells: bool = False,
     ) -> Iterator[list[Row]]:
-        """Rows from ``start`` (included) to ``stop`` (not) in key order, in lists.
+        """Rows from ``start`` (included) to ``stop`` (not) in key order, in lists of ``batch_rows``.
 
         Each row has those of ``columns``, whole families or ``family:qualifier``, that it has, and of all their
         families what has one of the qualifiers; one without any is left out. Say ``large_cells`` where a family holds
@@ -339,7 +280,7 @@ class HBaseClient:
         self, table: str, start: bytes, stop: bytes, families: Sequence[bytes] = (), *, filter_string: bytes = KEYS_ONLY
     ) -> Iterator[list[Key]]:
         """Like :meth:`scan_batches` with whole families, keys alone."""
-        return self._scan(Key, table, start, stop, families, filter_string, 5_000)
+        return self._scan(Key, table, start, stop, families, filter_string, SCANNED_PER_CALL)
 
     def _scan(
         self,
@@ -361,11 +302,11 @@ class HBaseClient:
                         startRow=start,
                         stopRow=stop,
                         columns=list(columns) or None,
-                        caching=batch_rows,
+                        caching=_AHEAD_ROWS if batch_rows > 1 else 1,
                         filterString=filter_string,
                     )
                     scanner = connection.client.scannerOpenWithScan(table.encode(), scan, {})
-                client = TClient(_SCANS[kind], connection.client._iprot, connection.client._oprot)
+                client = TClient(SCANS[kind], connection.client._iprot, connection.client._oprot)
                 return list(client.scannerGetList(scanner, batch_rows))
             except _LOST:
                 scanner = None
@@ -383,12 +324,24 @@ class HBaseClient:
                     self._connection.client.scannerClose(scanner)
 
     def scan(
-        self, table: str, start: bytes, stop: bytes, columns: Sequence[bytes] = (), *, large_cells: bool = False
+        self,
+        table: str,
+        start: bytes,
+        stop: bytes,
+        columns: Sequence[bytes] = (),
+        *,
+        batch_rows: int = SCANNED_PER_CALL,
+        large_cells: bool = False,
     ) -> Iterator[tuple[bytes, dict[bytes, bytes]]]:
         """Rows from ``start`` (included) to ``stop`` (not) in key order: key and cells. See :meth:`scan_batches`."""
-        for rows in self.scan_batches(table, start, stop, columns, large_cells=large_cells):
+        for rows in self.scan_batches(table, start, stop, columns, batch_rows=batch_rows, large_cells=large_cells):
             for row in rows:
                 yield row.row, {name: cell.value for name, cell in row.columns.items()}
+
+    def sizes(self, table: str, start: bytes, stop: bytes, column: bytes) -> Iterator[tuple[bytes, int]]:
+        """Key and bytes of each cell of ``column`` from ``start`` (included) to ``stop`` (not); no cell is sent."""
+        for rows in self._scan(Row, table, start, stop, [column], _SIZES_ONLY, SCANNED_PER_CALL):
+            yield from ((row.row, int.from_bytes(row.columns[column].value, "big")) for row in rows)
 
     def count(self, table: str, start: bytes, stop: bytes) -> int:
         """Number of rows from ``start`` (included) to ``stop`` (not)."""

@@ -4,30 +4,24 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from time import monotonic
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 from kafka import KafkaAdminClient, KafkaConsumer, OffsetAndMetadata, TopicPartition
 from kafka.admin import OffsetSpec
 from kafka.errors import KafkaError, LogTruncationError, TopicAlreadyExistsError, UnknownTopicOrPartitionError
 
+from clickstream_assets.clients.batches import MOST_KEPT_BYTES, Batch, Message, WholeBatches, messages_of
 from clickstream_assets.clients.retries import PATIENCE_SECONDS, retrying
 
 PARTITIONS = 8
 MAX_MESSAGE_BYTES = 4 << 20
-_POLL_RECORDS = 5_000
+_LIST_RECORDS, _LIST_BYTES = 5_000, 4 << 20
+"""What a list that is read holds, at most; bytes of values, and one value beyond."""
+_POLL_BATCHES = 1_000
 _FETCH_BYTES = 8 << 20
 _PEEK_SECONDS = 1
 _FETCH_WAIT_MS = 10
 """What is read is there. A fetch behind the end, sent ahead, would keep the next partition's waiting for so long."""
-
-
-class Message(NamedTuple):
-    """A Kafka record: where it lies, its timestamp in epoch milliseconds, its bytes (None for a tombstone)."""
-
-    partition: int
-    offset: int
-    timestamp_ms: int
-    value: bytes | None
 
 
 class TopicMissing(Exception):
@@ -55,7 +49,7 @@ class TopicClient:
     """One topic as one consumer group sees it; reads transactions only when they are committed.
 
     Each answer is waited for up to ``timeout_ms``, a lost server for ``patience_seconds``. Up to ``fetch_bytes`` are
-    fetched ahead from each partition, one batch of records at least.
+    fetched ahead from each partition, one batch of records at least. Batches are opened as they are read.
     """
 
     def __init__(
@@ -77,12 +71,13 @@ class TopicClient:
             enable_auto_commit=False,
             auto_offset_reset="none",
             isolation_level="read_committed",
-            max_poll_records=_POLL_RECORDS,
+            max_poll_records=_POLL_BATCHES,
             max_partition_fetch_bytes=fetch_bytes,
             fetch_max_wait_ms=_FETCH_WAIT_MS,
             bootstrap_timeout_ms=timeout_ms,
             request_timeout_ms=timeout_ms,
         )
+        self._consumer._fetcher.PartitionRecords = WholeBatches
 
     def __enter__(self) -> Self:
         return self
@@ -207,8 +202,10 @@ class TopicClient:
         deadline = monotonic() + _PEEK_SECONDS
         while len(found) < len(partitions) and monotonic() < deadline:
             for tp, records in self._consumer.poll(timeout_ms=200).items():
-                found[tp.partition] = records[0].timestamp
-                self._consumer.pause(tp)
+                message = next(_messages(records, tp.partition, partitions[tp], most_kept=0), None)
+                if message is not None:
+                    found[tp.partition] = message.timestamp_ms
+                    self._consumer.pause(tp)
         return found
 
     def read(self, partition: int, first: int, end: int) -> Iterator[list[Message]]:
@@ -216,16 +213,29 @@ class TopicClient:
 
         Raises TimeoutError if nothing comes for as long as a lost server is waited for.
         """
+        read: list[Message] = []
+        size = 0
+        for message in self._read(partition, first, end):
+            read.append(message)
+            size += len(message.value or b"")
+            if len(read) == _LIST_RECORDS or size >= _LIST_BYTES:
+                yield read
+                read, size = [], 0
+        if read:
+            yield read
+
+    def _read(self, partition: int, first: int, end: int) -> Iterator[Message]:
         tp = TopicPartition(self.topic, partition)
         self._consumer.assign([tp])
         self._consumer.seek(tp, first)
         deadline = monotonic() + self._patience
         at = first
         while at < end:
-            polled = self._consumer.poll(timeout_ms=500, max_records=_POLL_RECORDS).get(tp, [])
-            messages = [Message(partition, r.offset, r.timestamp, r.value) for r in polled if r.offset < end]
-            if messages:
-                yield messages
+            records = self._consumer.poll(timeout_ms=500).get(tp, [])
+            for message in _messages(records, partition, first):
+                if message.offset >= end:
+                    return
+                yield message
             position = self._consumer.position(tp)
             if position > at:
                 at, deadline = position, monotonic() + self._patience
@@ -234,3 +244,13 @@ class TopicClient:
                     f"Kafka gave nothing of {self.topic} partition {partition} from offset {at} (up to {end}) "
                     f"for {self._patience} s; see whether its leader is up"
                 )
+
+
+def _messages(records: list[Any], partition: int, first: int, most_kept: int = MOST_KEPT_BYTES) -> Iterator[Message]:
+    """The messages from offset ``first`` on in what was polled: batches, or records of the formats of old."""
+    while records:
+        record = records.pop(0)  # let go of batch after batch
+        if isinstance(record.value, Batch):
+            yield from messages_of(record.value, partition, first, most_kept)
+        else:
+            yield Message(partition, record.offset, record.timestamp, record.value)

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from itertools import chain
 from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -114,7 +115,7 @@ def show(
         found = (
             [letter for place in places for letter in _at(letters, place)] if places else list(letters.select(wanted))
         )
-        for letter, value in letters.values(found):
+        for letter, value in chain.from_iterable(letters.values(found)):
             described = _described(letter, value, full=full)
             click.echo(json.dumps(described, ensure_ascii=False) if as_json else _in_lines(described))
     if not found and not as_json:
@@ -269,9 +270,10 @@ def _in_lines(described: dict[str, object]) -> str:
     size, truncated = described.pop("bytes"), described.pop("truncated", False)
     topic_id, partition, offset = (described.pop(name) for name in ("topic_id", "partition", "offset"))
     lines = [f"{topic_id}/{partition}/{offset}"]
+    missing = "not kept, see the detail" if described["reason"] == "too_large" else "a tombstone: no value"
     for name, content in described.items():
         if content is None:
-            lines.append(f"  {name}: {'a tombstone: no value' if name == 'value' else 'none'}")
+            lines.append(f"  {name}: {missing if name == 'value' else 'none'}")
             continue
         text = printable(str(content))
         if name.startswith("value"):

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby, islice
 
-from clickstream_assets.clients.hbase import HBaseClient, RowMutation
+from clickstream_assets.clients.hbase import BYTES_PER_CALL, ROWS_PER_CALL, HBaseClient, RowMutation, rows_per_call
 from clickstream_assets.clients.kafka import Message, TopicClient
 from clickstream_assets.domain.hours import hour_of_letter, key_of_hour
 from clickstream_assets.domain.ingestion import Ingestion
@@ -30,8 +30,9 @@ _VALUE, _TIME, _REASON, _DETAIL, _RUN = (
     DEAD_LETTERS.columns[name].key for name in ("value", "record_time", "reason", "detail", "run_id")
 )
 
-_LETTERS_AT_ONCE = 50
-"""Letters whose bytes are held in memory at a time: each may be as large as a Kafka message."""
+_ROWS_PER_CALL = rows_per_call(DEAD_LETTERS.row_bytes("record_time", "reason", "detail", "run_id"))
+_FEW = 50
+"""Letters that are asked for one by one: to ask first how large they are would cost more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +80,12 @@ class Selection:
         )
 
 
+def _message(letter: Letter, value: bytes | None) -> Message:
+    """The Kafka record that a letter was. What was too large to be kept is refused again, in the same words."""
+    refusal = letter.detail if value is None and letter.reason == "too_large" else None
+    return Message(letter.partition, letter.offset, letter.record_time_ms, value, refusal)
+
+
 class DeadLetters:
     """The letters, in HBase. ``first_hour`` is the first partition, in hours since the epoch."""
 
@@ -94,12 +101,33 @@ class DeadLetters:
         """The letters of offsets ``first`` (included) to ``end`` (not), in order."""
         return list(self._scan(letter_key(topic_id, partition, first), letter_key(topic_id, partition, end)))
 
-    def values(self, letters: Sequence[Letter]) -> Iterator[tuple[Letter, bytes | None]]:
-        """Each letter with its message's bytes (None for a tombstone); one deleted meanwhile is left out."""
-        for start in range(0, len(letters), _LETTERS_AT_ONCE):
-            some = letters[start : start + _LETTERS_AT_ONCE]
+    def values(self, letters: Sequence[Letter]) -> Iterator[list[tuple[Letter, bytes | None]]]:
+        """Each letter with its message's bytes, None where it has none; one deleted meanwhile is left out.
+
+        In lists of what fits into one call, or of one letter that is larger: as large as a Kafka message may be.
+        """
+        for some in self._by_bytes(letters):
             cells = self._hbase.get(self._table, [letter.key for letter in some], (_VALUE, _REASON))
-            yield from ((letter, cells[letter.key].get(_VALUE)) for letter in some if letter.key in cells)
+            yield [(letter, cells[letter.key].get(_VALUE)) for letter in some if letter.key in cells]
+
+    def _by_bytes(self, letters: Sequence[Letter]) -> Iterator[list[Letter]]:
+        if len(letters) <= _FEW:
+            yield from ([letter] for letter in letters)
+            return
+        for start in range(0, len(letters), ROWS_PER_CALL):
+            part = letters[start : start + ROWS_PER_CALL]
+            keys = [letter.key for letter in part]
+            sizes = dict(self._hbase.sizes(self._table, min(keys), max(keys) + b"\0", _VALUE))
+            some: list[Letter] = []
+            room = BYTES_PER_CALL
+            for letter in part:
+                size = sizes.get(letter.key, 0)
+                if some and size > room:
+                    yield some
+                    some, room = [], BYTES_PER_CALL
+                some.append(letter)
+                room -= size
+            yield some
 
     def counts(self, wanted: Selection) -> dict[tuple[int, str], int]:
         """How many of the letters wanted there are, by hour and reason, in that order."""
@@ -109,7 +137,10 @@ class DeadLetters:
         return {place: found[place] for place in sorted(found)}
 
     def _scan(self, start: bytes, stop: bytes) -> Iterator[Letter]:
-        for key, cells in self._hbase.scan(self._table, start, stop, (_TIME, _REASON, _DETAIL, _RUN), large_cells=True):
+        found = self._hbase.scan(
+            self._table, start, stop, (_TIME, _REASON, _DETAIL, _RUN), batch_rows=_ROWS_PER_CALL, large_cells=True
+        )
+        for key, cells in found:
             topic_id, partition, offset = key.decode().split("|")
             texts = (cells[name].decode("utf-8", "replace") for name in (_REASON, _DETAIL, _RUN))
             yield Letter(topic_id, int(partition), int(offset), int(cells[_TIME]), *texts)
@@ -277,9 +308,8 @@ class Replay:
             return self._is_readable(entry, offset)
 
         whole, mended = Settled(), []
-        for start in range(0, len(letters), _LETTERS_AT_ONCE):
-            found = list(self.letters.values(letters[start : start + _LETTERS_AT_ONCE]))
-            messages = [Message(entry.partition, one.offset, one.record_time_ms, value) for one, value in found]
+        for found in self.letters.values(letters):
+            messages = [_message(letter, value) for letter, value in found]
             settled = settle(messages, rules, self._stored, makes_way)
             self.report.refused.update(letter.puts[_REASON].decode() for letter in settled.letters)
             if self._dry_run:

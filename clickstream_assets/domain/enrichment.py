@@ -12,7 +12,7 @@ import ua_parser
 from crawleruseragents import is_crawler
 from ua_parser import Result
 
-from clickstream_assets.clients.hbase import HBaseClient, Row, RowMutation, where
+from clickstream_assets.clients.hbase import HBaseClient, Row, RowMutation, rows_per_call, where
 from clickstream_assets.domain.geoip import GeoIPDatabase, GeoIPUnfit, Networks, client_address
 from clickstream_assets.domain.remembering import remembering
 from clickstream_assets.domain.table_schemas import CLICKS
@@ -153,7 +153,7 @@ def enrich(
     if not tasks:
         return 0
     server = hbase.host, hbase.port
-    columns = [_CELLS[name] for name in INPUT]
+    columns, batch_rows = [_CELLS[name] for name in INPUT], rows_per_call(CLICKS.row_bytes(*INPUT))
     lacking = b" OR ".join(
         where(_CELLS[name], "!=", current.encode(), or_missing=True)
         for name, current in zip(("geoip_version", "user_agent_version"), versions, strict=True)
@@ -175,7 +175,9 @@ def enrich(
                     rows = (
                         row
                         for start, stop in tasks[number]
-                        for some in reader.scan_batches(table, start, stop, columns, filter_string=lacking)
+                        for some in reader.scan_batches(
+                            table, start, stop, columns, filter_string=lacking, batch_rows=batch_rows
+                        )
                         for row in some
                     )
                     yield pa.record_batch({"rows": [writer.mutate(table, enricher.changes(rows))], "unfit": [""]})

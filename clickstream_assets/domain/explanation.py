@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from clickstream_assets.clients.hbase import HBaseClient
+from clickstream_assets.clients.hbase import HBaseClient, rows_per_call
 from clickstream_assets.domain.click_event import CLICK_TYPES, LEAVE_TYPES
 from clickstream_assets.domain.hours import HOUR_MS, key_of_hour, rfc3339_of_hour
 from clickstream_assets.domain.ledger import Entry, HourShare, Ledger
@@ -44,6 +44,7 @@ _CELLS = {
         "country", "device", "bot", "geoip_version", "user_agent_version",
     )
 }  # fmt: skip
+_ROWS_PER_CALL = rows_per_call(CLICKS.row_bytes(*_CELLS))
 _FIRST_LOOK = tuple(
     _CELLS[name] for name in ("timestamp", "url", "user_id", "anonymous_id", "event_type", "country", "device", "bot")
 )
@@ -503,7 +504,7 @@ def scan(hbase: HBaseClient, table: str, hours: Iterable[int], columns: Sequence
     """The rows of some hours."""
     for ranges in key_ranges(hours):
         for start, stop in ranges:
-            yield from hbase.scan(table, start, stop, columns)
+            yield from hbase.scan(table, start, stop, columns, batch_rows=_ROWS_PER_CALL)
 
 
 def events_of(hbase: HBaseClient, table: str, target: Target) -> tuple[FirstLook, list[StoredEvent]]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any, TypeVar
 
-from clickstream_assets.clients.hbase import KEYS_ONLY, HBaseClient, Row, has, lacks, where
+from clickstream_assets.clients.hbase import KEYS_ONLY, HBaseClient, Row, has, lacks, rows_per_call, where
 from clickstream_assets.domain.click_event import CLICK_TYPES
 from clickstream_assets.domain.documents import GROUPED, SUMMED, Grouped, Totals, grouped
 from clickstream_assets.domain.enrichment import OTHER
@@ -97,8 +97,13 @@ def count_clicks(hbase: HBaseClient, table: str, hours: Iterable[int]) -> dict[i
         for name in ENRICHED
     )
 
+    batch_rows = rows_per_call(CLICKS.row_bytes(*_CELLS))
+
     def unlike_rows(client: HBaseClient, start: bytes, stop: bytes) -> Iterator[tuple[Any, ...]]:
-        for rows in client.scan_batches(table, start, stop, list(_CELLS.values()), filter_string=unlike):
+        found = client.scan_batches(
+            table, start, stop, list(_CELLS.values()), filter_string=unlike, batch_rows=batch_rows
+        )
+        for rows in found:
             yield from map(_what_is_unlike, rows)
 
     for (hour, *what), rows in _tally(hbase, counts, unlike_rows).items():
@@ -229,6 +234,7 @@ def _metrics(
 ) -> Iterator[tuple[int, dict[str, bytes]]]:
     """Hour and named cells of each row of ``clickstream_metrics`` in ``hours``."""
     keys = {METRICS.columns[name].key: name for name in names}
+    batch_rows = rows_per_call(METRICS.row_bytes(*names))
     for first, last in contiguous(hours):
-        for key, cells in hbase.scan(table, *metrics_key_range(first, last), list(keys)):
+        for key, cells in hbase.scan(table, *metrics_key_range(first, last), list(keys), batch_rows=batch_rows):
             yield hour_of_key(key.split(b"|")[0].decode()), {keys[cell]: value for cell, value in cells.items()}

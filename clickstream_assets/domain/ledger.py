@@ -20,7 +20,7 @@ tells of that reading alone: the mended messages are kept (their rows are there 
 as before, and *mended* is 0 again.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from time import time
@@ -36,6 +36,8 @@ from clickstream_assets.domain.row_keys import contiguous
 READ, GAP, LOST = "read", "gap", "lost"
 """Kinds of entries: read; offsets that Kafka has no record for (compaction, transactions); lost to retention."""
 
+_ENTRIES_PER_CALL = 100
+"""An entry's row may name many hours, and many offsets that were mended."""
 LATE_AFTER_MS = 10 * 60 * 1000
 """An event is late when its Kafka record is stamped this much after its event hour ended, or later still."""
 
@@ -243,8 +245,11 @@ class Ledger:
         stop = _range_key(topic_id, partition, end)
         before = self._hbase.last_before(self._table, start, floor)
         entries = [_to_entry(*before)] if before else []
-        entries += [_to_entry(key, cells) for key, cells in self._hbase.scan(self._table, start, stop)]
+        entries += [_to_entry(key, cells) for key, cells in self._scan(start, stop)]
         return [entry for entry in entries if entry.end > first]
+
+    def _scan(self, start: bytes, stop: bytes) -> Iterator[tuple[bytes, dict[bytes, bytes]]]:
+        return self._hbase.scan(self._table, start, stop, batch_rows=_ENTRIES_PER_CALL)
 
     def end(self, topic_id: str, partition: int) -> int | None:
         """The offset behind the last entry of a partition; None if there is no entry."""
@@ -313,7 +318,7 @@ class Ledger:
     def entries_of(self, shares: Iterable[HourShare]) -> dict[HourShare, Entry | None]:
         """The entry of each share, as :meth:`at` tells it, all asked for at once."""
         keys = {share: _range_key(share.topic_id, share.partition, share.first) for share in shares}
-        rows = self._hbase.get(self._table, sorted(set(keys.values())))
+        rows = self._hbase.get(self._table, sorted(set(keys.values())), batch_rows=_ENTRIES_PER_CALL)
         return {share: _to_entry(key, rows[key]) if key in rows else None for share, key in keys.items()}
 
     def not_followed(self, entries: Iterable[Entry]) -> list[Entry]:
@@ -338,7 +343,7 @@ class Ledger:
 
     def entries(self) -> Iterable[Entry]:
         """Every entry of every topic id and partition."""
-        for key, cells in self._hbase.scan(self._table, b"range|", _after("range|")):
+        for key, cells in self._scan(b"range|", _after("range|")):
             yield _to_entry(key, cells)
 
     def holes(self, topic_id: str, partition: int, first: int, end: int) -> list[tuple[int, int]]:

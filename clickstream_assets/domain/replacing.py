@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from clickstream_assets.clients.hbase import Cell, HBaseClient, RowMutation
+from clickstream_assets.clients.hbase import Cell, HBaseClient, RowMutation, rows_per_call
 from clickstream_assets.domain.hours import hour_of_key
 from clickstream_assets.domain.metrics import MetricsShares
 from clickstream_assets.domain.table_schemas import METRICS
@@ -100,6 +100,7 @@ def _replace_share(
     host: str, port: int, table: str, shares: MetricsShares
 ) -> "Callable[[tuple[pa.Scalar, ...], pa.Table], pa.Table]":
     cells = {name: column.key for name, column in METRICS.columns.items()}
+    batch_rows = rows_per_call(METRICS.row_bytes())
 
     def work(key: "tuple[pa.Scalar, ...]", share: "pa.Table") -> "pa.Table":
         import pyarrow as pa
@@ -117,7 +118,7 @@ def _replace_share(
         gone, changed = [], []
         with HBaseClient(host, port) as client:
             for start, stop in shares.ranges(number.as_py()):
-                for stored in client.scan_batches(table, start, stop, (_FAMILY,)):
+                for stored in client.scan_batches(table, start, stop, (_FAMILY,), batch_rows=batch_rows):
                     for old in stored:
                         if old.row not in computed:
                             gone.append(RowMutation(old.row, {}, (_FAMILY,)))

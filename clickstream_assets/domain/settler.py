@@ -18,9 +18,9 @@ from queue import LifoQueue
 from types import TracebackType
 from typing import Self, TypeVar
 
-from clickstream_assets.clients.hbase import ROWS_PER_CALL, HBaseClient, RowMutation
+from clickstream_assets.clients.hbase import BYTES_PER_CALL, ROWS_PER_CALL, HBaseClient, RowMutation
 from clickstream_assets.domain.row_keys import hour_of, key_ranges
-from clickstream_assets.domain.settling import DISPLACED, SOURCE, Decoded, Row, Rules, Tally, settle_decoded
+from clickstream_assets.domain.settling import DISPLACED, SOURCE, Decoded, Row, Rules, Tally, settle_decoded, size_of
 
 WINDOW = 6
 """Batches looked up or written at a time, at most: what is held in memory."""
@@ -98,8 +98,15 @@ class Settler:
 
     def add(self, messages: Sequence[Decoded]) -> None:
         """Settle messages; they may be written only when :meth:`finish` returns."""
-        for start in range(0, len(messages), ROWS_PER_CALL):
-            self._add(messages[start : start + ROWS_PER_CALL])
+        start = size = 0
+        for at, message in enumerate(messages):
+            more = size_of(message)
+            if at > start and (at - start == ROWS_PER_CALL or size + more > BYTES_PER_CALL):
+                self._add(messages[start:at])
+                start, size = at, 0
+            size += more
+        if messages:
+            self._add(messages[start:])
 
     def finish(self) -> Tallies:
         """Wait until everything is written; returns :attr:`tallies`."""

@@ -30,6 +30,8 @@ _TEXT_CELLS = tuple(
     for name in ("url", "event_type", "user_id", "anonymous_id", "event_id", "ip", "user_agent", "referrer")
 )
 
+_USUAL_BYTES, _DETAIL_CHARACTERS = 1_000, 1_000
+
 Row = Mapping[bytes, bytes]
 """The cells ``source`` and ``displaced`` of a stored row, perhaps more."""
 
@@ -74,6 +76,12 @@ class Decoded(NamedTuple):
     event: ClickEvent | None
     refused: Refused | None = None
     value: bytes | None = None
+
+
+def size_of(message: Decoded) -> int:
+    """About how many bytes putting it sends: what may be large of it, and room for the rest."""
+    large = message.value if message.event is None else message.event.properties
+    return _USUAL_BYTES + len(large or b"")
 
 
 @dataclass(slots=True)
@@ -154,11 +162,13 @@ def decoded(messages: Iterable[Message], rules: Rules, before: Decoded | None = 
     found: list[Decoded] = []
     stretch, following = (-1, -1) if before is None else (before.stretch, before.offset + 1)
     for message in messages:
-        partition, offset, time_ms, value = message
+        partition, offset, time_ms, value, refusal = message
         if offset != following:
             stretch = offset
         following = offset + 1
         try:
+            if refusal is not None:
+                raise Refused("too_large", refusal)
             event = decode(value, time_ms, rules.first_hour_ms, rules.urls)
         except Refused as refused:
             key = letter_key(rules.log_id(partition, offset), partition, offset)
@@ -305,7 +315,7 @@ def _letter(message: Decoded, rules: Rules) -> RowMutation:
     cells = {
         b"letter:record_time": b"%d" % message.record_time_ms,
         b"letter:reason": refused.reason.encode(),
-        b"letter:detail": refused.detail.encode("utf-8", "replace"),
+        b"letter:detail": refused.detail[:_DETAIL_CHARACTERS].encode("utf-8", "replace"),
         b"letter:run_id": rules.run_id.encode(),
     }
     if message.value is not None:

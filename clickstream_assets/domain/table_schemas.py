@@ -9,6 +9,32 @@ from clickstream_assets.domain.row_keys import SALT_BOUNDS
 
 _F = TypeVar("_F", bound="Field")
 
+MESSAGE_BYTES = 4 << 20
+"""Of a refused message as it is kept, and of what an event has beside named fields: `1e15` is stored with its zeros."""
+_KEY_BYTES = 100
+_USUAL_BYTES = 64
+"""Of a number, a date, an id of ours."""
+_CUT_BYTES = 4 * 2_048
+"""Of a text that is cut after 2,048 characters, and of what a rule takes out of it."""
+_SHORT_BYTES = 4 * 128
+_MOST_BYTES = {
+    "url": 8_192,
+    "url_as_sent": 8_192,
+    "user_id": 512,
+    "anonymous_id": 512,
+    "event_type": _SHORT_BYTES,
+    "event_id": _SHORT_BYTES,
+    **dict.fromkeys(("ip", "user_agent", "referrer", "browser", "os", "device"), _CUT_BYTES),
+    **dict.fromkeys(("city", "geoip_version", "user_agent_version"), 256),
+    "source": 128,
+    "displaced": 512,
+    "properties": MESSAGE_BYTES,
+    "value": MESSAGE_BYTES,
+    "detail": 4 * 1_000,
+    "users_sketch": 8_192,
+}
+"""By column, what the contract lets a cell hold; Thrift's answers are cut by it (docs/decisions/0015)."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Field:
@@ -34,6 +60,8 @@ class Column(Field):
     """A field in HBase: its Spark type (``string``, ``long``, ``double``, ``binary``) and its cell."""
 
     cell: str
+    most_bytes: int
+    """What a cell holds at most."""
 
     @property
     def key(self) -> bytes:
@@ -56,6 +84,10 @@ class Table:
         """Column name to HBase cell, for the named columns (all by default)."""
         return {name: self.columns[name].cell for name in names or self.columns}
 
+    def row_bytes(self, *names: str) -> int:
+        """What the named columns (all by default) of a row hold at most, its key included."""
+        return _KEY_BYTES + sum(self.columns[name].most_bytes for name in names or self.columns)
+
     def spark_schema(self, *names: str) -> str:
         """The named columns (all by default) behind ``row_key binary``, as Spark's DDL."""
         fields = ["row_key binary", *(f"{name} {self.columns[name].type}" for name in names or self.columns)]
@@ -67,7 +99,8 @@ def _by_name(*fields: _F) -> dict[str, _F]:
 
 
 def _column(name: str, kind: str, cell: str, text: str, *upstream: str, **more: Any) -> Column:
-    return Column(name=name, type=kind, cell=cell, description=text, upstream=upstream, **more)
+    most_bytes = _MOST_BYTES.get(name, _USUAL_BYTES)
+    return Column(name=name, type=kind, cell=cell, description=text, upstream=upstream, most_bytes=most_bytes, **more)
 
 
 def _key(text: str, *upstream: str) -> Field:

@@ -112,8 +112,10 @@ class HBaseResource(dg.ConfigurableResource):
         ranges: "Iterable[Sequence[tuple[bytes, bytes]]]" = (),
     ) -> "DataFrame":
         """Columns (all by default) of a table's rows in some key ranges, and ``row_key``; see the source ``hbase``."""
+        from clickstream_assets.clients.hbase import rows_per_call
         from clickstream_assets.spark_sources.hbase import options
 
         rows = spark.read.format("hbase").schema(table.spark_schema(*columns))
-        found = options(self.host, self.port, self.table(table.name), table.cell_of(*columns), list(ranges))
+        batch_rows = rows_per_call(table.row_bytes(*columns))
+        found = options(self.host, self.port, self.table(table.name), table.cell_of(*columns), list(ranges), batch_rows)
         return rows.options(**found).load()

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 
+_BATCHES = "spark.sql.execution.arrow.maxBytesPerBatch", str(8 << 20)
+"""What Spark hands to Python at a time: 10,000 rows, as it would, are 10 GB where rows have a megabyte."""
+
+
 def shared_session_id() -> str:
     """The id of the Spark session that all runs of this code share.
 
@@ -88,6 +92,7 @@ class SparkResource(dg.ConfigurableResource):
         separator = ";" if "/;" in self.remote else "/;"
         remote = f"{self.remote.rstrip('/')}{separator}session_id={session_id}"
         session: Any = LazyPySparkResource(spark_config={"spark.remote": remote}).spark_session
+        session.conf.set(*_BATCHES)
         # pyspark cleans its machine-learning cache, which we do not use, at exit: with the server gone, for minutes.
         atexit.unregister(session.client._cleanup_ml_cache)
         return session

@@ -22,7 +22,8 @@ from elasticsearch.serializer import OrjsonSerializer
 from pyspark.sql.datasource import DataSource, DataSourceArrowWriter, WriterCommitMessage
 from pyspark.sql.types import StructType
 
-_CHUNK = 2_000
+_CHUNK, _CHUNK_BYTES = 2_000, 4 << 20
+"""Documents in one request, at most, and their bytes."""
 _RETRIES = 6
 _ANSWER = "errors,items.*.status,items.*.error"
 """What the answer to a bulk request is to say of each document: not where it is, which we said."""
@@ -74,7 +75,14 @@ class ElasticsearchWriter(DataSourceArrowWriter):
         ) as es:
             rows = (row for batch in iterator for row in batch.to_pylist())
             actions = map(_action, _differing(es, rows, fields) if fields else rows)
-            done = streaming_bulk(es, actions, chunk_size=_CHUNK, max_retries=_RETRIES, filter_path=_ANSWER)
+            done = streaming_bulk(
+                es,
+                actions,
+                chunk_size=_CHUNK,
+                max_chunk_bytes=_CHUNK_BYTES,
+                max_retries=_RETRIES,
+                filter_path=_ANSWER,
+            )
             return DocumentsWritten(sum(1 for _ in done))
 
 

@@ -1,9 +1,10 @@
 """``spark.read.format("hbase")``, on happybase, and the way back: batches of rows as mutations.
 
 Options: ``host``, ``port``, ``table``, ``columns`` (JSON: column name to ``family:qualifier``), ``ranges`` (JSON: for
-each Spark partition a list of ``[start, stop]`` row keys in hex, stop not included). The column ``row_key`` (binary)
-is the row's key. Cells hold UTF-8 text, binary columns raw bytes; a missing cell is null, and a null is not written.
-HBase leaves out a row that has none of the columns asked for: name one that all have.
+each Spark partition a list of ``[start, stop]`` row keys in hex, stop not included), ``batch_rows`` (asked for at a
+time: so many of the largest rows that there may be fit into one call). The column ``row_key`` (binary) is the row's
+key. Cells hold UTF-8 text, binary columns raw bytes; a missing cell is null, and a null is not written. HBase leaves
+out a row that has none of the columns asked for: name one that all have.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,17 +16,23 @@ from pyspark.sql.datasource import DataSource, DataSourceReader, InputPartition
 from pyspark.sql.pandas.types import to_arrow_schema
 from pyspark.sql.types import StructType
 
-from clickstream_assets.clients.hbase import HBaseClient, Row, RowMutation
+from clickstream_assets.clients.hbase import SCANNED_PER_CALL, HBaseClient, Row, RowMutation
 
 ROW_KEY = "row_key"
 
 
 def options(
-    host: str, port: int, table: str, columns: dict[str, str], ranges: Sequence[Sequence[tuple[bytes, bytes]]] = ()
+    host: str,
+    port: int,
+    table: str,
+    columns: dict[str, str],
+    ranges: Sequence[Sequence[tuple[bytes, bytes]]] = (),
+    batch_rows: int = SCANNED_PER_CALL,
 ) -> dict[str, str]:
     """The options of a read, spelled as Spark wants them."""
     hexed = [[(start.hex(), stop.hex()) for start, stop in part] for part in ranges if part]
-    return {"host": host, "port": str(port), "table": table, "columns": dumps(columns), "ranges": dumps(hexed)}
+    where = {"host": host, "port": str(port), "table": table}
+    return where | {"columns": dumps(columns), "ranges": dumps(hexed), "batch_rows": str(batch_rows)}
 
 
 class HBaseDataSource(DataSource):
@@ -65,11 +72,11 @@ class HBaseReader(DataSourceReader):
         cells = loads(self._options["columns"])
         keys = [None if field.name == ROW_KEY else cells[field.name].encode() for field in schema]
         wanted = [key for key in keys if key is not None]
+        table, batch_rows = self._options["table"], int(self._options["batch_rows"])
         with HBaseClient(self._options["host"], int(self._options["port"])) as hbase:
             for start, stop in partition.ranges:
-                for rows in hbase.scan_batches(
-                    self._options["table"], bytes.fromhex(start), bytes.fromhex(stop), wanted
-                ):
+                first, end = bytes.fromhex(start), bytes.fromhex(stop)
+                for rows in hbase.scan_batches(table, first, end, wanted, batch_rows=batch_rows):
                     arrays = [_array(rows, key, field.type) for key, field in zip(keys, schema, strict=True)]
                     yield pa.RecordBatch.from_arrays(arrays, schema=schema)
 

@@ -6,7 +6,15 @@ from thriftpy2.protocol.cybin import TCyBinaryProtocol
 from thriftpy2.thrift import TClient, TMessageType
 from thriftpy2.transport import TCyMemoryBuffer
 
-from clickstream_assets.clients.hbase import _SCANS, Key, Row, RowMutation, _mutate_rows, where
+from clickstream_assets.clients.hbase import (
+    BYTES_PER_CALL,
+    ROWS_PER_CALL,
+    SCANNED_PER_CALL,
+    HBaseClient,
+    rows_per_call,
+    where,
+)
+from clickstream_assets.clients.thrift_rows import SCANS, Key, Row, RowMutation, mutate_rows
 
 import Hbase_thrift as thrift  # isort: skip - the client makes it
 
@@ -23,7 +31,7 @@ mutations = st.builds(
 @given(st.lists(mutations, max_size=4))
 def test_row_mutations_are_read_as_they_were_meant(rows):
     protocol = TCyBinaryProtocol(
-        TCyMemoryBuffer(_mutate_rows("täble", [row.encoded() for row in rows])), decode_response=False
+        TCyMemoryBuffer(mutate_rows("täble", [row.encoded() for row in rows])), decode_response=False
     )
     name, kind, number = protocol.read_message_begin()
     call = thrift.Hbase.mutateRows_args()
@@ -57,7 +65,7 @@ def answered(drawn, kind):
     protocol = TCyBinaryProtocol(TCyMemoryBuffer(), decode_response=False)
     protocol.write_message_begin("scannerGetList", TMessageType.REPLY, 0)
     protocol.write_struct(answer)
-    found = TClient(_SCANS[kind], protocol)._recv("scannerGetList")
+    found = TClient(SCANS[kind], protocol)._recv("scannerGetList")
     assert protocol.trans.getvalue() == b""
     return found
 
@@ -79,3 +87,33 @@ def test_a_filter_string_quotes_what_it_compares_with(value):
     assert name == b"SingleColumnValueFilter"
     quoted = b"'binary:" + value.replace(b"'", b"''") + b"'"
     assert arguments == b"'f', 'q', =, " + quoted + b", true, true)"
+
+
+class Sent(HBaseClient):
+    """Notes the rows of each call."""
+
+    def __init__(self):
+        super().__init__("hbase", 9090)
+        self.calls = []
+
+    def _send(self, table, batch):
+        self.calls.append([len(row) for row in batch])
+
+
+def test_a_call_ends_before_its_rows_or_bytes_are_full_and_a_larger_row_goes_alone():
+    def rows(*sizes):
+        client = Sent()
+        assert client.mutate("t", (RowMutation(b"k", {b"f:q": bytes(size)}) for size in sizes)) == len(sizes)
+        return client.calls
+
+    large = [1 << 20] * 9 + [5 << 20] + [1] * (ROWS_PER_CALL + 1)
+    calls = rows(*large)
+    assert [len(call) for call in calls] == [3, 3, 3, 1, ROWS_PER_CALL, 1]
+    assert all(len(call) == 1 or sum(call) <= BYTES_PER_CALL for call in calls)
+
+
+@given(st.integers(1, 1 << 30))
+def test_as_many_rows_are_asked_for_as_fit_into_an_answer(row_bytes):
+    rows = rows_per_call(row_bytes)
+    assert rows == 1 or rows * row_bytes <= BYTES_PER_CALL
+    assert rows == SCANNED_PER_CALL or (rows + 1) * row_bytes > BYTES_PER_CALL

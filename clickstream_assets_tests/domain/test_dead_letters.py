@@ -2,11 +2,13 @@
 
 import copy
 import json
+from itertools import chain
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from clickstream_assets.clients.kafka import Message
 from clickstream_assets.domain import settling
 from clickstream_assets.domain.click_event import Refused, decode
 from clickstream_assets.domain.dead_letters import DeadLetters, Selection
@@ -289,13 +291,39 @@ def test_a_message_over_the_limit_is_stored_whole_and_mended_whole(world, monkey
     world.ingest()
     letters = DeadLetters(world.hbase, LETTERS, FIRST)
     found = list(letters.select(Selection()))
-    assert [(letter.reason, value) for letter, value in letters.values(found)] == [
+    assert [(letter.reason, value) for letter, value in chain.from_iterable(letters.values(found))] == [
         ("too_large", big),
         ("not_an_object", None),
     ]
     monkeypatch.setattr("clickstream_assets.domain.click_event.MAX_MESSAGE_BYTES", 1 << 22)
     assert world.replay().rows == 1
     world.assert_books_balance()
+
+
+def test_a_message_whose_bytes_were_not_kept_stays_too_large(world):
+    world.topic.logs[0].append(Message(0, 0, NOW, None, "not read: its batch says so"))
+    world.topic.send(None, NOW)
+    world.ingest()
+    reasons = {(0, 0): "too_large", (0, 1): "not_an_object"}
+    assert world.letters() == reasons
+    assert dict(world.replay().refused) == {"too_large": 1, "not_an_object": 1}
+    assert world.letters() == reasons
+    details = [letter.detail for letter in DeadLetters(world.hbase, LETTERS, FIRST).select(Selection())]
+    assert details[0] == "not read: its batch says so"
+    world.assert_books_balance()
+
+
+def test_letters_are_read_back_in_calls_of_a_few_megabytes(world, monkeypatch):
+    sizes = [10, 3 << 20, 2 << 20, 1 << 20, 5 << 20, 20, *[1] * 60]
+    for size in sizes:
+        world.topic.send(bytes(size), NOW)
+    world.topic.send(None, NOW)
+    world.ingest()
+    letters = DeadLetters(world.hbase, LETTERS, FIRST)
+    found = list(letters.select(Selection()))
+    lists = [[len(value or b"") for _, value in some] for some in letters.values(found)]
+    assert lists == [[10, 3 << 20], [2 << 20, 1 << 20], [5 << 20], [20, *[1] * 60, 0]]
+    assert [len(some) for some in letters.values(found[:9])] == [1] * 9
 
 
 def test_letters_in_no_entry_are_left_to_the_run_that_will_read_them(world, strict):

@@ -37,7 +37,7 @@ class FakeHBase:
     def _table(self, name):
         return self.tables.setdefault(name, {})
 
-    def get(self, table, keys, columns=()):
+    def get(self, table, keys, columns=(), *, batch_rows=None):
         rows = {key: self._table(table)[key] for key in keys if key in self._table(table)}
         found = {key: {c: v for c, v in cells.items() if not columns or c in columns} for key, cells in rows.items()}
         return {key: cells for key, cells in found.items() if cells}
@@ -55,7 +55,10 @@ class FakeHBase:
                 del self._table(table)[row.key]
         return sent
 
-    def scan(self, table, start, stop, columns=(), *, large_cells=False):
+    def sizes(self, table, start, stop, column):
+        yield from ((key, len(cells[column])) for key, cells in self.scan(table, start, stop, (column,)))
+
+    def scan(self, table, start, stop, columns=(), *, batch_rows=None, large_cells=False):
         keys = sorted(key for key in self._table(table) if start <= key and (not stop or key < stop))
         yield from ((key, cells) for key in keys if (cells := self.get(table, [key], columns).get(key)))
 

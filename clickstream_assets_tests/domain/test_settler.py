@@ -173,3 +173,21 @@ def test_books_are_written_when_all_rows_and_letters_are(monkeypatch):
     assert order[-1] == "commit"
     assert max(at for at, name in enumerate(log) if name in (CLICKS, LETTERS)) < log.index("entries")
     world.assert_books_balance()
+
+
+def test_messages_are_settled_a_few_megabytes_at_a_time():
+    class Noting(FakeHBase):
+        calls = ()
+
+        def mutate(self, table, rows):
+            rows = list(rows)
+            self.calls += ((len(rows), sum(len(value) for row in rows for value in row.puts.values())),) if rows else ()
+            return super().mutate(table, rows)
+
+    hbase = Noting()
+    with Settler(hbase, CLICKS, LETTERS, RULES) as settler:
+        add(settler, *(message(offset, str(offset), page="x" * 900_000) for offset in range(10)))
+        add(settler, *(Message(0, 10 + i, NOW, bytes(3 << 20)) for i in range(3)))
+        settler.finish()
+    assert sorted(count for count, _ in hbase.calls) == [1, 1, 1, 2, 4, 4]
+    assert max(size for _, size in hbase.calls) < 4 << 20
