@@ -29,7 +29,7 @@ check: setup  ## Format, lint, types, definitions
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/dagster definitions validate -w workspace.yaml
+	PYTHONWARNINGS=ignore $(BIN)/dg check defs
 
 k8s-check: setup  ## Ask a Kubernetes API server whether it takes k8s/; KUBECONFIG names the cluster
 	@$(BIN)/python -W ignore -m clickstream_assets_tests.k8s.check

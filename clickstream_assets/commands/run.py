@@ -1,11 +1,10 @@
 """``clickstream run``: the servers, Dagster and traffic, in the foreground."""
 
 import os
-import shutil
+import signal
 import sys
+import threading
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,13 +12,16 @@ from typing import TYPE_CHECKING
 import click
 
 from clickstream_assets.commands.consoles import console
+from clickstream_assets.commands.dagster_processes import RESTARTS, dagster_home, start_dagster
+from clickstream_assets.commands.failed_runs import FailedRuns
+from clickstream_assets.commands.first_hour import demo_first_hour, forget_demo_first_hour
 from clickstream_assets.commands.verdict import Verdict
+from clickstream_assets.commands.watching import CONFIRM_SECONDS, LOOK_SECONDS, beside
 from clickstream_assets.settings import Settings, settings
 from clickstream_assets.traffic.commands import (
     STOPPED,
     Finite,
     demo_traffic,
-    ensure_topic_or_explain,
     refuse_same_file,
     run_produce,
 )
@@ -29,8 +31,10 @@ if TYPE_CHECKING:
     from clickstream_assets.stack.supervisor import Stack
     from clickstream_assets.traffic.message_files import Message
 
-_DAGSTER_UP_SECONDS = 90
 _STUCK_SECONDS = 600
+
+Watch = Callable[[], None]
+"""Looks once whether all that was started runs, and at what has failed. Raises StackError."""
 
 
 @click.command("run", cls=Verdict, short_help="Everything: servers, Dagster with its sensors, and traffic.")
@@ -62,9 +66,12 @@ def run(
 ) -> None:
     """Start the embedded servers, Dagster on http://localhost:3000 with its sensors on, and traffic.
 
-    One Ctrl-C stops everything that was started. With --exit it ends by itself once all that was sent is in
+    One Ctrl-C stops everything that was started, a second one at once. Processes of Dagster that die are started again,
+    three times at most each; runs that fail are told of. With --exit it ends by itself once all that was sent is in
     Elasticsearch: with 0 if the books agree with the servers, with 1 and what differs if not, or if messages of FILE
-    were refused; with 2 if it could not be done.
+    were refused; with 2 if it could not be done, with 130 if it was stopped by Ctrl-C.
+
+    With demo traffic the first partition is 24 hours before the first start, unless CLICKSTREAM_FIRST_HOUR is set.
 
     \b
     clickstream run                              live demo traffic
@@ -72,9 +79,8 @@ def run(
     clickstream run --file clicks.jsonl          your own events
     """
     from clickstream_assets.stack import ports
-    from clickstream_assets.stack.steps import TerminalSteps
-    from clickstream_assets.stack.supervisor import Stack
 
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a script's `&` has it ignored
     if file and events:
         raise click.UsageError("--events is for demo traffic: name a --file or a number of events.")
     if envelope and not file:
@@ -83,86 +89,63 @@ def run(
         raise click.UsageError("--exit needs an end of traffic: give --events N or --file FILE.")
     if settings().dagster_port:  # rather now than when all servers are up
         ports.choose("Dagster", settings().dagster_port, "CLICKSTREAM_DAGSTER_PORT", set())
+    try:
+        sys.exit(_run(file, envelope, events, seed, rate, record, leave))
+    except KeyboardInterrupt:
+        sys.exit(STOPPED if leave else 0)  # with --exit, 0 is a verdict
+
+
+def _run(
+    file: Path | None,
+    envelope: bool,
+    events: int | None,
+    seed: int,
+    rate: float | None,
+    record: Path | None,
+    leave: bool,
+) -> int:
+    """All of it, from the first server's start to the last one's end; the exit code. Ctrl-C is raised."""
+    from clickstream_assets.stack.steps import TerminalSteps
+    from clickstream_assets.stack.supervisor import Stack
+
     begun = time.monotonic()
+    _settle_first_hour(demo=file is None)
     with Stack(settings(), TerminalSteps()) as stack:
         os.environ.update(stack.environment())
         settings.cache_clear()
-        url = _start_dagster(stack, settings())
+        url = start_dagster(stack, settings())
+        settings.cache_clear()  # Dagster's port is known now
+        watch = _watch(stack, url)
         click.echo(f"Dagster is up on {url} after {time.monotonic() - begun:.0f} s. Ctrl-C stops everything.")
-        try:
-            if file or events:
-                refused = _send(settings(), file, envelope, events, seed, rate, record)
-                code = _finish(stack) or refused if leave else _stay(stack)
-            else:
-                _send_live(stack, seed, rate, record)
-                code = _stay(stack)
-        except KeyboardInterrupt:
-            click.echo("Stopping everything …", err=True)
-            code = 0
-    sys.exit(code)
+        if not (file or events):
+            _send_live(stack, seed, rate, record)
+            return _stay(watch)
+        refused = _send(settings(), watch, file, envelope, events, seed, rate, record)
+        return _finish(watch) or refused if leave else _stay(watch)
 
 
-def dagster_home(configured: Settings) -> Path:
-    """The folder of Dagster's instance, with our dagster.yaml in it."""
-    home = configured.home.expanduser().absolute() / "dagster"
-    home.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(Path(__file__).parents[1] / "dagster.yaml", home / "dagster.yaml")
-    return home
+def _settle_first_hour(*, demo: bool) -> None:
+    """Set the first hour of demo traffic for this process and all that it starts."""
+    if not demo:
+        forget_demo_first_hour(settings())
+    elif key := demo_first_hour(settings(), time.time_ns() // 1_000_000):
+        os.environ["CLICKSTREAM_FIRST_HOUR"] = key
+        settings.cache_clear()
 
 
-def _start_dagster(stack: "Stack", configured: Settings) -> str:
-    """Start code server, webserver and daemon; returns the webserver's address once it answers."""
-    from clickstream_assets.definitions import resources
-    from clickstream_assets.stack import ports
+def _watch(stack: "Stack", url: str) -> Watch:
+    failed = FailedRuns.of_home(dagster_home(settings()), url, lambda words: click.echo(words, err=True))
 
-    chosen: set[int] = set()
-    port = ports.choose("Dagster", configured.dagster_port, "CLICKSTREAM_DAGSTER_PORT", chosen)
-    grpc_port = ports.free_port(chosen)
-    home = dagster_home(configured)
-    ensure_topic_or_explain(configured)
-    resources(configured).hbase.ensure_tables()
-    warm_up = [sys.executable, "-W", "ignore", "-m", "clickstream_assets.commands.warm_up"]
-    stack.start_process("spark-warm-up", warm_up, must_live=False)
-    workspace = home / "workspace.yaml"
-    workspace.write_text(
-        "load_from:\n  - grpc_server:\n"
-        f"      {{host: 127.0.0.1, port: {grpc_port}, location_name: clickstream_assets}}\n"
-    )
-    # One code server for webserver and daemon: each would start its own otherwise.
-    env = {"DAGSTER_HOME": str(home), "CLICKSTREAM_DAGSTER_PORT": str(port)}  # links need the port that was free
-    python = [sys.executable, "-W", "ignore", "-m"]
-    code = ["dagster", "api", "grpc", "-m", "clickstream_assets.definitions", "-h", "127.0.0.1", "-p", str(grpc_port)]
-    stack.start_process("dagster-code", [*python, *code], env=env, port=grpc_port)
-    _wait_for(stack, "the code server", lambda: ports.is_open(grpc_port))
-    web = ["dagster_webserver", "-h", "127.0.0.1", "-p", str(port), "-w", str(workspace)]
-    stack.start_process("dagster-webserver", [*python, *web], env=env, port=port)
-    stack.start_process("dagster-daemon", [*python, "dagster._daemon", "run", "-w", str(workspace)], env=env)
-    url = f"http://localhost:{port}"
-    _wait_for(stack, "the webserver", lambda: _answers(f"http://127.0.0.1:{port}/server_info"))
-    return url
+    def watch() -> None:
+        stack.watch()
+        failed.tell()
 
-
-def _answers(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(url, timeout=2) as answer:  # noqa: S310  # our own loopback address
-            return bool(answer.status == 200)
-    except (urllib.error.URLError, OSError):
-        return False
-
-
-def _wait_for(stack: "Stack", what: str, ready: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + _DAGSTER_UP_SECONDS
-    while not ready():
-        stack.check()
-        if time.monotonic() > deadline:
-            raise click.ClickException(
-                f"{what} did not answer within {_DAGSTER_UP_SECONDS} s: see `clickstream stack status` for its log"
-            )
-        time.sleep(0.2)
+    return watch
 
 
 def _send(
     configured: Settings,
+    watch: Watch,
     file: Path | None,
     envelope: bool,
     events: int | None,
@@ -180,10 +163,21 @@ def _send(
     else:
         assert events
         total, messages = events, demo_traffic(seed, events=events, rate=None)
-    code = run_produce(configured, messages, total=total, rate=rate, record=record)
+    code = run_produce(
+        configured,
+        messages,
+        total=total,
+        rate=rate,
+        record=record,
+        call=lambda sending: beside(watch, sending, finish_seconds=CONFIRM_SECONDS, waiting=_say_waiting),
+    )
     if code == STOPPED:
         raise KeyboardInterrupt
     return code
+
+
+def _say_waiting() -> None:
+    click.echo("Waiting for Kafka to confirm what is under way …", err=True)
 
 
 def _send_live(stack: "Stack", seed: int, rate: float | None, record: Path | None) -> None:
@@ -192,42 +186,47 @@ def _send_live(stack: "Stack", seed: int, rate: float | None, record: Path | Non
         command += ["--rate", str(rate)]
     if record:
         command += ["--record", str(record.absolute())]
-    stack.start_process("demo-traffic", command)
+    again = [*command, "--append"] if record else command
+    stack.start_process("demo-traffic", command, title="the demo traffic", restarts=RESTARTS, argv_again=again)
     click.echo("Live demo clicks are flowing.")
 
 
-def _stay(stack: "Stack") -> int:
+def _stay(watch: Watch) -> int:
     while True:
-        stack.check()
-        time.sleep(0.5)
+        watch()
+        time.sleep(LOOK_SECONDS)
 
 
-def _finish(stack: "Stack") -> int:
+def _finish(watch: Watch) -> int:
     """Wait until all that was sent is indexed, then print and judge the figures."""
+    begun = time.monotonic()
+    reconciliation, finished = beside(watch, _await_metrics)
+    print_reconciliation(reconciliation)
+    click.echo(f"Metrics were complete {finished - begun:.0f} s after the last event was sent.")
+    return 1 if reconciliation.differences else 0
+
+
+def _await_metrics(stop: threading.Event) -> "tuple[Reconciliation, float]":
+    """The figures once nothing is left to do, and when that was. Raises ClickException if nothing moves for long."""
     from clickstream_assets.definitions import resources
     from clickstream_assets.domain.reconciliation import progress, reconcile
 
-    made = resources(settings())
-    begun = changed = time.monotonic()
-    last: tuple[int, int] | None = None
-    with made.kafka.client() as topic, made.hbase.client() as hbase, made.elasticsearch.client() as es:
-        while (behind := progress(topic, hbase, made.hbase.table)) != (0, 0):
-            stack.check()
+    servers = resources(settings())
+    changed, last = time.monotonic(), None
+    with servers.kafka.client() as topic, servers.hbase.client() as hbase, servers.elasticsearch.client() as es:
+        while (behind := progress(topic, hbase, servers.hbase.table)) != (0, 0) and not stop.is_set():
             if behind != last:
                 last, changed = behind, time.monotonic()
                 hours = f"{behind[1]:,} hour{'' if behind[1] == 1 else 's'}"
                 click.echo(f"{behind[0]:,} messages to read, {hours} to compute …", err=True)
             if time.monotonic() - changed > _STUCK_SECONDS:
                 raise click.ClickException(
-                    f"nothing has moved for {_STUCK_SECONDS} s: look at the failed runs, on "
-                    f"http://localhost:{settings().dagster_port}/runs after `clickstream run`"
+                    f"nothing has moved for {_STUCK_SECONDS} s: the errors of failed runs stand above, and "
+                    f"{settings().links_to}/runs has them all after `clickstream run`"
                 )
-            time.sleep(1)
-        seconds = time.monotonic() - begun
-        found = reconcile(topic, hbase, es, made.hbase.table, made.elasticsearch.alias)
-    print_reconciliation(found)
-    click.echo(f"Metrics were complete {seconds:.0f} s after the last event was sent.")
-    return 1 if found.differences else 0
+            stop.wait(1)
+        finished = time.monotonic()
+        return reconcile(topic, hbase, es, servers.hbase.table, servers.elasticsearch.alias), finished
 
 
 def print_reconciliation(found: "Reconciliation") -> None:

@@ -96,11 +96,11 @@ def _alerts(context: dg.SensorEvaluationContext, since: Position) -> Iterator[tu
 def _alert(instance: dg.DagsterInstance, run: dg.DagsterRun, end: dg.EventLogRecord) -> dict | None:
     url = f"{settings().links_to}/runs/{run.run_id}"
     error = end.event_log_entry.user_message if run.status == dg.DagsterRunStatus.FAILURE else ""
-    told = Run(run.run_id, run.job_name, run.status.value, url, run.tags, _cause(instance, run.run_id) or error)
+    told = Run(run.run_id, run.job_name, run.status.value, url, run.tags, cause(instance, run.run_id) or error)
     return message(told, failed_checks(_evaluations(instance, run.run_id)))
 
 
-def _cause(instance: dg.DagsterInstance, run_id: str) -> str:
+def cause(instance: dg.DagsterInstance, run_id: str) -> str:
     """What the first step that failed says of it, down to the error that began it; empty if no step failed."""
     for record in _records(instance, run_id, dg.DagsterEventType.STEP_FAILURE):
         error = record.event_log_entry.get_dagster_event().step_failure_data.error

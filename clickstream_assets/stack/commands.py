@@ -1,6 +1,7 @@
 """``clickstream stack``: the embedded servers alone."""
 
 import shlex
+import signal
 import time
 
 import click
@@ -18,6 +19,7 @@ def up() -> None:
     from clickstream_assets.stack import background
     from clickstream_assets.stack.steps import TerminalSteps
 
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a script's `&` has it ignored
     background.up(settings(), TerminalSteps())
     click.echo(
         'The servers are up. `clickstream stack status` shows them, `eval "$(clickstream stack env)"` points this '
@@ -85,7 +87,7 @@ def status() -> None:
 def env() -> None:
     """Print the variables that point a process at the servers, for `eval "$(clickstream stack env)"`.
 
-    While `clickstream run` goes on, Dagster's port is among them.
+    While `clickstream run` goes on, Dagster's port is among them, and the first hour that it set for demo traffic.
     """
     from clickstream_assets.settings import settings
     from clickstream_assets.stack import background

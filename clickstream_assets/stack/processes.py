@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import IO
 
@@ -26,6 +26,8 @@ _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 _TAIL_LINES = 15
+_PATIENCE_SECONDS = 1.0
+_ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth")
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,12 @@ class Launch:
     """Written to the process's standard input, which then stays open for as long as the parent lives."""
     port: int = 0
     stop_seconds: float = 5.0
+    title: str = ""
+    """For sentences: ``HBase Thrift``. Empty: the name does."""
+    restarts: int = 0
+    """How often it is started again when it has died; what it wrote before is then in its log's ``.1``."""
+    argv_again: Sequence[str] = ()
+    """What it is started with then, if not ``argv``."""
 
 
 @dataclass
@@ -51,11 +59,18 @@ class Child:
     process: subprocess.Popen[bytes]
     must_live: bool = True
     stopping: bool = field(default=False)
+    restarted: int = 0
+    """How often it has died and was started again."""
 
     @property
     def name(self) -> str:
         """Its name in messages and in the name of its log."""
         return self.launch.name
+
+    @property
+    def title(self) -> str:
+        """What it is called in sentences."""
+        return self.launch.title or self.name
 
     @property
     def pid(self) -> int:
@@ -77,9 +92,32 @@ class Child:
 
     def check(self) -> None:
         """Raise :class:`StackError` with the end of its log if it ended when it should not have."""
+        if self.died:
+            times = f" for the {_ORDINALS[self.restarted]} time" if self.restarted else ""
+            words = f"{self.name} ended {self.how_it_ended}{times}. The end of its log ({self.log}):\n{tail(self.log)}"
+            raise StackError(words)
+
+    @property
+    def died(self) -> bool:
+        """Whether it ended when it should not have."""
+        return self.must_live and not self.stopping and self.poll() is not None
+
+    @property
+    def how_it_ended(self) -> str:
+        """``with exit code 1``, ``by SIGKILL``; for one that has ended."""
         code = self.poll()
-        if code is not None and self.must_live and not self.stopping:
-            raise StackError(f"{self.name} ended {_how(code)}. The end of its log ({self.log}):\n{tail(self.log)}")
+        assert code is not None, f"{self.name} runs"
+        return _how(code)
+
+    def restart(self) -> "Child":
+        """Start one that died once more, under the same rules and from the same kind of thread as :func:`start`.
+
+        Raises :class:`StackError` with the end of its log if it was started again as often as it may be.
+        """
+        if self.restarted >= self.launch.restarts:
+            self.check()
+        launch = replace(self.launch, argv=self.launch.argv_again or self.launch.argv)
+        return replace(start(launch, must_live=self.must_live), restarted=self.restarted + 1)
 
     def terminate(self) -> None:
         """Ask it to end."""
@@ -151,18 +189,26 @@ def adopt_orphans(yes: bool = True) -> None:
         _LIBC.prctl(_PR_SET_CHILD_SUBREAPER, int(yes), 0, 0, 0)
 
 
-def stop_groups(groups: Iterable[Sequence[Child]]) -> None:
-    """Stop group after group; the members of one side by side."""
+def stop_groups(groups: Iterable[Sequence[Child]], say: Callable[[str], None] = lambda _: None) -> None:
+    """Stop group after group; the members of one side by side. ``say`` is told which, and which take their time."""
     for group in groups:
+        alive = [child for child in group if child.poll() is None]
+        if alive:
+            say(f"Stopping {', '.join(child.title for child in alive)} …")
         for child in group:
             child.terminate()
         begun = time.monotonic()
         for child in group:
-            child.stop(max(0.1, child.launch.stop_seconds - (time.monotonic() - begun)))
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                child.wait(_PATIENCE_SECONDS)
+            left = max(0.1, child.launch.stop_seconds - (time.monotonic() - begun))
+            if child.poll() is None:
+                say(f"Waiting for {child.title}, {left:.0f} s at most …")
+            child.stop(left)
 
 
 def kill_marked(mark: str, seconds: float = 3.0) -> None:
-    """End what is left below this process and carries the mark: SIGTERM, then SIGKILL."""
+    """End what is left below this process and carries the mark: SIGTERM and, ``seconds`` later, SIGKILL."""
     import psutil
 
     def marked() -> list[psutil.Process]:
@@ -181,7 +227,7 @@ def kill_marked(mark: str, seconds: float = 3.0) -> None:
     for process in {*alive, *marked()}:
         with contextlib.suppress(psutil.Error):
             process.kill()
-    psutil.wait_procs(alive, timeout=seconds)
+    psutil.wait_procs(alive, timeout=3)
 
 
 def reap(known: Iterable[Child]) -> None:

@@ -67,6 +67,7 @@ class Server(ABC):
         """How to start ``argv`` as this server, in its data folder unless told otherwise."""
         return Launch(
             name=self.name,
+            title=self.title,
             argv=argv,
             log=self.folders.log,
             environment=server_environment() | (environment or {}),

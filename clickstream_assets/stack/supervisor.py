@@ -11,7 +11,6 @@ import os
 import shutil
 import signal
 import threading
-import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -32,17 +31,16 @@ from clickstream_assets.stack.processes import (
     kill_marked,
     start,
     stop_groups,
-    tail,
 )
 from clickstream_assets.stack.server import Folders, Server
 from clickstream_assets.stack.spark import SparkConnect
 from clickstream_assets.stack.steps import Steps
+from clickstream_assets.stack.waiting import wait_until_up
 
 if TYPE_CHECKING:
     from clickstream_assets.settings import Settings
 
 SERVERS = ("kafka", "hbase", "hbase-thrift", "elasticsearch", "spark")
-_START_SECONDS = 240
 _STOP_ORDER = (("spark",), ("elasticsearch", "hbase-thrift"), ("hbase", "kafka"))
 _ENDING_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
 
@@ -72,7 +70,8 @@ class Stack:
     """The embedded servers, for as long as the ``with`` block lasts.
 
     Enter it in the main thread of a process: the kernel ties the servers' lives to that thread. Inside the block
-    SIGTERM and SIGHUP raise :class:`SystemExit`, so that they, too, end the servers in order.
+    SIGTERM and SIGHUP raise :class:`SystemExit`, so that they, too, end the servers in order. So does Ctrl-C, which
+    raises :class:`KeyboardInterrupt`, except in the background, where it is meant for somebody else.
     """
 
     def __init__(self, settings: "Settings", steps: Steps | None = None, *, mode: str = "foreground") -> None:
@@ -119,10 +118,12 @@ class Stack:
         return dict(self._ports)
 
     def environment(self) -> dict[str, str]:
-        """The ``CLICKSTREAM_*`` variables that point any process at these servers."""
+        """The ``CLICKSTREAM_*`` variables that point any process at these servers, and the first hour if it is set."""
         host = ports.HOST
         assert self._downloads is not None, "the stack has not been started"
-        return {
+        # Only one that is set: a shell that has it from here would set it for every later start otherwise.
+        first_hour = {"CLICKSTREAM_FIRST_HOUR": self._settings.first_hour}
+        return (first_hour if "first_hour" in self._settings.model_fields_set else {}) | {
             "CLICKSTREAM_KAFKA_BOOTSTRAP_SERVERS": f"{host}:{self._ports['kafka']}",
             "CLICKSTREAM_HBASE_HOST": host,
             "CLICKSTREAM_HBASE_PORT": str(self._ports["hbase-thrift"]),
@@ -144,11 +145,15 @@ class Stack:
         must_live: bool = True,
         stop_seconds: float = 10.0,
         port: int = 0,
+        title: str = "",
+        restarts: int = 0,
+        argv_again: Sequence[str] = (),
     ) -> Child:
         """Start another process under the servers' rules: it ends before them, and with this process at the latest.
 
         Its environment is the caller's with :meth:`environment` and then ``env`` put over it, its log
-        ``logs/NAME.log`` beside the servers'. With ``must_live`` its end is an error in :meth:`check`.
+        ``logs/NAME.log`` beside the servers'. With ``must_live`` its end is an error in :meth:`check`; :meth:`watch`
+        starts it again first, up to ``restarts`` times, with ``argv_again`` if that is given.
         """
         launch = Launch(
             name=name,
@@ -158,6 +163,9 @@ class Stack:
             folder=cwd or Path.cwd(),
             port=port,
             stop_seconds=stop_seconds,
+            title=title,
+            restarts=restarts,
+            argv_again=argv_again,
         )
         return self._spawn(launch, must_live=must_live)
 
@@ -166,6 +174,22 @@ class Stack:
         for child in self._children:
             child.check()
 
+    def watch(self) -> None:
+        """Start again what has died and may be, with a word on it; raise as :meth:`check` for everything else.
+
+        Call it in the thread that entered the stack.
+        """
+        for place, child in enumerate(self._children):
+            if not child.died:
+                continue
+            again = child.restart()
+            self._children[place] = again
+            self._write_state(self._state)
+            self._steps.say(
+                f"{child.title} ended {child.how_it_ended} and is started again, {again.restarted} of "
+                f"{child.launch.restarts} times. Its last words are in {child.log}.1."
+            )
+
     def stop(self) -> None:
         """End everything in order: what the caller started, Spark, Elasticsearch and Thrift, HBase and Kafka.
 
@@ -173,13 +197,17 @@ class Stack:
         """
         if self._lock is None:
             return
+        patience = 0.0
         try:
             self._write_state("stopping")
-            stop_groups(self._stop_groups())
+            stop_groups(self._stop_groups(), self._steps.say)
+            patience = 3.0
         finally:
+            if signal.SIGINT in self._handlers:  # what is left ends at once: nothing may come between
+                signal.signal(signal.SIGINT, signal.SIG_IGN)
             for child in self._children:
                 child.stop(0)
-            kill_marked(self._mark)
+            kill_marked(self._mark, patience)
             adopt_orphans(False)
             self._children.clear()
             self._leave_home()
@@ -201,7 +229,7 @@ class Stack:
             launch = server.launch()
             environment = {**launch.environment, MARK: self._mark}
             self._spawn(Launch(**{**vars(launch), "environment": environment}))
-        self._wait_until_up(servers)
+        wait_until_up(servers, self.check, self._steps)
         self._write_state("up")
 
     def _servers(self, downloads: Downloads, port: Callable[[], int]) -> list[Server]:
@@ -235,30 +263,6 @@ class Stack:
         self._write_state(self._state)
         return child
 
-    def _wait_until_up(self, servers: Sequence[Server]) -> None:
-        """Return when each server answers. Raises :class:`StackError` if one dies, or does not answer in time."""
-        end = threading.Event()
-        waits = [_Wait(server, end) for server in servers]
-        deadline = time.monotonic() + _START_SECONDS
-        try:
-            pending = list(waits)
-            while pending:
-                self.check()
-                for wait in list(pending):
-                    if wait.answered.is_set():
-                        pending.remove(wait)
-                        self._steps.end(wait.server.name, f"up on port {wait.server.port}")
-                if pending and time.monotonic() > deadline:
-                    wait = pending[0]
-                    log = wait.server.folders.log
-                    raise StackError(
-                        f"{wait.server.title} did not answer within {_START_SECONDS} s ({wait.last_error}). "
-                        f"The end of its log ({log}):\n{tail(log)}"
-                    )
-                time.sleep(0.1)
-        finally:
-            end.set()
-
     # Signals, lock and state
 
     def _listen_to_signals(self) -> None:
@@ -266,6 +270,10 @@ class Stack:
             raise StackError("The embedded servers must be started in the main thread.")
         for number in _ENDING_SIGNALS:
             self._handlers[number] = signal.signal(number, _exit_on_signal)
+        # Set, and not left as it is: whatever a shell starts with `&` in a script is born ignoring it.
+        in_background = self._mode == "background"
+        interrupt = signal.SIG_IGN if in_background else signal.default_int_handler
+        self._handlers[signal.SIGINT] = signal.signal(signal.SIGINT, interrupt)
 
     def _take_home(self) -> None:
         try:
@@ -326,30 +334,6 @@ class Stack:
         groups = [[child for child in self._children if child.name not in SERVERS]]
         groups += [[child for child in self._children if child.name in names] for names in _STOP_ORDER]
         return groups
-
-
-class _Wait:
-    """A thread that asks one server whether it answers, until it does."""
-
-    def __init__(self, server: Server, end: threading.Event) -> None:
-        self.server = server
-        self.answered = threading.Event()
-        self.last_error = ""
-        self._end = end
-        threading.Thread(target=self._run, name=f"wait-{server.name}", daemon=True).start()
-
-    def _run(self) -> None:
-        while not self._end.is_set():
-            # A port that nobody listens on is told apart without the server's client
-            if ports.is_open(self.server.port):
-                try:
-                    self.server.answers()
-                except Exception as error:  # noqa: BLE001 - five clients, each with errors of its own; all mean: not yet
-                    self.last_error = " ".join(f"{type(error).__name__}: {error}".split())  # gRPC's take many lines
-                else:
-                    self.answered.set()
-                    return
-            self._end.wait(0.2)
 
 
 def _exit_on_signal(number: int, _frame: FrameType | None) -> None:

@@ -3,6 +3,7 @@
 import math
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
@@ -18,6 +19,9 @@ DEMO_RATE = 20.0
 STOPPED = 130
 """Exit code after Ctrl-C, as shells have it."""
 _REFUSED_NAMED = 5
+
+Sending = Callable[[threading.Event], int]
+"""Sends until it is done or the event is set; returns how many messages are confirmed."""
 
 
 class Finite(click.FloatRange):
@@ -60,6 +64,7 @@ class Finite(click.FloatRange):
     type=click.Path(dir_okay=False, writable=True, path_type=Path),
     help="Write what was sent to this file, as lines that --envelope reads.",
 )
+@click.option("--append", is_flag=True, help="With --record: write behind what the file has.")
 def produce(
     file: Path | None,
     envelope: bool,
@@ -70,6 +75,7 @@ def produce(
     hours: float | None,
     start: str | None,
     record: Path | None,
+    append: bool,
 ) -> None:
     """Send events to the topic, keyed by event id.
 
@@ -89,7 +95,11 @@ def produce(
         raise click.UsageError("--envelope goes with a FILE.")
     if demo and events is None and (hours or start):
         raise click.UsageError("--hours and --start go with --events: live traffic happens now.")
+    if append and not record:
+        raise click.UsageError("--append goes with --record.")
 
+    for number in (signal.SIGINT, signal.SIGTERM):  # a supervisor's stop confirms and records, a script's `&` as well
+        signal.signal(number, signal.default_int_handler)
     total: int | None
     messages: Iterable[Message]
     if file:
@@ -99,7 +109,7 @@ def produce(
         total, messages = events, demo_traffic(seed, events=events, rate=rate, hours=hours, start=start)
         if events is None:
             rate = None  # live traffic paces itself
-    sys.exit(run_produce(settings(), messages, total=total, rate=rate, record=record))
+    sys.exit(run_produce(settings(), messages, total=total, rate=rate, record=record, append=append))
 
 
 def demo_traffic(
@@ -122,12 +132,24 @@ def refuse_same_file(file: Path, record: Path | None) -> None:
         raise click.UsageError("--record names the file that is sent: it would be overwritten before it is read.")
 
 
+def _alone(sending: Sending) -> int:
+    return sending(threading.Event())
+
+
 def run_produce(
-    settings: Settings, messages: Iterable[Message], *, total: int | None, rate: float | None, record: Path | None
+    settings: Settings,
+    messages: Iterable[Message],
+    *,
+    total: int | None,
+    rate: float | None,
+    record: Path | None,
+    append: bool = False,
+    call: Callable[[Sending], int] = _alone,
 ) -> int:
     """Make the topic if it is missing, send with a progress bar, say how many were sent; the exit code.
 
-    It is 1 where the topic did not take some of the messages, of which the first are named.
+    It is 1 where the topic did not take some of the messages, of which the first are named. ``call`` calls the sending
+    itself: whoever has something to do meanwhile calls it in another thread.
     """
     from clickstream_assets.traffic.producer import Refused, Unreachable, send
 
@@ -143,11 +165,12 @@ def run_produce(
         if refused <= _REFUSED_NAMED:
             named.append(one)
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a supervisor's stop confirms and records as well
     code, verb = 0, "Done:"
     try:
         with ExitStack() as stack:
-            record_file = stack.enter_context(record.open("w", encoding="utf-8")) if record else None
+            # By lines: a kill leaves whole ones
+            to_record = record and record.open("a" if append else "w", encoding="utf-8", buffering=1)
+            record_file = stack.enter_context(to_record) if to_record else None
             show = stack.enter_context(progress(total))
 
             def count(acknowledged: int) -> None:
@@ -155,15 +178,19 @@ def run_produce(
                 sent = acknowledged
                 show(acknowledged)
 
-            send(
-                messages,
-                bootstrap_servers=settings.kafka_bootstrap_servers,
-                topic=settings.topic,
-                rate=rate,
-                on_sent=count,
-                on_refused=note,
-                record=record_file,
-            )
+            def sending(stop: threading.Event) -> int:
+                return send(
+                    messages,
+                    bootstrap_servers=settings.kafka_bootstrap_servers,
+                    topic=settings.topic,
+                    rate=rate,
+                    on_sent=count,
+                    on_refused=note,
+                    record=record_file,
+                    stop=stop,
+                )
+
+            call(sending)
     except KeyboardInterrupt:
         code, verb = STOPPED, "Stopped:"
     except Unreachable as error:

@@ -115,7 +115,7 @@ def test_without_a_dagster_home_there_are_no_records(monkeypatch, tmp_path):
 
 
 def test_the_records_of_clickstream_run_are_found_by_its_folder(monkeypatch, tmp_path):
-    from clickstream_assets.commands.run import dagster_home
+    from clickstream_assets.commands.dagster_processes import dagster_home
 
     monkeypatch.setenv("DAGSTER_HOME", "")
     home = dagster_home(Settings(home=tmp_path))

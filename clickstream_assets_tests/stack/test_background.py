@@ -7,6 +7,7 @@ from click.testing import CliRunner
 from clickstream_assets.settings import Settings, settings
 from clickstream_assets.stack import background
 from clickstream_assets.stack.commands import stack
+from clickstream_assets.stack.downloads import Downloads
 from clickstream_assets.stack.errors import StackError
 from clickstream_assets.stack.supervisor import Stack
 
@@ -54,6 +55,23 @@ def test_env_has_dagsters_port_where_dagster_is_part_of_it(home, names, dagster)
     finally:
         one._leave_home()
     assert found == {"A": "b"} | dagster
+
+
+@pytest.mark.parametrize("first_hour", ["", "2026-01-31-12:00"])
+def test_env_has_the_first_hour_that_is_set_and_no_default_that_would_pass_for_it_later(home, monkeypatch, first_hour):
+    monkeypatch.setenv("CLICKSTREAM_FIRST_HOUR", first_hour)
+    running = Stack(Settings())
+    running._ports = dict.fromkeys(("kafka", "hbase-thrift", "elasticsearch", "spark"), 1)
+    running._downloads = Downloads(home, home, home, home)
+    running._take_home()
+    try:
+        running._write_state("up")
+        output = CliRunner().invoke(stack, ["env"]).output
+    finally:
+        running._leave_home()
+    assert [line for line in output.splitlines() if "FIRST_HOUR" in line] == (
+        [f"export CLICKSTREAM_FIRST_HOUR={first_hour}"] if first_hour else []
+    )
 
 
 def test_files_of_a_killed_supervisor_mean_nothing_without_its_lock(home):

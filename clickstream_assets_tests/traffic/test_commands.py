@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 from click.testing import CliRunner
 
@@ -14,6 +16,7 @@ from clickstream_assets.traffic.producer import Refused, SendError, Unreachable
         (["--demo", __file__], "one of the two"),
         ([__file__, "--events", "5"], "go with --demo"),
         (["--demo", "--envelope"], "goes with a FILE"),
+        (["--demo", "--append"], "goes with --record"),
         (["--demo", "--hours", "5"], "go with --events"),
         (["--demo", "--events", "5", "--start", "soon"], "not ISO 8601"),
         (["--demo", "--events", "0"], "--events"),
@@ -83,3 +86,26 @@ def test_only_who_cannot_reach_kafka_is_advised_to_start_it(sending, error, advi
     assert result.exit_code == 1
     assert "Not this.\nError: It ends here." in result.output
     assert ("clickstream stack up" in result.output) is advised
+
+
+@pytest.mark.parametrize(("option", "lines"), [([], ["new"]), (["--append"], ["old", "new"])])
+def test_a_record_is_begun_anew_unless_it_is_to_be_gone_on_with(sending, tmp_path, option, lines):
+    file, record = tmp_path / "clicks", tmp_path / "record"
+    file.write_text("m\n")
+    record.write_text("old\n")
+    sending.append(lambda _, *, record, **__: record.write("new\n"))
+    result = CliRunner().invoke(produce, [str(file), "--record", str(record), *option])
+    assert result.exit_code == 0, result.output
+    assert record.read_text().splitlines() == lines
+
+
+def test_a_line_of_the_record_is_in_the_file_before_the_next_message_is_sent(sending, tmp_path):
+    record = tmp_path / "record"
+
+    def send(_, *, record, **__):
+        record.write("a line\n")
+        raise SendError(Path(record.name).read_text())
+
+    sending.append(send)
+    result = CliRunner().invoke(produce, ["--demo", "--events", "1", "--record", str(record)])
+    assert "Error: a line" in result.output
