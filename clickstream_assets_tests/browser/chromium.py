@@ -26,6 +26,7 @@ _FLAGS = (
     "--disable-component-update",
     "--disable-sync",
 )
+_DEBIAN = Path("/etc/debian_version")
 _PACKAGES = ("chromium", "fonts-liberation")
 
 
@@ -52,7 +53,7 @@ def ensure() -> str:
     try:
         return find()
     except MissingBrowserError:
-        if os.environ.get(VARIABLE) or os.geteuid() or not (Path("/etc/debian_version").exists() and _apt_get()):
+        if os.environ.get(VARIABLE) or os.geteuid() != 0 or not _DEBIAN.exists() or not _apt_get():
             raise
     return find()
 

@@ -18,6 +18,7 @@ LINEAGE_WIDTH, LINEAGE_HEIGHT = 2600, 900
 _NODE = "[class*=AssetNode_assetNodeContainer]"
 _CHECK = "[class*=AssetChecks_checkRow]"
 _PARTITION = "[class*=AssetEventList_assetListRow]"
+_STATE = re.compile("^(Passed|Failed|Running|Skipped|Execution failed|Not evaluated|No execution attempted)$")
 _LOAD_MS = 60_000
 _MARGIN = 16
 
@@ -111,14 +112,19 @@ class DagsterPages:
         rows = self.page.locator(_CHECK).all()
         return {self._name(row): row.locator("span[class*=size12]").last.text_content() or "" for row in rows}
 
-    def check_in(self, asset: str, check: str, hour: str) -> str:
-        """What a check says of one hour, if anything: its words from the hour's key on, *Passed* among them."""
-        self._open(f"/assets/{asset}?view=checks&checkDetail={check}")
-        self.page.locator(_CHECK).first.wait_for()
+    def checks_in(self, asset: str, hour: str) -> dict[str, str]:
+        """What each check of an asset says of one hour: *Passed*, *Failed*, *Running*, *Skipped* …"""
+        names = self.checks(asset)
+        return {name: self._check_in(name, hour) for name in names}
+
+    def _check_in(self, check: str, hour: str) -> str:
+        self.page.locator(_CHECK).filter(has_text=check).first.click()
+        self.page.get_by_role("heading", name=check, exact=True).wait_for()
         self.page.get_by_role("tab", name="Partitions").last.click()
         self.page.locator(_PARTITION).filter(has_text=hour).click()
-        detail = self.page.get_by_text("Latest execution", exact=True).locator("xpath=ancestor::*[4]")
-        return detail.inner_text()
+        state = self.page.get_by_text(_STATE).last
+        state.wait_for()
+        return state.inner_text()
 
     def picture_of_lineage(self, path: str) -> None:
         """The graph as :meth:`lineage` left it."""

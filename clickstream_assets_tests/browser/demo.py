@@ -1,5 +1,6 @@
 """``clickstream run`` with live demo traffic as a newcomer starts it, in a home of its own on free ports."""
 
+import datetime as dt
 import os
 import re
 import signal
@@ -10,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from clickstream_assets.stack.processes import die_with_parent
 from clickstream_assets_tests.dagster_dev import ask, kill_with_children
 
 _PORTS = ("STACK_KAFKA", "STACK_HBASE", "STACK_ELASTICSEARCH", "STACK_SPARK", "DAGSTER")
@@ -31,6 +33,8 @@ class Demo:
         self.home = home
         self._log = home / "run.log"
         self._process: subprocess.Popen[bytes] | None = None
+        self.begun = dt.datetime.now(dt.UTC)
+        """When it was started."""
         self.url = ""
         """Of Dagster's webserver, known once it is up."""
 
@@ -39,9 +43,12 @@ class Demo:
         # Whoever runs the tests has variables of theirs; a newcomer has none. Where downloads are does not matter.
         keep = {n: v for n, v in os.environ.items() if not n.startswith("CLICKSTREAM_") or n == "CLICKSTREAM_CACHE"}
         own = {f"CLICKSTREAM_{name}_PORT": "0" for name in _PORTS} | {"CLICKSTREAM_HOME": str(self.home)}
+        self.begun = dt.datetime.now(dt.UTC)
         command = [sys.executable, "-m", "clickstream_assets.cli", "run"]
         with self._log.open("wb") as log:
-            self._process = subprocess.Popen(command, env=keep | own, stdout=log, stderr=log)
+            self._process = subprocess.Popen(
+                command, env=keep | own, stdout=log, stderr=log, preexec_fn=die_with_parent()
+            )
         try:
             self.url = self._wait_for(r"http://localhost:\d+")
             self._wait_for("demo clicks are flowing")
