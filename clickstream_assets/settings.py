@@ -84,6 +84,14 @@ class Settings(BaseSettings):
     warn_late_share: float = Field(0.2, ge=0, le=1, description="share of an hour's events that came late")
     warn_unknown_country_share: float = Field(0.3, ge=0, le=1, description="share of events without a country")
     warn_other_browser_share: float = Field(0.3, ge=0, le=1, description="share of events of an unknown browser")
+    warn_events_without_clicks: int = Field(
+        1_000, ge=0, description="events of an hour of which none is of a click type"
+    )
+    warn_duplicate_share: float = Field(0.2, ge=0, le=1, description="share of an hour's messages that are duplicates")
+    warn_corrected_clock_share: float = Field(
+        0.2, ge=0, le=1, description="share of an hour's events whose clock was off by over an hour"
+    )
+    warn_urls: int = Field(50_000, ge=1, description="distinct urls in the metrics of an hour")
     warn_volume_factor: float = Field(4, gt=1, description="times more, or less, clicks than in comparable hours")
 
     # Alerts

@@ -1,7 +1,11 @@
 """Checks on ``raw_clicks``: the books balance, nothing was skipped, little was refused or late."""
 
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeVar
+
 import dagster as dg
 
+from clickstream_assets.checks import producers
 from clickstream_assets.checks.reporting import (
     WARN,
     Finding,
@@ -17,6 +21,10 @@ from clickstream_assets.partitions import hours_of
 from clickstream_assets.resources.hbase import HBaseResource
 from clickstream_assets.settings import settings
 
+if TYPE_CHECKING:
+    from clickstream_assets.domain.ledger import HourShare
+
+_Limit = TypeVar("_Limit", int, float)
 ASSET = "raw_clicks"
 CHECKS = (
     HourCheck(
@@ -31,6 +39,14 @@ CHECKS = (
         "and those lost to retention have entries of their own.",
     ),
     HourCheck("few_dead_letters", "The share of the hour's messages that was refused is not unusually high.", WARN),
+    HourCheck("has_clicks", "Of many events in the hour some are of a type that counts as a click.", WARN),
+    HourCheck(
+        "few_duplicates",
+        "The share of duplicates among the hour's messages is not high. A duplicate counts in the hour of its Kafka "
+        "record, whatever the event's.",
+        WARN,
+    ),
+    HourCheck("clocks_near", "The share of the hour's events whose clock was off by over an hour is not high.", WARN),
     HourCheck("few_late", "The share of the hour's events that came over 10 minutes after its end is not high.", WARN),
 )
 
@@ -43,7 +59,7 @@ def check_raw_clicks(context: dg.AssetCheckExecutionContext, hbase: HBaseResourc
     from clickstream_assets.domain.stale_hours import HourStates
     from clickstream_assets.domain.table_schemas import CLICKS, LEDGER
 
-    hours = hours_of(context)
+    hours, limits = hours_of(context), settings()
     with hbase.client() as client:
         table = hbase.table(LEDGER.name)
         ledger, states = Ledger(client, table), HourStates(client, table)
@@ -80,12 +96,11 @@ def check_raw_clicks(context: dg.AssetCheckExecutionContext, hbase: HBaseResourc
             return findings
 
         def few_dead_letters() -> Findings:
-            most = settings().warn_dead_letter_share
             findings = {}
             for hour in hours:
                 refused = sum(part.dead_lettered for part in shares[hour])
                 whole = refused + sum(part.kept for part in shares[hour])
-                findings[hour] = share(refused, whole, most, "were refused")
+                findings[hour] = share(refused, whole, limits.warn_dead_letter_share, "were refused")
             return findings
 
         def few_late() -> Findings:
@@ -93,11 +108,14 @@ def check_raw_clicks(context: dg.AssetCheckExecutionContext, hbase: HBaseResourc
                 hour: share(
                     sum(part.late for part in shares[hour]),
                     sum(part.kept for part in shares[hour]),
-                    settings().warn_late_share,
+                    limits.warn_late_share,
                     "came late",
                 )
                 for hour in hours
             }
+
+        def each(judge: "Callable[[list[HourShare], _Limit], Finding]", limit: _Limit) -> Findings:
+            return {hour: judge(shares[hour], limit) for hour in hours}
 
         found = look(
             hours,
@@ -106,6 +124,9 @@ def check_raw_clicks(context: dg.AssetCheckExecutionContext, hbase: HBaseResourc
                 "offsets_complete": offsets_complete,
                 "few_dead_letters": few_dead_letters,
                 "few_late": few_late,
+                "has_clicks": lambda: each(producers.has_clicks, limits.warn_events_without_clicks),
+                "few_duplicates": lambda: each(producers.few_duplicates, limits.warn_duplicate_share),
+                "clocks_near": lambda: each(producers.clocks_near, limits.warn_corrected_clock_share),
             },
         )
         states.hold(ASSET, before, failed_by_hour(CHECKS, found))

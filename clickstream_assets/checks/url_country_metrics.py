@@ -4,6 +4,7 @@ from time import time
 
 import dagster as dg
 
+from clickstream_assets.checks.producers import few_urls
 from clickstream_assets.checks.reporting import (
     WARN,
     Finding,
@@ -35,6 +36,7 @@ CHECKS = (
         "each measured view, and the average is their ratio.",
         blocking=True,
     ),
+    HourCheck("few_urls", "The hour's metrics are not of unusually many distinct urls.", WARN),
     HourCheck(
         "usual_volume",
         "The hour has about as many clicks as the same hour of earlier weeks, or else as the hours before it.",
@@ -99,6 +101,9 @@ def check_url_country_metrics(context: dg.AssetCheckExecutionContext, hbase: HBa
                 "held_back": lambda: held_findings(ASSET, before),
                 "clicks_add_up": clicks_add_up,
                 "within_bounds": within_bounds,
+                "few_urls": lambda: {
+                    hour: few_urls(count.urls, settings().warn_urls) for hour, count in metrics().items()
+                },
                 "usual_volume": usual_volume,
             },
         )

@@ -302,6 +302,9 @@ class Replay:
             duplicates=entry.duplicates + settled.duplicates,
             kept_by_hour=Counter(entry.kept_by_hour) + settled.kept_by_hour,
             late_by_hour=Counter(entry.late_by_hour) + settled.late_by_hour,
+            other_types_by_hour=Counter(entry.other_types_by_hour) + settled.other_types_by_hour,
+            corrected_by_hour=Counter(entry.corrected_by_hour) + settled.corrected_by_hour,
+            duplicates_by_hour=Counter(entry.duplicates_by_hour) + settled.duplicates_by_hour,
             dead_lettered_by_hour=Counter(
                 self._rules.record_hour(letter.record_time_ms) for letter in there if letter.offset not in gone
             ),

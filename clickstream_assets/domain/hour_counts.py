@@ -186,6 +186,8 @@ class MetricCounts:
 
     rows: int = 0
     clicks: int = 0
+    urls: int = 0
+    """Distinct ones."""
     contradictions: list[str] = field(default_factory=list)
     """In words, the metrics that contradict themselves (contract: "Metrics")."""
 
@@ -193,9 +195,13 @@ class MetricCounts:
 def count_metrics(hbase: HBaseClient, table: str, hours: Iterable[int]) -> dict[int, MetricCounts]:
     """Rows of each hour, their clicks, and whether each makes sense."""
     found = {hour: MetricCounts() for hour in hours}
+    urls: set[bytes] = set()
     for hour, cells in _metrics(hbase, table, found, ("url", "country", *SUMMED, "average_time_spent")):
         count = found[hour]
-        count.rows += 1
+        if not count.rows:
+            urls = set()  # rows come hour by hour: those of one are held at a time
+        urls.add(cells["url"])
+        count.rows, count.urls = count.rows + 1, len(urls)
         count.clicks += int(cells["clicks"])
         if wrong := _contradictions(cells):
             count.contradictions.append(f"{cells['url'].decode()} {cells['country'].decode()}: {', '.join(wrong)}")

@@ -351,6 +351,9 @@ class Ingestion:
                     kept_by_hour=dict(tally.kept_by_hour),
                     dead_lettered_by_hour=dict(tally.dead_lettered_by_hour),
                     late_by_hour=dict(tally.late_by_hour),
+                    other_types_by_hour=dict(tally.other_types_by_hour),
+                    corrected_by_hour=dict(tally.corrected_by_hour),
+                    duplicates_by_hour=dict(tally.duplicates_by_hour),
                 )
             )
         if at < piece.end:

@@ -36,15 +36,19 @@ READ, GAP, LOST = "read", "gap", "lost"
 LATE_AFTER_MS = 10 * 60 * 1000
 """An event is late when its Kafka record is stamped this much after its event hour ended, or later still."""
 
+COUNTED = ("late", "other_types", "corrected", "duplicates")
+"""What is counted by hour beside the equation. Entries and shares of before there was one of them have none of it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Entry:
     """What became of the offsets ``first`` (included) to ``end`` (not) of a partition.
 
-    ``read == kept + duplicates + dead_lettered``; *kept* counts rows that carry one of these offsets, by event
-    hour, *late* those of them that came :data:`LATE_AFTER_MS` after it ended; dead letters count by the hour of their
-    Kafka record. ``mended_offsets`` are, by that hour too, the offsets of dead letters that a replay made rows or
-    duplicates since the range was last read.
+    ``read == kept + duplicates + dead_lettered``; *kept* counts rows that carry one of these offsets, by event hour.
+    Of them *late* came :data:`LATE_AFTER_MS` after it ended, *other_types* are of no click type, and the clocks of
+    *corrected* were off by over an hour. Dead letters and ``duplicates_by_hour`` count by the hour of their Kafka
+    record. ``mended_offsets`` are, by that hour too, the offsets of dead letters that a replay made rows or duplicates
+    since the range was last read.
     """
 
     topic_id: str
@@ -58,6 +62,9 @@ class Entry:
     dead_lettered_by_hour: Mapping[int, int] = field(default_factory=dict)
     run_id: str = ""
     late_by_hour: Mapping[int, int] = field(default_factory=dict)
+    other_types_by_hour: Mapping[int, int] = field(default_factory=dict)
+    corrected_by_hour: Mapping[int, int] = field(default_factory=dict)
+    duplicates_by_hour: Mapping[int, int] = field(default_factory=dict)
     mended_offsets: Mapping[int, Sequence[int]] = field(default_factory=dict)
 
     @property
@@ -93,7 +100,11 @@ class Entry:
     @property
     def hours(self) -> set[int]:
         """Hours that the entry holds something of."""
-        return {*self.kept_by_hour, *self.dead_lettered_by_hour, *self.mended_offsets}
+        return {*self.kept_by_hour, *self.dead_lettered_by_hour, *self.duplicates_by_hour, *self.mended_offsets}
+
+    def counted(self) -> dict[str, Mapping[int, int]]:
+        """What of :data:`COUNTED` it has, by hour."""
+        return {name: getattr(self, f"{name}_by_hour") for name in COUNTED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +117,9 @@ class HourShare:
     kept: int
     dead_lettered: int
     late: int = 0
+    other_types: int = 0
+    corrected: int = 0
+    duplicates: int = 0
     mended: int = 0
 
 
@@ -152,7 +166,7 @@ def _cells(entry: Entry) -> dict[bytes, bytes]:
     return {f"entry:{name}".encode(): str(value).encode() for name, value in plain.items()} | {
         b"entry:kept_by_hour": _by_hour(entry.kept_by_hour),
         b"entry:dead_lettered_by_hour": _by_hour(entry.dead_lettered_by_hour),
-        b"entry:late_by_hour": _by_hour(entry.late_by_hour),
+        **{f"entry:{name}_by_hour".encode(): _by_hour(counts) for name, counts in entry.counted().items()},
         b"entry:mended_offsets": orjson.dumps(
             {key_of_hour(hour): sorted(entry.mended_offsets[hour]) for hour in sorted(entry.mended_offsets)}
         ),
@@ -172,8 +186,8 @@ def _to_entry(key: bytes, cells: Mapping[bytes, bytes]) -> Entry:
         kept_by_hour=_to_counts(cells[b"entry:kept_by_hour"]),
         dead_lettered_by_hour=_to_counts(cells[b"entry:dead_lettered_by_hour"]),
         run_id=cells[b"entry:run_id"].decode(),
-        # Entries of before there was late and mended lack these.
-        late_by_hour=_to_counts(cells.get(b"entry:late_by_hour", b"{}")),
+        # Older entries lack these.
+        **{f"{name}_by_hour": _to_counts(cells.get(f"entry:{name}_by_hour".encode(), b"{}")) for name in COUNTED},
         mended_offsets={
             hour_of_key(key): offsets
             for key, offsets in orjson.loads(cells.get(b"entry:mended_offsets", b"{}")).items()
@@ -184,10 +198,8 @@ def _to_entry(key: bytes, cells: Mapping[bytes, bytes]) -> Entry:
 def _to_share(key: bytes, cells: Mapping[bytes, bytes]) -> tuple[int, HourShare]:
     """The hour of a share, and the share."""
     _, hour, topic_id, partition, first = key.decode().split("|")
-    # Shares of before there was late and mended lack these.
-    counts = {
-        name: int(cells.get(f"entry:{name}".encode(), b"0")) for name in ("kept", "dead_lettered", "late", "mended")
-    }
+    names = ("kept", "dead_lettered", "mended", *COUNTED)
+    counts = {name: int(cells.get(f"entry:{name}".encode(), b"0")) for name in names}  # older shares lack some
     return hour_of_key(hour), HourShare(topic_id, int(partition), int(first), **counts)
 
 
@@ -204,7 +216,10 @@ def _from_shares(
         kept_by_hour={hour: share.kept for hour, share in shares.items() if share.kept},
         dead_lettered_by_hour={hour: share.dead_lettered for hour, share in shares.items() if share.dead_lettered},
         run_id=run_id,
-        late_by_hour={hour: share.late for hour, share in shares.items() if share.late},
+        **{
+            f"{name}_by_hour": {hour: count for hour, share in shares.items() if (count := getattr(share, name))}
+            for name in COUNTED
+        },
     )
     return replace(entry, duplicates=max(0, entry.read - entry.kept - entry.dead_lettered))
 
@@ -247,7 +262,10 @@ class Ledger:
                 shares[_share_key(entry, hour)] = {
                     b"entry:kept": str(entry.kept_by_hour.get(hour, 0)).encode(),
                     b"entry:dead_lettered": str(entry.dead_lettered_by_hour.get(hour, 0)).encode(),
-                    b"entry:late": str(entry.late_by_hour.get(hour, 0)).encode(),
+                    **{
+                        f"entry:{name}".encode(): str(counts.get(hour, 0)).encode()
+                        for name, counts in entry.counted().items()
+                    },
                     b"entry:mended": str(mended.get(hour, 0)).encode(),
                 }
             ranges[_range_key(entry.topic_id, entry.partition, entry.first)] = _cells(entry)

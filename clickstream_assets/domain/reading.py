@@ -17,6 +17,7 @@ import orjson
 from clickstream_assets.clients.hbase import HBaseClient
 from clickstream_assets.clients.kafka import TopicClient
 from clickstream_assets.domain.click_event import ClickEvent, Refused
+from clickstream_assets.domain.ledger import COUNTED
 from clickstream_assets.domain.offset_plan import Piece
 from clickstream_assets.domain.settler import Settler, Tallies
 from clickstream_assets.domain.settling import Decoded, Rules, Tally, as_long, decoded
@@ -150,7 +151,8 @@ def _schemas() -> "tuple[pa.Schema, pa.Schema]":
     event = [("key", pa.binary()), ("event", pa.binary()), ("properties", pa.binary())]
     refused = [("reason", pa.string()), ("detail", pa.string()), ("value", pa.binary())]
     counts = [(name, number) for name in ("partition", "stretch", "read", "new_rows", "duplicates", "latest_ms")]
-    hours = [(name, by_hour) for name in ("kept", "dead_lettered", "late")]
+    # Under names of their own: duplicates are counted as such, and by hour.
+    hours = [(f"{name}_by_hour", by_hour) for name in ("kept", "dead_lettered", *COUNTED)]
     return (
         pa.schema([*place, *event, *refused]),
         pa.schema([*counts, *hours, ("touched", many), ("displaced", many)]),
@@ -212,7 +214,7 @@ def _tallies_to_arrow(tallies: Mapping[tuple[int, int], Tally]) -> "pa.RecordBat
             tally.latest_ms,
             list(tally.kept_by_hour.items()),
             list(tally.dead_lettered_by_hour.items()),
-            list(tally.late_by_hour.items()),
+            *(list(getattr(tally, f"{name}_by_hour").items()) for name in COUNTED),
             list(tally.touched),
             list(tally.displaced),
         )
@@ -224,9 +226,12 @@ def _tallies_to_arrow(tallies: Mapping[tuple[int, int], Tally]) -> "pa.RecordBat
 
 def _tallies_from_arrow(batch: "pa.RecordBatch") -> Iterator[tuple[tuple[int, int], Tally]]:
     for row in zip(*(column.to_pylist() for column in batch.columns), strict=True):
-        partition, stretch, read, new_rows, duplicates, latest_ms, kept, dead_lettered, late, touched, displaced = row
+        partition, stretch, read, new_rows, duplicates, latest_ms, kept, dead_lettered, *counted, touched, displaced = (
+            row
+        )
         tally = Tally(read, new_rows, duplicates, latest_ms=latest_ms, touched=set(touched), displaced=set(displaced))
         tally.kept_by_hour.update(dict(kept))
         tally.dead_lettered_by_hour.update(dict(dead_lettered))
-        tally.late_by_hour.update(dict(late))
+        for name, by_hour in zip(COUNTED, counted, strict=True):
+            getattr(tally, f"{name}_by_hour").update(dict(by_hour))
         yield (partition, stretch), tally

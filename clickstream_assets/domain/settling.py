@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from clickstream_assets.clients.hbase import RowMutation
 from clickstream_assets.clients.kafka import Message
-from clickstream_assets.domain.click_event import ClickEvent, Refused, decode
+from clickstream_assets.domain.click_event import CLICK_TYPES, ClickEvent, Refused, decode
 from clickstream_assets.domain.hours import HOUR_MS, hour_of_letter
 from clickstream_assets.domain.ledger import LATE_AFTER_MS
 from clickstream_assets.domain.row_keys import derived_key, event_key
@@ -20,6 +20,8 @@ from clickstream_assets.domain.stale_hours import touched_by
 from clickstream_assets.domain.table_schemas import CLICKS
 
 SOURCE, DISPLACED = CLICKS.columns["source"].key, CLICKS.columns["displaced"].key
+CORRECTED_MS = HOUR_MS
+"""A clock that was off by more than that is worth counting."""
 _ALL_CELLS = frozenset(column.key for column in CLICKS.columns.values())
 _TEXT_CELLS = tuple(
     CLICKS.columns[name].key
@@ -75,6 +77,12 @@ class Tally:
     kept_by_hour: Counter[int] = field(default_factory=Counter)
     dead_lettered_by_hour: Counter[int] = field(default_factory=Counter)
     late_by_hour: Counter[int] = field(default_factory=Counter)
+    other_types_by_hour: Counter[int] = field(default_factory=Counter)
+    """Kept events of no click type."""
+    corrected_by_hour: Counter[int] = field(default_factory=Counter)
+    """Kept events whose clock was off by over :data:`CORRECTED_MS`."""
+    duplicates_by_hour: Counter[int] = field(default_factory=Counter)
+    """By the hour of their Kafka record: that is when a producer sent them once more."""
     touched: set[int] = field(default_factory=set)
     displaced: set[int] = field(default_factory=set)
     """Offsets whose rows now carry an earlier one: the entries that booked them have to be read again."""
@@ -89,6 +97,9 @@ class Tally:
         self.kept_by_hour += other.kept_by_hour
         self.dead_lettered_by_hour += other.dead_lettered_by_hour
         self.late_by_hour += other.late_by_hour
+        self.other_types_by_hour += other.other_types_by_hour
+        self.corrected_by_hour += other.corrected_by_hour
+        self.duplicates_by_hour += other.duplicates_by_hour
         self.touched |= other.touched
         self.displaced |= other.displaced
         self.latest_ms = max(self.latest_ms, other.latest_ms)
@@ -184,6 +195,7 @@ def settle_decoded(
         elsewhere = int(partition) != message.partition or topic_id != rules.topic_id
         if elsewhere or offset < message.offset or not makes_way(offset):
             settled.duplicates += 1
+            settled.duplicates_by_hour[rules.record_hour(message.record_time_ms)] += 1
             return None
         displaced = [*displaced_by(row), offset]
         cells = _event_cells(message, event, rules)
@@ -200,6 +212,10 @@ def settle_decoded(
     settled.latest_ms = max(settled.latest_ms, time_ms)
     if message.record_time_ms > (hour + 1) * HOUR_MS + LATE_AFTER_MS:
         settled.late_by_hour[hour] += 1
+    if event.event_type not in CLICK_TYPES:
+        settled.other_types_by_hour[hour] += 1
+    if abs(event.client_time_ms - time_ms) > CORRECTED_MS:
+        settled.corrected_by_hour[hour] += 1
     for touched in touched_by(time_ms):
         if touched >= rules.first_hour:
             settled.touched.add(touched)

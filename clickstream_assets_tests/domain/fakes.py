@@ -8,7 +8,7 @@ from clickstream_assets.clients.kafka import Message
 from clickstream_assets.domain.dead_letters import Replay, Selection
 from clickstream_assets.domain.hour_counts import count_letters
 from clickstream_assets.domain.ingestion import Ingestion
-from clickstream_assets.domain.ledger import Ledger
+from clickstream_assets.domain.ledger import COUNTED, Ledger
 from clickstream_assets.domain.row_keys import hour_of
 from clickstream_assets.domain.stale_hours import HourStates
 from clickstream_assets_tests.domain.test_ledger import FakeHBase
@@ -179,7 +179,7 @@ class World:
             f"hour|{hour}|{entry.topic_id}|{entry.partition}|{entry.first}": (
                 entry.kept_by_hour.get(hour, 0),
                 entry.dead_lettered_by_hour.get(hour, 0),
-                entry.late_by_hour.get(hour, 0),
+                *(counts.get(hour, 0) for counts in entry.counted().values()),
                 entry.mended_by_hour.get(hour, 0),
             )
             for entry in entries
@@ -192,7 +192,7 @@ class World:
             f"hour|{hour}|{share.topic_id}|{share.partition}|{share.first}": (
                 share.kept,
                 share.dead_lettered,
-                share.late,
+                *(getattr(share, name) for name in COUNTED),
                 share.mended,
             )
             for hour in hours

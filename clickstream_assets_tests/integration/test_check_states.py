@@ -1,0 +1,171 @@
+"""What Dagster's webserver says of each check of each hour, however the run came about that looked at it."""
+
+import time
+
+import pytest
+
+from clickstream_assets.clients.hbase import RowMutation
+from clickstream_assets.domain.hours import HOUR_MS, hour_of_key, key_of_hour
+from clickstream_assets.domain.metrics import metrics_key_range
+from clickstream_assets.partitions import tags_of
+from clickstream_assets_tests.dagster_dev import DagsterDev
+from clickstream_assets_tests.integration.pipeline import Pipeline, page_view
+from clickstream_assets_tests.traffic.hard_cases import FRENCH, GERMAN
+
+ASSETS = ("clickstream_topic", "raw_clicks", "dead_letters", "enriched_clicks", "url_country_metrics", "es_index")
+STATES = """query ($keys: [AssetKeyInput!]!) { assetNodes(assetKeys: $keys) { assetKey { path }
+  partitionStats { numPartitions numMaterialized }
+  assetChecksOrError { ... on AssetChecks { checks { name executionForLatestMaterialization { status }
+    partitionStatuses { ... on AssetCheckTimePartitionStatuses { ranges { status startKey endKey } } } } } } } }"""
+LAUNCH = """mutation ($params: ExecutionParams!) { launchRun(executionParams: $params) {
+  __typename ... on PythonError { message } ... on InvalidSubsetError { message } } }"""
+
+
+class Shown:
+    """A pipeline, Dagster running on it, and what its webserver shows."""
+
+    def __init__(self, pipeline: Pipeline, dagster: DagsterDev, first: int) -> None:
+        self.pipeline, self.dagster, self.first = pipeline, dagster, first
+
+    def rest(self) -> None:
+        """Wait until nothing is left to do."""
+        self.dagster.wait(lambda: self.dagster.runs() is not None and self.pipeline.behind() == (0, 0), seconds=300)
+
+    def nodes(self) -> dict[str, dict]:
+        keys = [{"path": [name]} for name in ASSETS]
+        found = self.dagster.ask(STATES, keys=keys)["assetNodes"]
+        return {node["assetKey"]["path"][0]: node for node in found}
+
+    def checks(self) -> dict[tuple[str, str], dict]:
+        return {
+            (asset, check["name"]): check
+            for asset, node in self.nodes().items()
+            for check in node["assetChecksOrError"]["checks"]
+        }
+
+    def states(self) -> dict[tuple[str, str], dict[int, str]]:
+        """Of each check, by hour what is shown; a check that is not of hours under hour 0."""
+        found = {}
+        for key, check in self.checks().items():
+            if check["partitionStatuses"] is None:
+                latest = check["executionForLatestMaterialization"]
+                found[key] = {0: latest["status"] if latest else "NOT_EVALUATED"}
+                continue
+            found[key] = {
+                hour: part["status"]
+                for part in check["partitionStatuses"]["ranges"]
+                for hour in range(hour_of_key(part["startKey"]), hour_of_key(part["endKey"]) + 1)
+            }
+        return found
+
+    def not_passed(self) -> dict[tuple[str, str], dict[int, str]]:
+        """Of each check, the hours that do not say SUCCEEDED; all closed hours are asked for."""
+        this_hour = int(time.time() * 1000) // HOUR_MS
+        wrong = {}
+        for key, by_hour in self.states().items():
+            asked = [0] if set(by_hour) == {0} else sorted({*range(self.first, this_hour), *by_hour})
+            said = {hour: by_hour.get(hour, "NOT_EVALUATED") for hour in asked}
+            if others := {hour: status for hour, status in said.items() if status != "SUCCEEDED"}:
+                wrong[key] = others
+        return wrong
+
+    def launch(self, job: str, tags: dict[str, str], asset: str | None = None) -> None:
+        """Launch a run as the UI does, of an asset with all its checks or of a whole job, and wait for what follows."""
+        selector: dict = {"repositoryLocationName": "clickstream_assets", "repositoryName": "__repository__"}
+        selector["pipelineName"] = job
+        if asset:
+            checks = [{"assetKey": {"path": [asset]}, "name": name} for of, name in self.checks() if of == asset]
+            selector |= {"assetSelection": [{"path": [asset]}], "assetCheckSelection": checks}
+        pairs = [{"key": key, "value": value} for key, value in tags.items()]
+        params = {"selector": selector, "mode": "default", "executionMetadata": {"tags": pairs}, "runConfigData": {}}
+        before = len(self.dagster.runs())
+        answer = self.dagster.ask(LAUNCH, params=params)["launchRun"]
+        assert answer["__typename"] == "LaunchRunSuccess", answer
+        self.dagster.wait(lambda: len(self.dagster.runs() or []) > before)
+
+    def followed(self, assets: set[str], before: int) -> None:
+        """Wait until later runs than ``before`` of them have written all of some assets."""
+        self.dagster.wait(
+            lambda: assets <= set().union(*(names for names, _ in (self.dagster.runs() or [])[before:])), seconds=200
+        )
+
+
+@pytest.fixture(scope="module")
+def shown(servers, tmp_path_factory):
+    """Six hours, of which two hold events, before Dagster is first started on them."""
+    pipeline = Pipeline(servers, "states", tmp_path_factory.mktemp("states") / "sent.jsonl")
+    this_hour = int(time.time() * 1000) // HOUR_MS
+    first = this_hour - 6
+    views = [page_view(this_hour - 3, i, "https://states.example/", (GERMAN, FRENCH)[i % 2]) for i in range(30)]
+    pipeline.produce([*views, page_view(this_hour, 0, "https://states.example/now", GERMAN)])
+    own = pipeline.environment() | {"CLICKSTREAM_FIRST_HOUR": key_of_hour(first)}
+    dagster = DagsterDev(tmp_path_factory.mktemp("dagster"), own)
+    try:
+        dagster.wait(lambda: dagster.runs() is not None)
+        yield Shown(pipeline, dagster, first)
+    finally:
+        dagster.stop()
+
+
+def test_the_sensors_first_runs_leave_every_check_of_every_hour_passed_from_the_first_partition_on(shown):
+    shown.rest()
+    assert shown.not_passed() == {}
+    # The open hour has one state too, and the topic's check has one from the first look on.
+    states = shown.states()
+    assert all(hour >= shown.first for by_hour in states.values() for hour in by_hour if hour)
+    assert states["clickstream_topic", "nothing_lost_unread"] == {0: "SUCCEEDED"}
+    for name, node in shown.nodes().items():
+        stats = node["partitionStats"]
+        assert name == "clickstream_topic" or stats["numMaterialized"] >= stats["numPartitions"] - 1
+    # One run for what was new, one for all the hours that hold nothing.
+    spans = [
+        hour_of_key(tags["dagster/asset_partition_range_end"])
+        - hour_of_key(tags["dagster/asset_partition_range_start"])
+        for _, tags in shown.dagster.runs()
+        if "dagster/asset_partition_range_end" in tags
+    ]
+    assert len(spans) <= 4
+
+
+def test_one_hour_by_hand_and_a_backfill_leave_them_passed(shown):
+    shown.rest()
+    before = len(shown.dagster.runs())
+    shown.launch("__ASSET_JOB", {"dagster/partition": key_of_hour(shown.first + 3)}, "enriched_clicks")
+    shown.followed({"es_index"}, before)
+    shown.rest()
+    assert shown.not_passed() == {}
+
+    before = len(shown.dagster.runs())
+    shown.dagster.backfill(["enriched_clicks"], [key_of_hour(shown.first + 2 + i) for i in range(3)])
+    shown.followed({"enriched_clicks", "es_index"}, before)
+    shown.rest()
+    assert shown.not_passed() == {}
+
+
+def test_a_failure_is_shown_in_its_hour_alone_until_it_is_mended(shown):
+    shown.rest()
+    hour = shown.first + 3
+    pipeline = shown.pipeline
+    with pipeline.resources["hbase"].client() as client:
+        table = pipeline.table("clickstream_metrics")
+        key, cells = next(client.scan(table, *metrics_key_range(hour, hour)))
+        wrong = str(int(cells[b"metrics:clicks"]) + 1).encode()
+        client.mutate(table, [RowMutation(key, {b"metrics:clicks": wrong})])
+    shown.launch("clickstream_checks", tags_of(hour, hour))
+    failed = shown.not_passed()
+    assert failed.pop(("es_index", "held_back"), {hour: "FAILED"}) == {hour: "FAILED"}
+    assert failed == {
+        ("url_country_metrics", "clicks_add_up"): {hour: "FAILED"},
+        ("es_index", "documents_match"): {hour: "FAILED"},
+    }
+    shown.launch("clickstream_checks", tags_of(hour - 1, hour + 1))
+    failed = shown.not_passed()
+    assert failed.pop(("es_index", "held_back"), {hour: "FAILED"}) == {hour: "FAILED"}
+    assert set(failed) == {("url_country_metrics", "clicks_add_up"), ("es_index", "documents_match")}
+    assert all(by_hour == {hour: "FAILED"} for by_hour in failed.values())
+
+    before = len(shown.dagster.runs())
+    shown.dagster.backfill(["url_country_metrics"], [key_of_hour(hour)])
+    shown.followed({"url_country_metrics", "es_index"}, before)
+    shown.rest()
+    assert shown.not_passed() == {}
