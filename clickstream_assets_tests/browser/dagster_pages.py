@@ -10,13 +10,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
-from playwright.sync_api import FloatRect, Locator, Page
+from playwright.sync_api import FloatRect, Locator, Page, expect
 
 LINEAGE_WIDTH, LINEAGE_HEIGHT = 2600, 900
 """Wide enough for the graph to be drawn with its rows: below six tenths of their size, assets are names alone."""
 
 _NODE = "[class*=AssetNode_assetNodeContainer]"
 _CHECK = "[class*=AssetChecks_checkRow]"
+_TITLE = "span[class*=Typography_size16]"
 _PARTITION = "[class*=AssetEventList_assetListRow]"
 _STATE = re.compile("^(Passed|Failed|Running|Skipped|Execution failed|Not evaluated|No execution attempted)$")
 _LOAD_MS = 60_000
@@ -99,7 +100,8 @@ class DagsterPages:
         dialog = self.page.get_by_role("dialog")
         dialog.get_by_role("button", name="Latest", exact=True).click()
         chosen = dialog.locator("input[type=text]").first
-        self.page.wait_for_function("input => input.value !== ''", arg=chosen.element_handle())
+        key = re.compile(r"^\d{4}-\d\d-\d\d-\d\d:\d\d$")  # what was chosen before is a range, or nothing
+        expect(chosen).to_have_value(key, timeout=_LOAD_MS)
         return chosen.input_value()
 
     def checks(self, asset: str, shown: str = "") -> dict[str, str]:
@@ -119,7 +121,7 @@ class DagsterPages:
 
     def _check_in(self, check: str, hour: str) -> str:
         self.page.locator(_CHECK).filter(has_text=check).first.click()
-        self.page.get_by_role("heading", name=check, exact=True).wait_for()
+        self.page.locator(_TITLE).filter(has_text=re.compile(f"^{check}$")).wait_for()
         self.page.get_by_role("tab", name="Partitions").last.click()
         self.page.locator(_PARTITION).filter(has_text=hour).click()
         state = self.page.get_by_text(_STATE).last

@@ -15,7 +15,7 @@ from clickstream_assets.stack.processes import die_with_parent
 from clickstream_assets_tests.dagster_dev import ask, kill_with_children
 
 _PORTS = ("STACK_KAFKA", "STACK_HBASE", "STACK_ELASTICSEARCH", "STACK_SPARK", "DAGSTER")
-_UP_SECONDS = 240
+_UP_SECONDS = 300
 _STOP_SECONDS = 60
 
 RUNS = "{ runsOrError { ... on Runs { results { status } } } }"
