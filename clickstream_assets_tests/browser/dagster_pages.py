@@ -94,7 +94,7 @@ class DagsterPages:
         return {count[1]: int(count[2].replace(",", "")) for count in counts if count}
 
     def latest(self, asset: str) -> str:
-        """The partition that *Latest* chooses where an asset is materialized by hand."""
+        """The partition that *Latest* chooses where an asset is materialized by hand (one that is written alone)."""
         self._open(f"/assets/{asset}?view=partitions")
         self.page.get_by_role("button", name=re.compile("Materialize")).first.click()
         dialog = self.page.get_by_role("dialog")

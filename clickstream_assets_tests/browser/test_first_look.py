@@ -144,7 +144,7 @@ def test_all_partitions_are_green_but_perhaps_the_open_one(demo, pages, asset):
 
 
 def test_latest_is_the_open_hour(pages):
-    before, key, after = open_hour(), pages.latest("raw_clicks"), open_hour()
+    before, key, after = open_hour(), pages.latest("es_index"), open_hour()
     assert before <= hour_of(key) <= after
 
 
