@@ -23,6 +23,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from time import time
+from typing import Any
 
 import orjson
 
@@ -206,6 +207,10 @@ def _to_share(key: bytes, cells: Mapping[bytes, bytes]) -> tuple[int, HourShare]
 def _from_shares(
     topic_id: str, partition: int, first: int, end: int, shares: Mapping[int, HourShare], run_id: str
 ) -> Entry:
+    counted: dict[str, Any] = {
+        f"{name}_by_hour": {hour: count for hour, share in shares.items() if (count := getattr(share, name))}
+        for name in COUNTED
+    }
     entry = Entry(
         topic_id,
         partition,
@@ -216,10 +221,7 @@ def _from_shares(
         kept_by_hour={hour: share.kept for hour, share in shares.items() if share.kept},
         dead_lettered_by_hour={hour: share.dead_lettered for hour, share in shares.items() if share.dead_lettered},
         run_id=run_id,
-        **{
-            f"{name}_by_hour": {hour: count for hour, share in shares.items() if (count := getattr(share, name))}
-            for name in COUNTED
-        },
+        **counted,
     )
     return replace(entry, duplicates=max(0, entry.read - entry.kept - entry.dead_lettered))
 

@@ -72,6 +72,8 @@ class Memory(BaseModel):
     """When the topic was last reported as written to."""
     fresh_ends: dict[int, int] = Field(default_factory=dict)
     """Its end offsets then, by Kafka partition."""
+    again: list[int] = Field(default_factory=list)
+    """Hours of runs that failed. Those that nothing is due for would be shown as failed for good."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,8 @@ class Turn:
     """Why not."""
     busy: range = range(0)
     """Hours that a run under way brings up to date."""
+    failed: frozenset[int] = frozenset()
+    """Hours of the latest runs, as far as those failed."""
 
 
 @dataclass(slots=True)
@@ -154,6 +158,7 @@ def _look(kafka: KafkaResource, hbase: HBaseResource, memory: Memory, this_hour:
         if few:
             tick.idle = f"{lag} new events: waiting for {limits.small_run_events}, or for the next run of fewer"
         if not may.wait:
+            memory.again = sorted({*memory.again, *may.failed})
             tick.plan, tick.stale = _plan(
                 topic, HourStates(client, table), reading_from, ends, memory, this_hour, now, may.busy, few=few
             )
@@ -161,6 +166,8 @@ def _look(kafka: KafkaResource, hbase: HBaseResource, memory: Memory, this_hour:
             progress = progress_by_partition(topic, Watermarks(client, table), reading_from, ends)
             tick.events.append(observation(progress, int(now * 1000)))
             memory.observed_at, memory.observed_lag = now, lag
+        if tick.plan:
+            memory.again = [hour for hour in memory.again if not tick.plan.first <= hour <= tick.plan.last]
         # Fewer than before means another topic of the same name.
         written = sum(max(0, end - memory.fresh_ends.get(p, 0)) for p, end in ends.items())
         is_due = bool(written) and now - memory.fresh_at >= _QUIET_SECONDS
@@ -200,8 +207,8 @@ def _plan(
         states.touch(silent)
         memory.closed_up_to = this_hour - 1
     # Rows of an hour that has not begun wait for its partition, and the hour with them.
-    due = (hour for hour, state in known.items() if state.waiting and hour <= this_hour and hour not in busy)
-    stale = [*silent, *due]
+    due = {hour for hour, state in known.items() if state.waiting and hour <= this_hour}
+    stale = [*silent, *sorted(due.union(memory.again) - set(busy))]
     backlog = plan_backlog(
         reading_from,
         ends,
@@ -244,7 +251,10 @@ def turn(instance: dg.DagsterInstance) -> Turn:
         return Turn()
     pause = min(_FIRST_PAUSE_SECONDS * 2 ** (len(failed) - 1), _LONGEST_PAUSE_SECONDS)
     left = (failed[0].end_time or failed[0].update_timestamp.timestamp()) + pause - time()
-    return Turn(f"{len(failed)} runs failed in a row: the next try is in {left:.0f} s" if left > 0 else None)
+    if left > 0:
+        return Turn(f"{len(failed)} runs failed in a row: the next try is in {left:.0f} s")
+    runs = [record.dagster_run for record in failed if RANGE_END in record.dagster_run.tags]
+    return Turn(failed=frozenset(hour for run in runs for hour in _hours_of(run)))
 
 
 def _has_read(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:

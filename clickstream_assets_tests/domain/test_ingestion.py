@@ -148,6 +148,26 @@ def test_letter_keys_sort_as_offsets():
     assert keys == sorted(keys)
 
 
+def test_other_types_wild_clocks_and_duplicates_are_counted_by_hour():
+    minute = 60_000
+    behind = {"timestamp": NOW - 9 * HOUR, "sent_at": NOW - 7 * HOUR}  # two hours before it was sent, seven hours off
+    settled = Rows().read(
+        [
+            message(0, "a", event_type="click"),
+            message(1, "b", event_type="scroll"),
+            message(2, "c", event_type="scroll", hours_ago=3),
+            message(3, "d", **behind),
+            message(4, "e", timestamp=NOW - 90 * minute, sent_at=NOW - 60 * minute),  # an hour off, and no more
+            message(5, "f", timestamp=NOW + 4 * minute),
+            message(6, "c", event_type="scroll", hours_ago=3),
+        ]
+    )
+    assert settled.other_types_by_hour == {HOUR_NOW: 1, HOUR_NOW - 3: 1}
+    assert settled.corrected_by_hour == {HOUR_NOW - 2: 1}
+    # In the hour in which it was sent once more, which is not that of the event.
+    assert (settled.duplicates, settled.duplicates_by_hour) == (1, {HOUR_NOW: 1})
+
+
 def test_cells_say_what_was_corrected():
     sent = {"url": "HTTPS://H:443?utm_source=x", "timestamp": 1_000, "sent_at": 61_000, "engagement_time_ms": 1e30}
     table = Rows()

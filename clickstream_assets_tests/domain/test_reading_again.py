@@ -9,7 +9,7 @@ import pytest
 from clickstream_assets.domain import ingestion, settling
 from clickstream_assets.domain.click_event import Refused, decode
 from clickstream_assets.domain.hours import hour_of_key
-from clickstream_assets.domain.ledger import LATE_AFTER_MS
+from clickstream_assets.domain.ledger import COUNTED, LATE_AFTER_MS
 from clickstream_assets.domain.table_schemas import CLICKS as CLICKS_TABLE
 from clickstream_assets_tests.domain.fakes import HOUR_MS, LEDGER, World
 
@@ -58,15 +58,19 @@ def test_kept_rows_are_late_from_ten_minutes_after_their_hour_on(world):
     assert [share.late for share in world.ledger.shares(HOUR)] == [2]
 
 
-def test_entries_and_shares_of_before_there_was_late_and_mended_read_as_none(world):
+def test_entries_and_shares_of_before_there_was_one_of_the_counts_read_as_none_of_it(world):
     world.topic.send(event("a", 3), NOW)
     world.ingest()
     for cells in world.hbase.tables[LEDGER].values():
-        for name in (b"late_by_hour", b"mended_offsets", b"late", b"mended"):
-            cells.pop(b"entry:" + name, None)
+        for name in (*COUNTED, "mended", "mended_offsets", *(f"{name}_by_hour" for name in COUNTED)):
+            # The number of an entry's duplicates has always been there.
+            if name != "duplicates" or b"entry:end" not in cells:
+                cells.pop(f"entry:{name}".encode(), None)
     (entry,) = world.entries()
     assert (entry.kept, entry.late, entry.mended, entry.late_by_hour) == (1, 0, 0, {})
-    assert [(share.kept, share.late, share.mended) for share in world.ledger.shares(HOUR - 3)] == [(1, 0, 0)]
+    assert not any(entry.counted().values())
+    (share,) = world.ledger.shares(HOUR - 3)
+    assert (share.kept, share.mended, *(getattr(share, name) for name in COUNTED)) == (1, 0, 0, 0, 0, 0)
 
 
 def test_a_row_whose_message_is_refused_now_goes_when_its_entry_is_read_again(world, refuse):

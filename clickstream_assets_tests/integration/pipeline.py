@@ -4,13 +4,16 @@ import json
 import os
 import subprocess
 import sys
+from time import time
 
 import dagster as dg
 
+from clickstream_assets.checks.latest_closed_hour import latest_closed_hour
 from clickstream_assets.clients.kafka import TopicClient
 from clickstream_assets.definitions import build
 from clickstream_assets.domain.hours import HOUR_MS, hour_of_key, key_of_hour, rfc3339_of_hour
 from clickstream_assets.domain.reconciliation import Reconciliation, progress, reconcile
+from clickstream_assets.partitions import tags_of
 from clickstream_assets.resources.kafka import ensure_topic
 from clickstream_assets.sensors.kafka_offsets import JOB, kafka_offsets
 from clickstream_assets.settings import Settings
@@ -116,17 +119,16 @@ class Pipeline:
 
     def failing_checks(self, *hours: int) -> set[tuple[str, int]]:
         """The checks of some hours that fail now, as (name, hour)."""
-        tags = {
-            "dagster/asset_partition_range_start": key_of_hour(min(hours)),
-            "dagster/asset_partition_range_end": key_of_hour(max(hours)),
-        }
+        tags = tags_of(min(hours), max(hours))
         result = self.defs.resolve_job_def("clickstream_checks").execute_in_process(instance=self.instance, tags=tags)
         assert result.success
         latest = {(e.check_name, e.partition): e for e in result.get_asset_check_evaluations()}
         return {(name, hour_of_key(key)) for (name, key), e in latest.items() if key and not e.passed}
 
     def latest_hour_checks(self) -> list[dg.AssetCheckEvaluation]:
-        result = self.defs.resolve_job_def("clickstream_now").execute_in_process(instance=self.instance)
+        hour = latest_closed_hour(time())
+        job = self.defs.resolve_job_def("clickstream_now")
+        result = job.execute_in_process(instance=self.instance, tags=tags_of(hour, hour))
         return result.get_asset_check_evaluations()
 
     def of_hour(self, hour: int, documents: dict | None = None) -> dict:

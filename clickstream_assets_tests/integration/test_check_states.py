@@ -71,7 +71,10 @@ class Shown:
 
     def launch(self, job: str, tags: dict[str, str], asset: str | None = None) -> None:
         """Launch a run as the UI does, of an asset with all its checks or of a whole job, and wait for what follows."""
-        selector: dict = {"repositoryLocationName": "clickstream_assets", "repositoryName": "__repository__"}
+        selector: dict = {
+            "repositoryLocationName": "clickstream_assets.definitions",
+            "repositoryName": "__repository__",
+        }
         selector["pipelineName"] = job
         if asset:
             checks = [{"assetKey": {"path": [asset]}, "name": name} for of, name in self.checks() if of == asset]

@@ -1,5 +1,7 @@
 """When ``kafka_offsets`` may ask for a run: one at work, one behind it at most, and none too soon after failures."""
 
+from time import time
+
 import dagster as dg
 import pytest
 from dagster._core.events import StepSuccessData
@@ -7,6 +9,7 @@ from dagster._core.events import StepSuccessData
 from clickstream_assets.automation import ALL_ASSETS_JOB
 from clickstream_assets.definitions import defs
 from clickstream_assets.domain.hours import key_of_hour
+from clickstream_assets.sensors import kafka_offsets
 from clickstream_assets.sensors.kafka_offsets import turn
 
 STATUS = dg.DagsterRunStatus
@@ -107,3 +110,16 @@ def test_behind_a_run_that_follows_a_failure_none_waits_so_that_failures_go_on_t
     run(instance, STATUS.FAILURE)
     run(instance, STATUS.STARTED, read=True)
     assert turn(instance).wait
+
+
+def test_once_it_may_again_it_knows_the_hours_of_the_runs_that_failed(instance, monkeypatch):
+    run(instance, STATUS.FAILURE, hours=(HOUR - 9, HOUR - 9))
+    run(instance, STATUS.SUCCESS)
+    run(instance, STATUS.FAILURE, hours=(HOUR - 3, HOUR - 2))
+    run(instance, STATUS.FAILURE, hours=())
+    assert turn(instance).failed == frozenset(), "it waits"
+    later = time() + 60
+    monkeypatch.setattr(kafka_offsets, "time", lambda: later)
+    assert turn(instance).failed == {HOUR - 3, HOUR - 2}
+    run(instance, STATUS.SUCCESS)
+    assert turn(instance).failed == frozenset()

@@ -1,0 +1,55 @@
+"""When an hour counts as present, and which one the schedule asks for."""
+
+from datetime import UTC, datetime, timedelta
+
+import dagster as dg
+import pytest
+
+from clickstream_assets.checks.latest_closed_hour import hourly_look, latest_closed_hour, presence
+from clickstream_assets.definitions import defs
+from clickstream_assets.domain.hours import HOUR_MS, key_of_hour
+from clickstream_assets.domain.stale_hours import HourState
+from clickstream_assets.partitions import RANGE_END, RANGE_START, hourly
+from clickstream_assets_tests.conftest import NOW_MS
+
+HOUR = NOW_MS // HOUR_MS
+
+
+@pytest.mark.parametrize(("minutes", "behind"), [(0, 2), (9.9, 2), (10, 1), (59, 1)])
+def test_an_hour_counts_as_closed_ten_minutes_after_its_end(minutes, behind):
+    assert latest_closed_hour(HOUR * 3600 + minutes * 60) == HOUR - behind
+
+
+@pytest.mark.parametrize(
+    ("asset", "state", "passes"),
+    [
+        ("raw_clicks", HourState(), False),
+        ("es_index", HourState(), False),
+        ("raw_clicks", HourState(touched=2), True),
+        ("dead_letters", HourState(touched=2), True),
+        ("enriched_clicks", HourState(touched=2, enriched=1), False),
+        ("enriched_clicks", HourState(touched=2, enriched=2), True),
+        ("es_index", HourState(touched=2, enriched=2, computed=2, indexed=1), False),
+        ("es_index", HourState(touched=2, enriched=2, computed=2, indexed=2), True),
+    ],
+)
+def test_an_hour_is_present_as_it_was_last_touched(asset, state, passes):
+    assert presence(asset, HOUR - 1, state, closed=HOUR - 1).passed is passes
+    assert presence(asset, HOUR, state, closed=HOUR - 1).passed, "nothing is asked of an hour that has not closed"
+
+
+def test_the_schedule_asks_for_the_hour_that_has_just_closed_and_for_none_before_the_first():
+    def answer(at: datetime) -> dg.RunRequest | None:
+        context = dg.build_schedule_context(scheduled_execution_time=at, repository_def=defs.get_repository_def())
+        found = hourly_look.evaluate_tick(context).run_requests
+        return found[0] if found else None
+
+    at = datetime.fromtimestamp(HOUR * 3600, UTC) + timedelta(minutes=11)
+    tags = answer(at).tags
+    assert tags[RANGE_START] == tags[RANGE_END] == key_of_hour(HOUR - 1)
+    assert answer(datetime.fromtimestamp(hourly.start.timestamp(), UTC) + timedelta(minutes=11)) is None
+
+
+def test_the_latest_partition_is_the_open_hour():
+    with dg.partition_loading_context(effective_dt=datetime.fromtimestamp(HOUR * 3600 + 1800, UTC)):
+        assert hourly.get_last_partition_key() == key_of_hour(HOUR)

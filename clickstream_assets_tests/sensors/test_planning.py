@@ -1,0 +1,91 @@
+"""What ``kafka_offsets`` plans: at the first look, and around hours that have not begun."""
+
+import pytest
+
+from clickstream_assets.domain.hours import HOUR_MS
+from clickstream_assets.domain.run_plan import RunPlan
+from clickstream_assets.domain.stale_hours import HourStates
+from clickstream_assets.sensors import kafka_offsets
+from clickstream_assets.sensors.kafka_offsets import Memory, _plan, first_memory
+from clickstream_assets.settings import settings
+from clickstream_assets_tests.domain.test_ledger import FakeHBase
+
+HOUR = 500_000
+NOW = HOUR * 3600 + 1800.0
+
+
+class Topic:
+    """Record times of one partition, by offset."""
+
+    def __init__(self, *hours: int) -> None:
+        self.times = [hour * HOUR_MS for hour in hours]
+
+    def offsets_at(self, time_ms: int, ends: dict[int, int]) -> dict[int, int]:
+        return {0: next((at for at, time in enumerate(self.times) if time >= time_ms), ends[0])}
+
+
+@pytest.fixture
+def states():
+    return HourStates(FakeHBase(), "ledger")
+
+
+@pytest.fixture(autouse=True)
+def limits(monkeypatch):
+    """The defaults, and a first partition of a day ago."""
+    own = settings().model_copy(update={"first_hour": "2027-01-14-08:00", "small_run_seconds": 30})
+    assert own.first_hour_ms // HOUR_MS == HOUR - 24
+    monkeypatch.setattr(kafka_offsets, "settings", lambda: own)
+
+
+def plan(states, topic, memory, *, read=0, hour=HOUR, now=NOW, busy=range(0)):
+    end = len(topic.times)
+    return _plan(topic, states, {0: read}, {0: end}, memory, hour, now, busy, few=False)[0]
+
+
+def at_work() -> Memory:
+    return Memory(closed_up_to=HOUR - 1, stale_turn=NOW, began=NOW - 3600)
+
+
+def test_the_first_look_leaves_all_closed_hours_to_do_if_a_run_can_do_them_and_else_the_latest():
+    assert first_memory(HOUR, NOW).closed_up_to == HOUR - 25
+    assert first_memory(HOUR + 176, NOW).closed_up_to == HOUR - 25
+    assert first_memory(HOUR + 177, NOW).closed_up_to == HOUR + 175
+    assert first_memory(HOUR - 24, NOW).closed_up_to == HOUR - 25, "there is no hour before the first"
+
+
+def test_a_first_day_without_events_is_one_run_once_producers_had_the_time_to_send(states):
+    memory, topic = first_memory(HOUR, NOW), Topic(HOUR, HOUR)
+    assert plan(states, topic, memory) == RunPlan(HOUR, HOUR, {0: 2}, more=999_998)
+    states.touch([HOUR, HOUR - 1])  # what was read; so early in the hour that it concerns the one before
+    states.mark("enriched", {HOUR: 1, HOUR - 1: 1})
+    states.mark("indexed", {HOUR: 1, HOUR - 1: 1})
+    assert plan(states, topic, memory, read=2, now=NOW + 29) is None
+    assert plan(states, topic, memory, read=2, now=NOW + 31) == RunPlan(HOUR - 24, HOUR - 2, {})
+    states.mark("indexed", dict.fromkeys(range(HOUR - 24, HOUR - 1), 1))
+    assert plan(states, topic, memory, read=2, now=NOW + 40) is None
+
+
+def test_hours_are_not_closed_as_empty_while_a_run_is_on_its_way_over_them(states):
+    memory = at_work()
+    assert plan(states, Topic(), memory, hour=HOUR + 1, now=NOW + 3600, busy=range(HOUR - 1, HOUR + 1)) is None
+    assert states.all() == {}
+    assert plan(states, Topic(), memory, hour=HOUR + 1, now=NOW + 3601) == RunPlan(HOUR, HOUR, {})
+
+
+def test_records_ahead_are_read_by_a_run_over_the_open_hour(states):
+    assert plan(states, Topic(HOUR + 1), at_work()) == RunPlan(HOUR, HOUR, {0: 1}, more=999_999)
+    assert plan(states, Topic(HOUR, HOUR + 1), at_work()).last == HOUR
+
+
+def test_an_hour_that_rows_have_touched_before_it_begins_waits_for_its_partition(states):
+    memory = at_work()
+    states.touch([HOUR + 1])
+    assert plan(states, Topic(HOUR + 1), memory, read=1) is None
+    assert plan(states, Topic(HOUR + 1), memory, read=1, hour=HOUR + 1, now=NOW + 1800).last == HOUR + 1
+
+
+def test_hours_of_failed_runs_have_another_turn_though_nothing_is_due_for_them(states):
+    memory = at_work()
+    memory.again = [HOUR - 5, HOUR - 4]
+    assert plan(states, Topic(), memory) == RunPlan(HOUR - 5, HOUR - 4, {})
+    assert plan(states, Topic(), memory, busy=range(HOUR - 5, HOUR)) is None
