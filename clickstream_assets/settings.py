@@ -50,7 +50,11 @@ class Settings(BaseSettings):
     )
 
     # Rules
-    first_hour: str = Field("2026-01-01-00:00", description="the first partition, spelled like its key")
+    first_hour: str = Field(
+        "2026-01-01-00:00",
+        description="the first partition, spelled like its key; if it is not set, `clickstream run` with demo traffic "
+        "sets it to 24 hours before its first start",
+    )
     trusted_proxies: str = Field(
         "10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,127.0.0.0/8,169.254.0.0/16,100.64.0.0/10,::1/128,fc00::/7,fe80::/10",
         description="networks whose addresses are skipped when the client's is looked for, comma-separated",

@@ -109,8 +109,11 @@ def _run(
     from clickstream_assets.stack.supervisor import Stack
 
     begun = time.monotonic()
-    _settle_first_hour(demo=file is None)
+    if file is None:
+        _set_demo_first_hour()
     with Stack(settings(), TerminalSteps()) as stack:
+        if file:
+            forget_demo_first_hour(settings())  # not before: the home may be in use by demo traffic
         os.environ.update(stack.environment())
         settings.cache_clear()
         url = start_dagster(stack, settings())
@@ -124,11 +127,9 @@ def _run(
         return _finish(watch) or refused if leave else _stay(watch)
 
 
-def _settle_first_hour(*, demo: bool) -> None:
+def _set_demo_first_hour() -> None:
     """Set the first hour of demo traffic for this process and all that it starts."""
-    if not demo:
-        forget_demo_first_hour(settings())
-    elif key := demo_first_hour(settings(), time.time_ns() // 1_000_000):
+    if key := demo_first_hour(settings(), time.time_ns() // 1_000_000):
         os.environ["CLICKSTREAM_FIRST_HOUR"] = key
         settings.cache_clear()
 

@@ -46,6 +46,7 @@ def beside(
     finally:
         stop.set()
     if outcome.exception():
+        time.sleep(LOOK_SECONDS)  # a process that dies closes its port first
         watch()
     return outcome.result()
 

@@ -3,7 +3,9 @@
 import dagster as dg
 import pytest
 
+from clickstream_assets.commands.dagster_processes import dagster_home
 from clickstream_assets.commands.failed_runs import FailedRuns
+from clickstream_assets.settings import Settings
 
 
 def _run(instance, error="", cause=""):
@@ -87,3 +89,14 @@ def test_it_looks_no_more_often_than_it_should(instance):
     _run(instance, "just now")
     failed.tell()
     assert words == []
+
+
+def test_a_failure_that_another_process_wrote_to_the_instance_of_clickstream_run_is_seen(monkeypatch, tmp_path):
+    home = dagster_home(Settings(home=tmp_path))
+    monkeypatch.setenv("DAGSTER_HOME", str(home))
+    words = []
+    failed = FailedRuns.of_home(home, "http://localhost:1", words.append)
+    with dg.DagsterInstance.from_config(str(home)) as instance:  # as a run of the daemon's has it
+        run_id = _run(instance, "no such table")
+    failed.tell()
+    assert f"Run {run_id} of clickstream_hours failed: raw_clicks: ValueError: no such table" in words[0]

@@ -89,6 +89,20 @@ def test_a_file_leaves_the_first_hour_as_it_is(without_servers, tmp_path):
     assert _first_hour_at_start(without_servers, "--file", str(file)) == ""
 
 
+def test_a_file_that_is_sent_to_a_home_in_use_leaves_the_first_hour_of_its_demo_traffic(without_servers, tmp_path):
+    def refuse(*_):
+        raise StackError("The embedded servers are running already.")
+
+    first_hour = _first_hour_at_start(without_servers)
+    without_servers.setattr(supervisor, "Stack", refuse)
+    without_servers.setenv("CLICKSTREAM_FIRST_HOUR", "")  # another shell
+    settings.cache_clear()
+    file = tmp_path / "clicks"
+    file.write_text("{}\n")
+    assert CliRunner().invoke(main, ["run", "--file", str(file)]).exit_code == 2
+    assert (tmp_path / "home" / "first-hour").read_text() == f"{first_hour}\n"
+
+
 def test_a_first_hour_that_is_set_wins(without_servers):
     without_servers.setenv("CLICKSTREAM_FIRST_HOUR", "2026-01-15-00:00")
     settings.cache_clear()

@@ -1,3 +1,6 @@
+import os
+import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -5,7 +8,7 @@ from click.testing import CliRunner
 
 from clickstream_assets.settings import settings
 from clickstream_assets.traffic import producer
-from clickstream_assets.traffic.commands import produce
+from clickstream_assets.traffic.commands import STOPPED, produce
 from clickstream_assets.traffic.producer import Refused, SendError, Unreachable
 
 
@@ -86,6 +89,23 @@ def test_only_who_cannot_reach_kafka_is_advised_to_start_it(sending, error, advi
     assert result.exit_code == 1
     assert "Not this.\nError: It ends here." in result.output
     assert ("clickstream stack up" in result.output) is advised
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_it_also_where_a_script_has_it_ignored(sending, number):
+    def send(messages, *, on_sent, **_):
+        on_sent(1)
+        os.kill(os.getpid(), number)
+        time.sleep(20)
+
+    sending.append(send)
+    before = {ignored: signal.signal(ignored, signal.SIG_IGN) for ignored in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        result = CliRunner().invoke(produce, ["--demo", "--events", "2"])
+    finally:
+        for ignored, handler in before.items():
+            signal.signal(ignored, handler)
+    assert (result.exit_code, result.output) == (STOPPED, f"Stopped: 1 messages are in {settings().topic}.\n")
 
 
 @pytest.mark.parametrize(("option", "lines"), [([], ["new"]), (["--append"], ["old", "new"])])
