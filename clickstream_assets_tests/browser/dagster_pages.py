@@ -61,7 +61,7 @@ def until(look: Callable[[], Seen], holds: Callable[[Seen], bool], seconds: floa
     deadline = time.monotonic() + seconds
     while not holds(seen := look()):
         assert time.monotonic() < deadline, f"after {seconds} s it still says {seen}"
-        time.sleep(0.5)
+        time.sleep(1)
     return seen
 
 
