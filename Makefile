@@ -1,4 +1,4 @@
-# make run | test | bench | check — each sets up what it needs first.
+# make run | test | bench | check | pictures — each sets up what it needs first.
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
@@ -19,7 +19,10 @@ setup: $(VENV)/.ready  ## Make the virtual environment
 run: setup  ## Servers, Dagster and demo clicks; ARGS="--events 5000 --exit" and the like
 	@$(BIN)/clickstream run $(ARGS)
 
-test: setup  ## Every test, those on real servers included; ARGS="-k name" and the like
+browser: setup  ## Chromium, which the tests look at Dagster's pages with: Debian's, installed if root may; or CHROMIUM=PATH
+	@$(BIN)/python -m clickstream_assets_tests.browser.chromium
+
+test: setup browser  ## Every test, those on real servers included; ARGS="-k name" and the like
 	@$(BIN)/python -m pytest $(ARGS)
 
 bench: setup  ## Rates of every stage beside their yardsticks, 25 min; ARGS=--quick (2 to 3 min) or --long (big hours, an hour)
@@ -34,7 +37,10 @@ check: setup  ## Format, lint, types, definitions
 k8s-check: setup  ## Ask a Kubernetes API server whether it takes k8s/; KUBECONFIG names the cluster
 	@$(BIN)/python -W ignore -m clickstream_assets_tests.k8s.check
 
+pictures: setup browser  ## The README's pictures of Dagster's pages, after MINUTES=5 of demo
+	@$(BIN)/python -W ignore -m clickstream_assets_tests.browser.pictures --minutes $(or $(MINUTES),5)
+
 clean:  ## Delete the virtual environment and all that runs have written
 	rm -rf $(VENV) .clickstream .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
-.PHONY: help setup run test bench k8s-check check clean
+.PHONY: help setup run browser test bench check k8s-check pictures clean

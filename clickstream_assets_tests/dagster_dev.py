@@ -29,6 +29,19 @@ def kill_with_children(pid: int) -> None:
     psutil.wait_procs(everything, timeout=20)
 
 
+def ask(url: str, query: str, **variables: object) -> dict:
+    """What the GraphQL of the webserver at ``url`` answers. Raises AssertionError with its errors, if any."""
+    request = urllib.request.Request(
+        f"{url}/graphql",
+        json.dumps({"query": query, "variables": variables}).encode(),
+        {"Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        found = json.load(answer)
+    assert "errors" not in found, found
+    return found["data"]
+
+
 class DagsterDev:
     """Runs until :meth:`stop`."""
 
@@ -51,15 +64,7 @@ class DagsterDev:
         kill_with_children(self.process.pid)
 
     def ask(self, query: str, **variables: object) -> dict:
-        request = urllib.request.Request(
-            f"http://localhost:{self.port}/graphql",
-            json.dumps({"query": query, "variables": variables}).encode(),
-            {"Content-Type": "application/json"},
-        )
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            found = json.load(answer)
-        assert "errors" not in found, found
-        return found["data"]
+        return ask(f"http://localhost:{self.port}", query, **variables)
 
     def wait(self, holds: Callable[[], object], seconds: float = 150) -> object:
         """What ``holds`` gives once that is true; it may ask before the webserver is up."""
