@@ -11,7 +11,7 @@ from clickstream_assets.assets.columns import described
 from clickstream_assets.assets.common import GROUP, HOURLY_FRESHNESS, OWNERS
 from clickstream_assets.assets.dead_letters import dead_letters
 from clickstream_assets.assets.overviews import of_ingestion, of_refusals
-from clickstream_assets.checks.clickstream_topic import evaluation_of_cuts
+from clickstream_assets.checks.clickstream_topic import cut_back, evaluation, no_log_cut_back
 from clickstream_assets.domain.hours import HOUR_MS, key_of_hour
 from clickstream_assets.partitions import hourly, hours_of
 from clickstream_assets.resources.elasticsearch import ElasticsearchResource
@@ -102,7 +102,7 @@ def raw_clicks(
     context.log.info(report.in_words())
     if report.cuts:
         log_event: Any = context.log_event  # takes evaluations, though its type does not say so
-        log_event(evaluation_of_cuts(report.cuts, int(time() * 1000)))
+        log_event(evaluation(no_log_cut_back, cut_back(report.cuts, int(time() * 1000))))
     if report.unavailable:
         context.log.warning(
             f"{report.unavailable} offsets of these hours are no longer in Kafka: what is stored of them was left alone"

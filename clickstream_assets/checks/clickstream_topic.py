@@ -13,7 +13,6 @@ from clickstream_assets.resources.kafka import KafkaResource
 
 if TYPE_CHECKING:
     from clickstream_assets.domain.log_cuts import Cut
-    from clickstream_assets.domain.resumption import Resumption
 
 CUT_SHOWN_DAYS = 3
 """A cut is over as soon as it is booked: nothing is left to be mended by us. So long it is told: over a weekend."""
@@ -32,29 +31,29 @@ def nothing_lost_unread(kafka: KafkaResource, hbase: HBaseResource) -> dg.AssetC
 
     with kafka.client() as topic, hbase.client() as client:
         ends = topic.ends(topic.partitions())
-        whole = resumption(topic, client, hbase.table(LEDGER.name), ends)
-    finding = unread(whole, ends)
+        reading = resumption(topic, client, hbase.table(LEDGER.name), ends)
+    finding = unread(reading.begins, reading.earliest, ends)
     return dg.AssetCheckResult(passed=finding.passed, description=finding.words, metadata=finding.figures)
 
 
-def unread(whole: "Resumption", ends: Mapping[int, int]) -> Finding:
-    """Where reading goes on in each partition, against the first and the last offset that Kafka holds."""
-    lost = {p: whole.earliest[p] - at for p, at in whole.begins.items() if at < whole.earliest[p]}
+def unread(reading_from: Mapping[int, int], earliest: Mapping[int, int], ends: Mapping[int, int]) -> Finding:
+    """By partition the offset at which reading goes on, against the first and the last that Kafka holds."""
+    lost = {p: earliest[p] - at for p, at in reading_from.items() if at < earliest[p]}
     words = "; ".join(f"partition {p}: {count} offsets" for p, count in sorted(lost.items()))
     return Finding(
         passed=not lost,
         words=f"lost to retention before they were read: {words}" if lost else "every unread offset is still there",
-        figures={"lost": sum(lost.values()), "unread": whole.lag(ends)},
+        figures={"lost": sum(lost.values()), "unread": sum(max(0, ends[p] - at) for p, at in reading_from.items())},
     )
 
 
-def evaluation(finding: Finding) -> dg.AssetCheckEvaluation:
-    """What the sensor found, outside of any run.
+def evaluation(check: dg.AssetChecksDefinition, finding: Finding) -> dg.AssetCheckEvaluation:
+    """What was found outside of the check's own step: by the sensor, or by the run that booked a cut.
 
     Dagster shows a check's result as long as its asset was not materialized since by another run. The topic is
     materialized by the sensor, whenever producers have written to it; so it takes the sensor's own word to stay.
     """
-    (key,) = nothing_lost_unread.check_keys
+    (key,) = check.check_keys
     return dg.AssetCheckEvaluation(
         asset_key=key.asset_key,
         check_name=key.name,
@@ -78,26 +77,11 @@ def no_log_cut_back(kafka: KafkaResource, hbase: HBaseResource) -> dg.AssetCheck
 
     with kafka.client() as topic, hbase.client() as client:
         found = resumption(topic, client, hbase.table(LEDGER.name), topic.ends(topic.partitions()))
-    cuts = [*found.cuts, *found.unbooked]
-    passed, description, metadata = cuts_in_words(cuts, int(time() * 1000))
-    return dg.AssetCheckResult(passed=passed, description=description, metadata=metadata)
+    finding = cut_back([*found.cuts, *found.unbooked], int(time() * 1000))
+    return dg.AssetCheckResult(passed=finding.passed, description=finding.words, metadata=finding.figures)
 
 
-def evaluation_of_cuts(cuts: "Sequence[Cut]", now_ms: int) -> dg.AssetCheckEvaluation:
-    """What the sensor says of all cuts, and a run of those it has just booked: nobody waits for the check's turn."""
-    passed, description, metadata = cuts_in_words(cuts, now_ms)
-    (key,) = no_log_cut_back.check_keys
-    return dg.AssetCheckEvaluation(
-        asset_key=key.asset_key,
-        check_name=key.name,
-        passed=passed,
-        description=description,
-        metadata=metadata,
-        severity=dg.AssetCheckSeverity.ERROR,
-    )
-
-
-def cuts_in_words(cuts: "Sequence[Cut]", now_ms: int) -> tuple[bool, str, dict[str, dg.MetadataValue]]:
+def cut_back(cuts: "Sequence[Cut]", now_ms: int) -> Finding:
     """Whether all cuts are as long ago as they are told of, the sentence that says so, and all of them in a table."""
     fresh = [cut for cut in cuts if now_ms - cut.noticed_ms < CUT_SHOWN_DAYS * 86_400_000]
     told = "; ".join(cut.in_words() for cut in sorted(fresh, key=lambda cut: cut.noticed_ms, reverse=True))
@@ -113,5 +97,5 @@ def cuts_in_words(cuts: "Sequence[Cut]", now_ms: int) -> tuple[bool, str, dict[s
         )
         for cut in cuts
     ]
-    metadata: dict[str, dg.MetadataValue] = {"cuts": dg.MetadataValue.table(rows)} if rows else {}
-    return not fresh, told or f"no log was cut back in the last {CUT_SHOWN_DAYS} days", metadata
+    figures = {"cuts": dg.MetadataValue.table(rows)} if rows else {}
+    return Finding(not fresh, told or f"no log was cut back in the last {CUT_SHOWN_DAYS} days", figures)

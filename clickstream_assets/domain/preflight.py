@@ -1,6 +1,6 @@
 """Whether stores that are there already, made by other code or by hand, are fit for this pipeline.
 
-Looked at before anything is written to them (docs/decisions/0016-stores-that-are-there.md). What is missing is no
+Looked at before anything is written to them (docs/decisions/0018-stores-that-are-there.md). What is missing is no
 matter: it is made.
 """
 

@@ -20,7 +20,13 @@ from clickstream_assets.assets.clickstream_topic import TopicEvent, freshness, o
 from clickstream_assets.assets.raw_clicks import IngestConfig
 from clickstream_assets.automation import ALL_ASSETS_JOB as JOB
 from clickstream_assets.automation import FOLLOWED
-from clickstream_assets.checks.clickstream_topic import evaluation, evaluation_of_cuts, unread
+from clickstream_assets.checks.clickstream_topic import (
+    cut_back,
+    evaluation,
+    no_log_cut_back,
+    nothing_lost_unread,
+    unread,
+)
 from clickstream_assets.domain.hours import HOUR_MS, hour_of_key
 from clickstream_assets.domain.run_plan import RunPlan, plan_backlog, plan_stale
 from clickstream_assets.partitions import RANGE_END, RANGE_START, tags_of
@@ -184,8 +190,11 @@ def _look(kafka: KafkaResource, hbase: HBaseResource, memory: Memory, this_hour:
             tick.events.append(freshness(written))
             memory.fresh_at, memory.fresh_ends = now, ends
         if is_due or now == memory.began:
-            tick.events.append(evaluation(unread(found, ends)))
-            tick.events.append(evaluation_of_cuts([*found.cuts, *found.unbooked], int(now * 1000)))
+            cuts = [*found.cuts, *found.unbooked]
+            tick.events += [
+                evaluation(nothing_lost_unread, unread(reading_from, found.earliest, ends)),
+                evaluation(no_log_cut_back, cut_back(cuts, int(now * 1000))),
+            ]
     return tick
 
 

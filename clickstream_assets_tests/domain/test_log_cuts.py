@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clickstream_assets.checks.clickstream_topic import CUT_SHOWN_DAYS, cuts_in_words
+from clickstream_assets.checks.clickstream_topic import CUT_SHOWN_DAYS, cut_back
 from clickstream_assets.domain.explanation import ranges_of, to_event
 from clickstream_assets.domain.hours import hour_of_key
 from clickstream_assets.domain.ledger import LOST
@@ -240,14 +240,15 @@ def test_only_the_first_generation_is_known_by_the_topic_id_alone():
 
 def test_the_check_tells_of_a_cut_for_some_days_and_then_keeps_it_in_its_table():
     cuts = [Cut(0, 1, 3, 6, NOW, "run-1"), Cut(2, 1, 0, 9, NOW + 1, "run-2")]
-    passed, words, figures = cuts_in_words(cuts, NOW + CUT_SHOWN_DAYS * 86_400_000 - 1)
-    assert not passed
-    assert words.startswith("partition 2 was cut back from offset 9 to 0 (noticed ")
-    assert IN_WORDS in words
-    passed, words, figures = cuts_in_words(cuts, NOW + CUT_SHOWN_DAYS * 86_400_000 + 1)
-    assert (passed, words) == (True, f"no log was cut back in the last {CUT_SHOWN_DAYS} days")
-    assert [record.data["cut_back_from"] for record in figures["cuts"].records] == [6, 9]
-    assert cuts_in_words([], NOW)[::2] == (True, {})
+    fresh = cut_back(cuts, NOW + CUT_SHOWN_DAYS * 86_400_000 - 1)
+    assert not fresh.passed
+    assert fresh.words.startswith("partition 2 was cut back from offset 9 to 0 (noticed ")
+    assert IN_WORDS in fresh.words
+    old = cut_back(cuts, NOW + CUT_SHOWN_DAYS * 86_400_000 + 1)
+    assert (old.passed, old.words) == (True, f"no log was cut back in the last {CUT_SHOWN_DAYS} days")
+    assert [record.data["cut_back_from"] for record in old.figures["cuts"].records] == [6, 9]
+    never = cut_back([], NOW)
+    assert (never.passed, never.figures) == (True, {})
 
 
 def test_without_a_time_a_message_is_told_from_that_of_another_topic_at_its_place():
