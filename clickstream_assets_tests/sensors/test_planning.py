@@ -3,6 +3,7 @@
 import pytest
 
 from clickstream_assets.domain.hours import HOUR_MS
+from clickstream_assets.domain.resumption import Resumption
 from clickstream_assets.domain.run_plan import RunPlan
 from clickstream_assets.domain.stale_hours import HourStates
 from clickstream_assets.sensors import kafka_offsets
@@ -23,6 +24,9 @@ class Topic:
     def offsets_at(self, time_ms: int, ends: dict[int, int]) -> dict[int, int]:
         return {0: next((at for at, time in enumerate(self.times) if time >= time_ms), ends[0])}
 
+    def record_times(self, offsets: dict[int, int]) -> dict[int, int]:
+        return {p: self.times[at] for p, at in offsets.items()}
+
 
 @pytest.fixture
 def states():
@@ -39,7 +43,8 @@ def limits(monkeypatch):
 
 def plan(states, topic, memory, *, read=0, hour=HOUR, now=NOW, busy=range(0)):
     end = len(topic.times)
-    return _plan(topic, states, {0: read}, {0: end}, memory, hour, now, busy, few=False)[0]
+    found = Resumption("id", {0: read}, {0: 0}, {0: read}, frozenset(), [], [])
+    return _plan(topic, states, found, {0: end}, memory, hour, now, busy, few=False)[0]
 
 
 def at_work() -> Memory:
