@@ -62,6 +62,7 @@ def raw_clicks(
     from clickstream_assets.domain.overviews import refused_by_reason
     from clickstream_assets.domain.reading import Wide
     from clickstream_assets.domain.run_plan import read_on
+    from clickstream_assets.domain.stale_hours import HourStates
     from clickstream_assets.domain.table_schemas import DEAD_LETTERS, LEDGER
 
     hours = hours_of(context)
@@ -77,6 +78,9 @@ def raw_clicks(
                 ends = topic.ends(topic.partitions())
                 until = read_on(until, topic.offsets_at((hours[-1] + 1) * HOUR_MS, ends), config.more)
             report = ingestion.read_until(until, hours)
+        # Hours that the run passes over are done too, as empty: they are present like those done one by one.
+        states = HourStates(client, hbase.table(LEDGER.name))
+        states.touch(hour for hour, state in states.read(hours).items() if not state.touched)
         ledger = Ledger(client, hbase.table(LEDGER.name))
         shares = ledger.shares_by_hour(hours)
         first_hour = settings().first_hour_ms // HOUR_MS

@@ -27,10 +27,11 @@ def compare(
 
     Usual is the median of the same hour of earlier weeks (contract: hours in UTC), where at least two are known; else
     the median of the three hours before, where all are. ``clicks`` are those of the hours that were ever computed.
+    An hour without a click is no history: it is of before the first ones, or of an outage, which its own hour told of.
     Quiet (that is, passed, and saying why) without such a history, and for an hour that has not closed.
     """
-    weeks = [count for other in same_hour_of_earlier_weeks(hour) if (count := clicks.get(other)) is not None]
-    hours = [count for other in hours_before(hour) if (count := clicks.get(other)) is not None]
+    weeks = [count for other in same_hour_of_earlier_weeks(hour) if (count := clicks.get(other))]
+    hours = [count for other in hours_before(hour) if (count := clicks.get(other))]
     found = clicks.get(hour) or 0
     if hour >= open_hour:
         return True, f"{found} clicks so far: the hour has not closed", {"clicks": found}

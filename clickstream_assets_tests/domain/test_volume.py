@@ -40,6 +40,10 @@ def test_the_hours_compared_with():
         (before(100, 100), 100_000, True),
         (before(2, 2, 2), 40, True),
         (before(200, 200, 200), 0, False),
+        # Traffic that begins, or goes on after an outage, has nothing to be compared with
+        (before(0, 0, 0), 100_000, True),
+        (before(100, 0, 0), 100_000, True),
+        (weeks(0, 0, 100, 100), 401, False),
     ],
 )
 def test_more_or_fewer_clicks_than_usual_are_noticed(history, clicks, passes):
