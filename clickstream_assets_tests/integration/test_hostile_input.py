@@ -111,7 +111,9 @@ def assert_servers_are_well(servers):
 
 
 HOW = pytest.mark.parametrize(
-    ("name", "more"), [("here", {}), ("spark", {"CLICKSTREAM_SPARK_INGEST_EVENTS": "0"})], ids=["here", "spark"]
+    ("name", "more"),
+    [("here", {}), ("spark", {"CLICKSTREAM_SPARK_INGEST_EVENTS": "0"})],
+    ids=["without-spark", "spark"],
 )
 
 
