@@ -1,8 +1,12 @@
 """``enriched_clicks``: rows of ``raw_clicks`` with country, city, browser, os and device beside them."""
 
+from collections.abc import Iterator
+
 import dagster as dg
 
 from clickstream_assets.assets.common import free_hours, hourly_asset, tasks_of
+from clickstream_assets.checks import enriched_clicks as checks
+from clickstream_assets.checks import latest_closed_hour
 from clickstream_assets.domain.hours import key_of_hour
 from clickstream_assets.partitions import hours_of
 from clickstream_assets.resources.geoip import GeoIPResource
@@ -19,7 +23,7 @@ from clickstream_assets.resources.spark import SparkResource
 )
 def enriched_clicks(
     context: dg.AssetExecutionContext, hbase: HBaseResource, spark: SparkResource, geoip: GeoIPResource
-) -> None:
+) -> Iterator[dg.MaterializeResult]:
     """Enrich what lacks the current versions."""
     from clickstream_assets.domain.enrichment import EnrichmentUnfit, enrich
     from clickstream_assets.domain.ledger import Ledger
@@ -46,3 +50,6 @@ def enriched_clicks(
         kept = sum(share.kept for share in found)
         context.add_asset_metadata({"dagster/partition_row_count": kept}, partition_key=key_of_hour(hour))
     context.add_asset_metadata({"geoip_version": versions[0], "user_agent_version": versions[1], "rows_enriched": rows})
+    yield dg.MaterializeResult()
+    checks.evaluate(context, hbase)
+    latest_closed_hour.evaluate(context, "enriched_clicks", hbase)

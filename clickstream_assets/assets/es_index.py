@@ -1,9 +1,13 @@
 """``es_index``: the metrics as documents that dashboards query."""
 
+from collections.abc import Iterator
+
 import dagster as dg
 
 from clickstream_assets.assets.common import free_hours, hourly_asset
 from clickstream_assets.assets.overviews import of_clicks
+from clickstream_assets.checks import es_index as checks
+from clickstream_assets.checks import latest_closed_hour
 from clickstream_assets.domain.hours import key_of_hour
 from clickstream_assets.partitions import hours_of
 from clickstream_assets.resources.elasticsearch import ElasticsearchResource
@@ -21,7 +25,7 @@ from clickstream_assets.resources.spark import SparkResource
 )
 def es_index(
     context: dg.AssetExecutionContext, hbase: HBaseResource, spark: SparkResource, elasticsearch: ElasticsearchResource
-) -> None:
+) -> Iterator[dg.MaterializeResult]:
     """Index the metrics that differ from their documents, delete documents without one, mark hours as up to date."""
     from clickstream_assets.domain.documents import (
         COMPARED,
@@ -59,3 +63,6 @@ def es_index(
         overview = of_clicks(hour, seen[hour], documents_url(elasticsearch.url, elasticsearch.alias, hour))
         context.add_asset_metadata({"dagster/partition_row_count": count, **overview}, partition_key=key_of_hour(hour))
     context.add_asset_metadata({"documents_left_over": sum(deleted.values())})
+    yield dg.MaterializeResult()
+    checks.evaluate(context, hbase, elasticsearch)
+    latest_closed_hour.evaluate(context, "es_index", hbase)

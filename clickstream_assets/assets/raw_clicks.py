@@ -11,6 +11,9 @@ from clickstream_assets.assets.columns import described
 from clickstream_assets.assets.common import GROUP, HOURLY_FRESHNESS, OWNERS
 from clickstream_assets.assets.dead_letters import dead_letters
 from clickstream_assets.assets.overviews import of_ingestion, of_refusals
+from clickstream_assets.checks import dead_letters as letters_checks
+from clickstream_assets.checks import latest_closed_hour
+from clickstream_assets.checks import raw_clicks as checks
 from clickstream_assets.checks.clickstream_topic import cut_back, evaluation, no_log_cut_back
 from clickstream_assets.domain.hours import HOUR_MS, key_of_hour
 from clickstream_assets.partitions import hourly, hours_of
@@ -113,3 +116,7 @@ def raw_clicks(
         )
     yield dg.MaterializeResult(asset_key="raw_clicks", metadata=of_ingestion(report))
     yield dg.MaterializeResult(asset_key="dead_letters")
+    checks.evaluate(context, hbase)
+    letters_checks.evaluate(context, hbase)
+    for asset in ("raw_clicks", "dead_letters"):
+        latest_closed_hour.evaluate(context, asset, hbase)

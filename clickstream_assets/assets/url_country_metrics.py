@@ -1,8 +1,12 @@
 """``url_country_metrics``: clicks, users and time spent by hour, url and country."""
 
+from collections.abc import Iterator
+
 import dagster as dg
 
 from clickstream_assets.assets.common import clicks_of, free_hours, hourly_asset
+from clickstream_assets.checks import latest_closed_hour
+from clickstream_assets.checks import url_country_metrics as checks
 from clickstream_assets.domain.hours import key_of_hour
 from clickstream_assets.partitions import hours_of
 from clickstream_assets.resources.hbase import HBaseResource
@@ -16,7 +20,9 @@ from clickstream_assets.resources.spark import SparkResource
     description="Clicks, exact unique users and time spent of each hour, url and country, without bots, in the HBase "
     "table `clickstream_metrics`. An hour is replaced whole: rows that stay the same keep the run that computed them.",
 )
-def url_country_metrics(context: dg.AssetExecutionContext, hbase: HBaseResource, spark: SparkResource) -> None:
+def url_country_metrics(
+    context: dg.AssetExecutionContext, hbase: HBaseResource, spark: SparkResource
+) -> Iterator[dg.MaterializeResult]:
     """Compute the hours, write what differs from what is stored, delete what they no longer have."""
     from time import time
 
@@ -44,3 +50,6 @@ def url_country_metrics(context: dg.AssetExecutionContext, hbase: HBaseResource,
         context.add_asset_metadata({"dagster/partition_row_count": rows}, partition_key=key_of_hour(hour))
     written, deleted = (sum(getattr(one, name) for one in done.values()) for name in ("written", "deleted"))
     context.add_asset_metadata({"rows_written": written, "rows_left_over": deleted})
+    yield dg.MaterializeResult()
+    checks.evaluate(context, hbase)
+    latest_closed_hour.evaluate(context, "url_country_metrics", hbase)

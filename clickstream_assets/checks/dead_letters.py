@@ -1,8 +1,10 @@
 """Checks on ``dead_letters``: every refused message is there."""
 
+from collections.abc import Mapping, Sequence
+
 import dagster as dg
 
-from clickstream_assets.checks.reporting import Finding, Findings, HourCheck, Reported, look, report
+from clickstream_assets.checks.reporting import Finding, Findings, HourCheck, Reported, look, record, report
 from clickstream_assets.domain.hours import HOUR_MS
 from clickstream_assets.partitions import hours_of
 from clickstream_assets.resources.hbase import HBaseResource
@@ -17,14 +19,12 @@ CHECKS = (
 )
 
 
-@dg.multi_asset_check(name="check_dead_letters", specs=[check.spec(ASSET) for check in CHECKS], can_subset=True)
-def check_dead_letters(context: dg.AssetCheckExecutionContext, hbase: HBaseResource) -> Reported:
+def findings(hours: Sequence[int], hbase: HBaseResource) -> Mapping[str, Findings]:
     """Compare the dead letters with the ledger."""
     from clickstream_assets.domain.hour_counts import count_letters
     from clickstream_assets.domain.ledger import Ledger
     from clickstream_assets.domain.table_schemas import DEAD_LETTERS, LEDGER
 
-    hours = hours_of(context)
     with hbase.client() as client:
         ledger = Ledger(client, hbase.table(LEDGER.name))
         shares = ledger.shares_by_hour(hours)
@@ -46,5 +46,15 @@ def check_dead_letters(context: dg.AssetCheckExecutionContext, hbase: HBaseResou
                 )
             return findings
 
-        found = look(hours, {"letters_match_ledger": letters_match_ledger})
-    yield from report(context, ASSET, CHECKS, found)
+        return look(hours, {"letters_match_ledger": letters_match_ledger})
+
+
+@dg.multi_asset_check(name="check_dead_letters", specs=[check.spec(ASSET) for check in CHECKS], can_subset=True)
+def check_dead_letters(context: dg.AssetCheckExecutionContext, hbase: HBaseResource) -> Reported:
+    """Look at the hours of the run."""
+    yield from report(context, ASSET, CHECKS, findings(hours_of(context), hbase))
+
+
+def evaluate(context: dg.AssetExecutionContext, hbase: HBaseResource) -> None:
+    """Look at the hours that the asset's own step has just done."""
+    record(context, ASSET, CHECKS, lambda: findings(hours_of(context), hbase))

@@ -1,5 +1,7 @@
 """Checks on ``enriched_clicks``: nothing was left out, and what enrichment could tell."""
 
+from collections.abc import Mapping, Sequence
+
 import dagster as dg
 
 from clickstream_assets.checks.reporting import (
@@ -13,6 +15,7 @@ from clickstream_assets.checks.reporting import (
     held_back,
     held_findings,
     look,
+    record,
     report,
     share,
 )
@@ -37,8 +40,7 @@ CHECKS = (
 )
 
 
-@dg.multi_asset_check(name="check_enriched_clicks", specs=[check.spec(ASSET) for check in CHECKS], can_subset=True)
-def check_enriched_clicks(context: dg.AssetCheckExecutionContext, hbase: HBaseResource) -> Reported:
+def findings(hours: Sequence[int], hbase: HBaseResource) -> Mapping[str, Findings]:
     """Count rows and what enrichment made of them."""
     from functools import cache
 
@@ -46,7 +48,6 @@ def check_enriched_clicks(context: dg.AssetCheckExecutionContext, hbase: HBaseRe
     from clickstream_assets.domain.stale_hours import HourStates
     from clickstream_assets.domain.table_schemas import CLICKS, LEDGER
 
-    hours = hours_of(context)
     with hbase.client() as client:
         states = HourStates(client, hbase.table(LEDGER.name))
         before = states.read(hours)
@@ -96,4 +97,15 @@ def check_enriched_clicks(context: dg.AssetCheckExecutionContext, hbase: HBaseRe
             },
         )
         states.hold(ASSET, before, failed_by_hour(CHECKS, found))
-    yield from report(context, ASSET, CHECKS, found)
+    return found
+
+
+@dg.multi_asset_check(name="check_enriched_clicks", specs=[check.spec(ASSET) for check in CHECKS], can_subset=True)
+def check_enriched_clicks(context: dg.AssetCheckExecutionContext, hbase: HBaseResource) -> Reported:
+    """Look at the hours of the run."""
+    yield from report(context, ASSET, CHECKS, findings(hours_of(context), hbase))
+
+
+def evaluate(context: dg.AssetExecutionContext, hbase: HBaseResource) -> None:
+    """Look at the hours that the asset's own step has just done."""
+    record(context, ASSET, CHECKS, lambda: findings(hours_of(context), hbase))

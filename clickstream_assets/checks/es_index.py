@@ -1,5 +1,7 @@
 """Checks on ``es_index``: Elasticsearch holds exactly the metrics, as Elasticsearch itself says."""
 
+from collections.abc import Mapping, Sequence
+
 import dagster as dg
 
 from clickstream_assets.checks.reporting import (
@@ -10,6 +12,7 @@ from clickstream_assets.checks.reporting import (
     held_back,
     held_findings,
     look,
+    record,
     report,
 )
 from clickstream_assets.partitions import hours_of
@@ -29,17 +32,15 @@ CHECKS = (
 )
 
 
-@dg.multi_asset_check(name="check_es_index", specs=[check.spec(ASSET) for check in CHECKS], can_subset=True)
-def check_es_index(
-    context: dg.AssetCheckExecutionContext, hbase: HBaseResource, elasticsearch: ElasticsearchResource
-) -> Reported:
+def findings(
+    hours: Sequence[int], hbase: HBaseResource, elasticsearch: ElasticsearchResource
+) -> Mapping[str, Findings]:
     """Compare documents with metrics."""
     from clickstream_assets.domain.documents import GROUPED, of_hour, totals, undeclared
     from clickstream_assets.domain.hour_counts import metric_totals
     from clickstream_assets.domain.stale_hours import HourStates
     from clickstream_assets.domain.table_schemas import LEDGER, METRICS
 
-    hours = hours_of(context)
     alias = elasticsearch.alias
     with hbase.client() as client, elasticsearch.client() as es:
         before = HourStates(client, hbase.table(LEDGER.name)).read(hours)
@@ -68,7 +69,7 @@ def check_es_index(
                 hours, Finding(not wrong, "; ".join(wrong) or "as declared", {"differences": len(wrong)})
             )
 
-        found = look(
+        return look(
             hours,
             {
                 "held_back": lambda: held_findings(ASSET, before),
@@ -76,4 +77,16 @@ def check_es_index(
                 "mapping_as_declared": mapping_as_declared,
             },
         )
-    yield from report(context, ASSET, CHECKS, found)
+
+
+@dg.multi_asset_check(name="check_es_index", specs=[check.spec(ASSET) for check in CHECKS], can_subset=True)
+def check_es_index(
+    context: dg.AssetCheckExecutionContext, hbase: HBaseResource, elasticsearch: ElasticsearchResource
+) -> Reported:
+    """Look at the hours of the run."""
+    yield from report(context, ASSET, CHECKS, findings(hours_of(context), hbase, elasticsearch))
+
+
+def evaluate(context: dg.AssetExecutionContext, hbase: HBaseResource, elasticsearch: ElasticsearchResource) -> None:
+    """Look at the hours that the asset's own step has just done."""
+    record(context, ASSET, CHECKS, lambda: findings(hours_of(context), hbase, elasticsearch))

@@ -4,13 +4,14 @@ It looks at the hours of each run, and at the latest closed one once an hour by 
 when nothing else runs.
 """
 
+from collections.abc import Mapping, Sequence
 from time import time
 from typing import TYPE_CHECKING
 
 import dagster as dg
 
 from clickstream_assets.checks.clickstream_topic import no_log_cut_back, nothing_lost_unread
-from clickstream_assets.checks.reporting import Finding, HourCheck, Reported, report
+from clickstream_assets.checks.reporting import Finding, Findings, HourCheck, Reported, record, report
 from clickstream_assets.domain.hours import HOUR_MS, key_of_hour
 from clickstream_assets.partitions import hourly, hours_of, tags_of
 from clickstream_assets.resources.hbase import HBaseResource
@@ -33,18 +34,27 @@ def latest_closed_hour(now: float) -> int:
     return (int(now * 1000) - GRACE_MINUTES * 60_000) // HOUR_MS - 1
 
 
-@dg.multi_asset_check(name="check_latest_closed_hour", specs=[CHECK.spec(asset) for asset in ASSETS], can_subset=True)
-def check_latest_closed_hour(context: dg.AssetCheckExecutionContext, hbase: HBaseResource) -> Reported:
-    """Ask the books how far each asset is with each hour."""
+def findings(asset: str, hours: Sequence[int], hbase: HBaseResource) -> Mapping[str, Findings]:
+    """Ask the books how far an asset is with each hour."""
     from clickstream_assets.domain.stale_hours import HourStates
     from clickstream_assets.domain.table_schemas import LEDGER
 
     closed = latest_closed_hour(time())
     with hbase.client() as client:
-        states = HourStates(client, hbase.table(LEDGER.name)).read(hours_of(context))
+        states = HourStates(client, hbase.table(LEDGER.name)).read(hours)
+    return {CHECK.name: {hour: presence(asset, hour, state, closed) for hour, state in states.items()}}
+
+
+@dg.multi_asset_check(name="check_latest_closed_hour", specs=[CHECK.spec(asset) for asset in ASSETS], can_subset=True)
+def check_latest_closed_hour(context: dg.AssetCheckExecutionContext, hbase: HBaseResource) -> Reported:
+    """Look at the hours of the run, asset by asset."""
     for asset in sorted({key.asset_key.to_user_string() for key in context.selected_asset_check_keys}):
-        findings = {hour: presence(asset, hour, state, closed) for hour, state in states.items()}
-        yield from report(context, asset, [CHECK], {CHECK.name: findings})
+        yield from report(context, asset, [CHECK], findings(asset, hours_of(context), hbase))
+
+
+def evaluate(context: dg.AssetExecutionContext, asset: str, hbase: HBaseResource) -> None:
+    """Look at the hours that the asset's own step has just done."""
+    record(context, asset, [CHECK], lambda: findings(asset, hours_of(context), hbase))
 
 
 def presence(asset: str, hour: int, state: "HourState", closed: int) -> Finding:

@@ -1,6 +1,6 @@
 """Checks on ``raw_clicks``: the books balance, nothing was skipped, little was refused or late."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
 import dagster as dg
@@ -14,6 +14,7 @@ from clickstream_assets.checks.reporting import (
     Reported,
     failed_by_hour,
     look,
+    record,
     report,
     share,
 )
@@ -51,15 +52,14 @@ CHECKS = (
 )
 
 
-@dg.multi_asset_check(name="check_raw_clicks", specs=[check.spec(ASSET) for check in CHECKS], can_subset=True)
-def check_raw_clicks(context: dg.AssetCheckExecutionContext, hbase: HBaseResource) -> Reported:
+def findings(hours: Sequence[int], hbase: HBaseResource) -> Mapping[str, Findings]:
     """Compare the ledger with the rows, and with itself."""
     from clickstream_assets.domain.hour_counts import count_rows
     from clickstream_assets.domain.ledger import Ledger
     from clickstream_assets.domain.stale_hours import HourStates
     from clickstream_assets.domain.table_schemas import CLICKS, LEDGER
 
-    hours, limits = hours_of(context), settings()
+    limits = settings()
     with hbase.client() as client:
         table = hbase.table(LEDGER.name)
         ledger, states = Ledger(client, table), HourStates(client, table)
@@ -130,4 +130,15 @@ def check_raw_clicks(context: dg.AssetCheckExecutionContext, hbase: HBaseResourc
             },
         )
         states.hold(ASSET, before, failed_by_hour(CHECKS, found))
-    yield from report(context, ASSET, CHECKS, found)
+    return found
+
+
+@dg.multi_asset_check(name="check_raw_clicks", specs=[check.spec(ASSET) for check in CHECKS], can_subset=True)
+def check_raw_clicks(context: dg.AssetCheckExecutionContext, hbase: HBaseResource) -> Reported:
+    """Look at the hours of the run."""
+    yield from report(context, ASSET, CHECKS, findings(hours_of(context), hbase))
+
+
+def evaluate(context: dg.AssetExecutionContext, hbase: HBaseResource) -> None:
+    """Look at the hours that the asset's own step has just done."""
+    record(context, ASSET, CHECKS, lambda: findings(hours_of(context), hbase))

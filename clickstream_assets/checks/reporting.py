@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationTargetMaterializationData
 
+from clickstream_assets.automation import ALL_ASSETS_JOB
 from clickstream_assets.domain.hours import key_of_hour
 from clickstream_assets.partitions import hourly
 
@@ -108,6 +109,34 @@ def failed_by_hour(checks: Sequence[HourCheck], found: Mapping[str, Findings]) -
     return failed
 
 
+def record(
+    context: dg.AssetExecutionContext,
+    asset: str,
+    checks: Sequence[HourCheck],
+    look: Callable[[], Mapping[str, Findings]],
+) -> None:
+    """Behind an asset's materialization, in a run of the sensor: record what its checks find in each hour.
+
+    Such a run has no steps for checks. Dagster plans the evaluations of those steps when it creates the run, and counts
+    each of their checks as not passed until it has them. Runs follow one another all day: somebody who looks would
+    mostly see that nothing has passed.
+    """
+    execution = context.op_execution_context
+    if execution.job_name == ALL_ASSETS_JOB:
+        _record(execution, asset, checks, look())
+
+
+def _record(
+    execution: dg.OpExecutionContext, asset: str, checks: Iterable[HourCheck], found: Mapping[str, Findings]
+) -> None:
+    log_event: Any = execution.log_event  # takes evaluations, though its type does not say so
+    hours = {hour for findings in found.values() for hour in findings}
+    targets = _materializations(execution.instance, dg.AssetKey(asset), hours)
+    for check in checks:
+        for hour, finding in found[check.name].items():
+            log_event(_evaluation(asset, check, hour, finding, targets))
+
+
 def report(
     context: dg.AssetCheckExecutionContext, asset: str, checks: Sequence[HourCheck], found: Mapping[str, Findings]
 ) -> Reported:
@@ -118,10 +147,7 @@ def report(
     A run over one hour is not summed up: without a partition, that would be a second state beside the hour's.
     """
     execution = context.op_execution_context
-    log_event: Any = execution.log_event  # takes evaluations, though its type does not say so
     selected = {key.name for key in context.selected_asset_check_keys if key.asset_key == dg.AssetKey(asset)}
-    hours = {hour for findings in found.values() for hour in findings}
-    targets = _materializations(context.instance, dg.AssetKey(asset), hours)
     for check in (check for check in checks if check.name in selected):
         findings = found[check.name]
         if len(findings) == 1:
@@ -129,8 +155,7 @@ def report(
             yield dg.Output(None, output_name=execution.assets_def.get_output_name_for_asset_check_key(key))
         else:
             yield _summary(asset, check, findings)
-        for hour, finding in findings.items():
-            log_event(_evaluation(asset, check, hour, finding, targets))
+        _record(execution, asset, [check], found)
 
 
 def _evaluation(

@@ -1,5 +1,6 @@
 """Checks on ``url_country_metrics``: the metrics add up, make sense, and are as many as is usual."""
 
+from collections.abc import Mapping, Sequence
 from time import time
 
 import dagster as dg
@@ -15,6 +16,7 @@ from clickstream_assets.checks.reporting import (
     held_back,
     held_findings,
     look,
+    record,
     report,
 )
 from clickstream_assets.domain.hours import HOUR_MS
@@ -45,8 +47,7 @@ CHECKS = (
 )
 
 
-@dg.multi_asset_check(name="check_url_country_metrics", specs=[check.spec(ASSET) for check in CHECKS], can_subset=True)
-def check_url_country_metrics(context: dg.AssetCheckExecutionContext, hbase: HBaseResource) -> Reported:
+def findings(hours: Sequence[int], hbase: HBaseResource) -> Mapping[str, Findings]:
     """Compare the metrics with the rows, with themselves and with other hours."""
     from functools import cache
 
@@ -55,7 +56,6 @@ def check_url_country_metrics(context: dg.AssetCheckExecutionContext, hbase: HBa
     from clickstream_assets.domain.table_schemas import CLICKS, LEDGER, METRICS
     from clickstream_assets.domain.volume import compare, hours_before, same_hour_of_earlier_weeks
 
-    hours = hours_of(context)
     with hbase.client() as client:
         states = HourStates(client, hbase.table(LEDGER.name))
         before = states.read(hours)
@@ -108,4 +108,15 @@ def check_url_country_metrics(context: dg.AssetCheckExecutionContext, hbase: HBa
             },
         )
         states.hold(ASSET, before, failed_by_hour(CHECKS, found))
-    yield from report(context, ASSET, CHECKS, found)
+    return found
+
+
+@dg.multi_asset_check(name="check_url_country_metrics", specs=[check.spec(ASSET) for check in CHECKS], can_subset=True)
+def check_url_country_metrics(context: dg.AssetCheckExecutionContext, hbase: HBaseResource) -> Reported:
+    """Look at the hours of the run."""
+    yield from report(context, ASSET, CHECKS, findings(hours_of(context), hbase))
+
+
+def evaluate(context: dg.AssetExecutionContext, hbase: HBaseResource) -> None:
+    """Look at the hours that the asset's own step has just done."""
+    record(context, ASSET, CHECKS, lambda: findings(hours_of(context), hbase))

@@ -1,9 +1,12 @@
 """What a check's findings become in Dagster: evaluations of hours, severities, and runs that go on."""
 
+from collections.abc import Iterator
+
 import dagster as dg
 import pytest
 
-from clickstream_assets.checks.reporting import WARN, Finding, HourCheck, failed_by_hour, look, report, share
+from clickstream_assets.automation import ALL_ASSETS_JOB
+from clickstream_assets.checks.reporting import WARN, Finding, HourCheck, failed_by_hour, look, record, report, share
 from clickstream_assets.domain.hours import HOUR_MS, hour_of_key, key_of_hour
 from clickstream_assets.partitions import hourly, hours_of, tags_of
 from clickstream_assets_tests.conftest import NOW_MS
@@ -115,3 +118,59 @@ def test_a_share_warns_above_its_threshold_but_not_for_a_handful(part, whole, pa
     finding = share(part, whole, 0.05, "messages were refused")
     assert finding.passed is passes
     assert f"{part} of {whole}" in finding.words
+
+
+def test_in_a_run_of_the_sensor_what_passed_stays_so_while_the_run_is_at_the_hour():
+    seen, failing = [], set()
+
+    @dg.asset(partitions_def=hourly, backfill_policy=dg.BackfillPolicy.single_run())
+    def before(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult]:
+        seen.append(states(context.instance))
+        yield dg.MaterializeResult()
+        hours = hours_of(context)
+        record(
+            context,
+            "before",
+            CHECKS,
+            lambda: {
+                check.name: {hour: Finding((check.name, hour) not in failing, "looked") for hour in hours}
+                for check in CHECKS
+            },
+        )
+
+    @dg.multi_asset_check(specs=[check.spec("before") for check in CHECKS], can_subset=True)
+    def checks():
+        raise AssertionError("no step of the sensor's job")
+
+    selection = dg.AssetSelection.assets(before).without_checks()
+    job = dg.define_asset_job(ALL_ASSETS_JOB, selection)
+    defs = dg.Definitions([before], asset_checks=[checks], jobs=[job], executor=dg.in_process_executor)
+    instance = dg.DagsterInstance.ephemeral()
+
+    def run(first, last):
+        made = defs.resolve_job_def(ALL_ASSETS_JOB)
+        result = made.execute_in_process(instance=instance, tags=tags_of(first, last))
+        assert result.success
+        return {(e.check_name, e.partition): e for e in result.get_asset_check_evaluations()}
+
+    run(HOUR, HOUR)
+    passed = {(check.name, FIRST): "SUCCEEDED" for check in CHECKS}
+    assert states(instance) == passed
+    failing.add(("strict", HOUR + 1))
+    said = run(HOUR, HOUR + 1)
+    assert seen == [{}, passed]
+    assert states(instance) == passed | {("strict", SECOND): "FAILED", ("mild", SECOND): "SUCCEEDED"}
+    # Each looked at the materialization of its own run: else Dagster would not count it.
+    latest = instance.get_latest_storage_id_by_partition(
+        dg.AssetKey("before"), dg.DagsterEventType.ASSET_MATERIALIZATION, {FIRST, SECOND}
+    )
+    assert {key: e.target_materialization_data.storage_id for (_, key), e in said.items()} == latest
+
+
+def test_in_other_runs_the_asset_leaves_its_checks_to_their_steps():
+    @dg.asset(partitions_def=hourly)
+    def before(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult]:
+        yield dg.MaterializeResult()
+        record(context, "before", CHECKS, lambda: pytest.fail("has a step of its own"))
+
+    assert dg.materialize([before], partition_key=FIRST, instance=dg.DagsterInstance.ephemeral()).success
