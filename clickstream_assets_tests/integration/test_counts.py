@@ -13,7 +13,7 @@ from clickstream_assets.domain.table_schemas import CLICKS
 
 HOUR = 498_000
 HOURS = [HOUR, HOUR + 1, HOUR + 2]
-KNOWN = {"country": "DE", "city": "", "browser": "Firefox", "os": "Ubuntu", "device": "Other"}
+KNOWN = {"country": "DE", "city": "", "browser": "Firefox", "os": "Ubuntu", "device": "Other", "bot": "false"}
 VERSIONS = {"geoip_version": "it's 1 OR 2", "user_agent_version": "rules 3"}
 OLD = {"geoip_version": "it's 0", "user_agent_version": "rules 3"}
 
@@ -24,15 +24,19 @@ def table(servers):
     hbase = resources(servers.model_copy(update={"name_prefix": "counts-"})).hbase
     hbase.ensure_tables()
     enriched = [
-        {**KNOWN, **versions, "country": country, "browser": browser, "device": device}
-        for versions, country, browser, device in product(
-            (VERSIONS, VERSIONS, OLD), ("DE", "ZZ"), ("Firefox", "Other"), ("Other", "Spider")
+        {**KNOWN, **versions, "country": country, "browser": browser, "bot": bot}
+        for versions, country, browser, bot in product(
+            (VERSIONS, VERSIONS, OLD), ("DE", "ZZ"), ("Firefox", "Other"), ("false", "true")
         )
     ]
     whole = KNOWN | VERSIONS
     lacking = [{name: value for name, value in whole.items() if name != gone} for gone in whole]
     rows = {
-        event_key(hour, f"{kind}-{at}"): {"event_type": kind, "timestamp": str(hour * 3_600_000), **cells}
+        event_key(hour, f"{kind}-{at}", "uu", kind, "https://counts.example/"): {
+            "event_type": kind,
+            "timestamp": str(hour * 3_600_000),
+            **cells,
+        }
         for hour in HOURS[:2]
         for kind in ("page_view", "click", "scroll")
         for at, cells in enumerate([*enriched, *lacking, {}])
@@ -68,7 +72,7 @@ def test_clicks_that_metrics_are_to_count(table):
     client, name, rows = table
     wanted = {
         hour: sum(
-            cells["event_type"] != "scroll" and "country" in cells and cells.get("device", "Spider") != "Spider"
+            cells["event_type"] != "scroll" and "country" in cells and cells.get("bot", "true") != "true"
             for cells in rows[hour]
         )
         for hour in HOURS

@@ -125,7 +125,10 @@ def test_the_offsets_named_hold_these_messages_in_kafka_and_lie_in_the_ranges_an
                 assert (sent.time_ms, sent.url, user) == (event["time_ms"], target.url, event["user_key"])
                 assert sent.event_type == event["event_type"]
                 if sent.event_id is not None:
-                    assert event["row_key"] == event_key(target.hour, sent.event_id).hex()
+                    assert (
+                        event["row_key"]
+                        == event_key(target.hour, sent.event_id, sent.user_key, sent.event_type, sent.url).hex()
+                    )
                 holding = [
                     one
                     for one in said["ranges"]
@@ -275,13 +278,13 @@ def test_where_nothing_is_it_says_why(pipeline, explain, expected):
 
 def test_a_page_that_only_bots_saw_is_told(explain, expected, pipeline):
     hbase = pipeline.resources["hbase"]
-    device, url = CLICKS.columns["device"].key, CLICKS.columns["url"].key
+    bot, url = CLICKS.columns["bot"].key, CLICKS.columns["url"].key
     country = CLICKS.columns["country"].key
     with hbase.client() as client:
         bots = [
             Target(hour_of(key), cells[url].decode(), cells[country].decode())
-            for key, cells in client.scan(hbase.table(CLICKS.name), b"", b"", (device, url, country))
-            if cells[device] == b"Spider"
+            for key, cells in client.scan(hbase.table(CLICKS.name), b"", b"", (bot, url, country))
+            if cells[bot] == b"true"
         ]
     only = next(target for target in bots if target not in expected)
     code, said = explain(only, "--json")
