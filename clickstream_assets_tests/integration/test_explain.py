@@ -93,7 +93,7 @@ def test_what_is_listed_adds_up_to_what_golden_expects(pipeline, explain, expect
         assert golden.compare({target: want}, {target: document}) == []
         ended = [event for event in counted if event["end"]]
         assert all(event["end"]["time_ms"] - event["time_ms"] == event["spent_ms"] for event in ended)
-        assert {event["ended_by"] for event in ended} <= {"next_click", "sign_of_life"}
+        assert {event["ended_by"] for event in ended} <= {"next_click", "left", "sign_of_life"}
 
 
 def test_every_document_there_is_can_be_explained(pipeline, expected):
