@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from kafka import KafkaAdminClient
 from kafka.admin import ConfigFilterType, ConfigResource, ConfigResourceType
+from kafka.errors import CoordinatorLoadInProgressError, CoordinatorNotAvailableError, NotCoordinatorError
 
 
 class TopicAsItIs(NamedTuple):
@@ -31,7 +32,7 @@ def topic_as_it_is(bootstrap_servers: str, topic: str, group: str, timeout_ms: i
         settings: dict[str, Any] = admin.describe_configs([of_topic], config_filter=ConfigFilterType.ALL)["topic"][
             topic
         ]
-        members = admin.describe_groups([group])[group]["members"]
+        members = _members(admin, group)
     finally:
         admin.close()
     return TopicAsItIs(
@@ -39,3 +40,12 @@ def topic_as_it_is(bootstrap_servers: str, topic: str, group: str, timeout_ms: i
         {name: setting["value"] for name, setting in settings.items()},
         sorted(f"{member['client_id']} on {member['client_host'].lstrip('/')}" for member in members),
     )
+
+
+def _members(admin: KafkaAdminClient, group: str) -> Sequence[Mapping[str, Any]]:
+    try:
+        members: Sequence[Mapping[str, Any]] = admin.describe_groups([group])[group]["members"]
+    except (CoordinatorNotAvailableError, CoordinatorLoadInProgressError, NotCoordinatorError):
+        # A broker makes groups' coordinators when it is first asked for one: of a new one nobody is a member yet.
+        return ()
+    return members
