@@ -17,8 +17,8 @@ class Verdict(click.Command):
             return super().invoke(ctx)
         except click.ClickException as error:
             error.show()
-        except (click.exceptions.Exit, click.Abort):
-            raise
+        except (click.exceptions.Exit, click.Abort, BrokenPipeError):
+            raise  # click ends quietly where a pipe behind it is closed
         except Exception:  # noqa: BLE001  # shown as Python would
             traceback.print_exc()
         raise click.exceptions.Exit(TROUBLE)
