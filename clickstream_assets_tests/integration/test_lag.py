@@ -86,6 +86,7 @@ def test_the_latest_closed_hour_is_materialized_by_the_first_run_though_nothing_
 
 def test_a_run_reads_what_has_come_since_it_was_asked_for_up_to_the_end_of_its_hours(pipeline):
     earlier, later = NOW_MS - 3 * 3_600_000, NOW_MS - 2 * 3_600_000
+    pipeline.settle()  # the hours that nothing was sent for
     pipeline.produce([event(f"e{i}", "ada", earlier) for i in range(20)])
     (request,) = look(pipeline)[0].run_requests
     pipeline.produce([event(f"same-hour-{i}", "ada", earlier) for i in range(7)])
