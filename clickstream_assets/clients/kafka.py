@@ -236,6 +236,7 @@ class TopicClient:
     def _read(self, partition: int, first: int, end: int) -> Iterator[Message]:
         tp = TopicPartition(self.topic, partition)
         self._consumer.assign([tp])
+        self._consumer.resume(tp)  # a look leaves it paused
         self._consumer.seek(tp, first)
         deadline = monotonic() + self._patience
         at = first

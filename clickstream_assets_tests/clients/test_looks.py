@@ -209,9 +209,13 @@ def test_where_no_record_is_left_nobody_waits(monkeypatch):
 def test_what_was_seen_to_be_the_end_is_looked_at_again_once_there_is_more():
     log = Log({0: [[(0, 5)]]}, {0: 3})
     assert log.offsets_at(9) == {0: 3}
-    log.consumer.logs[0].append(fetched(batch_of([(4, 9)])))
-    log.consumer.ends, log.ends = {0: 5}, {0: 5}
-    assert log.offsets_at(9) == {0: 4}
+    log.consumer.ends = log.ends = {0: 5}
+    assert [log.offsets_at(9), log.offsets_at(9)] == [{0: 5}] * 2
+    assert log.looks.times({0: 2}, log.ends) == {}
+    log.consumer.logs[0].append(fetched(batch_of([(6, 9)])))
+    log.consumer.ends = log.ends = {0: 7}
+    assert log.offsets_at(9) == {0: 6}
+    assert log.looks.times({0: 2}, log.ends) == {0: 9}
 
 
 def look_at(raw, end, time_ms):
