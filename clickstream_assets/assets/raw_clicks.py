@@ -91,8 +91,8 @@ def raw_clicks(
         else:
             until = {int(p): end for p, end in config.until.items()}
             if config.more:
-                ends = topic.ends(topic.partitions())
-                until = read_on(until, topic.offsets_at((hours[-1] + 1) * HOUR_MS, ends), config.more)
+                ends = topic.ends(until)
+                until = read_on(until, topic.offsets_at((hours[-1] + 1) * HOUR_MS, ends, until), config.more)
             report = ingestion.read_until(until, hours)
         # Hours that the run passes over are done too, as empty: they are present like those done one by one.
         states = HourStates(client, hbase.table(LEDGER.name))

@@ -10,7 +10,8 @@ from kafka import KafkaAdminClient, KafkaConsumer, OffsetAndMetadata, TopicParti
 from kafka.admin import OffsetSpec
 from kafka.errors import KafkaError, LogTruncationError, TopicAlreadyExistsError, UnknownTopicOrPartitionError
 
-from clickstream_assets.clients.batches import MOST_KEPT_BYTES, Batch, Message, WholeBatches, messages_of
+from clickstream_assets.clients.batches import Batch, Message, WholeBatches, messages_of
+from clickstream_assets.clients.looks import LOOK_BYTES, Looks, boundaries
 from clickstream_assets.clients.retries import PATIENCE_SECONDS, retrying
 
 PARTITIONS = 8
@@ -19,7 +20,6 @@ _LIST_RECORDS, _LIST_BYTES = 5_000, 4 << 20
 """What a list that is read holds, at most; bytes of values, and one value beyond."""
 _POLL_BATCHES = 1_000
 _FETCH_BYTES = 8 << 20
-_PEEK_SECONDS = 1
 _FETCH_WAIT_MS = 10
 """What is read is there. A fetch behind the end, sent ahead, would keep the next partition's waiting for so long."""
 
@@ -63,21 +63,34 @@ class TopicClient:
     ) -> None:
         self.topic, self.group, self._patience = topic, group, patience_seconds
         self.bootstrap_servers = bootstrap_servers
+        self._timeout_ms = timeout_ms
+        self._consumer = self._new_consumer(fetch_bytes)
+        self._looking = self._consumer if fetch_bytes <= LOOK_BYTES else None
+        self._looks = Looks(topic, self._looking_consumer)
+
+    def _new_consumer(self, fetch_bytes: int) -> Any:
         # kafka-python's own defaults commit by themselves and jump to the end on a bad offset.
-        self._consumer = retrying(_is_passing, patience_seconds)(
+        consumer = retrying(_is_passing, self._patience)(
             KafkaConsumer,
-            bootstrap_servers=bootstrap_servers.split(","),
-            group_id=group,
+            bootstrap_servers=self.bootstrap_servers.split(","),
+            group_id=self.group,
             enable_auto_commit=False,
             auto_offset_reset="none",
             isolation_level="read_committed",
             max_poll_records=_POLL_BATCHES,
             max_partition_fetch_bytes=fetch_bytes,
             fetch_max_wait_ms=_FETCH_WAIT_MS,
-            bootstrap_timeout_ms=timeout_ms,
-            request_timeout_ms=timeout_ms,
+            bootstrap_timeout_ms=self._timeout_ms,
+            request_timeout_ms=self._timeout_ms,
         )
-        self._consumer._fetcher.PartitionRecords = WholeBatches
+        consumer._fetcher.PartitionRecords = WholeBatches
+        return consumer
+
+    def _looking_consumer(self) -> Any:
+        """The one for looks at single batches: one of its own, where the client's fetches megabytes."""
+        if self._looking is None:
+            self._looking = self._new_consumer(LOOK_BYTES)
+        return self._looking
 
     def __enter__(self) -> Self:
         return self
@@ -89,8 +102,9 @@ class TopicClient:
 
     def close(self) -> None:
         """Leave the brokers; commits nothing."""
-        with suppress(KafkaError):
-            self._consumer.close(autocommit=False)
+        for consumer in {self._consumer, self._looking} - {None}:
+            with suppress(KafkaError):
+                consumer.close(autocommit=False)
 
     def _call(self, method: str, *arguments: Any) -> Any:
         return retrying(_is_passing, self._patience)(getattr(self._consumer, method), *arguments)
@@ -180,33 +194,28 @@ class TopicClient:
             return {tp.partition: at.offset for tp, at in ends.items() if at is not None}
         return {}
 
-    def offsets_at(self, time_ms: int, ends: Mapping[int, int]) -> dict[int, int]:
-        """By partition, the earliest offset whose record time is at or after ``time_ms``; the end if none is."""
-        found = self._call("offsets_for_times", {tp: time_ms for tp in self._all(ends)})
-        return {
-            tp.partition: ends[tp.partition] if at is None else min(at.offset, ends[tp.partition])
-            for tp, at in found.items()
-        }
+    def offsets_at(
+        self, time_ms: int, ends: Mapping[int, int], begins: Mapping[int, int] | None = None
+    ) -> dict[int, int]:
+        """By partition, the offset at which records of ``time_ms`` or later begin, of those from ``begins`` (the
+        earliest there is) up to ``ends``.
+
+        Found by bisection, for which record times are taken as rising. Where they do not (several producers, each with
+        its own clock; records without a time, -1), it is a boundary, and which one only decides in which run, and for
+        which hours, a record is read: a later time never has an earlier one. ``begins`` if the first record is as late
+        as that, if there is no record at all, or if Kafka gives none within a second; ``ends`` if no record is as late.
+
+        What is seen is remembered for as long as the client lives.
+        """
+        first = self.earliest(ends) if begins is None else begins
+        return boundaries(time_ms, first, ends, self._looks.look, self._looks.within)
 
     def record_times(self, offsets: Mapping[int, int]) -> dict[int, int]:
         """By partition, the timestamp of the first record at or behind an offset.
 
-        Commits nothing. Partitions that give no record within a second are left out: what is written there may be
-        an open transaction.
+        Commits nothing. Partitions that give no record within a second, or have none that is committed, are left out.
         """
-        partitions = {TopicPartition(self.topic, p): at for p, at in offsets.items()}
-        found: dict[int, int] = {}
-        self._consumer.assign(list(partitions))
-        for tp, at in partitions.items():
-            self._consumer.seek(tp, at)
-        deadline = monotonic() + _PEEK_SECONDS
-        while len(found) < len(partitions) and monotonic() < deadline:
-            for tp, records in self._consumer.poll(timeout_ms=200).items():
-                message = next(_messages(records, tp.partition, partitions[tp], most_kept=0), None)
-                if message is not None:
-                    found[tp.partition] = message.timestamp_ms
-                    self._consumer.pause(tp)
-        return found
+        return self._looks.times(offsets, self.ends(offsets)) if offsets else {}
 
     def read(self, partition: int, first: int, end: int) -> Iterator[list[Message]]:
         """Records of ``first`` (included) to ``end`` (not), in lists; offsets without a record are just not there.
@@ -227,6 +236,7 @@ class TopicClient:
     def _read(self, partition: int, first: int, end: int) -> Iterator[Message]:
         tp = TopicPartition(self.topic, partition)
         self._consumer.assign([tp])
+        self._consumer.resume(tp)  # a look leaves it paused
         self._consumer.seek(tp, first)
         deadline = monotonic() + self._patience
         at = first
@@ -246,11 +256,11 @@ class TopicClient:
                 )
 
 
-def _messages(records: list[Any], partition: int, first: int, most_kept: int = MOST_KEPT_BYTES) -> Iterator[Message]:
+def _messages(records: list[Any], partition: int, first: int) -> Iterator[Message]:
     """The messages from offset ``first`` on in what was polled: batches, or records of the formats of old."""
     while records:
         record = records.pop(0)  # let go of batch after batch
         if isinstance(record.value, Batch):
-            yield from messages_of(record.value, partition, first, most_kept)
+            yield from messages_of(record.value, partition, first)
         else:
             yield Message(partition, record.offset, record.timestamp, record.value)

@@ -158,8 +158,8 @@ class Ingestion:
         lost = self._ledger.lost(known, self._rules.run_id)
         for p, gone in lost.items():
             entries[p] |= {entry.first: entry for entry in gone if entry.hours & set(hours)}
-        first = self._topic.offsets_at(hours[0] * HOUR_MS, self._ends)
-        end = self._topic.offsets_at((hours[-1] + 1) * HOUR_MS, self._ends)
+        first = self._topic.offsets_at(hours[0] * HOUR_MS, self._ends, self._earliest)
+        end = self._topic.offsets_at((hours[-1] + 1) * HOUR_MS, self._ends, self._earliest)
         windows = {}
         for p in self._partitions:
             again = tuple(entries[p][at] for at in sorted(entries[p]))
@@ -192,7 +192,9 @@ class Ingestion:
     def _run(self, windows: Mapping[int, Window], hours: Iterable[int]) -> Report:
         hours = sorted(hours)
         self._book_cuts()
-        starts = [self._topic.offsets_at(hour * HOUR_MS, self._ends) for hour in hours] if windows else []
+        first = {p: max(window.first, self._earliest[p]) for p, window in windows.items()}
+        end = {p: window.end for p, window in windows.items()}
+        starts = [self._topic.offsets_at(hour * HOUR_MS, end, first) for hour in hours] if windows else []
         commits = {}
         pieces: Pieces = {}
         for partition, window in sorted(windows.items()):

@@ -31,6 +31,11 @@ class Resumption:
         """Of what is in Kafka now."""
         return Generations.of([*self.cuts, *self.unbooked])
 
+    @property
+    def readable(self) -> dict[int, int]:
+        """Where reading goes on, or the first offset behind that Kafka still holds."""
+        return {p: max(at, self.earliest[p]) for p, at in self.begins.items()}
+
     def lag(self, ends: Mapping[int, int]) -> int:
         """Offsets from where reading goes on up to ``ends``."""
         return sum(max(0, end - self.begins[p]) for p, end in ends.items())

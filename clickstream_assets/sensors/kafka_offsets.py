@@ -51,8 +51,8 @@ _UNFINISHED = [
     dg.DagsterRunStatus.STARTED,
     dg.DagsterRunStatus.CANCELING,
 ]
-_PEEK_BYTES = 1
-"""The sensor looks at one record of a partition, not at megabytes of them: Kafka gives whole batches anyway."""
+_PEEK_BYTES = 64 << 10
+"""The sensor looks at single batches of a partition, and does not fetch megabytes of them."""
 
 clickstream_hours = dg.define_asset_job(
     JOB,
@@ -230,10 +230,11 @@ def _plan(
     due = {hour for hour, state in known.items() if state.waiting and hour <= this_hour}
     stale = [*silent, *sorted(due.union(memory.again) - set(busy))]
     timeless = _timeless(topic, found, ends, this_hour)
+    unread_from = found.readable
     backlog = plan_backlog(
         found.begins,
         ends,
-        lambda hour: topic.offsets_at(hour * HOUR_MS, ends) | (timeless if hour <= this_hour else {}),
+        lambda hour: topic.offsets_at(hour * HOUR_MS, ends, unread_from) | (timeless if hour <= this_hour else {}),
         first_hour=limits.first_hour_ms // HOUR_MS,
         last_hour=this_hour,
         max_events=limits.max_events_per_run,
@@ -255,11 +256,10 @@ def _timeless(topic: "TopicClient", found: "Resumption", ends: Mapping[int, int]
     All that waits there counts as recorded now: searched for by time, it would lie before all that has one. Looked
     into are partitions alone whose next record may be older than this hour.
     """
-    lagging = {p: max(at, found.earliest[p]) for p, at in found.begins.items()}
-    lagging = {p: at for p, at in lagging.items() if at < ends[p]}
+    lagging = {p: at for p, at in found.readable.items() if at < ends[p]}
     if not lagging:
         return {}
-    dated = topic.offsets_at(this_hour * HOUR_MS, ends)
+    dated = topic.offsets_at(this_hour * HOUR_MS, {p: ends[p] for p in lagging}, lagging)
     before = {p: at for p, at in lagging.items() if at < dated[p]}
     times = topic.record_times(before) if before else {}
     return {p: found.begins[p] for p, time_ms in times.items() if time_ms < 0}

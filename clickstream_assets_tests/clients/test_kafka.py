@@ -27,6 +27,9 @@ class Consumer:
     def pause(self, partition):
         self.paused.add(partition)
 
+    def resume(self, *partitions):
+        self.paused -= set(partitions)
+
     def poll(self, timeout_ms):
         polled = [batch for batch in self._batches if batch.next_offset > self._at][:2]
         self._at = polled[-1].next_offset if polled else self._at
@@ -35,6 +38,9 @@ class Consumer:
 
     def position(self, partition):
         return self._at
+
+    def end_offsets(self, partitions):
+        return dict.fromkeys(partitions, self._batches[-1].next_offset)
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ import itertools
 from collections import Counter
 
 from clickstream_assets.clients.kafka import Message
+from clickstream_assets.clients.looks import Span, boundaries
 from clickstream_assets.domain.dead_letters import Replay, Selection
 from clickstream_assets.domain.hour_counts import count_letters
 from clickstream_assets.domain.ingestion import Ingestion
@@ -93,9 +94,20 @@ class FakeTopic:
     def cut_back(self, committed):
         return {p: at for p, at in self.told.items() if committed[p] is not None and at < committed[p]}
 
-    def offsets_at(self, time_ms, ends):
-        found = {p: [m.offset for m in self.logs[p][self.begin[p] :] if m and m.timestamp_ms >= time_ms] for p in ends}
-        return {p: min(found[p], default=end) for p, end in ends.items()}
+    def offsets_at(self, time_ms, ends, begins=None):
+        return boundaries(time_ms, begins or self.begin, ends, self._look, within=None)
+
+    def _look(self, offsets, ends):
+        """Each record is a batch of its own."""
+        spans = {}
+        for p, at in offsets.items():
+            assert self.begin[p] <= at < ends[p]
+            record = next((message for message in self.logs[p][at : ends[p]] if message), None)
+            time_ms = record and record.timestamp_ms
+            spans[p] = (
+                Span(at, record.offset, record.offset + 1, time_ms, time_ms) if record else Span(at, *[ends[p]] * 2)
+            )
+        return spans
 
     def read(self, partition, first, end):
         assert first >= self.begin[partition]

@@ -10,6 +10,7 @@ from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType, NewTopic
 from kafka.errors import TopicAlreadyExistsError
 
+from clickstream_assets.clients import looks
 from clickstream_assets.clients.kafka import ensure_topic
 from clickstream_assets.domain.hours import key_of_hour
 from clickstream_assets.domain.ledger import GAP, Ledger
@@ -198,13 +199,49 @@ def test_a_topic_made_anew_is_read_from_its_beginning_and_what_the_old_one_broug
     assert not any("~" in entry.topic_id for entry in entries(pipeline)), "that is no log cut back"
 
 
-def _make(pipeline):
+def test_hours_begin_where_their_records_do_and_where_none_is_left_nobody_waits(servers, tmp_path, monkeypatch):
+    """Batches that hours begin within, aborted records, markers at the end: compared with all that can be read."""
+    monkeypatch.setattr(looks, "_LOOK_SECONDS", 1_000)
+    pipeline = Pipeline(servers, "boundaries", tmp_path / "sent.jsonl")
+    _make(pipeline, partitions=3)
+    name = pipeline.settings.topic
+    with producer(pipeline, transactional_id=f"{name}-all", compression_type="gzip", linger_ms=500) as sender:
+        sender.init_transactions()
+        for turn in range(12):
+            sender.begin_transaction()
+            for minute in range(0, 60, 7):
+                at = THEN + 20 * 60_000 * turn + minute * 40_000
+                sender.send(name, b"v", partition=turn % 2, timestamp_ms=at)
+            sender.flush()
+            (sender.abort_transaction if turn in {3, 11} else sender.commit_transaction)()
+    consumer = KafkaConsumer(
+        bootstrap_servers=pipeline.settings.kafka_bootstrap_servers,
+        isolation_level="read_committed",
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        consumer_timeout_ms=2_000,
+    )
+    with closing(consumer):
+        consumer.assign([TopicPartition(name, p) for p in range(3)])
+        records = [(record.partition, record.offset, record.timestamp) for record in consumer]
+    with pipeline.topic() as topic:
+        ends = topic.ends(range(3))
+        assert ends[0] > max(at for p, at, _ in records if p == 0) + 1, "there is a marker behind the last record"
+        for time_ms in range(THEN - HOUR, NOW_MS + 2 * HOUR, HOUR // 2):
+            at = topic.offsets_at(time_ms, ends)
+            late = [(p, offset) for p, offset, recorded in records if recorded >= time_ms]
+            assert late == [(p, offset) for p, offset, _ in records if offset >= at[p]]
+            assert at[2] == 0
+        assert topic.record_times({0: 0, 1: ends[1] - 1, 2: 0}) == {0: THEN}
+
+
+def _make(pipeline, partitions=1):
     """Make the topic, once Kafka has forgotten an earlier one of its name."""
     deadline = time.monotonic() + 30
     with admin(pipeline) as client:
         while True:
             try:
-                client.create_topics([NewTopic(pipeline.settings.topic, 1, 1)], wait_for_metadata=True)
+                client.create_topics([NewTopic(pipeline.settings.topic, partitions, 1)], wait_for_metadata=True)
             except TopicAlreadyExistsError:
                 if time.monotonic() > deadline:
                     raise

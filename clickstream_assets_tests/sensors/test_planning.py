@@ -21,8 +21,9 @@ class Topic:
     def __init__(self, *hours: int) -> None:
         self.times = [hour * HOUR_MS for hour in hours]
 
-    def offsets_at(self, time_ms: int, ends: dict[int, int]) -> dict[int, int]:
-        return {0: next((at for at, time in enumerate(self.times) if time >= time_ms), ends[0])}
+    def offsets_at(self, time_ms: int, ends: dict[int, int], begins: dict[int, int]) -> dict[int, int]:
+        late = (at for at in range(begins[0], ends[0]) if self.times[at] >= time_ms) if ends else ()
+        return {p: next(iter(late), end) for p, end in ends.items()}
 
     def record_times(self, offsets: dict[int, int]) -> dict[int, int]:
         return {p: self.times[at] for p, at in offsets.items()}

@@ -18,8 +18,10 @@ class Topic:
     def ends(self):
         return {p: len(log) for p, log in self.logs.items()}
 
-    def offsets_at(self, time_ms, ends):
-        return {p: next((i for i, at in enumerate(log) if at >= time_ms), ends[p]) for p, log in self.logs.items()}
+    def offsets_at(self, time_ms, ends, begins):
+        return {
+            p: next((at for at in range(begins[p], end) if self.logs[p][at] >= time_ms), end) for p, end in ends.items()
+        }
 
     def record_times(self, offsets):
         self.peeked += sorted(offsets)

@@ -1,0 +1,248 @@
+"""At which offsets record times begin, found by looking at single batches (docs/decisions/0015-bounded-by-bytes.md).
+
+Kafka's own answer (ListOffsets by time) takes opening a batch whole in the broker's heap, whatever it grows to. A look
+fetches a batch, whose header tells its offsets and times; none is opened but the one that a boundary lies in, as a
+stream.
+"""
+
+from bisect import bisect_right
+from collections.abc import Callable, Generator, Iterator, Mapping
+from itertools import islice
+from time import monotonic
+from typing import Any, NamedTuple
+
+from kafka import TopicPartition
+from kafka.errors import OffsetOutOfRangeError
+
+from clickstream_assets.clients.batches import Batch, Message, messages_of
+
+LOOK_BYTES = 64 << 10
+"""Of a partition: a few batches, or one that is larger. With less, Kafka answers for one partition at a time."""
+MOST_ROUNDS = 64
+"""Of looks, for one question. Halving the offsets of a partition takes fewer."""
+_LOOK_SECONDS = 1
+_POLL_MS = 20
+_OPENED_RECORDS = 20_000
+"""Of a batch that a boundary lies in: in one that has more of them, it lies behind so many at most."""
+_OPENING_SECONDS = 10
+"""For all batches that a client opens: after that, a boundary within a batch lies where the batch begins."""
+
+
+class Span(NamedTuple):
+    """Offsets of one batch, ``first`` (included) to ``end`` (not), and its times, epoch milliseconds.
+
+    From ``since`` up to ``first`` there is no record. A span whose ``first`` is its ``end`` tells of that alone.
+    """
+
+    since: int
+    first: int
+    end: int
+    first_ms: int = -1
+    last_ms: int = -1
+
+
+Look = Callable[[Mapping[int, int], Mapping[int, int]], Mapping[int, Span]]
+"""Spans by partition, of the first batch at or behind an offset; what came of none in time is not there."""
+Within = Callable[[int, Span, int, int], int]
+"""Of a partition's span, the first offset from one on whose record has a time or a later one."""
+
+
+def boundaries(
+    time_ms: int, begins: Mapping[int, int], ends: Mapping[int, int], look: Look, within: Within
+) -> dict[int, int]:
+    """By partition, the offset at which records of ``time_ms`` or later begin: ``begins`` if that is the first, or
+    nothing can be told; ``ends`` if there is none.
+
+    All partitions are looked at side by side, in :data:`MOST_ROUNDS` rounds at most.
+    """
+    searches = {p: _search(time_ms, p, min(begins[p], end), end, within) for p, end in ends.items()}
+    answers: dict[int, int] = {}
+    spans: Mapping[int, Span | None] = dict.fromkeys(searches)
+    while searches:
+        asked: dict[int, int] = {}
+        for p in list(searches):
+            try:
+                asked[p] = searches[p].send(spans[p])
+            except StopIteration as stop:
+                answers[p] = stop.value
+                del searches[p]
+        seen = look(asked, {p: ends[p] for p in asked}) if asked else {}
+        spans = {p: seen.get(p) for p in searches}
+    return answers
+
+
+def _search(time_ms: int, partition: int, begin: int, end: int, within: Within) -> Generator[int, Span | None, int]:
+    """Offsets to look at, for the spans there; returns the boundary.
+
+    What is looked at depends on what was seen alone. So a later time never has an earlier boundary, even where record
+    times do not rise.
+    """
+    low, high, answer, at = begin, end, end, begin
+    for _ in range(MOST_ROUNDS):
+        if low >= high:
+            return answer
+        span = yield at
+        if span is None:
+            return low
+        if span.first >= high:
+            if at == begin:
+                return begin
+            high = at
+        elif span.first_ms >= time_ms:
+            if at == begin:
+                return begin
+            answer = max(low, span.first)
+            high = min(at, answer)
+        elif span.last_ms < time_ms:
+            low = span.end
+        else:
+            return min(within(partition, span, time_ms, low), end)
+        # The last one first: most of what is asked for lies before the first record or behind the last.
+        at = high - 1 if at == begin else (low + high) // 2
+    return low
+
+
+class Looks:
+    """What a topic's partitions were seen to hold, for as long as this is kept; looks with a consumer of its own.
+
+    A partition that has given nothing for a second is not looked at again.
+    """
+
+    def __init__(self, topic: str, consumer: Callable[[], Any]) -> None:
+        self._topic, self._new_consumer = topic, consumer
+        self._spans: dict[int, list[Span]] = {}
+        self._silent: set[int] = set()
+        self._kept: dict[int, list[Any]] = {}
+        self._opened: dict[tuple[int, int, int, int], int] = {}
+        self._opening_seconds = 0.0
+
+    def look(self, offsets: Mapping[int, int], ends: Mapping[int, int]) -> dict[int, Span]:
+        """The first batch at or behind an offset and before the end, by partition; an empty span if there is none.
+
+        Partitions that give nothing in time are left out.
+        """
+        unseen = {p: at for p, at in offsets.items() if self._known(p, at, ends[p]) is None}
+        unseen = {p: self._past_gaps(p, at) for p, at in unseen.items() if p not in self._silent}
+        for p, records in self._fetched(unseen, ends):
+            self._kept[p] = [record for record in records if len(record.value or b"") <= LOOK_BYTES]
+            at = unseen[p]
+            for record in records:
+                span = _span(record, at)
+                self._remember(p, span)
+                at = span.end
+        known = {p: self._known(p, at, ends[p]) for p, at in offsets.items()}
+        self._silent.update(p for p in unseen if known[p] is None)
+        return {p: span for p, span in known.items() if span is not None}
+
+    def within(self, partition: int, span: Span, time_ms: int, first: int) -> int:
+        """The first offset of a batch from ``first`` on whose record's time is ``time_ms`` or later; its end if none.
+
+        The batch is opened for it, in part: :data:`_OPENED_RECORDS`.
+        """
+        place = (partition, span.end, time_ms, first)
+        if place not in self._opened:
+            at = max(first, span.first)
+            for message in self._records(partition, span, at):
+                if message.timestamp_ms >= time_ms:
+                    at = message.offset
+                    break
+                at = message.offset + 1
+            self._opened[place] = at
+        return self._opened[place]
+
+    def times(self, offsets: Mapping[int, int], ends: Mapping[int, int]) -> dict[int, int]:
+        """By partition, the time of the first record at or behind an offset, where there is one before the end."""
+        found = {}
+        for p, span in self.look(offsets, ends).items():
+            if span.first >= ends[p]:
+                continue
+            if offsets[p] <= span.first:
+                found[p] = span.first_ms
+            else:
+                record = next(self._records(p, span, offsets[p]), None)
+                found[p] = span.last_ms if record is None else record.timestamp_ms
+        return found
+
+    def _records(self, partition: int, span: Span, first: int) -> Iterator[Message]:
+        """Records of a batch from ``first`` on; none if it can't be had, or enough time was taken by others."""
+        if self._opening_seconds >= _OPENING_SECONDS:
+            return
+        batch = self._batch(partition, span, first)
+        if batch is None:
+            return
+        began = monotonic()
+        try:
+            yield from islice(messages_of(batch, partition, first, most_kept=0), _OPENED_RECORDS)
+        finally:
+            self._opening_seconds += monotonic() - began
+
+    def _batch(self, partition: int, span: Span, first: int) -> Batch | None:
+        """The batch of a span: that of the latest look, or fetched again."""
+        kept = [record for record in self._kept.get(partition, []) if span.first <= record.offset < span.end]
+        if not kept:
+            kept = next((records for _, records in self._fetched({partition: first}, {partition: span.end})), [])
+        batch = kept[0].value if kept else None
+        return batch if isinstance(batch, Batch) else None
+
+    def _known(self, partition: int, at: int, end: int) -> Span | None:
+        past = self._past_gaps(partition, at)
+        return Span(at, past, past) if past >= end else self._covering(partition, past)
+
+    def _past_gaps(self, partition: int, at: int) -> int:
+        """The first offset from ``at`` on that is not known to lie where no record is."""
+        while (span := self._covering(partition, at)) is not None and span.first == span.end:
+            at = span.end
+        return at
+
+    def _covering(self, partition: int, at: int) -> Span | None:
+        spans = self._spans.get(partition, [])
+        place = bisect_right(spans, at, key=lambda span: span.end)
+        return spans[place] if place < len(spans) and spans[place].since <= at else None
+
+    def _remember(self, partition: int, span: Span) -> None:
+        spans = self._spans.setdefault(partition, [])
+        place = bisect_right(spans, span.end - 1, key=lambda known: known.end)
+        if place < len(spans) and spans[place].end == span.end:
+            spans[place] = spans[place]._replace(since=min(span.since, spans[place].since))
+        else:
+            spans.insert(place, span)
+
+    def _fetched(self, offsets: Mapping[int, int], ends: Mapping[int, int]) -> Iterator[tuple[int, list[Any]]]:
+        """What lies at or behind an offset, by partition, as Kafka gives it: a batch at least.
+
+        Ends after a second; where no record is left before the end, at once.
+        """
+        waiting = {TopicPartition(self._topic, p): at for p, at in offsets.items()}
+        if not waiting:
+            return
+        consumer = self._new_consumer()
+        consumer.assign(list(waiting))
+        consumer.resume(*waiting)  # assigned as before, they are still paused
+        for tp, at in waiting.items():
+            consumer.seek(tp, at)
+        deadline = monotonic() + _LOOK_SECONDS
+        while waiting and monotonic() < deadline:
+            try:
+                polled = consumer.poll(timeout_ms=_POLL_MS)
+            except OffsetOutOfRangeError:
+                continue  # retention, or a log cut back, was faster
+            for tp, at in list(waiting.items()):
+                if records := polled.get(tp):
+                    yield tp.partition, records
+                elif (position := consumer.position(tp)) >= ends[tp.partition]:
+                    self._remember(tp.partition, Span(at, position, position))
+                else:
+                    continue
+                consumer.pause(tp)
+                del waiting[tp]
+
+
+def _span(record: Any, at: int) -> Span:
+    """A batch's span, or that of one record of the formats of old, for a look at an offset."""
+    batch = record.value
+    if not isinstance(batch, Batch):
+        return Span(min(at, record.offset), record.offset, record.offset + 1, record.timestamp, record.timestamp)
+    last_ms = batch.max_timestamp
+    # By the broker's time all records of a batch have the same.
+    first_ms = last_ms if batch.timestamp_type == batch.LOG_APPEND_TIME else batch.first_timestamp
+    return Span(min(at, batch.base_offset), batch.base_offset, batch.next_offset, first_ms, last_ms)
