@@ -81,7 +81,9 @@ def compacted(servers, tmp_path_factory):
         for version in range(4):
             for key in (b"a", b"b", b"c"):
                 value = view(f"{key.decode()}{version}", version)
-                sender.send(made.settings.topic, value, key, partition=0, timestamp_ms=THEN)
+                # Kafka begins a new segment, and may clean the one before, by the records' own times.
+                recorded = THEN + version * 1_000
+                sender.send(made.settings.topic, value, key, partition=0, timestamp_ms=recorded)
             sender.flush()
             time.sleep(0.2)
     return made
