@@ -141,14 +141,13 @@ def kafka_offsets(context: dg.SensorEvaluationContext, kafka: KafkaResource, hba
 def first_memory(this_hour: int, now: float) -> Memory:
     """What the first look begins with: closed hours are still to be looked at, and materialized, as empty if need be.
 
-    All of them, where one run can do them; else the latest, for years without an event tell nobody anything. Their
-    turn is due at once: a demo's lag never ends, and its picture is to be full within a minute.
+    All of them, where one run can do them; else the latest, for years without an event tell nobody anything.
     """
     limits = settings()
     first_hour = limits.first_hour_ms // HOUR_MS
     if this_hour - first_hour > limits.max_hours_per_run:
         first_hour = this_hour - 1
-    return Memory(closed_up_to=min(first_hour, this_hour) - 1, stale_turn=0, began=now)
+    return Memory(closed_up_to=min(first_hour, this_hour) - 1, stale_turn=now, began=now)
 
 
 def _look(kafka: KafkaResource, hbase: HBaseResource, memory: Memory, this_hour: int, now: float, may: Turn) -> Tick:
@@ -240,7 +239,8 @@ def _plan(
         max_events=limits.max_events_per_run,
         max_hours=limits.max_hours_per_run,
     )
-    if stale and (backlog is None or now - memory.stale_turn >= limits.stale_turn_seconds):
+    # Hours that have just closed without an event are new as well, and wait for no turn: a demo's lag never ends.
+    if stale and (silent or backlog is None or now - memory.stale_turn >= limits.stale_turn_seconds):
         memory.stale_turn = now
         held = (hour for hour, state in known.items() if state.touched)
         return plan_stale(stale, held, limits.max_hours_per_run), True

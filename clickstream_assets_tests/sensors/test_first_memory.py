@@ -20,8 +20,3 @@ def test_a_demo_looks_at_every_hour_from_its_first_partition_on(monkeypatch):
 
 def test_years_of_hours_are_left_alone_but_for_the_latest(monkeypatch):
     assert memory(monkeypatch, "2026-01-01-00:00").closed_up_to + 1 == THIS_HOUR - 1
-
-
-def test_stale_hours_are_due_at_once_for_under_constant_lag_their_turn_would_be_minutes_away(monkeypatch):
-    begun = memory(monkeypatch, "2026-11-27-15:00")
-    assert NOW - begun.stale_turn >= Settings().stale_turn_seconds

@@ -71,6 +71,14 @@ def test_a_first_day_without_events_is_one_run_once_producers_had_the_time_to_se
     assert plan(states, topic, memory, read=2, now=NOW + 40) is None
 
 
+def test_a_demo_that_never_pauses_has_its_first_day_filled_all_the_same(states):
+    memory, topic = first_memory(HOUR, NOW), Topic(HOUR, HOUR)
+    assert plan(states, topic, memory).first == HOUR
+    assert plan(states, topic, memory, read=1, now=NOW + 29) == RunPlan(HOUR, HOUR, {0: 2}, more=999_999)
+    assert plan(states, topic, memory, read=1, now=NOW + 31) == RunPlan(HOUR - 24, HOUR - 1, {})
+    assert plan(states, topic, memory, read=1, now=NOW + 32).first == HOUR, "one turn, and offsets again"
+
+
 def test_hours_are_not_closed_as_empty_while_a_run_is_on_its_way_over_them(states):
     memory = at_work()
     assert plan(states, Topic(), memory, hour=HOUR + 1, now=NOW + 3600, busy=range(HOUR - 1, HOUR + 1)) is None
