@@ -52,10 +52,10 @@ def at_work() -> Memory:
     return Memory(closed_up_to=HOUR - 1, stale_turn=NOW, began=NOW - 3600)
 
 
-def test_the_first_look_leaves_all_closed_hours_to_do_if_a_run_can_do_them_and_else_the_latest():
+def test_the_first_look_leaves_all_closed_hours_of_two_days_to_do_and_of_more_the_latest():
     assert first_memory(HOUR, NOW).closed_up_to == HOUR - 25
-    assert first_memory(HOUR + 176, NOW).closed_up_to == HOUR - 25
-    assert first_memory(HOUR + 177, NOW).closed_up_to == HOUR + 175
+    assert first_memory(HOUR + 24, NOW).closed_up_to == HOUR - 25
+    assert first_memory(HOUR + 25, NOW).closed_up_to == HOUR + 23
     assert first_memory(HOUR - 24, NOW).closed_up_to == HOUR - 25, "there is no hour before the first"
 
 
