@@ -27,7 +27,7 @@ def events(seed: int) -> list[tuple]:
     made += [(f"q{page}", "ada", start + hour * 3_600_000 + 1_900_000) for page in range(60) for hour in (0, 1)]
     random.Random(seed).shuffle(made)
     return [
-        (time, f"https://replaced.example/{url}", user, None, "click", None, "DE", "Other") for url, user, time in made
+        (time, f"https://replaced.example/{url}", user, None, "click", None, "DE", "false") for url, user, time in made
     ]
 
 
@@ -92,7 +92,7 @@ def test_what_differs_is_written_and_what_is_gone_deleted(hbase, compute):
         (*row[:2], "somebody", *row[3:]) if row[1:3] == ("https://replaced.example/p400", "u7") else row for row in some
     ]
     gone = [row for row in other if not row[1].endswith("/q5")]
-    new = (HOUR * 3_600_000, "https://replaced.example/new", "bob", None, "click", None, "FR", "Other")
+    new = (HOUR * 3_600_000, "https://replaced.example/new", "bob", None, "click", None, "FR", "false")
     done = compute([*gone, new], "second")
     # p400 and the new page are written; ada's clicks are all in one moment, so that q5's time changes nobody's.
     assert done[HOUR] == Replaced(PAGES, CLICKS, written=2, deleted=1)
