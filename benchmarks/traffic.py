@@ -199,7 +199,7 @@ class Shop:
                 event["page_number"] = at % 9 + 1
             if bad:
                 del event["url"]
-            messages.append(Message(orjson.dumps(event), record_ms, event_id.encode()))
+            messages.append(Message(orjson.dumps(event), record_ms))
             counted.append(not bad and _TYPES[kind] in CLICK_TYPES and not self._crawls(visitor))
         if not clean:
             self._redeliver(messages, counted)
@@ -212,7 +212,7 @@ class Shop:
         for at in self._rng.integers(0, max(1, size - 50), int(size * REDELIVERED)).tolist():
             to = min(at + 37, size - 1)
             again = messages[at]
-            messages[to] = Message(again.value, messages[to].timestamp_ms, again.key)
+            messages[to] = Message(again.value, messages[to].timestamp_ms)
             counted[to] = False
 
     def _note(self, visitors: Ints, pages: Ints, urls: set[str], size: int) -> None:

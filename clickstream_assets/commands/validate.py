@@ -1,8 +1,14 @@
 """``clickstream validate`` and ``clickstream schema``: what an event has to be, without a server."""
 
+import os
 import sys
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from itertools import islice
+from multiprocessing import get_context
 from pathlib import Path
+from signal import SIG_IGN, SIGINT, signal
 from time import time
 from typing import TYPE_CHECKING
 
@@ -12,8 +18,10 @@ from clickstream_assets.commands.verdict import Verdict
 from clickstream_assets.settings import settings
 
 if TYPE_CHECKING:
-    from clickstream_assets.clients.kafka import Message
-    from clickstream_assets.domain.validation import Validation
+    from clickstream_assets.domain.validation import Judged, Validation
+    from clickstream_assets.traffic.message_lines import Line
+
+_AT_A_TIME = 500
 
 
 @click.command("schema", short_help="The JSON Schema of an event.")
@@ -42,16 +50,12 @@ def validate(file: Path, envelope: bool, quiet: bool) -> None:
     """
     import orjson
 
-    from clickstream_assets.domain.enrichment import is_bot
-    from clickstream_assets.domain.settling import Rules
     from clickstream_assets.domain.validation import REFUSED, Validation
-    from clickstream_assets.domain.validation import validate as validated
 
-    configured = settings()
-    rules = Rules(configured.topic, "", configured.first_hour_ms, "", configured.url_rules)
     total = Validation()
     out = sys.stdout.buffer
-    for told in validated(_as_recorded(file, envelope), rules, is_bot, total):
+    for message in _judged(file, envelope):
+        told = total.add(message)
         if not quiet or told["outcome"] == REFUSED:
             out.write(orjson.dumps(told) + b"\n")
     out.flush()
@@ -59,24 +63,50 @@ def validate(file: Path, envelope: bool, quiet: bool) -> None:
     sys.exit(1 if total.outcomes[REFUSED] else 0)
 
 
-def _as_recorded(file: Path, envelope: bool) -> "Iterator[Message]":
-    """A file's messages as Kafka would hold them in one partition."""
-    from clickstream_assets.clients.kafka import Message
-    from clickstream_assets.traffic.message_files import read_messages
+def _judged(file: Path, envelope: bool) -> "Iterator[Judged]":
+    """A file's messages, in order, looked at by a process for each core, a few hundred of them at a time."""
+    from clickstream_assets.domain import enrichment, validation  # noqa: F401 - before the processes fork
+    from clickstream_assets.traffic.message_files import lines_of_messages
 
     now = int(time() * 1000)
-    for offset, sent in enumerate(read_messages(file, envelope=envelope)):
-        yield Message(0, offset, now if sent.timestamp_ms is None else sent.timestamp_ms, sent.value)
+    lines = enumerate(lines_of_messages(file, envelope=envelope))
+    cores = len(os.sched_getaffinity(0))
+    under_way: deque[Future[list[Judged]]] = deque()
+    # Ctrl-C is for this process; the others end with it.
+    fork = get_context("fork")
+    with ProcessPoolExecutor(cores, fork, signal, (SIGINT, SIG_IGN)) as processes:
+        while some := list(islice(lines, _AT_A_TIME)):
+            under_way.append(processes.submit(_judged_here, some, file, envelope, now))
+            if len(under_way) > 2 * cores:
+                yield from under_way.popleft().result()
+        for judged in under_way:
+            yield from judged.result()
+
+
+def _judged_here(lines: "list[tuple[int, Line]]", file: Path, envelope: bool, now_ms: int) -> "list[Judged]":
+    """Numbered lines as Kafka would hold their messages in one partition, looked at one by one."""
+    from clickstream_assets.clients.kafka import Message
+    from clickstream_assets.domain.enrichment import is_bot
+    from clickstream_assets.domain.settling import Rules
+    from clickstream_assets.domain.validation import judged
+    from clickstream_assets.traffic.message_files import message_of
+
+    configured = settings()
+    rules = Rules(configured.topic, "", configured.first_hour_ms, "", configured.url_rules)
+    messages = []
+    for offset, line in lines:
+        sent = message_of(line, file, envelope=envelope)
+        messages.append(Message(0, offset, now_ms if sent.timestamp_ms is None else sent.timestamp_ms, sent.value))
+    return judged(messages, rules, is_bot)
 
 
 def _in_words(total: "Validation") -> str:
-    from clickstream_assets.domain.hours import key_of_hour
     from clickstream_assets.domain.validation import DUPLICATE, REFUSED, STORED
 
     stored, duplicates, refused = (total.outcomes[outcome] for outcome in (STORED, DUPLICATE, REFUSED))
     lines = [f"{total.outcomes.total():,} messages: {stored:,} stored, {duplicates:,} duplicates, {refused:,} refused"]
     lines += [f"  {count:,} {reason}" for reason, count in total.reasons.most_common()]
     if total.hours:
-        span = f"{key_of_hour(min(total.hours))} to {key_of_hour(max(total.hours))}"
+        span = f"{min(total.hours)} to {max(total.hours)}"
         lines.append(f"{total.clicks:,} clicks of people, {total.bots:,} events of bots; hours {span} (UTC)")
     return "\n".join(lines)

@@ -20,7 +20,7 @@ import orjson
 
 from clickstream_assets.domain.hours import HOUR_MS
 from clickstream_assets.traffic.browsers import draw_browser, draw_crawler
-from clickstream_assets.traffic.message_files import Message, key_of
+from clickstream_assets.traffic.message_files import Message
 from clickstream_assets.traffic.places import draw_address
 from clickstream_assets.traffic.shop import HOST, Shelf
 
@@ -172,11 +172,10 @@ class _Traffic:
         event_id = _uuid(f"{self._seed}/{next(self._ids)}")
         event = _event(self._rng, visit, step, event_id, record_ms)
         if self._rng.random() < BAD:
-            value = _spoil(self._rng, event, record_ms)
-            return Message(value, record_ms, key_of(value))
+            return Message(_spoil(self._rng, event, record_ms), record_ms)
         if visit.visitor.segment:
             event = _in_segment_spelling(event)
-        return Message(orjson.dumps(event), record_ms, event_id.encode())
+        return Message(orjson.dumps(event), record_ms)
 
 
 def _draw_visitor(rng: Random, number: int, crawler: bool) -> _Visitor:

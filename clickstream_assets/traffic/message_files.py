@@ -19,6 +19,7 @@ from clickstream_assets.domain.click_event import MAX_NAME_CHARACTERS, NO_IDS
 from clickstream_assets.traffic.message_lines import (
     MAX_LINE_BYTES,
     BadMessageFile,
+    Line,
     Source,
     count_lines,
     is_standard_input,
@@ -42,8 +43,12 @@ class Message:
 
     value: bytes | None
     timestamp_ms: int | None = None
-    key: bytes | None = None
     cut_from: int | None = None
+
+    @property
+    def key(self) -> bytes | None:
+        """What decides its partition, see :func:`key_of`."""
+        return key_of(self.value)
 
 
 def key_of(value: bytes | None) -> bytes | None:
@@ -73,16 +78,25 @@ def read_messages(source: Source, *, envelope: bool = False) -> Iterator[Message
     Lines without anything on them are skipped; one too long to be held comes with ``cut_from``. Raises BadMessageFile
     for what has no lines of UTF-8, and at the first line that is no envelope, if envelopes are asked for.
     """
-    for line in read_lines(source, MAX_LINE_BYTES * (_ESCAPED_BYTES if envelope else 1)):
-        if line.size > len(line.content):
-            yield Message(line.content, cut_from=line.size)
-        elif envelope:
-            try:
-                yield parse_envelope(line.content)
-            except ValueError as error:
-                raise BadMessageFile(f"{name_of(source)}, line {line.number}: {error}") from None
-        else:
-            yield Message(line.content, key=key_of(line.content))
+    for line in lines_of_messages(source, envelope=envelope):
+        yield message_of(line, source, envelope=envelope)
+
+
+def lines_of_messages(source: Source, *, envelope: bool = False) -> Iterator[Line]:
+    """The lines that :func:`read_messages` makes messages of, one each."""
+    return read_lines(source, MAX_LINE_BYTES * (_ESCAPED_BYTES if envelope else 1))
+
+
+def message_of(line: Line, source: Source, *, envelope: bool = False) -> Message:
+    """The message on a line of ``source``. Raises BadMessageFile that names the line where it is no envelope."""
+    if line.size > len(line.content):
+        return Message(line.content, cut_from=line.size)
+    if not envelope:
+        return Message(line.content)
+    try:
+        return parse_envelope(line.content)
+    except ValueError as error:
+        raise BadMessageFile(f"{name_of(source)}, line {line.number}: {error}") from None
 
 
 def look_at(source: Source, *, envelope: bool = False) -> None:
@@ -116,7 +130,7 @@ def parse_envelope(line: bytes) -> Message:
             f"kafka_timestamp_ms must be epoch milliseconds, or -1 for none, not {json.dumps(timestamp_ms)}"
         )
     value = _envelope_value(envelope)
-    return Message(value, timestamp_ms, key_of(value))
+    return Message(value, timestamp_ms)
 
 
 def _envelope_value(envelope: dict[str, object]) -> bytes | None:

@@ -17,7 +17,7 @@ from clickstream_assets.partitions import tags_of
 from clickstream_assets.resources.kafka import ensure_topic
 from clickstream_assets.sensors.kafka_offsets import JOB, kafka_offsets
 from clickstream_assets.settings import Settings
-from clickstream_assets.traffic.message_files import Message, key_of
+from clickstream_assets.traffic.message_files import Message
 from clickstream_assets.traffic.producer import send
 from clickstream_assets_tests.acceptance import golden
 from clickstream_assets_tests.traffic.hard_cases import CHROME
@@ -167,7 +167,7 @@ def page_view(hour: int, i: int, url: str, ip: str) -> Message:
         "user_agent": CHROME,
     }
     text = json.dumps(value).encode()
-    return Message(text, recorded, key_of(text))
+    return Message(text, recorded)
 
 
 def plain(document: dict) -> dict:

@@ -4,7 +4,7 @@ import json
 import signal
 import time
 
-from clickstream_assets.traffic.message_files import Message, key_of
+from clickstream_assets.traffic.message_files import Message
 from clickstream_assets_tests.conftest import NOW_MS
 from clickstream_assets_tests.integration.pipeline import Pipeline, assert_golden
 from clickstream_assets_tests.traffic.hard_cases import hard_cases
@@ -17,7 +17,7 @@ NOON = NOW_MS // HOUR * HOUR - 6 * HOUR
 def event(event_id: str, user: str, time_ms: int, recorded_ms: int | None = None, **fields: object) -> Message:
     value = {"event_id": event_id, "user_id": user, "timestamp": time_ms, "url": "https://rest.example/", **fields}
     text = json.dumps(value).encode()
-    return Message(text, recorded_ms or time_ms, key_of(text))
+    return Message(text, recorded_ms or time_ms)
 
 
 def test_events_three_weeks_late_and_the_first_minutes_of_an_hour_reach_the_hours_they_change(servers, tmp_path):

@@ -25,7 +25,7 @@ from clickstream_assets.domain.ledger import Ledger
 from clickstream_assets.domain.table_schemas import LEDGER
 from clickstream_assets.jobs import replay as job_module
 from clickstream_assets.stack.ports import free_port
-from clickstream_assets.traffic.message_files import Message, key_of
+from clickstream_assets.traffic.message_files import Message
 from clickstream_assets_tests.acceptance import golden
 from clickstream_assets_tests.conftest import NOW_MS
 from clickstream_assets_tests.integration.pipeline import Pipeline, assert_golden
@@ -47,7 +47,7 @@ TOO_EARLY, COUPONS = EARLY_HOURS * (6 * 4 + 1 - 2), HOURS * 2
 def event(name: str, user: str, time_ms: int, recorded_ms: int, **fields: object) -> Message:
     value = {"event_id": name, "user_id": user, "timestamp": time_ms, "url": "https://mend.example/", **fields}
     text = json.dumps(value).encode()
-    return Message(text, recorded_ms, key_of(text))
+    return Message(text, recorded_ms)
 
 
 def traffic() -> list[Message]:

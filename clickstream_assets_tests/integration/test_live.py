@@ -8,7 +8,7 @@ import pytest
 
 from clickstream_assets.automation import FOLLOWED
 from clickstream_assets.domain.hours import HOUR_MS, key_of_hour
-from clickstream_assets.traffic.message_files import Message, key_of
+from clickstream_assets.traffic.message_files import Message
 from clickstream_assets_tests.conftest import NOW_MS
 from clickstream_assets_tests.dagster_dev import DagsterDev
 from clickstream_assets_tests.integration.pipeline import Pipeline, assert_golden
@@ -50,7 +50,7 @@ def messages(random: Random) -> list[Message]:
             "user_agent": GOOGLEBOT if i % 50 == 0 else CHROME,
         }
         text = json.dumps(value).encode()
-        made.append(Message(text, recorded, key_of(text)))
+        made.append(Message(text, recorded))
     random.shuffle(made)
     return made
 

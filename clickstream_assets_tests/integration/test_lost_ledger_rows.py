@@ -9,7 +9,7 @@ from clickstream_assets.clients.hbase import RowMutation
 from clickstream_assets.domain.hours import key_of_hour
 from clickstream_assets.domain.ledger import Ledger
 from clickstream_assets.domain.table_schemas import LEDGER
-from clickstream_assets.traffic.message_files import Message, key_of
+from clickstream_assets.traffic.message_files import Message
 from clickstream_assets_tests.conftest import NOW_MS
 from clickstream_assets_tests.integration.pipeline import Pipeline, assert_golden
 
@@ -20,7 +20,7 @@ START = NOW_MS // HOUR - 12
 def event(name: str, hour: int, recorded_ms: int) -> Message:
     fields = {"event_id": name, "user_id": name[0], "timestamp": hour * HOUR + 60_000, "url": "https://books.example/"}
     text = json.dumps(fields).encode()
-    return Message(text, recorded_ms, key_of(text))
+    return Message(text, recorded_ms)
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from clickstream_assets.domain.table_schemas import LEDGER
 from clickstream_assets.partitions import RANGE_END
 from clickstream_assets.sensors import kafka_offsets
 from clickstream_assets.settings import settings
-from clickstream_assets.traffic.message_files import Message, key_of
+from clickstream_assets.traffic.message_files import Message
 from clickstream_assets_tests.conftest import NOW_MS
 from clickstream_assets_tests.integration.pipeline import Pipeline, assert_golden
 
@@ -37,7 +37,7 @@ def sent(hour: int, recorded_ms: int | None = None, **fields: object) -> Message
         "url": "https://producers.example/",
     }
     text = json.dumps(event | fields).encode()
-    return Message(text, recorded_ms or at, key_of(text))
+    return Message(text, recorded_ms or at)
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +79,7 @@ def test_what_was_sent_once_more_is_warned_of_in_the_hour_of_that_and_moves_no_b
     again = [sent(USUAL + 1) for _ in range(30)]
     pipeline.produce(again)
     pipeline.settle()
-    later = [Message(message.value, (USUAL + 3) * HOUR_MS + MINUTE, message.key) for message in again]
+    later = [Message(message.value, (USUAL + 3) * HOUR_MS + MINUTE) for message in again]
     pipeline.produce(later)
     pipeline.settle()
     assert warned(pipeline, USUAL + 1, USUAL + 3) == {("few_duplicates", USUAL + 3)}

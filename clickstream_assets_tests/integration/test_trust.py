@@ -144,7 +144,7 @@ def test_a_held_hour_keeps_its_contents_while_others_go_on_and_is_released(pipel
     change(pipeline, "clickstream_data", stranger, cells | {b"click_data:source": b"nowhere/0/0"})
     before = pipeline.documents()
     late = [view(HOUR, 45), view(HOUR - 1, 45)]
-    pipeline.produce([Message(message.value, NOW_MS, message.key) for message in late])
+    pipeline.produce([Message(message.value, NOW_MS) for message in late])
     pipeline.settle()
 
     found = pipeline.failing_checks(*HOURS)

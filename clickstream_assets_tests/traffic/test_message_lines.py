@@ -16,7 +16,7 @@ from clickstream_assets.traffic.message_files import Message, count_messages, lo
 from clickstream_assets.traffic.message_lines import MAX_LINE_BYTES, BadMessageFile, Line, count_lines, read_lines
 
 TWO = b'{"event_id":"a"}\n{"event_id":"b"}\n'
-A, B = Message(b'{"event_id":"a"}', key=b"a"), Message(b'{"event_id":"b"}', key=b"b")
+A, B = Message(b'{"event_id":"a"}'), Message(b'{"event_id":"b"}')
 MARK = b"\xef\xbb\xbf"
 
 

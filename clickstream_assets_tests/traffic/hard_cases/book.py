@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from clickstream_assets.traffic.message_files import NO_TIME_MS, Message, key_of
+from clickstream_assets.traffic.message_files import NO_TIME_MS, Message
 from clickstream_assets_tests.acceptance import golden
 
 STORED, DUPLICATE = "stored", "duplicate"
@@ -114,8 +114,8 @@ class Book:
         self._names.add(name)
         record = self.tick() if record is None else record
         assert record == NO_TIME_MS or self.now - SPAN_MS <= record <= self.now, f"record time of {name}"
-        key = key_of(value)
-        self.cases.append(HardCase(name, Message(value, record, key), outcome, has_id=key is not None))
+        message = Message(value, record)
+        self.cases.append(HardCase(name, message, outcome, has_id=message.key is not None))
 
     def text(self, name: str, outcome: str, change: tuple[str, str], **fields: object) -> None:
         """A good event whose JSON text has one place replaced: for what json.dumps would not write."""
