@@ -55,9 +55,11 @@ def test_a_backlog_of_eighty_small_hours_takes_a_few_runs(servers, tmp_path):
             for i in range(10)
         ]
     )
-    begun = time.monotonic()
-    assert pipeline.settle() <= 3
-    assert time.monotonic() - begun < 180
+    begun = time.time()
+    runs, done = pipeline.settle(), time.time()
+    closed_meanwhile = done // 3600 - begun // 3600
+    assert runs <= 3 + closed_meanwhile
+    assert done - begun < 180
     assert_golden(pipeline)
 
 
