@@ -15,7 +15,7 @@ import psutil
 
 import clickstream_assets
 from benchmarks.pipeline import ingest_config
-from clickstream_assets.automation import ALL_ASSETS_JOB
+from clickstream_assets.assets.common import SENSOR_JOB
 from clickstream_assets.domain.hours import key_of_hour
 from clickstream_assets.stack.errors import StackError
 from clickstream_assets.stack.processes import tail
@@ -57,7 +57,7 @@ def run_all_assets(stack: Stack, home: Path, prefix: str, hour: int, until: Mapp
         config = home / "run.json"  # JSON is YAML
         config.write_text(json.dumps(ingest_config(until)))
         command = [sys.executable, "-W", "ignore", "-m", "dagster", "job", "execute"]
-        command += ["-m", "clickstream_assets.definitions", "-j", ALL_ASSETS_JOB]
+        command += ["-m", "clickstream_assets.definitions", "-j", SENSOR_JOB]
         command += ["--tags", json.dumps(tags), "-c", str(config)]
         begun, peak = time.perf_counter(), 0
         child = stack.start_process(

@@ -178,7 +178,7 @@ class _Repetition:
     def _make_tables(self) -> None:
         hbase = self.pipeline.hbase
         hbase.ensure_tables()
-        (clicks,) = (table for table in hbase.new_tables() if table.name == hbase.table(CLICKS.name))
+        (clicks,) = (table for table in hbase.new_tables() if table.name == self.pipeline.settings.table(CLICKS.name))
         create_tables(
             [replace(clicks, name=self._bare)],
             zookeeper=hbase.zookeeper,
@@ -221,7 +221,7 @@ class _Repetition:
 
 
 def _copies(pipeline: Pipeline, hour: int) -> Copies:
-    table = pipeline.hbase.table(CLICKS.name)
+    table = pipeline.settings.table(CLICKS.name)
     same: dict[bytes, bytes] = {}  # urls and user agents come again and again
     rows: list[tuple[bytes, dict[bytes, bytes]]] = []
     enriched: list[tuple[bytes, dict[bytes, bytes]]] = []

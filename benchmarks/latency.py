@@ -22,7 +22,7 @@ from benchmarks.dagster_run import dagster_instance
 from benchmarks.feed import SEED
 from benchmarks.pipeline import STAGES, Pipeline
 from benchmarks.traffic import Shop, Stretch
-from clickstream_assets.automation import ALL_ASSETS_JOB
+from clickstream_assets.assets.common import SENSOR_JOB
 from clickstream_assets.resources.kafka import ensure_topic
 from clickstream_assets.traffic.message_files import Message
 from clickstream_assets.traffic.producer import send
@@ -148,7 +148,7 @@ class Run:
 def _runs(home: Path) -> list[Run]:
     found = []
     with dagster_instance(home) as instance:
-        filters = dg.RunsFilter(job_name=ALL_ASSETS_JOB, statuses=[dg.DagsterRunStatus.SUCCESS])
+        filters = dg.RunsFilter(job_name=SENSOR_JOB, statuses=[dg.DagsterRunStatus.SUCCESS])
         for record in instance.get_run_records(filters, ascending=True):
             starts: dict[str, float] = {}
             steps: dict[str, float] = {}

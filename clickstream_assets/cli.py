@@ -6,6 +6,7 @@ from clickstream_assets.commands.dead_letters import dead_letters
 from clickstream_assets.commands.doctor import doctor
 from clickstream_assets.commands.explain import explain
 from clickstream_assets.commands.metrics import metrics
+from clickstream_assets.commands.rebuild import rebuild
 from clickstream_assets.commands.run import run
 from clickstream_assets.commands.setup import setup
 from clickstream_assets.commands.tables import tables
@@ -20,7 +21,7 @@ def main() -> None:
     """Clicks from Kafka to checked hourly metrics in Elasticsearch, as Dagster assets."""
 
 
-for command in (run, produce, validate, schema, metrics, explain, dead_letters, setup, tables, doctor, stack):
+for command in (run, produce, validate, schema, metrics, explain, dead_letters, rebuild, setup, tables, doctor, stack):
     main.add_command(command)
 
 if __name__ == "__main__":

@@ -9,29 +9,20 @@ from clickstream_assets.assets.enriched_clicks import enriched_clicks
 from clickstream_assets.assets.es_index import es_index
 from clickstream_assets.assets.raw_clicks import raw_clicks
 from clickstream_assets.assets.url_country_metrics import url_country_metrics
-from clickstream_assets.automation import follow_hand_made_hours
 from clickstream_assets.checks.clickstream_topic import no_log_cut_back, nothing_lost_unread
-from clickstream_assets.checks.dead_letters import check_dead_letters
-from clickstream_assets.checks.enriched_clicks import check_enriched_clicks
-from clickstream_assets.checks.es_index import check_es_index
-from clickstream_assets.checks.latest_closed_hour import (
-    check_latest_closed_hour,
-    clickstream_now,
-    hourly_look,
-)
-from clickstream_assets.checks.raw_clicks import check_raw_clicks
-from clickstream_assets.checks.url_country_metrics import check_url_country_metrics
-from clickstream_assets.jobs.checks import clickstream_checks
+from clickstream_assets.jobs.hours import CHECKS, clickstream_checks, clickstream_hours, clickstream_now
+from clickstream_assets.jobs.rebuild import rebuild_hours
 from clickstream_assets.jobs.replay import replay_dead_letters
+from clickstream_assets.partitions import hourly
 from clickstream_assets.resources.elasticsearch import ElasticsearchResource
 from clickstream_assets.resources.geoip import GeoIPResource
 from clickstream_assets.resources.hbase import HBaseResource
 from clickstream_assets.resources.kafka import KafkaResource
 from clickstream_assets.resources.spark import SparkResource
-from clickstream_assets.sensors.kafka_offsets import clickstream_hours, kafka_offsets
+from clickstream_assets.schedules import hourly_look
+from clickstream_assets.sensors.kafka_offsets import kafka_offsets
 from clickstream_assets.sensors.run_failure import run_failure
 from clickstream_assets.settings import Settings, settings
-from clickstream_assets.stack.lifeline import end_with_the_stack
 
 
 class Resources(NamedTuple):
@@ -42,6 +33,8 @@ class Resources(NamedTuple):
     spark: SparkResource
     elasticsearch: ElasticsearchResource
     geoip: GeoIPResource
+    configured: Settings
+    """Limits, and when checks warn."""
 
 
 def resources(configured: Settings) -> Resources:
@@ -63,31 +56,24 @@ def resources(configured: Settings) -> Resources:
         spark=SparkResource(remote=configured.spark_remote),
         elasticsearch=ElasticsearchResource(url=configured.elasticsearch_url, alias=configured.alias),
         geoip=GeoIPResource(database=str(configured.geoip_database), trusted_proxies=configured.trusted_proxies),
+        configured=configured,
     )
 
 
 def build(configured: Settings) -> dg.Definitions:
     """Assets, checks, jobs and sensors, on the servers and under the names of ``configured``."""
+    assets = (clickstream_topic, raw_clicks, enriched_clicks, url_country_metrics, es_index)
+    partitions = hourly(configured.first_hour)
     return dg.Definitions(
-        assets=[clickstream_topic, raw_clicks, enriched_clicks, url_country_metrics, es_index],
-        asset_checks=[
-            nothing_lost_unread,
-            no_log_cut_back,
-            check_raw_clicks,
-            check_dead_letters,
-            check_enriched_clicks,
-            check_url_country_metrics,
-            check_es_index,
-            check_latest_closed_hour,
-        ],
-        jobs=[clickstream_hours, clickstream_checks, clickstream_now, replay_dead_letters],
+        assets=[asset(configured) for asset in assets],
+        asset_checks=[nothing_lost_unread, no_log_cut_back, *(checks.definition(partitions) for checks in CHECKS)],
+        jobs=[clickstream_hours, clickstream_checks(configured), clickstream_now, replay_dead_letters, rebuild_hours],
         schedules=[hourly_look],
-        sensors=[kafka_offsets, follow_hand_made_hours, run_failure],
+        sensors=[kafka_offsets(configured), run_failure],
         resources=resources(configured)._asdict(),
         # Steps are short and run one after the other: a process for each would cost more than it does.
         executor=dg.in_process_executor,
     )
 
 
-end_with_the_stack()
 defs = build(settings())

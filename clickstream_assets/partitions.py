@@ -1,20 +1,24 @@
-"""The one hourly definition that all assets share."""
+"""The hourly partitions that all assets share, and the hours of a run."""
+
+from collections.abc import Mapping
 
 import dagster as dg
 
 from clickstream_assets.domain.hours import KEY_FORMAT, hour_of_key, key_of_hour
-from clickstream_assets.settings import settings
 
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 
-hourly = dg.HourlyPartitionsDefinition(
-    start_date=settings().first_hour,
-    fmt=KEY_FORMAT,
-    timezone="UTC",
-    # The open hour is written to. So is the next one, by a producer whose clock runs ahead (Kafka lets it by up to an
-    # hour): its rows are stored, and wait for their partition to begin.
-    end_offset=1,
-)
+
+def hourly(first_hour: str) -> dg.HourlyPartitionsDefinition:
+    """All hours from the first partition, spelled like its key, to the open one."""
+    return dg.HourlyPartitionsDefinition(
+        start_date=first_hour,
+        fmt=KEY_FORMAT,
+        timezone="UTC",
+        # The open hour is written to. So is the next one, by a producer whose clock runs ahead (Kafka lets it by up to
+        # an hour): its rows are stored, and wait for their partition to begin.
+        end_offset=1,
+    )
 
 
 def hours_of(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext) -> list[int]:
@@ -25,3 +29,10 @@ def hours_of(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext) 
 def tags_of(first: int, last: int) -> dict[str, str]:
     """The tags of a run over the hours ``first`` to ``last``, both included, in hours since the epoch."""
     return {RANGE_START: key_of_hour(first), RANGE_END: key_of_hour(last)}
+
+
+def hours_in(tags: Mapping[str, str]) -> range:
+    """The hours that the tags of a run name; none where they name none."""
+    if RANGE_START not in tags or RANGE_END not in tags:
+        return range(0)
+    return range(hour_of_key(tags[RANGE_START]), hour_of_key(tags[RANGE_END]) + 1)

@@ -82,10 +82,6 @@ class Settings(BaseSettings):
     sensor_interval_seconds: int = Field(4, ge=1, description="time between two looks at Kafka's offsets")
     small_run_events: int = Field(500, ge=1, description="new events that are worth a run at once")
     small_run_seconds: int = Field(30, ge=0, description="time between two runs for fewer new events than that")
-    # Each look of which the outcome differs leaves 50 kB for each asset in Dagster's storage.
-    follow_interval_seconds: int = Field(
-        59, ge=1, description="time between two looks for hours materialized by hand, which later assets follow"
-    )
     stale_turn_seconds: int = Field(
         300, ge=0, description="under constant lag, stale hours get a run of their own this often"
     )

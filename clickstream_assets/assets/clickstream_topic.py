@@ -8,25 +8,30 @@ import dagster as dg
 
 from clickstream_assets.assets.columns import described
 from clickstream_assets.assets.common import GROUP, OWNERS, TOPIC_FRESHNESS
-from clickstream_assets.settings import settings
+from clickstream_assets.settings import Settings
 
 if TYPE_CHECKING:
     from clickstream_assets.domain.watermarks import PartitionProgress
 
-clickstream_topic = dg.AssetSpec(
-    "clickstream_topic",
-    description="Kafka topic of click events, one UTF-8 JSON object a message. Producers write it; the sensor "
-    "`kafka_offsets` watches its end offsets and observes how far ingestion is.",
-    group_name=GROUP,
-    owners=OWNERS,
-    kinds={"kafka", "json"},
-    metadata={
-        "topic": settings().topic,
-        "consumer_group": settings().consumer_group,
-        **described("clickstream_topic"),
-    },
-    freshness_policy=TOPIC_FRESHNESS,
-)
+ASSET = dg.AssetKey("clickstream_topic")
+
+
+def clickstream_topic(settings: Settings) -> dg.AssetSpec:
+    """The asset."""
+    return dg.AssetSpec(
+        ASSET,
+        description="Kafka topic of click events, one UTF-8 JSON object a message. Producers write it; the sensor "
+        "`kafka_offsets` watches its end offsets and observes how far ingestion is.",
+        group_name=GROUP,
+        owners=OWNERS,
+        kinds={"kafka", "json"},
+        metadata={
+            "topic": settings.topic,
+            "consumer_group": settings.consumer_group,
+            **described("clickstream_topic", settings),
+        },
+        freshness_policy=TOPIC_FRESHNESS,
+    )
 
 
 TopicEvent = dg.AssetObservation | dg.AssetMaterialization
@@ -37,7 +42,7 @@ def freshness(written: int) -> dg.AssetMaterialization:
 
     Dagster's freshness knows materializations alone: the topic is fresh while producers write to it.
     """
-    return dg.AssetMaterialization(clickstream_topic.key, metadata={"new_offsets": written})
+    return dg.AssetMaterialization(ASSET, metadata={"new_offsets": written})
 
 
 def observation(progress: "Sequence[PartitionProgress]", now_ms: int) -> dg.AssetObservation:
@@ -53,7 +58,7 @@ def observation(progress: "Sequence[PartitionProgress]", now_ms: int) -> dg.Asse
         figures["lag_seconds"] = dg.MetadataValue.float(max(waits))
     if marks:
         figures["watermark"] = dg.MetadataValue.timestamp(min(marks) / 1000)
-    return dg.AssetObservation(clickstream_topic.key, metadata=figures)
+    return dg.AssetObservation(ASSET, metadata=figures)
 
 
 _COLUMNS = dg.TableSchema(

@@ -11,10 +11,10 @@ import dagster as dg
 
 from clickstream_assets.domain.lineage import ASSETS, topic_fields
 from clickstream_assets.domain.table_schemas import Column, Field
-from clickstream_assets.settings import settings
+from clickstream_assets.settings import Settings
 
 
-def described(asset: str) -> dict[str, Any]:
+def described(asset: str, settings: Settings) -> dict[str, Any]:
     """Metadata of an asset's definition: columns, column lineage, where it is stored."""
     known = ASSETS[asset]
     columns = [_table_column(asset, field) for field in known.columns.values()]
@@ -25,7 +25,7 @@ def described(asset: str) -> dict[str, Any]:
     return {
         "dagster/column_schema": dg.TableSchema(columns, dg.TableConstraints(list(known.rules))),
         "dagster/column_lineage": dg.TableColumnLineage(lineage),
-        "dagster/table_name": settings().table(known.name),
+        "dagster/table_name": settings.table(known.name),
         "dagster/storage_kind": known.store,
     }
 

@@ -1,4 +1,4 @@
-"""What all hourly assets share: partitions, one run for any list of hours, one writer at a time."""
+"""What all hourly assets share: partitions, one run for any list of hours, one writer at a time, what is to be done."""
 
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
@@ -7,19 +7,21 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from clickstream_assets.assets.columns import described
-from clickstream_assets.automation import follows_hand_made_hours
 from clickstream_assets.domain.hours import key_of_hour
-from clickstream_assets.partitions import hourly
+from clickstream_assets.partitions import hourly, hours_of
+from clickstream_assets.settings import Settings
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-    from clickstream_assets.clients.hbase import HBaseClient
+    from clickstream_assets.domain.books import Books
     from clickstream_assets.domain.stale_hours import HourState
     from clickstream_assets.resources.hbase import HBaseResource
 
 GROUP = "clickstream"
 OWNERS = ["team:data-engineering"]
+SENSOR_JOB = "clickstream_hours"
+"""The job whose runs write every hourly asset, and whose steps look at their own checks."""
 
 HOURLY_FRESHNESS = dg.FreshnessPolicy.time_window(
     warn_window=timedelta(hours=2, minutes=15), fail_window=timedelta(hours=4)
@@ -32,51 +34,67 @@ TOPIC_FRESHNESS = dg.FreshnessPolicy.time_window(warn_window=timedelta(hours=1),
 """Producers that are silent for an hour are worth a look; for six, something is broken, at night too."""
 
 
-def hourly_asset(name: str) -> dict[str, Any]:
-    """Arguments of ``@dg.asset`` that make an asset hourly and let it follow what is materialized by hand.
-
-    One run does many hours, and one run at a time.
-    """
+def hourly_asset(name: str, settings: Settings) -> dict[str, Any]:
+    """Arguments of ``dg.asset`` that make an asset hourly. One run does many hours, and one run at a time."""
     return {
         "name": name,
         "group_name": GROUP,
         "owners": OWNERS,
-        "metadata": described(name),
-        "partitions_def": hourly,
+        "metadata": described(name, settings),
+        "partitions_def": hourly(settings.first_hour),
         "backfill_policy": dg.BackfillPolicy.single_run(),
         "pool": name,
         "freshness_policy": HOURLY_FRESHNESS,
-        "automation_condition": follows_hand_made_hours(),
     }
 
 
-def free_hours(context: dg.AssetExecutionContext, asset: str, states: "Mapping[int, HourState]") -> list[int]:
-    """The hours that no earlier asset's check holds; says which ones ``asset`` leaves as they are."""
+def is_by_hand(context: dg.AssetExecutionContext) -> bool:
+    """Whether people started the run, not the sensor."""
+    return context.run.job_name != SENSOR_JOB
+
+
+def states_of(context: dg.AssetExecutionContext, books: "Books") -> "dict[int, HourState]":
+    """The states of the run's hours, which are touched first if people started the run: the other assets follow."""
+    hours = hours_of(context)
+    if is_by_hand(context):
+        books.hours.touch(hours)
+    return books.hours.read(hours)
+
+
+def hours_to_do(context: dg.AssetExecutionContext, asset: str, states: "Mapping[int, HourState]") -> list[int]:
+    """The hours that ``asset`` is to bring up to date.
+
+    None that an earlier asset's check holds, which is told; in a run of the sensor, whose hours are a range, none that
+    is up to date.
+    """
     held = [hour for hour, state in states.items() if state.held_before(asset)]
     if held:
         keys = ", ".join(map(key_of_hour, held))
         context.log.warning(f"left as they are, because checks of earlier assets failed: {keys}")
-    return [hour for hour in states if hour not in held]
+    by_hand = is_by_hand(context)
+    return [hour for hour, state in states.items() if hour not in held and (by_hand or state.lacks(asset))]
 
 
-def tasks_of(hours: Iterable[int], hbase: "HBaseResource", client: "HBaseClient") -> "list[list[tuple[bytes, bytes]]]":
+def scan_tasks_of(hours: Iterable[int], books: "Books") -> "list[list[tuple[bytes, bytes]]]":
     """The key ranges that each Spark task scans, for the clicks of some hours and of those that follow.
 
     Time spent looks into the following hour.
     """
-    from clickstream_assets.domain.ledger import Ledger
     from clickstream_assets.domain.row_keys import scan_tasks
-    from clickstream_assets.domain.table_schemas import LEDGER
 
     read = {following for hour in hours for following in (hour, hour + 1)}
-    return scan_tasks(read, Ledger(client, hbase.table(LEDGER.name)).rows(read))
+    return scan_tasks(read, books.ledger.rows(read))
 
 
-def clicks_of(
-    hours: Iterable[int], hbase: "HBaseResource", client: "HBaseClient", spark: "SparkSession"
-) -> "DataFrame":
+def clicks_of(hours: Iterable[int], hbase: "HBaseResource", books: "Books", spark: "SparkSession") -> "DataFrame":
     """What metrics are computed from: the clicks of some hours and of the ones that follow."""
     from clickstream_assets.domain.metrics import INPUT
     from clickstream_assets.domain.table_schemas import CLICKS
 
-    return hbase.read(spark, CLICKS, INPUT, tasks_of(hours, hbase, client))
+    return hbase.read(spark, CLICKS, INPUT, scan_tasks_of(hours, books))
+
+
+def add_row_counts(context: dg.AssetExecutionContext, rows: Mapping[int, int]) -> None:
+    """Say in each hour's materialization how many rows it has."""
+    for hour, count in rows.items():
+        context.add_asset_metadata({"dagster/partition_row_count": count}, partition_key=key_of_hour(hour))

@@ -2,18 +2,21 @@
 
 import dagster as dg
 
-from clickstream_assets.assets.clickstream_topic import clickstream_topic
 from clickstream_assets.assets.columns import described
 from clickstream_assets.assets.common import GROUP, HOURLY_FRESHNESS, OWNERS
+from clickstream_assets.settings import Settings
 
-dead_letters = dg.AssetSpec(
-    "dead_letters",
-    deps=[clickstream_topic],
-    description="Refused messages in the HBase table `clickstream_dead_letters`: bytes, record time, reason and "
-    "detail, by the hour of the Kafka record (the first partition for older ones).",
-    group_name=GROUP,
-    owners=OWNERS,
-    kinds={"kafka", "hbase"},
-    metadata=described("dead_letters"),
-    freshness_policy=HOURLY_FRESHNESS,
-)
+
+def dead_letters(settings: Settings) -> dg.AssetSpec:
+    """The asset."""
+    return dg.AssetSpec(
+        "dead_letters",
+        deps=["clickstream_topic"],
+        description="Refused messages in the HBase table `clickstream_dead_letters`: bytes, record time, reason and "
+        "detail, by the hour of the Kafka record (the first partition for older ones).",
+        group_name=GROUP,
+        owners=OWNERS,
+        kinds={"kafka", "hbase"},
+        metadata=described("dead_letters", settings),
+        freshness_policy=HOURLY_FRESHNESS,
+    )

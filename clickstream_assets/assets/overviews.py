@@ -9,7 +9,7 @@ from clickstream_assets.domain.hours import rfc3339_of_hour
 from clickstream_assets.domain.pictures import bars, by_hour, shorten
 
 if TYPE_CHECKING:
-    from clickstream_assets.domain.ingestion import Report
+    from clickstream_assets.domain.ingest_report import IngestReport
     from clickstream_assets.domain.overviews import HourOverview, UrlFigures
 
 _LONGEST_URL = 60
@@ -34,7 +34,7 @@ _OFFSET_RANGES = dg.TableSchema(
 )
 
 
-def of_ingestion(report: "Report") -> dict[str, Any]:
+def of_ingestion(report: "IngestReport") -> dict[str, Any]:
     """What a run made of its messages, and the exact offset ranges it read, as a table."""
     metadata: dict[str, Any] = report.metadata()
     committed = metadata.pop("committed")

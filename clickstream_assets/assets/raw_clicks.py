@@ -2,19 +2,17 @@
 
 from collections.abc import Iterator
 from time import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from clickstream_assets.assets.clickstream_topic import clickstream_topic
 from clickstream_assets.assets.columns import described
-from clickstream_assets.assets.common import GROUP, HOURLY_FRESHNESS, OWNERS
+from clickstream_assets.assets.common import GROUP, HOURLY_FRESHNESS, OWNERS, is_by_hand
 from clickstream_assets.assets.dead_letters import dead_letters
 from clickstream_assets.assets.overviews import of_ingestion, of_refusals
-from clickstream_assets.checks import dead_letters as letters_checks
-from clickstream_assets.checks import latest_closed_hour
-from clickstream_assets.checks import raw_clicks as checks
-from clickstream_assets.checks.clickstream_topic import cut_back, evaluation, no_log_cut_back
+from clickstream_assets.checks.clickstream_topic import NO_LOG_CUT_BACK, cut_back, evaluation
+from clickstream_assets.checks.dead_letters import checks as letters_checks
+from clickstream_assets.checks.raw_clicks import checks
 from clickstream_assets.domain.hours import HOUR_MS, key_of_hour
 from clickstream_assets.partitions import hourly, hours_of
 from clickstream_assets.resources.elasticsearch import ElasticsearchResource
@@ -22,7 +20,10 @@ from clickstream_assets.resources.hbase import HBaseResource
 from clickstream_assets.resources.kafka import KafkaResource
 from clickstream_assets.resources.preflight import require_fit
 from clickstream_assets.resources.spark import SparkResource
-from clickstream_assets.settings import settings
+from clickstream_assets.settings import Settings
+
+if TYPE_CHECKING:
+    from clickstream_assets.domain.books import Books
 
 
 class IngestConfig(dg.Config):
@@ -36,34 +37,37 @@ class IngestConfig(dg.Config):
     there when it reads. What came while the run waited for its turn need not wait for the next one."""
 
 
-raw_clicks_spec = dg.AssetSpec(
-    "raw_clicks",
-    deps=[clickstream_topic],
-    description="Accepted events in the HBase table `clickstream_data`, one row an event, by event hour. "
-    "Materialized by hand, an hour's offsets are read from Kafka again and end in the same rows. In the metadata, "
-    "counts and offset ranges are the run's; the row count is the hour's.",
-    group_name=GROUP,
-    owners=OWNERS,
-    kinds={"kafka", "hbase"},
-    metadata=described("raw_clicks"),
-    freshness_policy=HOURLY_FRESHNESS,
-)
+def raw_clicks(settings: Settings) -> dg.AssetsDefinition:
+    """The asset, and ``dead_letters`` with it."""
+    spec = dg.AssetSpec(
+        "raw_clicks",
+        deps=["clickstream_topic"],
+        description="Accepted events in the HBase table `clickstream_data`, one row an event, by event hour. "
+        "Materialized by hand, an hour's offsets are read from Kafka again and end in the same rows. In the metadata, "
+        "counts and offset ranges are the run's; the row count is the hour's.",
+        group_name=GROUP,
+        owners=OWNERS,
+        kinds={"kafka", "hbase"},
+        metadata=described("raw_clicks", settings),
+        freshness_policy=HOURLY_FRESHNESS,
+    )
+    return dg.multi_asset(
+        name="raw_clicks",
+        specs=[spec, dead_letters(settings)],
+        partitions_def=hourly(settings.first_hour),
+        backfill_policy=dg.BackfillPolicy.single_run(),
+        pool="raw_clicks",
+    )(_materialize)
 
 
-@dg.multi_asset(
-    name="raw_clicks",
-    specs=[raw_clicks_spec, dead_letters],
-    partitions_def=hourly,
-    backfill_policy=dg.BackfillPolicy.single_run(),
-    pool="raw_clicks",
-)
-def raw_clicks(
+def _materialize(
     context: dg.AssetExecutionContext,
     config: IngestConfig,
     kafka: KafkaResource,
     hbase: HBaseResource,
     spark: SparkResource,
     elasticsearch: ElasticsearchResource,
+    configured: dg.ResourceParam[Settings],
 ) -> Iterator[dg.MaterializeResult]:
     """Read offsets, write rows, dead letters and both books.
 
@@ -71,52 +75,44 @@ def raw_clicks(
     reached.
     """
     from clickstream_assets.domain.ingestion import Ingestion
-    from clickstream_assets.domain.ledger import Ledger
-    from clickstream_assets.domain.overviews import refused_by_reason
     from clickstream_assets.domain.reading import Wide
-    from clickstream_assets.domain.run_plan import read_on
-    from clickstream_assets.domain.stale_hours import HourStates
-    from clickstream_assets.domain.table_schemas import DEAD_LETTERS, LEDGER
 
     hours = hours_of(context)
     require_fit(kafka, hbase, elasticsearch)
-    hbase.ensure_tables()
-    with kafka.client() as topic, hbase.client() as client:
-        wide = Wide(lambda: spark.session, settings().spark_ingest_events)
-        ingestion = Ingestion(
-            topic, client, hbase.table, settings().first_hour_ms, context.run_id, wide, settings().url_rules
-        )
+    with kafka.client() as topic, hbase.books() as books:
+        wide = Wide(lambda: spark.session, configured.spark_ingest_events)
+        ingestion = Ingestion(topic, books, configured.first_hour_ms, context.run_id, wide, configured.url_rules)
         if config.until is None:
             report = ingestion.read_hours(hours)
         else:
-            until = {int(p): end for p, end in config.until.items()}
-            if config.more:
-                ends = topic.ends(until)
-                until = read_on(until, topic.offsets_at((hours[-1] + 1) * HOUR_MS, ends, until), config.more)
-            report = ingestion.read_until(until, hours)
+            report = ingestion.read_until({int(p): end for p, end in config.until.items()}, hours, config.more)
         # Hours that the run passes over are done too, as empty: they are present like those done one by one.
-        states = HourStates(client, hbase.table(LEDGER.name))
-        states.touch(hour for hour, state in states.read(hours).items() if not state.touched)
-        ledger = Ledger(client, hbase.table(LEDGER.name))
-        shares = ledger.shares_by_hour(hours)
-        first_hour = settings().first_hour_ms // HOUR_MS
-        reasons = refused_by_reason(client, hbase.table(DEAD_LETTERS.name), ledger, shares, first_hour)
-    for hour, found in shares.items():
-        key, refused = key_of_hour(hour), of_refusals(hour, reasons[hour])
-        context.add_asset_metadata({"dagster/partition_row_count": sum(s.kept for s in found)}, "raw_clicks", key)
-        count = sum(s.dead_lettered for s in found)
-        context.add_asset_metadata({"dagster/partition_row_count": count, **refused}, "dead_letters", key)
+        books.hours.touch(hour for hour, state in books.hours.read(hours).items() if not state.touched)
+        stale = [hour for hour, state in books.hours.read(hours).items() if state.stale]
+        _tell_counts(context, books, hours, configured.first_hour_ms // HOUR_MS)
     context.log.info(report.in_words())
     if report.cuts:
         log_event: Any = context.log_event  # takes evaluations, though its type does not say so
-        log_event(evaluation(no_log_cut_back, cut_back(report.cuts, int(time() * 1000))))
+        log_event(evaluation(NO_LOG_CUT_BACK, cut_back(report.cuts, int(time() * 1000))))
     if report.unavailable:
         context.log.warning(
             f"{report.unavailable} offsets of these hours are no longer in Kafka: what is stored of them was left alone"
         )
     yield dg.MaterializeResult(asset_key="raw_clicks", metadata=of_ingestion(report))
     yield dg.MaterializeResult(asset_key="dead_letters")
-    checks.evaluate(context, hbase)
-    letters_checks.evaluate(context, hbase)
-    for asset in ("raw_clicks", "dead_letters"):
-        latest_closed_hour.evaluate(context, asset, hbase)
+    if not is_by_hand(context):
+        for of_asset in (checks, letters_checks):
+            of_asset.evaluate(context, stale, hbase, elasticsearch, configured)
+
+
+def _tell_counts(context: dg.AssetExecutionContext, books: "Books", hours: list[int], first_hour: int) -> None:
+    """Say in each hour's materializations how many rows and letters it has, and why those were refused."""
+    from clickstream_assets.domain.overviews import refused_by_reason
+
+    counts, reasons = books.ledger.counts(hours), refused_by_reason(books, hours, first_hour)
+    for hour, of_hour in counts.items():
+        key, refused = key_of_hour(hour), of_refusals(hour, reasons[hour])
+        context.add_asset_metadata({"dagster/partition_row_count": of_hour.kept}, "raw_clicks", key)
+        context.add_asset_metadata(
+            {"dagster/partition_row_count": of_hour.dead_lettered, **refused}, "dead_letters", key
+        )

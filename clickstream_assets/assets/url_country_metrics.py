@@ -1,55 +1,68 @@
 """``url_country_metrics``: clicks, users and time spent by hour, url and country."""
 
 from collections.abc import Iterator
+from time import time
 
 import dagster as dg
 
-from clickstream_assets.assets.common import clicks_of, free_hours, hourly_asset
-from clickstream_assets.checks import latest_closed_hour
-from clickstream_assets.checks import url_country_metrics as checks
-from clickstream_assets.domain.hours import key_of_hour
-from clickstream_assets.partitions import hours_of
+from clickstream_assets.assets.common import (
+    add_row_counts,
+    clicks_of,
+    hourly_asset,
+    hours_to_do,
+    is_by_hand,
+    states_of,
+)
+from clickstream_assets.checks.url_country_metrics import checks
+from clickstream_assets.resources.elasticsearch import ElasticsearchResource
 from clickstream_assets.resources.hbase import HBaseResource
 from clickstream_assets.resources.spark import SparkResource
+from clickstream_assets.settings import Settings
+
+ASSET = "url_country_metrics"
 
 
-@dg.asset(
-    **hourly_asset("url_country_metrics"),
-    deps=["enriched_clicks"],
-    kinds={"spark", "hbase"},
-    description="Clicks, exact unique users and time spent of each hour, url and country, without bots, in the HBase "
-    "table `clickstream_metrics`. An hour is replaced whole: rows that stay the same keep the run that computed them.",
-)
-def url_country_metrics(
-    context: dg.AssetExecutionContext, hbase: HBaseResource, spark: SparkResource
+def url_country_metrics(settings: Settings) -> dg.AssetsDefinition:
+    """The asset."""
+    return dg.asset(
+        **hourly_asset(ASSET, settings),
+        deps=["enriched_clicks"],
+        kinds={"spark", "hbase"},
+        description="Clicks, exact unique users and time spent of each hour, url and country, without bots, in the "
+        "HBase table `clickstream_metrics`. An hour is replaced whole: rows that stay the same keep the run that "
+        "computed them.",
+    )(_materialize)
+
+
+def _materialize(
+    context: dg.AssetExecutionContext,
+    hbase: HBaseResource,
+    spark: SparkResource,
+    elasticsearch: ElasticsearchResource,
+    configured: dg.ResourceParam[Settings],
 ) -> Iterator[dg.MaterializeResult]:
     """Compute the hours, write what differs from what is stored, delete what they no longer have."""
-    from time import time
-
-    from clickstream_assets.domain.ledger import Ledger
     from clickstream_assets.domain.metrics import compute, metrics_key_range
     from clickstream_assets.domain.replacing import replace
-    from clickstream_assets.domain.stale_hours import COMPUTED, HourStates
-    from clickstream_assets.domain.table_schemas import LEDGER, METRICS
+    from clickstream_assets.domain.stale_hours import COMPUTED
 
-    hbase.ensure_tables()
-    with hbase.client() as client:
-        states = HourStates(client, hbase.table(LEDGER.name))
-        known = states.read(hours_of(context))
-        hours = free_hours(context, "url_country_metrics", known)
-        marks = {hour: known[hour].enriched for hour in hours}
-        table, events = hbase.table(METRICS.name), Ledger(client, hbase.table(LEDGER.name)).rows(hours)
-        with spark.alone(table) as session:
-            clicks = clicks_of(hours, hbase, client, session)
-            computed = compute(clicks, hours, int(time() * 1000), context.run_id)
-            done = replace(computed, client, table, hours, events)
-        states.mark(COMPUTED, marks)
-        states.remember_clicks({hour: done[hour].clicks for hour in hours if known[hour].touched})
-        held = {hour: client.count(table, *metrics_key_range(hour, hour)) for hour in known if hour not in done}
-    for hour, rows in {**{hour: one.rows for hour, one in done.items()}, **held}.items():
-        context.add_asset_metadata({"dagster/partition_row_count": rows}, partition_key=key_of_hour(hour))
-    written, deleted = (sum(getattr(one, name) for one in done.values()) for name in ("written", "deleted"))
+    with hbase.books() as books:
+        states = states_of(context, books)
+        hours = hours_to_do(context, ASSET, states)
+        done = {}
+        if hours:
+            with spark.alone(books.tables.metrics) as session:
+                clicks = clicks_of(hours, hbase, books, session)
+                computed = compute(clicks, hours, int(time() * 1000), context.run_id)
+                done = replace(computed, books, hours, books.ledger.rows(hours))
+        books.hours.mark(COMPUTED, {hour: states[hour].enriched for hour in hours})
+        books.hours.remember_clicks({hour: done[hour].clicks for hour in hours if states[hour].touched})
+        rows = {hour: replaced.rows for hour, replaced in done.items()}
+        others = (hour for hour in states if hour not in rows)
+        rows |= {hour: books.hbase.count(books.tables.metrics, *metrics_key_range(hour, hour)) for hour in others}
+        add_row_counts(context, rows)
+    written, deleted = (sum(getattr(replaced, name) for replaced in done.values()) for name in ("written", "deleted"))
     context.add_asset_metadata({"rows_written": written, "rows_left_over": deleted})
     yield dg.MaterializeResult()
-    checks.evaluate(context, hbase)
-    latest_closed_hour.evaluate(context, "url_country_metrics", hbase)
+    if not is_by_hand(context):
+        checks.evaluate(context, hours, hbase, elasticsearch, configured)

@@ -1,1 +1,1 @@
-"""Data-quality checks, a module for each asset, of the same name."""
+"""Data-quality checks, a module for each asset, of the same name. A new check is a function in one of them."""

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from clickstream_assets.assets.clickstream_topic import clickstream_topic
-from clickstream_assets.checks.reporting import Finding
+from clickstream_assets.assets.clickstream_topic import ASSET
+from clickstream_assets.checks.findings import Finding
 from clickstream_assets.resources.hbase import HBaseResource
 from clickstream_assets.resources.kafka import KafkaResource
 
@@ -18,20 +18,24 @@ CUT_SHOWN_DAYS = 3
 """A cut is over as soon as it is booked: nothing is left to be mended by us. So long it is told: over a weekend."""
 
 
+NOTHING_LOST_UNREAD, NO_LOG_CUT_BACK = (
+    dg.AssetCheckKey(ASSET, name) for name in ("nothing_lost_unread", "no_log_cut_back")
+)
+
+
 @dg.asset_check(
-    asset=clickstream_topic.key,
-    name="nothing_lost_unread",
+    asset=ASSET,
+    name=NOTHING_LOST_UNREAD.name,
     description="Kafka still holds every offset that has not been read: retention has not overtaken ingestion. Looked "
     "at by the sensor `kafka_offsets`, and once an hour.",
 )
 def nothing_lost_unread(kafka: KafkaResource, hbase: HBaseResource) -> dg.AssetCheckResult:
     """Compare where reading goes on with where Kafka's log begins."""
     from clickstream_assets.domain.resumption import resumption
-    from clickstream_assets.domain.table_schemas import LEDGER
 
-    with kafka.client() as topic, hbase.client() as client:
+    with kafka.client() as topic, hbase.books() as books:
         ends = topic.ends(topic.partitions())
-        reading = resumption(topic, client, hbase.table(LEDGER.name), ends)
+        reading = resumption(topic, books, ends)
     finding = unread(reading.begins, reading.earliest, ends)
     return dg.AssetCheckResult(passed=finding.passed, description=finding.words, metadata=finding.figures)
 
@@ -47,13 +51,12 @@ def unread(reading_from: Mapping[int, int], earliest: Mapping[int, int], ends: M
     )
 
 
-def evaluation(check: dg.AssetChecksDefinition, finding: Finding) -> dg.AssetCheckEvaluation:
+def evaluation(key: dg.AssetCheckKey, finding: Finding) -> dg.AssetCheckEvaluation:
     """What was found outside of the check's own step: by the sensor, or by the run that booked a cut.
 
     Dagster shows a check's result as long as its asset was not materialized since by another run. The topic is
     materialized by the sensor, whenever producers have written to it; so it takes the sensor's own word to stay.
     """
-    (key,) = check.check_keys
     return dg.AssetCheckEvaluation(
         asset_key=key.asset_key,
         check_name=key.name,
@@ -64,8 +67,8 @@ def evaluation(check: dg.AssetChecksDefinition, finding: Finding) -> dg.AssetChe
 
 
 @dg.asset_check(
-    asset=clickstream_topic.key,
-    name="no_log_cut_back",
+    asset=ASSET,
+    name=NO_LOG_CUT_BACK.name,
     description="No partition's log ended before what had been read of it, under the same topic id: after an unclean "
     "leader election, or when Kafka came back with older files. Kafka then gives offsets out again. Fails for "
     f"{CUT_SHOWN_DAYS} days after it was noticed.",
@@ -73,10 +76,9 @@ def evaluation(check: dg.AssetChecksDefinition, finding: Finding) -> dg.AssetChe
 def no_log_cut_back(kafka: KafkaResource, hbase: HBaseResource) -> dg.AssetCheckResult:
     """Look at what is booked, and for what is not yet."""
     from clickstream_assets.domain.resumption import resumption
-    from clickstream_assets.domain.table_schemas import LEDGER
 
-    with kafka.client() as topic, hbase.client() as client:
-        found = resumption(topic, client, hbase.table(LEDGER.name), topic.ends(topic.partitions()))
+    with kafka.client() as topic, hbase.books() as books:
+        found = resumption(topic, books, topic.ends(topic.partitions()))
     finding = cut_back([*found.cuts, *found.unbooked], int(time() * 1000))
     return dg.AssetCheckResult(passed=finding.passed, description=finding.words, metadata=finding.figures)
 

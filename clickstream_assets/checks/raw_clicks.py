@@ -1,144 +1,108 @@
-"""Checks on ``raw_clicks``: the books balance, nothing was skipped, little was refused or late."""
+"""Checks on ``raw_clicks``: the books balance, nothing was skipped, little was refused, late, doubled or misdated."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, TypeVar
+from clickstream_assets.checks.evidence import Evidence
+from clickstream_assets.checks.findings import Finding, Findings, each, share
+from clickstream_assets.checks.hour_checks import WARN, HourChecks
 
-import dagster as dg
+checks = HourChecks("raw_clicks", is_first=True)
+_REBUILD = "heal it with `clickstream rebuild`"
 
-from clickstream_assets.checks import producers
-from clickstream_assets.checks.reporting import (
-    WARN,
-    Finding,
-    Findings,
-    HourCheck,
-    Reported,
-    failed_by_hour,
-    look,
-    record,
-    report,
-    share,
+
+@checks.add(
+    "For every offset range that touched the hour, read = kept + duplicates + dead-lettered; the hour's rows in HBase "
+    "are the sum of what the ledger kept.",
+    blocking=True,
 )
-from clickstream_assets.partitions import hours_of
-from clickstream_assets.resources.hbase import HBaseResource
-from clickstream_assets.settings import settings
-
-if TYPE_CHECKING:
-    from clickstream_assets.domain.ledger import HourShare
-
-_Limit = TypeVar("_Limit", int, float)
-ASSET = "raw_clicks"
-CHECKS = (
-    HourCheck(
-        "books_balance",
-        "For every offset range that touched the hour, read = kept + duplicates + dead-lettered; the hour's rows in "
-        "HBase are the sum of what the ledger kept.",
-        blocking=True,
-    ),
-    HourCheck(
-        "offsets_complete",
-        "Behind every offset range that touched the hour the ledger goes on without a gap; offsets without a record "
-        "and those lost to retention have entries of their own.",
-    ),
-    HourCheck("few_dead_letters", "The share of the hour's messages that was refused is not unusually high.", WARN),
-    HourCheck("has_clicks", "Of many events in the hour some are of a type that counts as a click.", WARN),
-    HourCheck(
-        "few_duplicates",
-        "The share of duplicates among the hour's messages is not high. A duplicate counts in the hour of its Kafka "
-        "record, whatever the event's.",
-        WARN,
-    ),
-    HourCheck("clocks_near", "The share of the hour's events whose clock was off by over an hour is not high.", WARN),
-    HourCheck("few_late", "The share of the hour's events that came over 10 minutes after its end is not high.", WARN),
-)
-
-
-def findings(hours: Sequence[int], hbase: HBaseResource) -> Mapping[str, Findings]:
-    """Compare the ledger with the rows, and with itself."""
+def books_balance(what: Evidence) -> Findings:
+    """Rows counted in HBase, against the ledger."""
     from clickstream_assets.domain.hour_counts import count_rows
-    from clickstream_assets.domain.ledger import Ledger
-    from clickstream_assets.domain.stale_hours import HourStates
-    from clickstream_assets.domain.table_schemas import CLICKS, LEDGER
 
-    limits = settings()
-    with hbase.client() as client:
-        table = hbase.table(LEDGER.name)
-        ledger, states = Ledger(client, table), HourStates(client, table)
-        before = states.read(hours)
-        shares = ledger.shares_by_hour(hours)
-        entries = ledger.entries_of(part for hour in hours for part in shares[hour])
-
-        def books_balance() -> Findings:
-            findings = {}
-            for hour, rows in count_rows(client, hbase.table(CLICKS.name), hours).items():
-                kept = sum(part.kept for part in shares[hour])
-                booked = [entries[part] for part in shares[hour]]
-                off = sum(entry is not None and not entry.balances for entry in booked)
-                gone = booked.count(None)
-                findings[hour] = Finding(
-                    rows == kept and not off and not gone,
-                    f"{rows} rows in HBase, {kept} in the ledger; of {len(booked)} offset ranges {off} do not balance, "
-                    f"{gone} have lost their ledger row",
-                    {"rows": rows, "rows_in_ledger": kept, "unbalanced_ranges": off, "lost_ranges": gone},
-                )
-            return findings
-
-        def offsets_complete() -> Findings:
-            alone = ledger.not_followed(entry for entry in entries.values() if entry)
-            gaps = {(entry.topic_id, entry.partition, entry.first): entry.end for entry in alone}
-            findings = {}
-            for hour in hours:
-                here = [entry for part in shares[hour] if (entry := entries[part])]
-                places = {(entry.topic_id, entry.partition, entry.first) for entry in here} & gaps.keys()
-                gone = len(shares[hour]) - len(here)
-                missing = ", ".join(f"partition {place[1]} from offset {gaps[place]}" for place in sorted(places))
-                words = f"{len(here)} ranges, {gone} more without their ledger row; not booked: {missing or 'nothing'}"
-                findings[hour] = Finding(not places and not gone, words, {"ranges": len(here), "gaps": len(places)})
-            return findings
-
-        def few_dead_letters() -> Findings:
-            findings = {}
-            for hour in hours:
-                refused = sum(part.dead_lettered for part in shares[hour])
-                whole = refused + sum(part.kept for part in shares[hour])
-                findings[hour] = share(refused, whole, limits.warn_dead_letter_share, "were refused")
-            return findings
-
-        def few_late() -> Findings:
-            return {
-                hour: share(
-                    sum(part.late for part in shares[hour]),
-                    sum(part.kept for part in shares[hour]),
-                    limits.warn_late_share,
-                    "came late",
-                )
-                for hour in hours
-            }
-
-        def each(judge: "Callable[[list[HourShare], _Limit], Finding]", limit: _Limit) -> Findings:
-            return {hour: judge(shares[hour], limit) for hour in hours}
-
-        found = look(
-            hours,
-            {
-                "books_balance": books_balance,
-                "offsets_complete": offsets_complete,
-                "few_dead_letters": few_dead_letters,
-                "few_late": few_late,
-                "has_clicks": lambda: each(producers.has_clicks, limits.warn_events_without_clicks),
-                "few_duplicates": lambda: each(producers.few_duplicates, limits.warn_duplicate_share),
-                "clocks_near": lambda: each(producers.clocks_near, limits.warn_corrected_clock_share),
-            },
+    findings = {}
+    for hour, rows in count_rows(what.books, what.hours).items():
+        kept = what.counts[hour].kept
+        entries = [what.entries[part] for part in what.parts[hour]]
+        off = sum(entry is not None and not entry.balances for entry in entries)
+        gone = entries.count(None)
+        words = (
+            f"{rows} rows in HBase, {kept} in the ledger; of {len(entries)} offset ranges {off} do not balance, "
+            f"{gone} have lost their ledger row"
         )
-        states.hold(ASSET, before, failed_by_hour(CHECKS, found))
-    return found
+        passed = rows == kept and not off and not gone
+        figures = {"rows": rows, "rows_in_ledger": kept, "unbalanced_ranges": off, "lost_ranges": gone}
+        findings[hour] = Finding(passed, words if passed else f"{words}: {_REBUILD}", figures)
+    return findings
 
 
-@dg.multi_asset_check(name="check_raw_clicks", specs=[check.spec(ASSET) for check in CHECKS], can_subset=True)
-def check_raw_clicks(context: dg.AssetCheckExecutionContext, hbase: HBaseResource) -> Reported:
-    """Look at the hours of the run."""
-    yield from report(context, ASSET, CHECKS, findings(hours_of(context), hbase))
+@checks.add(
+    "Behind every offset range that touched the hour the ledger goes on without a gap; offsets without a record and "
+    "those lost to retention have entries of their own."
+)
+def offsets_complete(what: Evidence) -> Findings:
+    """The end of each entry, against the beginning of the next."""
+    alone = what.books.ledger.not_followed(entry for entry in what.entries.values() if entry)
+    gaps = {entry.offsets for entry in alone}
+    findings = {}
+    for hour in what.hours:
+        entries = [entry for part in what.parts[hour] if (entry := what.entries[part])]
+        gone = len(what.parts[hour]) - len(entries)
+        broken = sorted({entry.offsets for entry in entries} & gaps)
+        missing = ", ".join(f"partition {offsets.partition} from offset {offsets.end}" for offsets in broken)
+        words = f"{len(entries)} ranges, {gone} more without their ledger row; not booked: {missing or 'nothing'}"
+        passed = not broken and not gone
+        figures = {"ranges": len(entries), "gaps": len(broken)}
+        findings[hour] = Finding(passed, words if passed else f"{words}: {_REBUILD}", figures)
+    return findings
 
 
-def evaluate(context: dg.AssetExecutionContext, hbase: HBaseResource) -> None:
-    """Look at the hours that the asset's own step has just done."""
-    record(context, ASSET, CHECKS, lambda: findings(hours_of(context), hbase))
+@checks.add("The share of the hour's messages that was refused is not unusually high.", severity=WARN)
+def few_dead_letters(what: Evidence) -> Findings:
+    """Dead letters, against rows and dead letters."""
+    most = what.limits.warn_dead_letter_share
+    return each(
+        what.counts,
+        lambda hour: share(hour.dead_lettered, hour.dead_lettered + hour.kept, most, "were refused"),
+    )
+
+
+@checks.add("Of many events in the hour some are of a type that counts as a click.", severity=WARN)
+def has_clicks(what: Evidence) -> Findings:
+    """Events of a click type, where an hour has many events."""
+    most = what.limits.warn_events_without_clicks
+    findings = {}
+    for hour, counts in what.counts.items():
+        clicks = counts.kept - counts.other_types
+        words = f"{clicks} of {counts.kept} events are of a click type (warns where none of more than {most} is)"
+        findings[hour] = Finding(
+            counts.kept <= most or clicks > 0, words, {"events": counts.kept, "of a click type": clicks}
+        )
+    return findings
+
+
+@checks.add(
+    "The share of duplicates among the hour's messages is not high. A duplicate counts in the hour of its Kafka "
+    "record, whatever the event's: that is when a producer sent it once more.",
+    severity=WARN,
+)
+def few_duplicates(what: Evidence) -> Findings:
+    """Messages that say what an earlier one has said, against those and rows."""
+    most = what.limits.warn_duplicate_share
+    return each(what.counts, lambda hour: share(hour.duplicates, hour.duplicates + hour.kept, most, "are duplicates"))
+
+
+@checks.add(
+    "The share of the hour's events whose clock was off by over an hour is not high.",
+    severity=WARN,
+)
+def clocks_near(what: Evidence) -> Findings:
+    """Events whose clock had to be corrected by over an hour."""
+    most, words = what.limits.warn_corrected_clock_share, "have a clock that was off by over an hour"
+    return each(what.counts, lambda hour: share(hour.corrected, hour.kept, most, words))
+
+
+@checks.add(
+    "The share of the hour's events that came over 10 minutes after its end is not high.",
+    severity=WARN,
+)
+def few_late(what: Evidence) -> Findings:
+    """Events that came late."""
+    return each(what.counts, lambda hour: share(hour.late, hour.kept, what.limits.warn_late_share, "came late"))

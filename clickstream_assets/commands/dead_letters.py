@@ -2,15 +2,13 @@
 
 import base64
 import json
-import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from itertools import chain
-from time import monotonic, sleep
+from time import monotonic
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 from uuid import uuid4
 
 import click
@@ -18,6 +16,7 @@ import click
 from clickstream_assets.commands.consoles import console, plain_table, printable
 from clickstream_assets.commands.hours import Hour
 from clickstream_assets.commands.servers import require_servers
+from clickstream_assets.commands.through_dagster import explained, require_no_dagster, run_in_dagster, who_writes
 from clickstream_assets.commands.verdict import Verdict
 from clickstream_assets.domain.click_event import REASONS
 from clickstream_assets.domain.hours import HOUR_MS, key_of_hour
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
 
 PREVIEW_BYTES = 200
 """Bytes of a letter shown without ``--full``."""
-_POLL_SECONDS = 1.0
 
 _Command = Callable[..., Any]
 
@@ -127,22 +125,14 @@ def show(
 @dead_letters.command("replay", cls=Verdict, short_help="Decode them once more, after a fix.")
 @_selection
 @click.option("--dry-run", is_flag=True, help="Change nothing; say what would happen.")
-@click.option(
-    "--dagster",
-    "url",
-    metavar="URL",
-    help="Where Dagster's webserver is.  [default: http://localhost:CLICKSTREAM_DAGSTER_PORT]",
-)
-@click.option(
-    "--here", is_flag=True, help="Without Dagster, in this process; refused while Dagster is up, and in Kubernetes."
-)
+@who_writes
 def replay(
     reasons: tuple[str, ...],
     first: int | None,
     end: int | None,
     limit: int | None,
     dry_run: bool,
-    url: str | None,
+    url: str,
     here: bool,
 ) -> None:
     """Decode dead letters with today's code and settings, under the coordinates they came with.
@@ -158,64 +148,33 @@ def replay(
     clickstream dead-letters replay --reason before_first_partition --dry-run
     """
     wanted = _wanted(reasons, first, end, limit)
-    url = (url or f"http://localhost:{settings().dagster_port}").rstrip("/")
-    if here and not dry_run and "KUBERNETES_SERVICE_HOST" in os.environ:
-        from clickstream_assets.jobs.replay import JOB
+    if not dry_run and not here:
+        from clickstream_assets.jobs.replay import JOB, OP
 
-        raise click.ClickException(
-            "--here is not for a pod: the Dagster of the cluster may ingest at any moment, whether it can be reached "
-            f"from here or not. Let it run the replay: launch its job {JOB} on its page, or leave --here out and name "
-            "its webserver with --dagster URL."
-        )
-    if dry_run or here:
-        if not dry_run and _answers(url):
-            raise click.ClickException(
-                f"Dagster is up on {url}, and may ingest at any moment: leave --here out, and it runs the replay."
-            )
-        with _replay(dry_run=dry_run) as mending:
-            report = mending.run(wanted, _Teller(dry_run))
-        click.echo(report.in_words(dry_run=dry_run))
-        sys.exit(1 if report.unbooked else 0)
-    if not _answers(url):
-        raise click.ClickException(
-            f"Dagster does not answer on {url}: start it (`clickstream run`) or name it with --dagster URL. If none "
-            "writes to these tables, --here does it in this process."
-        )
-    sys.exit(_run_in_dagster(url, wanted))
-
-
-@contextmanager
-def _explained() -> Iterator[None]:
-    """A lost server as an error in words."""
-    from kafka.errors import KafkaError
-    from thriftpy2.thrift import TException
-
-    from clickstream_assets.clients.hbase_admin import TablesNotMade
-
-    try:
-        yield
-    except BrokenPipeError:
-        raise  # whoever reads the output has seen enough
-    except TablesNotMade as error:
-        raise click.ClickException(str(error)) from error
-    except (OSError, TException, KafkaError) as error:
-        raise click.ClickException(
-            f"a server does not answer ({error}); `clickstream doctor` says which. What was done stays done: "
-            "the same command goes on from there."
-        ) from error
+        config = {
+            "reasons": sorted(wanted.reasons),
+            "first": None if first is None else key_of_hour(first),
+            "end": None if end is None else key_of_hour(end),
+            "limit": limit,
+        }
+        figures = run_in_dagster(url, JOB, OP, config)
+        sys.exit(1 if figures.get("unbooked") else 0)
+    if not dry_run:
+        require_no_dagster(url)
+    with _replay(dry_run=dry_run) as mending:
+        report = mending.run(wanted, _Teller(dry_run))
+    click.echo(report.in_words(dry_run=dry_run))
+    sys.exit(1 if report.unbooked else 0)
 
 
 @contextmanager
 def _letters() -> "Iterator[DeadLetters]":
     from clickstream_assets.definitions import resources
     from clickstream_assets.domain.dead_letters import DeadLetters
-    from clickstream_assets.domain.table_schemas import DEAD_LETTERS
 
     require_servers(settings(), "HBase")
-    made = resources(settings())
-    with _explained(), made.hbase.client() as hbase:
-        made.hbase.ensure_tables()
-        yield DeadLetters(hbase, made.hbase.table(DEAD_LETTERS.name), settings().first_hour_ms // HOUR_MS)
+    with explained(), resources(settings()).hbase.books() as books:
+        yield DeadLetters(books.hbase, books.tables.dead_letters, settings().first_hour_ms // HOUR_MS)
 
 
 @contextmanager
@@ -224,12 +183,10 @@ def _replay(*, dry_run: bool) -> "Iterator[Replay]":
     from clickstream_assets.domain.dead_letters import Replay
 
     require_servers(settings(), "HBase")
-    made = resources(settings())
-    with _explained(), made.kafka.client() as topic, made.hbase.client() as hbase:
-        made.hbase.ensure_tables()
-        run_id = f"command-{uuid4()}"
-        first, urls = settings().first_hour_ms, settings().url_rules
-        yield Replay(topic, hbase, made.hbase.table, first, run_id, urls, dry_run=dry_run)
+    servers = resources(settings())
+    with explained(), servers.kafka.client() as topic, servers.hbase.books() as books:
+        place, run_id = (topic.topic, topic.topic_id(), books), f"command-{uuid4()}"
+        yield Replay(*place, settings().first_hour_ms, run_id, settings().url_rules, dry_run=dry_run)
 
 
 def _at(letters: "DeadLetters", place: str) -> "list[Letter]":
@@ -294,78 +251,3 @@ class _Teller:
         if monotonic() - self._told > 2:
             self._told = monotonic()
             click.echo(f"So far: {report.in_words(dry_run=self._dry_run)}", err=True)
-
-
-def _answers(url: str) -> bool:
-    import requests
-
-    try:
-        return requests.get(f"{url}/server_info", timeout=5).ok
-    except requests.RequestException:
-        return False
-
-
-_LOGS = """
-query ($runId: ID!, $afterCursor: String) {
-  logsForRun(runId: $runId, afterCursor: $afterCursor) {
-    ... on EventConnection {
-      cursor
-      hasMore
-      events {
-        __typename
-        ... on MessageEvent { message level }
-        ... on ObservationEvent { metadataEntries { label ... on IntMetadataEntry { intValue } } }
-      }
-    }
-  }
-}
-"""
-
-
-def _run_in_dagster(url: str, wanted: "Selection") -> int:
-    """Have Dagster run the job, print what it says, and return the exit code."""
-    from dagster_graphql import DagsterGraphQLClient, DagsterGraphQLClientError
-    from gql import Client, gql
-    from gql.transport.requests import RequestsHTTPTransport
-
-    from clickstream_assets.jobs.replay import JOB, OP
-
-    config = {
-        "reasons": sorted(wanted.reasons),
-        "first": None if wanted.first is None else key_of_hour(wanted.first),
-        "end": None if wanted.end is None else key_of_hour(wanted.end),
-        "limit": wanted.limit,
-    }
-    given = {name: value for name, value in config.items() if value is not None}
-    address = urlsplit(url)
-    dagster = DagsterGraphQLClient(
-        address.hostname or "", address.port, use_https=address.scheme == "https", path_prefix=address.path
-    )
-    logs = Client(transport=RequestsHTTPTransport(f"{url}/graphql"))
-    try:
-        run_id = dagster.submit_job_execution(JOB, run_config={"ops": {OP: {"config": given}}})
-    except DagsterGraphQLClientError as error:
-        raise click.ClickException(f"Dagster on {url} did not take the job {JOB}: {error}") from error
-    click.echo(f"{url}/runs/{run_id}", err=True)
-    cursor: str | None = None
-    waiting, unbooked = False, 0
-    while True:
-        status = dagster.get_run_status(run_id)  # before the log: what is said until the end is in it then
-        page = logs.execute(gql(_LOGS), variable_values={"runId": run_id, "afterCursor": cursor})["logsForRun"]
-        cursor = page["cursor"]
-        for event in page["events"]:
-            if event["__typename"] == "LogMessageEvent" and event["level"] == "INFO":
-                click.echo(event["message"])
-            if event["__typename"] == "ObservationEvent":
-                figures = {entry["label"]: entry.get("intValue") for entry in event["metadataEntries"]}
-                unbooked = figures["unbooked"]
-        if page["hasMore"]:
-            continue
-        if status.value == "QUEUED" and not waiting:
-            waiting = True
-            click.echo("Queued: it starts when no run ingests. Dagster's daemon has to be up.", err=True)
-        if status.value == "SUCCESS":
-            return 1 if unbooked else 0
-        if status.value in ("FAILURE", "CANCELED"):
-            raise click.ClickException(f"the run ended with {status.value}: see {url}/runs/{run_id}")
-        sleep(_POLL_SECONDS)

@@ -217,8 +217,8 @@ def _await_metrics(stop: threading.Event) -> "tuple[Reconciliation, float]":
 
     servers = resources(settings())
     changed, last = time.monotonic(), None
-    with servers.kafka.client() as topic, servers.hbase.client() as hbase, servers.elasticsearch.client() as es:
-        while (behind := progress(topic, hbase, servers.hbase.table)) != (0, 0) and not stop.is_set():
+    with servers.kafka.client() as topic, servers.hbase.books() as books, servers.elasticsearch.client() as es:
+        while (behind := progress(topic, books)) != (0, 0) and not stop.is_set():
             if behind != last:
                 last, changed = behind, time.monotonic()
                 hours = f"{behind[1]:,} hour{'' if behind[1] == 1 else 's'}"
@@ -230,7 +230,7 @@ def _await_metrics(stop: threading.Event) -> "tuple[Reconciliation, float]":
                 )
             stop.wait(1)
         finished = time.monotonic()
-        return reconcile(topic, hbase, es, servers.hbase.table, servers.elasticsearch.alias), finished
+        return reconcile(topic, books, es, servers.elasticsearch.alias), finished
 
 
 def print_reconciliation(found: "Reconciliation") -> None:

@@ -87,7 +87,7 @@ def _judged_here(lines: "list[tuple[int, Line]]", file: Path, envelope: bool, no
     """Numbered lines as Kafka would hold their messages in one partition, looked at one by one."""
     from clickstream_assets.clients.kafka import Message
     from clickstream_assets.domain.enrichment import is_bot
-    from clickstream_assets.domain.settling import Rules
+    from clickstream_assets.domain.outcomes import Rules
     from clickstream_assets.domain.validation import judged
     from clickstream_assets.traffic.message_files import message_of
 

@@ -16,11 +16,10 @@ def warm_up(made: Resources) -> None:
     """Send every kind of Spark job through once, over an hour that holds nothing; changes nothing anywhere."""
     hbase, session, geoip, elasticsearch = made.hbase, made.spark.session, made.geoip, made.elasticsearch
     clicks, ranges = table_schemas.CLICKS, key_ranges(NO_HOURS)
-    with hbase.client() as client:
-        table = hbase.table(clicks.name)
-        enrichment.enrich(session, client, table, ranges, geoip.versions(), geoip.database, geoip.trusted)
+    with hbase.books() as books:
+        enrichment.enrich(session, books, ranges, geoip.versions(), geoip.database, geoip.trusted)
         computed = metrics.compute(hbase.read(session, clicks, metrics.INPUT, ranges), NO_HOURS, 0, "")
-        replacing.replace(computed, client, hbase.table(table_schemas.METRICS.name), NO_HOURS, 0)
+        replacing.replace(computed, books, NO_HOURS, 0)
     stored = hbase.read(session, table_schemas.METRICS, ranges=[[metrics.metrics_key_range(0, 0)]])
     elasticsearch.write(metrics.documents(stored, elasticsearch.alias))
 

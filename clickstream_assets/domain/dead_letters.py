@@ -1,12 +1,12 @@
 """Dead letters looked at, and mended: decoded once more by today's code and settings, under their own coordinates.
 
-A replay takes the bytes that HBase keeps and settles them as ingestion does: same row keys, same look-up, same rule for
-duplicates. It reads Kafka only where a row makes way for an earlier offset (decision 4), and produces nothing to it.
+A replay takes the bytes that HBase keeps and decides on them as ingestion does: same row keys, same look-up, same rule
+for duplicates. It neither reads Kafka nor produces to it.
 
-For each ledger entry it writes, in this order: rows, and today's reason of what is still refused; entries whose rows
-made way; the entry itself; touched hours; and last it deletes the letters it has mended. As the commit is for
-ingestion, the letter is what a replay has left to do: killed anywhere, the next one finds it and does the same again.
-The entry keeps the offsets it has booked as mended, so that no letter is counted twice.
+For each ledger entry it writes, in this order: rows, and today's reason of what is still refused; the entry itself;
+touched hours; and last it deletes the letters it has mended. As the commit is for ingestion, the letter is what a
+replay has left to do: killed anywhere, the next one finds it and does the same again. The entry keeps the offsets it
+has booked as mended, so that no letter is counted twice.
 """
 
 from bisect import bisect_left
@@ -16,14 +16,14 @@ from dataclasses import dataclass, field, replace
 from itertools import groupby, islice
 
 from clickstream_assets.clients.hbase import BYTES_PER_CALL, ROWS_PER_CALL, HBaseClient, RowMutation, rows_per_call
-from clickstream_assets.clients.kafka import Message, TopicClient
+from clickstream_assets.clients.kafka import Message
+from clickstream_assets.domain.books import Books
 from clickstream_assets.domain.hours import hour_of_letter, key_of_hour
-from clickstream_assets.domain.ingestion import Ingestion
-from clickstream_assets.domain.ledger import Entry, Ledger
-from clickstream_assets.domain.log_cuts import Generations, read_cuts
-from clickstream_assets.domain.settling import DISPLACED, SOURCE, Rules, Settled, letter_key, settle
-from clickstream_assets.domain.stale_hours import HourStates
-from clickstream_assets.domain.table_schemas import CLICKS, DEAD_LETTERS, LEDGER
+from clickstream_assets.domain.ledger import Entry, HourCounts, sum_of
+from clickstream_assets.domain.log_cuts import Generations
+from clickstream_assets.domain.offsets import OffsetRange
+from clickstream_assets.domain.outcomes import SOURCE, Outcomes, Rules, letter_key, outcomes
+from clickstream_assets.domain.table_schemas import DEAD_LETTERS
 from clickstream_assets.domain.urls import DEFAULT_RULES, UrlRules
 
 _VALUE, _TIME, _REASON, _DETAIL, _RUN = (
@@ -207,25 +207,21 @@ class Replay:
 
     def __init__(
         self,
-        topic: TopicClient,
-        hbase: HBaseClient,
-        table: Callable[[str], str],
+        topic: str,
+        topic_id: str,
+        books: Books,
         first_hour_ms: int,
         run_id: str,
         urls: UrlRules = DEFAULT_RULES,
         *,
         dry_run: bool = False,
     ) -> None:
-        self._topic, self._hbase, self._table, self._dry_run = topic, hbase, table, dry_run
-        self._clicks, self._letters_table = table(CLICKS.name), table(DEAD_LETTERS.name)
-        self._ledger = Ledger(hbase, table(LEDGER.name))
-        self._states = HourStates(hbase, table(LEDGER.name))
-        topic_id = topic.topic_id()
-        generations = Generations.of(read_cuts(hbase, table(LEDGER.name), topic_id))
-        self._rules = Rules(topic.topic, topic_id, first_hour_ms, run_id, urls, generations)
-        self.letters = DeadLetters(hbase, self._letters_table, self._rules.first_hour)
-        self._reader: Ingestion | None = None
-        self._planned: dict[bytes, Mapping[bytes, bytes]] = {}
+        self._books, self._dry_run = books, dry_run
+        generations = Generations.of(books.cuts.read(topic_id))
+        self._rules = Rules(topic, topic_id, first_hour_ms, run_id, urls, generations)
+        self.letters = DeadLetters(books.hbase, books.tables.dead_letters, self._rules.first_hour)
+        self._planned: dict[bytes, bytes] = {}
+        """Where the rows come from that a dry run would have put."""
         self.report = ReplayReport()
 
     def run(self, wanted: Selection, progress: Callable[[ReplayReport], None] = lambda report: None) -> ReplayReport:
@@ -248,7 +244,7 @@ class Replay:
         at = 0
         while at < len(letters):
             offset = letters[at].offset
-            entries = self._ledger.overlapping(topic_id, partition, offset, offset + 1)
+            entries = self._books.ledger.overlapping(OffsetRange(topic_id, partition, offset, offset + 1))
             entry, end = (entries[0], entries[0].end) if entries else (None, offset + 1)
             stop = bisect_left(letters, end, lo=at, key=lambda letter: letter.offset)
             yield entry, list(letters[at:stop])
@@ -256,120 +252,75 @@ class Replay:
 
     def _mend(self, entry: Entry, chosen: Sequence[Letter]) -> None:
         before = {offset for offsets in entry.mended_offsets.values() for offset in offsets}
-        there = self.letters.between(entry.topic_id, entry.partition, entry.first, entry.end)
-        unfinished = [letter for letter in there if letter.offset in before]
+        letters = self.letters.between(entry.topic_id, entry.partition, entry.first, entry.end)
+        unfinished = [letter for letter in letters if letter.offset in before]
         tried = [letter for letter in chosen if letter.offset not in before]
-        if len(there) - len(unfinished) != entry.dead_lettered and not self._dry_run:
-            self._read_instead(entry, chosen)
-            return
-        settled, mended = self._settle(entry, tried)
-        if unfinished:
-            # A replay was killed behind its entry: whether it touched the hours cannot be seen.
-            settled.touched |= {
-                hour for kept in entry.kept_by_hour for hour in (kept, kept - 1) if hour >= self._rules.first_hour
-            }
-        self._count(settled, mended, unfinished)
-        if self._dry_run:
-            return
-        if settled.displaced:
-            self._ingestion.read_again(entry.partition, settled.displaced)
-        booked = self._booked(entry, settled, there, mended)
-        known = self._ledger.overlapping(entry.topic_id, entry.partition, entry.first, entry.end)
-        if known == [entry] and booked != entry:
-            # If it is not as it was, it has itself been read again just now, and these letters with it.
-            self._ledger.write([booked], [entry])
-        self._states.touch(settled.touched)
-        done = (RowMutation(letter.key, {}, (b"letter",)) for letter in (*mended, *unfinished))
-        self._hbase.mutate(self._letters_table, done)
-
-    def _read_instead(self, entry: Entry, chosen: Sequence[Letter]) -> None:
-        """Have an entry read again that does not count the letters there are, for none can be moved in its count.
-
-        A run that was killed while it read the entry again leaves it so, or someone who deleted a letter.
-        """
-        if not self._is_readable(entry, entry.first):
+        if len(letters) - len(unfinished) != entry.dead_lettered:
+            # Letters were deleted by hand, or a reading of the entry was killed: none can be moved in its count.
             self.report.unbooked += len(chosen)
             return
-        self.report.touched |= self._ingestion.read_again(entry.partition, [entry.first]).touched
-        left = self.letters.between(entry.topic_id, entry.partition, entry.first, entry.end)
-        refused = {letter.offset: letter.reason for letter in left}
-        self.report.refused.update(refused[letter.offset] for letter in chosen if letter.offset in refused)
-        self.report.finished += sum(letter.offset not in refused for letter in chosen)
+        outcome, mended = self._decided(entry, tried)
+        if unfinished:
+            # A replay was killed behind its entry: whether it touched the hours cannot be seen.
+            kept = [hour for hour, counts in entry.hours.items() if counts.kept]
+            outcome.touched |= {at for hour in kept for at in (hour, hour - 1) if at >= self._rules.first_hour}
+        self._count(outcome, mended, unfinished)
+        if self._dry_run:
+            return
+        if mended:
+            self._books.ledger.write([self._booked(entry, outcome, letters, mended)], [entry])
+        self._books.hours.touch(outcome.touched)
+        done = (RowMutation(letter.key, {}, (b"letter",)) for letter in (*mended, *unfinished))
+        self._books.hbase.mutate(self._books.tables.dead_letters, done)
 
-    def _settle(self, entry: Entry, letters: Sequence[Letter]) -> tuple[Settled, list[Letter]]:
+    def _decided(self, entry: Entry, letters: Sequence[Letter]) -> tuple[Outcomes, list[Letter]]:
         """Decode letters of one entry and, unless it is a dry run, write rows and today's reasons.
 
         Returns what became of them, and those that are refused no more.
         """
-        rules = replace(self._rules, topic_id=entry.topic_id, generations=Generations())
-
-        def makes_way(offset: int) -> bool:
-            """A later offset's row may be taken over only if its entry can be read again, and balance."""
-            return self._is_readable(entry, offset)
-
-        whole, mended = Settled(), []
-        for found in self.letters.values(letters):
-            messages = [_message(letter, value) for letter, value in found]
-            settled = settle(messages, rules, self._stored, makes_way)
-            self.report.refused.update(letter.puts[_REASON].decode() for letter in settled.letters)
+        books, rules = self._books, replace(self._rules, topic_id=entry.topic_id, generations=Generations())
+        whole, mended = Outcomes(), []
+        for batch in self.letters.values(letters):
+            decided = outcomes([_message(letter, value) for letter, value in batch], rules, self._stored)
+            self.report.refused.update(letter.puts[_REASON].decode() for letter in decided.letters)
             if self._dry_run:
-                self._planned |= {row.key: row.puts for row in settled.rows}
+                self._planned |= {row.key: row.puts[SOURCE] for row in decided.rows}
             else:
-                self._hbase.mutate(self._clicks, settled.rows)
-                self._hbase.mutate(self._letters_table, settled.letters)
-            whole.add(settled)
-            refused = {letter.key for letter in settled.letters}
-            mended += [letter for letter, _ in found if letter.key not in refused]
+                books.hbase.mutate(books.tables.clicks, decided.rows)
+                books.hbase.mutate(books.tables.dead_letters, decided.letters)
+            whole.add(decided)
+            refused = {letter.key for letter in decided.letters}
+            mended += [letter for letter, _ in batch if letter.key not in refused]
         return whole, mended
 
-    def _is_readable(self, entry: Entry, offset: int) -> bool:
-        """Whether Kafka still holds an offset of the entry's log, and all that is booked with it."""
-        log = self._rules.log_id(entry.partition, offset)
-        return entry.topic_id == log and self._ingestion.is_readable(entry.partition, offset)
-
-    def _booked(self, entry: Entry, settled: Settled, there: Iterable[Letter], mended: Iterable[Letter]) -> Entry:
+    def _booked(self, entry: Entry, outcome: Outcomes, letters: Iterable[Letter], mended: Iterable[Letter]) -> Entry:
         """The entry with the count of mended letters moved.
 
         Its dead letters are counted anew from those that stay, by hours as they are now: the first partition may have
         been another one when they were refused.
         """
-        offsets = defaultdict(list, {hour: list(known) for hour, known in entry.mended_offsets.items()})
+        offsets = defaultdict(list, {hour: list(at) for hour, at in entry.mended_offsets.items()})
         for letter in mended:
             offsets[self._rules.record_hour(letter.record_time_ms)].append(letter.offset)
-        gone = {offset for known in offsets.values() for offset in known}
-        return replace(
-            entry,
-            duplicates=entry.duplicates + settled.duplicates,
-            kept_by_hour=Counter(entry.kept_by_hour) + settled.kept_by_hour,
-            late_by_hour=Counter(entry.late_by_hour) + settled.late_by_hour,
-            other_types_by_hour=Counter(entry.other_types_by_hour) + settled.other_types_by_hour,
-            corrected_by_hour=Counter(entry.corrected_by_hour) + settled.corrected_by_hour,
-            duplicates_by_hour=Counter(entry.duplicates_by_hour) + settled.duplicates_by_hour,
-            dead_lettered_by_hour=Counter(
-                self._rules.record_hour(letter.record_time_ms) for letter in there if letter.offset not in gone
-            ),
-            mended_offsets=offsets,
-        )
+        gone = {at for of_hour in offsets.values() for at in of_hour}
+        stay = Counter(self._rules.record_hour(one.record_time_ms) for one in letters if one.offset not in gone)
+        hours = {}
+        for hour in {*entry.hours, *outcome.hours, *stay, *offsets}:
+            counts = entry.hours.get(hour, HourCounts()) + outcome.hours[hour]
+            hours[hour] = replace(counts, dead_lettered=stay[hour], mended=len(offsets[hour]))
+        return replace(entry, hours={hour: counts for hour, counts in hours.items() if counts}, mended_offsets=offsets)
 
-    def _count(self, settled: Settled, mended: Iterable[Letter], unfinished: Sequence[Letter]) -> None:
-        self.report.rows += settled.kept_by_hour.total()
-        self.report.duplicates += settled.duplicates
+    def _count(self, outcome: Outcomes, mended: Iterable[Letter], unfinished: Sequence[Letter]) -> None:
+        counts = sum_of(outcome.hours.values())
+        self.report.rows += counts.kept
+        self.report.duplicates += counts.duplicates
         self.report.finished += len(unfinished)
-        self.report.touched |= settled.touched
+        self.report.touched |= outcome.touched
         for letter in mended:
             self.report.mended_by_reason[letter.reason] += 1
             self.report.mended_by_hour[self._rules.record_hour(letter.record_time_ms)] += 1
 
-    @property
-    def _ingestion(self) -> Ingestion:
-        """Reads entries of the topic as it is now again."""
-        if self._reader is None:
-            rules = self._rules
-            self._reader = Ingestion(
-                self._topic, self._hbase, self._table, rules.first_hour_ms, rules.run_id, urls=rules.urls
-            )
-        return self._reader
-
-    def _stored(self, keys: list[bytes]) -> Mapping[bytes, Mapping[bytes, bytes]]:
-        found: dict[bytes, Mapping[bytes, bytes]] = dict(self._hbase.get(self._clicks, keys, (SOURCE, DISPLACED)))
-        return found | {key: self._planned[key] for key in keys if key in self._planned}
+    def _stored(self, keys: list[bytes]) -> Mapping[bytes, bytes]:
+        rows = self._books.hbase.get(self._books.tables.clicks, keys, (SOURCE,))
+        planned = {key: self._planned[key] for key in keys if key in self._planned}
+        return {key: cells[SOURCE] for key, cells in rows.items()} | planned

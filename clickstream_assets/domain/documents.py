@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from clickstream_assets.clients.hbase import ROWS_PER_CALL, HBaseClient
+from clickstream_assets.clients.hbase import ROWS_PER_CALL
+from clickstream_assets.domain.books import Books
 from clickstream_assets.domain.hours import HOUR_MS, rfc3339_of_hour
 from clickstream_assets.domain.metrics import metrics_key_range
 from clickstream_assets.domain.table_schemas import DOCUMENT, INDEX_MAPPING, METRICS, index_template
@@ -60,9 +61,7 @@ def count_documents(es: "Elasticsearch", alias: str, hours: Iterable[int]) -> di
     return found
 
 
-def delete_left_over(
-    es: "Elasticsearch", alias: str, hbase: HBaseClient, table: str, counts: Mapping[int, int]
-) -> dict[int, int]:
+def delete_left_over(es: "Elasticsearch", alias: str, books: Books, counts: Mapping[int, int]) -> dict[int, int]:
     """Delete the documents of some hours that ``clickstream_metrics`` (``table``) has no row of; returns how many.
 
     ``counts`` are the documents of each hour, once every row has its own: only where they are more than the rows are
@@ -71,16 +70,16 @@ def delete_left_over(
     from elasticsearch.helpers import bulk
 
     deleted = {
-        hour: bulk(es, _left_over(es, alias, hbase, table, hour), ignore_status=404, stats_only=True)[0]
+        hour: bulk(es, _left_over(es, alias, books, hour), ignore_status=404, stats_only=True)[0]
         for hour, count in counts.items()
-        if count > hbase.count(table, *metrics_key_range(hour, hour))
+        if count > books.hbase.count(books.tables.metrics, *metrics_key_range(hour, hour))
     }
     if any(deleted.values()):
         es.indices.refresh(index=alias)
     return deleted
 
 
-def _left_over(es: "Elasticsearch", alias: str, hbase: HBaseClient, table: str, hour: int) -> Iterator[dict[str, Any]]:
+def _left_over(es: "Elasticsearch", alias: str, books: Books, hour: int) -> Iterator[dict[str, Any]]:
     """Bulk actions that delete the documents of an hour of which there is no row, or that are not in its month's index.
 
     Behind an alias may be another index with the same ids, as somebody leaves it who makes a new one of an old one.
@@ -92,7 +91,7 @@ def _left_over(es: "Elasticsearch", alias: str, hbase: HBaseClient, table: str, 
     hits = scan(es, index=alias, query={"query": _of_hours([hour]), "_source": False}, size=ROWS_PER_CALL)
     while page := list(islice(hits, ROWS_PER_CALL)):
         keys = {hit["_id"]: prefix + hit["_id"].encode() for hit in page}
-        there = hbase.get(table, list(keys.values()), [METRICS.columns["clicks"].key])
+        there = books.hbase.get(books.tables.metrics, list(keys.values()), [METRICS.columns["clicks"].key])
         for hit in page:
             if keys[hit["_id"]] not in there or (home and hit["_index"] not in home):
                 yield {"_op_type": "delete", "_index": hit["_index"], "_id": hit["_id"]}

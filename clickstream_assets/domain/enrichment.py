@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from pyspark.sql import SparkSession
 
+    from clickstream_assets.domain.books import Books
+
 OTHER = "Other"
 BOT_DEVICE = "Spider"
 """The device family of what ua-parser knows for a bot."""
@@ -137,8 +139,7 @@ def enricher_of(geoip_database: str, trusted: tuple[str, ...], versions: tuple[s
 
 def enrich(
     spark: "SparkSession",
-    hbase: HBaseClient,
-    table: str,
+    books: "Books",
     tasks: Sequence[Sequence[tuple[bytes, bytes]]],
     versions: tuple[str, str],
     geoip_database: str,
@@ -152,7 +153,7 @@ def enrich(
     """
     if not tasks:
         return 0
-    server = hbase.host, hbase.port
+    server, table = (books.hbase.host, books.hbase.port), books.tables.clicks
     columns, batch_rows = [_CELLS[name] for name in INPUT], rows_per_call(CLICKS.row_bytes(*INPUT))
     lacking = b" OR ".join(
         where(_CELLS[name], "!=", current.encode(), or_missing=True)

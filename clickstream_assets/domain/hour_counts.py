@@ -8,22 +8,23 @@ from itertools import chain
 from typing import Any, TypeVar
 
 from clickstream_assets.clients.hbase import KEYS_ONLY, HBaseClient, Row, has, lacks, rows_per_call, where
+from clickstream_assets.domain.books import Books
 from clickstream_assets.domain.click_event import CLICK_TYPES
 from clickstream_assets.domain.documents import GROUPED, SUMMED, Grouped, Totals, grouped
 from clickstream_assets.domain.enrichment import OTHER
 from clickstream_assets.domain.enrichment import OUTPUT as ENRICHED
 from clickstream_assets.domain.geoip import UNKNOWN_COUNTRY
 from clickstream_assets.domain.hours import hour_of_key, hour_of_letter
-from clickstream_assets.domain.ledger import Entry
 from clickstream_assets.domain.metrics import metrics_key_range
+from clickstream_assets.domain.offsets import OffsetRange
+from clickstream_assets.domain.outcomes import letter_key
 from clickstream_assets.domain.row_keys import contiguous, hour_of, key_ranges
-from clickstream_assets.domain.settling import letter_key
 from clickstream_assets.domain.table_schemas import CLICKS, DEAD_LETTERS, METRICS
 from clickstream_assets.domain.time_spent import TIMEOUT_MS
 
 _T = TypeVar("_T")
 _CELLS = {name: CLICKS.columns[name].key for name in ("event_type", *ENRICHED)}
-_OF_LETTERS = tuple(DEAD_LETTERS.columns[name].key for name in ("record_time", "reason"))
+_OF_LETTERS = _RECORD_TIME, _REASON = tuple(DEAD_LETTERS.columns[name].key for name in ("record_time", "reason"))
 _EVERY_ROW = (b"click_data",)
 """The family that each event has. A scan that names none looks into all four, for as many times the work."""
 _VERSIONS = ("geoip_version", "user_agent_version")
@@ -44,12 +45,12 @@ class ClickCounts:
     """Enriched rows by the versions, of GeoIP and of the user-agent rules, that enriched them."""
 
 
-def count_rows(hbase: HBaseClient, table: str, hours: Iterable[int]) -> dict[int, int]:
+def count_rows(books: Books, hours: Iterable[int]) -> dict[int, int]:
     """Rows of each hour, by their keys alone: those that hold anything of an event."""
-    return _by_hour(hbase, table, hours, _EVERY_ROW, KEYS_ONLY)
+    return _by_hour(books, hours, _EVERY_ROW, KEYS_ONLY)
 
 
-def count_human_clicks(hbase: HBaseClient, table: str, hours: Iterable[int]) -> dict[int, int]:
+def count_human_clicks(books: Books, hours: Iterable[int]) -> dict[int, int]:
     """Rows of each hour that the metrics are to count: of a click type, known to be no bot's, with a country."""
     of_click_type = b" OR ".join(where(_CELLS["event_type"], "=", kind.encode()) for kind in sorted(CLICK_TYPES))
     conditions = (
@@ -59,34 +60,32 @@ def count_human_clicks(hbase: HBaseClient, table: str, hours: Iterable[int]) -> 
         b"QualifierFilter(=, 'binary:country')",  # a cell for each row that counts is all that has to come
     )
     families = _families("event_type", "bot", "country")
-    return _by_hour(hbase, table, hours, families, b" AND ".join(conditions))
+    return _by_hour(books, hours, families, b" AND ".join(conditions))
 
 
 def _families(*names: str) -> list[bytes]:
     return sorted({_CELLS[name].partition(b":")[0] for name in names})
 
 
-def _by_hour(
-    hbase: HBaseClient, table: str, hours: Iterable[int], families: Sequence[bytes], filter_string: bytes
-) -> dict[int, int]:
+def _by_hour(books: Books, hours: Iterable[int], families: Sequence[bytes], filter_string: bytes) -> dict[int, int]:
     hours = list(hours)
 
     def hours_of_keys(client: HBaseClient, start: bytes, stop: bytes) -> Iterator[int]:
-        for keys in client.scan_keys(table, start, stop, families, filter_string=filter_string):
+        for keys in client.scan_keys(books.tables.clicks, start, stop, families, filter_string=filter_string):
             yield from (hour_of(key.row) for key in keys)
 
-    found = _tally(hbase, hours, hours_of_keys)
+    found = _tally(books, hours, hours_of_keys)
     return {hour: found[hour] for hour in hours}
 
 
-def count_clicks(hbase: HBaseClient, table: str, hours: Iterable[int]) -> dict[int, ClickCounts]:
+def count_clicks(books: Books, hours: Iterable[int]) -> dict[int, ClickCounts]:
     """Rows of each hour, and what enrichment made of them.
 
     Most rows of an hour are alike: enriched by the same versions, with a country and a browser. These stay in HBase,
     which leaves out what a filter does not name; the others come here and are looked at one by one.
     """
-    counts = {hour: ClickCounts(rows, rows) for hour, rows in count_rows(hbase, table, hours).items()}
-    usual = _versions_of_a_row(hbase, table, counts)
+    counts = {hour: ClickCounts(rows, rows) for hour, rows in count_rows(books, hours).items()}
+    usual = _versions_of_a_row(books, counts)
     told_by_value = {
         "country": ("=", UNKNOWN_COUNTRY.encode()),
         "browser": ("=", OTHER.encode()),
@@ -101,12 +100,12 @@ def count_clicks(hbase: HBaseClient, table: str, hours: Iterable[int]) -> dict[i
 
     def unlike_rows(client: HBaseClient, start: bytes, stop: bytes) -> Iterator[tuple[Any, ...]]:
         found = client.scan_batches(
-            table, start, stop, list(_CELLS.values()), filter_string=unlike, batch_rows=batch_rows
+            books.tables.clicks, start, stop, list(_CELLS.values()), filter_string=unlike, batch_rows=batch_rows
         )
         for rows in found:
             yield from map(_what_is_unlike, rows)
 
-    for (hour, *what), rows in _tally(hbase, counts, unlike_rows).items():
+    for (hour, *what), rows in _tally(books, counts, unlike_rows).items():
         count = counts[hour]
         match what:
             case ["not enriched"]:
@@ -132,24 +131,27 @@ def _in_words(versions: Iterable[bytes]) -> str:
     return ", ".join(version.decode() for version in versions)
 
 
-def _versions_of_a_row(hbase: HBaseClient, table: str, hours: Iterable[int]) -> tuple[bytes, bytes]:
+def _versions_of_a_row(books: Books, hours: Iterable[int]) -> tuple[bytes, bytes]:
     """The versions that enriched some row of ``hours``; empty if none is enriched."""
     geoip, rules = (_CELLS[name] for name in _VERSIONS)
     filter_string = has(geoip) + b" AND " + has(rules)
     for start, stop in chain.from_iterable(key_ranges(hours)):
-        for (row,) in hbase.scan_batches(table, start, stop, (geoip, rules), filter_string=filter_string, batch_rows=1):
+        rows = books.hbase.scan_batches(
+            books.tables.clicks, start, stop, (geoip, rules), filter_string=filter_string, batch_rows=1
+        )
+        for (row,) in rows:
             return row.columns[geoip].value, row.columns[rules].value
     return b"", b""
 
 
 def _tally(
-    hbase: HBaseClient, hours: Iterable[int], found_in: Callable[[HBaseClient, bytes, bytes], Iterable[_T]]
+    books: Books, hours: Iterable[int], found_in: Callable[[HBaseClient, bytes, bytes], Iterable[_T]]
 ) -> Counter[_T]:
     """How often each thing is found in the key ranges of ``hours``: a few at a time, each of one salt."""
 
     def of_salt(ranges: list[tuple[bytes, bytes]]) -> Counter[_T]:
         found: Counter[_T] = Counter()
-        with hbase.another() as client:
+        with books.hbase.another() as client:
             for start, stop in ranges:
                 found.update(found_in(client, start, stop))
         return found
@@ -159,25 +161,23 @@ def _tally(
 
 
 def count_letters(
-    hbase: HBaseClient, table: str, entries: Iterable[Entry], hours: Iterable[int], first_hour: int
+    books: Books, ranges: Iterable[OffsetRange], hours: Iterable[int], first_hour: int
 ) -> dict[int, Counter[str]]:
-    """Dead letters of each hour by reason, found in the ranges of ``entries``."""
-    found: dict[int, Counter[str]] = {hour: Counter() for hour in hours}
-    for entry in entries:
-        start, stop = (letter_key(entry.topic_id, entry.partition, at) for at in (entry.first, entry.end))
-        # Older records counted in the first partition there was then, which may be another one by now.
-        first_then = min((*entry.dead_lettered_by_hour, *entry.mended_offsets), default=first_hour)
-        for _, cells in hbase.scan(table, start, stop, _OF_LETTERS, large_cells=True):
-            hour = hour_of_letter(int(cells[b"letter:record_time"]), first_then)
-            if hour in found:
-                found[hour][cells[b"letter:reason"].decode()] += 1
-    return found
+    """Dead letters of each hour by reason, found in some ranges of offsets."""
+    letters: dict[int, Counter[str]] = {hour: Counter() for hour in hours}
+    for offsets in ranges:
+        start, stop = (letter_key(offsets.log_id, offsets.partition, at) for at in (offsets.first, offsets.end))
+        for _, cells in books.hbase.scan(books.tables.dead_letters, start, stop, _OF_LETTERS, large_cells=True):
+            hour = hour_of_letter(int(cells[_RECORD_TIME]), first_hour)
+            if hour in letters:
+                letters[hour][cells[_REASON].decode()] += 1
+    return letters
 
 
-def metric_totals(hbase: HBaseClient, table: str, hours: Iterable[int]) -> dict[int, Grouped]:
+def metric_totals(books: Books, hours: Iterable[int]) -> dict[int, Grouped]:
     """The rows of ``clickstream_metrics`` of each hour by country and by run, added up."""
     found = grouped(hours)
-    for hour, cells in _metrics(hbase, table, found, (*GROUPED, *SUMMED)):
+    for hour, cells in _metrics(books, found, (*GROUPED, *SUMMED)):
         clicks, users, views, seconds = (cells[name] for name in SUMMED)
         row = Totals(1, int(clicks), int(users), int(views), round(float(seconds) * 1000))
         for name, of_value in found[hour].items():
@@ -198,11 +198,11 @@ class MetricCounts:
     """In words, the metrics that contradict themselves (docs/contract.md, "Metrics")."""
 
 
-def count_metrics(hbase: HBaseClient, table: str, hours: Iterable[int]) -> dict[int, MetricCounts]:
+def count_metrics(books: Books, hours: Iterable[int]) -> dict[int, MetricCounts]:
     """Rows of each hour, their clicks, and whether each makes sense."""
     found = {hour: MetricCounts() for hour in hours}
     urls: set[bytes] = set()
-    for hour, cells in _metrics(hbase, table, found, ("url", "country", *SUMMED, "average_time_spent")):
+    for hour, cells in _metrics(books, found, ("url", "country", *SUMMED, "average_time_spent")):
         count = found[hour]
         if not count.rows:
             urls = set()  # rows come hour by hour: those of one are held at a time
@@ -229,12 +229,12 @@ def _contradictions(cells: Mapping[str, bytes]) -> list[str]:
     return wrong
 
 
-def _metrics(
-    hbase: HBaseClient, table: str, hours: Iterable[int], names: Sequence[str]
-) -> Iterator[tuple[int, dict[str, bytes]]]:
+def _metrics(books: Books, hours: Iterable[int], names: Sequence[str]) -> Iterator[tuple[int, dict[str, bytes]]]:
     """Hour and named cells of each row of ``clickstream_metrics`` in ``hours``."""
     keys = {METRICS.columns[name].key: name for name in names}
     batch_rows = rows_per_call(METRICS.row_bytes(*names))
     for first, last in contiguous(hours):
-        for key, cells in hbase.scan(table, *metrics_key_range(first, last), list(keys), batch_rows=batch_rows):
+        for key, cells in books.hbase.scan(
+            books.tables.metrics, *metrics_key_range(first, last), list(keys), batch_rows=batch_rows
+        ):
             yield hour_of_key(key.split(b"|")[0].decode()), {keys[cell]: value for cell, value in cells.items()}

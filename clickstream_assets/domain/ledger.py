@@ -21,17 +21,15 @@ as before, and *mended* is 0 again.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from itertools import pairwise
+from dataclasses import dataclass, field, fields
+from functools import reduce
 from time import time
-from typing import Any
-
-import orjson
 
 from clickstream_assets.clients.hbase import HBaseClient, RowMutation
 from clickstream_assets.domain.hours import hour_of_key, key_of_hour
-from clickstream_assets.domain.log_cuts import Stretch
+from clickstream_assets.domain.offsets import OffsetRange
 from clickstream_assets.domain.row_keys import contiguous
+from clickstream_assets.domain.table_schemas import LEDGER
 
 READ, GAP, LOST = "read", "gap", "lost"
 """Kinds of entries: read; offsets that Kafka has no record for (compaction, transactions); lost to retention."""
@@ -41,19 +39,47 @@ _ENTRIES_PER_CALL = 100
 LATE_AFTER_MS = 10 * 60 * 1000
 """An event is late when its Kafka record is stamped this much after its event hour ended, or later still."""
 
-COUNTED = ("late", "other_types", "corrected", "duplicates")
-"""What is counted by hour beside the equation. Entries and shares of before there was one of them have none of it."""
+
+@dataclass(slots=True)
+class HourCounts:
+    """What some messages came to in one hour: rows by event hour, the rest by the hour of their Kafka record."""
+
+    kept: int = 0
+    """Rows that carry one of the offsets."""
+    late: int = 0
+    """Of the rows, those that came :data:`LATE_AFTER_MS` after their hour had ended."""
+    other_types: int = 0
+    """Of the rows, those of no click type."""
+    corrected: int = 0
+    """Of the rows, those whose clock was off by over an hour."""
+    dead_lettered: int = 0
+    duplicates: int = 0
+    mended: int = 0
+    """Dead letters that a replay made rows or duplicates: counted in those, not beside them."""
+
+    def __add__(self, other: "HourCounts") -> "HourCounts":
+        """The sums of each."""
+        return HourCounts(*(getattr(self, name) + getattr(other, name) for name in COUNTS))
+
+    def __bool__(self) -> bool:
+        """Whether there is anything to count."""
+        return any(getattr(self, name) for name in COUNTS)
+
+
+COUNTS = tuple(field.name for field in fields(HourCounts))
+
+
+def sum_of(counts: Iterable[HourCounts]) -> HourCounts:
+    """The sums of each count."""
+    return reduce(HourCounts.__add__, counts, HourCounts())
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
     """What became of the offsets ``first`` (included) to ``end`` (not) of a partition.
 
-    ``read == kept + duplicates + dead_lettered``; *kept* counts rows that carry one of these offsets, by event hour.
-    Of them *late* came :data:`LATE_AFTER_MS` after it ended, *other_types* are of no click type, and the clocks of
-    *corrected* were off by over an hour. Dead letters and ``duplicates_by_hour`` count by the hour of their Kafka
-    record. ``mended_offsets`` are, by that hour too, the offsets of dead letters that a replay made rows or duplicates
-    since the range was last read.
+    ``read == kept + duplicates + dead_lettered``. ``mended_offsets`` are, by the hour of their Kafka record, the
+    offsets of dead letters that a replay made rows or duplicates since the range was last read.
     """
 
     topic_id: str
@@ -62,70 +88,51 @@ class Entry:
     end: int
     kind: str
     read: int = 0
-    duplicates: int = 0
-    kept_by_hour: Mapping[int, int] = field(default_factory=dict)
-    dead_lettered_by_hour: Mapping[int, int] = field(default_factory=dict)
+    hours: Mapping[int, HourCounts] = field(default_factory=dict)
+    """By hour, what the entry holds of it."""
     run_id: str = ""
-    late_by_hour: Mapping[int, int] = field(default_factory=dict)
-    other_types_by_hour: Mapping[int, int] = field(default_factory=dict)
-    corrected_by_hour: Mapping[int, int] = field(default_factory=dict)
-    duplicates_by_hour: Mapping[int, int] = field(default_factory=dict)
     mended_offsets: Mapping[int, Sequence[int]] = field(default_factory=dict)
+
+    @property
+    def offsets(self) -> OffsetRange:
+        """The range."""
+        return OffsetRange(self.topic_id, self.partition, self.first, self.end)
+
+    @property
+    def counts(self) -> HourCounts:
+        """The counts of all hours."""
+        return sum_of(self.hours.values())
 
     @property
     def kept(self) -> int:
         """Rows that carry an offset of the range."""
-        return sum(self.kept_by_hour.values())
+        return self.counts.kept
+
+    @property
+    def duplicates(self) -> int:
+        """Messages of events that had a row already."""
+        return self.counts.duplicates
 
     @property
     def dead_lettered(self) -> int:
         """Messages refused."""
-        return sum(self.dead_lettered_by_hour.values())
-
-    @property
-    def late(self) -> int:
-        """Rows of the range whose message came late."""
-        return sum(self.late_by_hour.values())
-
-    @property
-    def mended_by_hour(self) -> dict[int, int]:
-        """Dead letters mended, by the hour of their Kafka record."""
-        return {hour: len(offsets) for hour, offsets in self.mended_offsets.items()}
-
-    @property
-    def mended(self) -> int:
-        """Dead letters mended."""
-        return sum(self.mended_by_hour.values())
+        return self.counts.dead_lettered
 
     @property
     def balances(self) -> bool:
         """Whether every message read is accounted for."""
-        return self.read == self.kept + self.duplicates + self.dead_lettered
-
-    @property
-    def hours(self) -> set[int]:
-        """Hours that the entry holds something of."""
-        return {*self.kept_by_hour, *self.dead_lettered_by_hour, *self.duplicates_by_hour, *self.mended_offsets}
-
-    def counted(self) -> dict[str, Mapping[int, int]]:
-        """What of :data:`COUNTED` it has, by hour."""
-        return {name: getattr(self, f"{name}_by_hour") for name in COUNTED}
+        counts = self.counts
+        return self.read == counts.kept + counts.duplicates + counts.dead_lettered
 
 
 @dataclass(frozen=True, slots=True)
-class HourShare:
-    """What one ledger entry holds of one hour."""
+class HourPart:
+    """What the entry that begins at ``first`` holds of one hour."""
 
     topic_id: str
     partition: int
     first: int
-    kept: int
-    dead_lettered: int
-    late: int = 0
-    other_types: int = 0
-    corrected: int = 0
-    duplicates: int = 0
-    mended: int = 0
+    counts: HourCounts = field(compare=False)
 
 
 def _place(topic_id: str, partition: int, offset: int) -> str:
@@ -140,7 +147,7 @@ def _hour_prefix(hour: int) -> str:
     return f"hour|{key_of_hour(hour)}|"
 
 
-def _share_key(of: Entry | HourShare, hour: int) -> bytes:
+def _part_key(of: Entry | HourPart, hour: int) -> bytes:
     return f"{_hour_prefix(hour)}{_place(of.topic_id, of.partition, of.first)}".encode()
 
 
@@ -149,85 +156,52 @@ def _after(prefix: str) -> bytes:
     return prefix.encode()[:-1] + bytes((prefix.encode()[-1] + 1,))
 
 
-def _by_hour(counts: Mapping[int, int]) -> bytes:
-    return orjson.dumps({key_of_hour(hour): counts[hour] for hour in sorted(counts)})
-
-
-def _to_counts(cell: bytes) -> dict[int, int]:
-    return {hour_of_key(key): count for key, count in orjson.loads(cell).items()}
-
-
-def _cells(entry: Entry) -> dict[bytes, bytes]:
-    plain = {
-        "end": entry.end,
-        "kind": entry.kind,
-        "read": entry.read,
-        "kept": entry.kept,
-        "duplicates": entry.duplicates,
-        "dead_lettered": entry.dead_lettered,
-        "run_id": entry.run_id,
-        "written_at": int(time() * 1000),
+def _entry_cells(entry: Entry) -> dict[bytes, bytes]:
+    totals, hours = entry.counts, sorted(entry.hours)
+    by_hour = {
+        f"{name}_by_hour": {key_of_hour(hour): n for hour in hours if (n := getattr(entry.hours[hour], name))}
+        for name in COUNTS
     }
-    return {f"entry:{name}".encode(): str(value).encode() for name, value in plain.items()} | {
-        b"entry:kept_by_hour": _by_hour(entry.kept_by_hour),
-        b"entry:dead_lettered_by_hour": _by_hour(entry.dead_lettered_by_hour),
-        **{f"entry:{name}_by_hour".encode(): _by_hour(counts) for name, counts in entry.counted().items()},
-        b"entry:mended_offsets": orjson.dumps(
-            {key_of_hour(hour): sorted(entry.mended_offsets[hour]) for hour in sorted(entry.mended_offsets)}
-        ),
-    }
+    return LEDGER.encode(
+        end=entry.end,
+        kind=entry.kind,
+        read=entry.read,
+        kept=totals.kept,
+        duplicates=totals.duplicates,
+        dead_lettered=totals.dead_lettered,
+        run_id=entry.run_id,
+        written_at=int(time() * 1000),
+        mended_offsets={key_of_hour(hour): sorted(at) for hour, at in sorted(entry.mended_offsets.items())},
+        **by_hour,
+    )
 
 
 def _to_entry(key: bytes, cells: Mapping[bytes, bytes]) -> Entry:
     _, topic_id, partition, first = key.decode().split("|")
+    stored = LEDGER.decode(cells)
+    hours: dict[int, HourCounts] = {}
+    for name in COUNTS:
+        for hour, count in stored.get(f"{name}_by_hour", {}).items():
+            setattr(hours.setdefault(hour_of_key(hour), HourCounts()), name, count)
     return Entry(
-        topic_id=topic_id,
-        partition=int(partition),
-        first=int(first),
-        end=int(cells[b"entry:end"]),
-        kind=cells[b"entry:kind"].decode(),
-        read=int(cells[b"entry:read"]),
-        duplicates=int(cells[b"entry:duplicates"]),
-        kept_by_hour=_to_counts(cells[b"entry:kept_by_hour"]),
-        dead_lettered_by_hour=_to_counts(cells[b"entry:dead_lettered_by_hour"]),
-        run_id=cells[b"entry:run_id"].decode(),
-        # Older entries lack these.
-        **{f"{name}_by_hour": _to_counts(cells.get(f"entry:{name}_by_hour".encode(), b"{}")) for name in COUNTED},
-        mended_offsets={
-            hour_of_key(key): offsets
-            for key, offsets in orjson.loads(cells.get(b"entry:mended_offsets", b"{}")).items()
-        },
-    )
-
-
-def _to_share(key: bytes, cells: Mapping[bytes, bytes]) -> tuple[int, HourShare]:
-    """The hour of a share, and the share."""
-    _, hour, topic_id, partition, first = key.decode().split("|")
-    names = ("kept", "dead_lettered", "mended", *COUNTED)
-    counts = {name: int(cells.get(f"entry:{name}".encode(), b"0")) for name in names}  # older shares lack some
-    return hour_of_key(hour), HourShare(topic_id, int(partition), int(first), **counts)
-
-
-def _from_shares(
-    topic_id: str, partition: int, first: int, end: int, shares: Mapping[int, HourShare], run_id: str
-) -> Entry:
-    counted: dict[str, Any] = {
-        f"{name}_by_hour": {hour: count for hour, share in shares.items() if (count := getattr(share, name))}
-        for name in COUNTED
-    }
-    entry = Entry(
         topic_id,
-        partition,
-        first,
-        end,
-        READ,
-        read=end - first,
-        kept_by_hour={hour: share.kept for hour, share in shares.items() if share.kept},
-        dead_lettered_by_hour={hour: share.dead_lettered for hour, share in shares.items() if share.dead_lettered},
-        run_id=run_id,
-        **counted,
+        int(partition),
+        int(first),
+        stored["end"],
+        stored["kind"],
+        stored["read"],
+        hours,
+        stored["run_id"],
+        {hour_of_key(hour): offsets for hour, offsets in stored.get("mended_offsets", {}).items()},
     )
-    return replace(entry, duplicates=max(0, entry.read - entry.kept - entry.dead_lettered))
+
+
+def _to_part(key: bytes, cells: Mapping[bytes, bytes]) -> tuple[int, HourPart]:
+    """An hour, and a part of it."""
+    _, hour, topic_id, partition, first = key.decode().split("|")
+    stored = LEDGER.decode(cells)
+    counts = HourCounts(*(stored.get(name, 0) for name in COUNTS))
+    return hour_of_key(hour), HourPart(topic_id, int(partition), int(first), counts)
 
 
 class Ledger:
@@ -236,17 +210,17 @@ class Ledger:
     def __init__(self, hbase: HBaseClient, table: str) -> None:
         self._hbase, self._table = hbase, table
 
-    def overlapping(self, topic_id: str, partition: int, first: int, end: int) -> list[Entry]:
-        """Entries that share an offset with ``first`` (included) to ``end`` (not), in order."""
-        if first >= end:
+    def overlapping(self, offsets: OffsetRange) -> list[Entry]:
+        """Entries that share an offset with a range, in order."""
+        if offsets.first >= offsets.end:
             return []
-        floor = _range_key(topic_id, partition, 0)
-        start = _range_key(topic_id, partition, first)
-        stop = _range_key(topic_id, partition, end)
+        floor = _range_key(offsets.log_id, offsets.partition, 0)
+        start = _range_key(offsets.log_id, offsets.partition, offsets.first)
+        stop = _range_key(offsets.log_id, offsets.partition, offsets.end)
         before = self._hbase.last_before(self._table, start, floor)
         entries = [_to_entry(*before)] if before else []
         entries += [_to_entry(key, cells) for key, cells in self._scan(start, stop)]
-        return [entry for entry in entries if entry.end > first]
+        return [entry for entry in entries if entry.end > offsets.first]
 
     def _scan(self, start: bytes, stop: bytes) -> Iterator[tuple[bytes, dict[bytes, bytes]]]:
         return self._hbase.scan(self._table, start, stop, batch_rows=_ENTRIES_PER_CALL)
@@ -257,138 +231,65 @@ class Ledger:
         last = self._hbase.last_before(self._table, stop, floor)
         return _to_entry(*last).end if last else None
 
-    def write(self, entries: Iterable[Entry], replaced: Iterable[Entry] = ()) -> None:
-        """Write entries over the ``replaced`` ones, whose ranges they cover, with their shares of each hour.
-
-        Killed on the way, it is made good by writing the same again: the replaced entries, which know of the shares
-        that have to go, go last.
-        """
-        shares: dict[bytes, dict[bytes, bytes]] = {}
-        ranges: dict[bytes, dict[bytes, bytes]] = {}
-        for entry in entries:
-            mended = entry.mended_by_hour
-            for hour in entry.hours:
-                shares[_share_key(entry, hour)] = {
-                    b"entry:kept": str(entry.kept_by_hour.get(hour, 0)).encode(),
-                    b"entry:dead_lettered": str(entry.dead_lettered_by_hour.get(hour, 0)).encode(),
-                    **{
-                        f"entry:{name}".encode(): str(counts.get(hour, 0)).encode()
-                        for name, counts in entry.counted().items()
-                    },
-                    b"entry:mended": str(mended.get(hour, 0)).encode(),
-                }
-            ranges[_range_key(entry.topic_id, entry.partition, entry.first)] = _cells(entry)
-        old_shares, old_ranges = set(), set()
-        for entry in replaced:
-            old_shares |= {_share_key(entry, hour) for hour in entry.hours}
-            old_ranges.add(_range_key(entry.topic_id, entry.partition, entry.first))
-        self._delete(old_shares - shares.keys())
-        # Shares before entries: a range counts as booked only when its hours know of it.
-        self._hbase.mutate(self._table, (RowMutation(key, cells) for key, cells in (shares | ranges).items()))
-        self._delete(old_ranges - ranges.keys())
-
-    def _delete(self, keys: Iterable[bytes]) -> None:
-        self._hbase.mutate(self._table, (RowMutation(key, {}, (b"entry",)) for key in keys))
-
-    def shares(self, hour: int) -> list[HourShare]:
-        """What each entry holds of an hour."""
-        prefix = _hour_prefix(hour)
-        rows = self._hbase.scan(self._table, prefix.encode(), _after(prefix))
-        return [_to_share(key, cells)[1] for key, cells in rows]
-
-    def at(self, share: HourShare) -> Entry | None:
-        """The entry that a share is of; None if it is not there (any more), though its share is."""
-        key = _range_key(share.topic_id, share.partition, share.first)
-        cells = self._hbase.get(self._table, [key]).get(key)
-        return _to_entry(key, cells) if cells else None
-
-    def shares_by_hour(self, hours: Iterable[int]) -> dict[int, list[HourShare]]:
-        """What each entry holds of each of ``hours``, by one scan for each stretch of them."""
-        found: dict[int, list[HourShare]] = {hour: [] for hour in hours}
-        for first, last in contiguous(found):
-            rows = self._hbase.scan(self._table, _hour_prefix(first).encode(), _after(_hour_prefix(last)))
-            for hour, share in (_to_share(key, cells) for key, cells in rows):
-                found[hour].append(share)
-        return found
-
-    def rows(self, hours: Iterable[int]) -> int:
-        """How many rows some hours have."""
-        return sum(share.kept for shares in self.shares_by_hour(hours).values() for share in shares)
-
-    def entries_of(self, shares: Iterable[HourShare]) -> dict[HourShare, Entry | None]:
-        """The entry of each share, as :meth:`at` tells it, all asked for at once."""
-        keys = {share: _range_key(share.topic_id, share.partition, share.first) for share in shares}
-        rows = self._hbase.get(self._table, sorted(set(keys.values())), batch_rows=_ENTRIES_PER_CALL)
-        return {share: _to_entry(key, rows[key]) if key in rows else None for share, key in keys.items()}
-
-    def not_followed(self, entries: Iterable[Entry]) -> list[Entry]:
-        """Those of ``entries`` behind which offsets are not booked, though later ones are.
-
-        Not so where the next entry is gone but has left a share in the same hour or the next: that hour tells of it.
-        """
-        keys = {_range_key(entry.topic_id, entry.partition, entry.end): entry for entry in entries}
-        followed = self._hbase.get(self._table, sorted(keys), (b"entry:end",)).keys()
-        open_ended = [entry for key, entry in keys.items() if key not in followed]
-        ends = {(e.topic_id, e.partition): self.end(e.topic_id, e.partition) for e in open_ended}
-        return [
-            entry
-            for entry in open_ended
-            if ends[entry.topic_id, entry.partition] != entry.end and not self._left_a_share(entry)
-        ]
-
-    def _left_a_share(self, before: Entry) -> bool:
-        gone = HourShare(before.topic_id, before.partition, before.end, 0, 0)
-        hours = {hour + ahead for hour in before.hours for ahead in (0, 1)}
-        return bool(self._hbase.get(self._table, [_share_key(gone, hour) for hour in sorted(hours)]))
-
     def entries(self) -> Iterable[Entry]:
         """Every entry of every topic id and partition."""
         for key, cells in self._scan(b"range|", _after("range|")):
             yield _to_entry(key, cells)
 
-    def holes(self, topic_id: str, partition: int, first: int, end: int) -> list[tuple[int, int]]:
-        """Stretches of offsets within ``first`` (included) to ``end`` (not) that no entry covers, as (first, end)."""
-        found = []
-        for entry in self.overlapping(topic_id, partition, first, end):
-            if entry.first > first:
-                found.append((first, entry.first))
-            first = entry.end
-        return [*found, (first, end)] if first < end else found
+    def write(self, entries: Iterable[Entry], replaced: Iterable[Entry] = ()) -> None:
+        """Write entries over the ``replaced`` ones, whose ranges they cover, with their parts of each hour.
 
-    def lost(self, stretches: Iterable[Stretch], run_id: str) -> dict[int, list[Entry]]:
-        """By partition, the entries of some stretches of offsets that are gone, as far as their shares tell of them.
-
-        In order. Each ends where the next begins, or where the hole does. What no share holds of it counts as
-        duplicates.
+        Killed on the way, it is made good by writing the same again: the replaced entries, which know of the parts
+        that have to go, go last.
         """
-        holes = [
-            (stretch.log_id, stretch.partition, *hole)
-            for stretch in stretches
-            for hole in self.holes(stretch.log_id, stretch.partition, stretch.first, stretch.end)
-        ]
-        shares: dict[tuple[str, int], dict[int, dict[int, HourShare]]] = {}
-        if holes:
-            for key, cells in self._hbase.scan(self._table, b"hour|", _after("hour|")):
-                hour, share = _to_share(key, cells)
-                shares.setdefault((share.topic_id, share.partition), {}).setdefault(share.first, {})[hour] = share
-        found: dict[int, list[Entry]] = {}
-        for log_id, p, first, end in holes:
-            of_log = shares.get((log_id, p), {})
-            begins = sorted(at for at in of_log if first <= at < end)
-            for at, stop in pairwise((*begins, end)):
-                found.setdefault(p, []).append(_from_shares(log_id, p, at, stop, of_log[at], run_id))
-        return found
+        parts: dict[bytes, dict[bytes, bytes]] = {}
+        ranges: dict[bytes, dict[bytes, bytes]] = {}
+        for entry in entries:
+            for hour, counts in entry.hours.items():
+                parts[_part_key(entry, hour)] = LEDGER.encode(**{name: getattr(counts, name) for name in COUNTS})
+            ranges[_range_key(entry.topic_id, entry.partition, entry.first)] = _entry_cells(entry)
+        old_parts, old_ranges = set(), set()
+        for entry in replaced:
+            old_parts |= {_part_key(entry, hour) for hour in entry.hours}
+            old_ranges.add(_range_key(entry.topic_id, entry.partition, entry.first))
+        self._delete(old_parts - parts.keys())
+        # Parts before entries: a range counts as booked only when its hours know of it.
+        self._hbase.mutate(self._table, (RowMutation(key, cells) for key, cells in (parts | ranges).items()))
+        self._delete(old_ranges - ranges.keys())
 
-    def forget_orphans(self, hours: Iterable[int]) -> None:
-        """Delete the shares of some hours that contradict the entries.
+    def _delete(self, keys: Iterable[bytes]) -> None:
+        self._hbase.mutate(self._table, (RowMutation(key, {}, (b"entry",)) for key in keys))
 
-        The offset of such a share is booked, but by an entry that begins elsewhere or holds nothing of the hour. A
-        share whose offset no entry covers stays, for it tells of the entry that is gone.
-        """
-        orphans = []
-        for hour in hours:
-            for share in self.shares(hour):
-                for entry in self.overlapping(share.topic_id, share.partition, share.first, share.first + 1):
-                    if entry.first != share.first or hour not in entry.hours:
-                        orphans.append(_share_key(share, hour))
-        self._delete(orphans)
+    def parts(self, hours: Iterable[int]) -> dict[int, list[HourPart]]:
+        """What each entry holds of each of ``hours``, by one scan for each run of consecutive ones."""
+        parts: dict[int, list[HourPart]] = {hour: [] for hour in hours}
+        for first, last in contiguous(parts):
+            rows = self._hbase.scan(self._table, _hour_prefix(first).encode(), _after(_hour_prefix(last)))
+            for hour, part in (_to_part(key, cells) for key, cells in rows):
+                parts[hour].append(part)
+        return parts
+
+    def counts(self, hours: Iterable[int]) -> dict[int, HourCounts]:
+        """What each hour holds."""
+        return {hour: sum_of(part.counts for part in parts) for hour, parts in self.parts(hours).items()}
+
+    def rows(self, hours: Iterable[int]) -> int:
+        """How many rows some hours have."""
+        return sum(counts.kept for counts in self.counts(hours).values())
+
+    def entries_of(self, parts: Iterable[HourPart]) -> dict[HourPart, Entry | None]:
+        """The entry of each part, all asked for at once; None if it is gone, though its part is there."""
+        keys = {part: _range_key(part.topic_id, part.partition, part.first) for part in parts}
+        rows = self._hbase.get(self._table, sorted(set(keys.values())), batch_rows=_ENTRIES_PER_CALL)
+        return {part: _to_entry(key, rows[key]) if key in rows else None for part, key in keys.items()}
+
+    def forget(self, parts: Mapping[int, Iterable[HourPart]]) -> None:
+        """Delete parts of hours, whose entries are left as they are."""
+        self._delete(_part_key(part, hour) for hour, of_hour in parts.items() for part in of_hour)
+
+    def not_followed(self, entries: Iterable[Entry]) -> list[Entry]:
+        """Those of ``entries`` behind which offsets are not booked, though later ones are."""
+        keys = {_range_key(entry.topic_id, entry.partition, entry.end): entry for entry in entries}
+        followed = self._hbase.get(self._table, sorted(keys), (b"entry:end",)).keys()
+        open_ended = [entry for key, entry in keys.items() if key not in followed]
+        return [entry for entry in open_ended if self.end(entry.topic_id, entry.partition) != entry.end]

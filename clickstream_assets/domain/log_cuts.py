@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from clickstream_assets.clients.hbase import HBaseClient, RowMutation
+from clickstream_assets.domain.offsets import OffsetRange
 
 _MARK = "~"
 """Neither in topic ids nor in names of topics; behind all that keys are put together with."""
@@ -33,16 +34,6 @@ class Cut:
         """One clause: which partition, from where to where, when."""
         moment = datetime.fromtimestamp(self.noticed_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
         return f"partition {self.partition} was cut back from offset {self.read_to} to {self.at} (noticed {moment})"
-
-
-@dataclass(frozen=True, slots=True)
-class Stretch:
-    """Offsets ``first`` (included) to ``end`` (not) of a partition that are of one generation of its log."""
-
-    log_id: str
-    partition: int
-    first: int
-    end: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,12 +65,12 @@ class Generations:
         starts = self.starts.get(partition, ())
         return next((generation for first, generation in reversed(starts) if first <= offset), 0)
 
-    def stretches(self, topic_id: str, partition: int, first: int, end: int) -> list[Stretch]:
+    def ranges(self, topic_id: str, partition: int, first: int, end: int) -> list[OffsetRange]:
         """``first`` (included) to ``end`` (not), cut where generations begin; empty where there is nothing between."""
         starts = self.starts.get(partition, ((0, 0),))
         ends = [start for start, _ in starts[1:]] + [end]
         return [
-            Stretch(log_id(topic_id, generation), partition, max(first, start), min(stop, end))
+            OffsetRange(log_id(topic_id, generation), partition, max(first, start), min(stop, end))
             for (start, generation), stop in zip(starts, ends, strict=True)
             if max(first, start) < min(stop, end)
         ]
@@ -101,15 +92,20 @@ def named(topic: str, id_of_log: str) -> str:
     return f"{topic}{mark}{generation}"
 
 
-def read_cuts(hbase: HBaseClient, table: str, topic_id: str) -> list[Cut]:
-    """Where logs of a topic were cut back, by partition and generation; ``table`` is the ledger's."""
-    rows = hbase.scan(table, f"cut|{topic_id}|".encode(), f"cut|{topic_id}}}".encode())
-    return [_to_cut(key, cells) for key, cells in rows]
+class Cuts:
+    """Where logs were cut back, in the ledger's table."""
 
+    def __init__(self, hbase: HBaseClient, table: str) -> None:
+        self._hbase, self._table = hbase, table
 
-def write_cuts(hbase: HBaseClient, table: str, topic_id: str, cuts: Iterable[Cut]) -> None:
-    """Book cuts: before anything is read behind them."""
-    hbase.mutate(table, [RowMutation(_key(topic_id, cut), _cells(cut)) for cut in cuts])
+    def read(self, topic_id: str) -> list[Cut]:
+        """Those of a topic, by partition and generation."""
+        rows = self._hbase.scan(self._table, f"cut|{topic_id}|".encode(), f"cut|{topic_id}}}".encode())
+        return [_to_cut(key, cells) for key, cells in rows]
+
+    def write(self, topic_id: str, cuts: Iterable[Cut]) -> None:
+        """Book cuts: before anything is read behind them."""
+        self._hbase.mutate(self._table, [RowMutation(_key(topic_id, cut), _cells(cut)) for cut in cuts])
 
 
 def _key(topic_id: str, cut: Cut) -> bytes:

@@ -1,30 +1,57 @@
 """Which offsets a run reads, and what it may commit (docs/architecture.md, "Ingestion"). Plain values only."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from clickstream_assets.domain.ledger import READ, Entry
+from clickstream_assets.domain.offsets import OffsetRange
 
-MAX_PIECE = 100_000
+MAX_RANGE = 100_000
 """Offsets in one new ledger entry at most: an entry is what is read again when one of its hours is."""
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
-    """Offsets ``first`` (included) to ``end`` (not) to be read, and the entry that booked them before, if any."""
+class ReadPlan:
+    """What is to be read, what was lost to retention unread, and which entries Kafka no longer holds."""
 
-    first: int
-    end: int
-    entry: Entry | None = None
+    to_read: dict[OffsetRange, Entry | None] = field(default_factory=dict)
+    """Each with the entry that booked it before, if any."""
+    lost: list[OffsetRange] = field(default_factory=list)
+    unavailable: dict[OffsetRange, Entry] = field(default_factory=dict)
 
+    def read_again(self, entry: Entry, available_from: int) -> None:
+        """Plan an entry that was read: it is read again whole, or not at all."""
+        if entry.kind == READ:
+            if entry.first >= available_from:
+                self.to_read[entry.offsets] = entry
+            else:
+                self.unavailable[entry.offsets] = entry
 
-@dataclass(frozen=True, slots=True)
-class PartitionPlan:
-    """What is to be read of a partition, what was lost to retention unread, and which entries Kafka no longer holds."""
+    def read(self, offsets: OffsetRange, entries: Sequence[Entry], available_from: int, cuts: Iterable[int]) -> None:
+        """Plan offsets along the ``entries`` that they overlap (in order).
 
-    pieces: list[Piece] = field(default_factory=list)
-    lost: list[Piece] = field(default_factory=list)
-    unavailable: list[Entry] = field(default_factory=list)
+        What no entry covers is cut at ``cuts`` (the offsets at which hours begin) and into ranges of
+        :data:`MAX_RANGE`; where Kafka's log now begins behind it, it is lost.
+        """
+        at = offsets.first
+        for entry in entries:
+            self._read_unbooked(replace(offsets, first=at, end=entry.first), available_from, cuts)
+            self.read_again(entry, available_from)
+            at = max(at, entry.end)
+        self._read_unbooked(replace(offsets, first=at), available_from, cuts)
+
+    def _read_unbooked(self, offsets: OffsetRange, available_from: int, cuts: Iterable[int]) -> None:
+        first, end = offsets.first, offsets.end
+        if first >= end:
+            return
+        if first < available_from:
+            self.lost.append(replace(offsets, end=min(end, available_from)))
+            first = available_from
+        for cut in [*sorted({cut for cut in cuts if first < cut < end}), end]:
+            while first < cut:
+                stop = min(cut, first + MAX_RANGE)
+                self.to_read[replace(offsets, first=first, end=stop)] = None
+                first = stop
 
 
 def begin(committed: int | None, ledger_end: int | None, earliest: int, end: int) -> int:
@@ -35,52 +62,6 @@ def begin(committed: int | None, ledger_end: int | None, earliest: int, end: int
     if committed is not None and committed <= end:
         return committed
     return earliest if ledger_end is None else ledger_end
-
-
-def joined(ranges: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Ranges of offsets (first included, end not) in order, those that touch or overlap as one."""
-    whole: list[tuple[int, int]] = []
-    for first, end in sorted(ranges):
-        if whole and first <= whole[-1][1]:
-            whole[-1] = whole[-1][0], max(end, whole[-1][1])
-        else:
-            whole.append((first, end))
-    return whole
-
-
-def plan_partition(
-    first: int, end: int, entries: Sequence[Entry], available_from: int, cuts: Iterable[int] = ()
-) -> PartitionPlan:
-    """Cut ``first`` (included) to ``end`` (not) along the ``entries`` it overlaps (in order).
-
-    An entry is read again whole, or not at all. What no entry covers is cut at ``cuts`` (the offsets at which
-    hours begin) and into pieces of :data:`MAX_PIECE`; where Kafka's log now begins behind it, it is lost.
-    """
-    plan = PartitionPlan()
-    at = first
-    for entry in entries:
-        _plan_unbooked(plan, at, entry.first, available_from, cuts)
-        if entry.kind == READ:
-            if entry.first >= available_from:
-                plan.pieces.append(Piece(entry.first, entry.end, entry))
-            else:
-                plan.unavailable.append(entry)
-        at = max(at, entry.end)
-    _plan_unbooked(plan, at, end, available_from, cuts)
-    return plan
-
-
-def _plan_unbooked(plan: PartitionPlan, first: int, end: int, available_from: int, cuts: Iterable[int]) -> None:
-    if first >= end:
-        return
-    if first < available_from:
-        plan.lost.append(Piece(first, min(end, available_from)))
-        first = available_from
-    for cut in [*sorted({cut for cut in cuts if first < cut < end}), end]:
-        while first < cut:
-            stop = min(cut, first + MAX_PIECE)
-            plan.pieces.append(Piece(first, stop))
-            first = stop
 
 
 def to_commit(base: int, first: int, end: int) -> int | None:

@@ -6,11 +6,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit, urlunsplit
 
-from clickstream_assets.clients.hbase import HBaseClient
+from clickstream_assets.domain.books import Books
 from clickstream_assets.domain.hour_counts import count_letters
 from clickstream_assets.domain.hours import HOUR_MS, rfc3339_of_hour
-from clickstream_assets.domain.ledger import READ, Entry, HourShare, Ledger
-from clickstream_assets.domain.offset_plan import MAX_PIECE
+from clickstream_assets.domain.offsets import OffsetRange
 
 if TYPE_CHECKING:
     from elasticsearch import Elasticsearch
@@ -112,19 +111,17 @@ def documents_url(elasticsearch: str, alias: str, hour: int) -> str:
     return f"{base}/{quote(alias)}/_search?q={wanted}&sort=clicks:desc&size=100&pretty"
 
 
-def refused_by_reason(
-    hbase: HBaseClient, table: str, ledger: Ledger, shares: Mapping[int, Iterable[HourShare]], first_hour: int
-) -> dict[int, Counter[str]]:
-    """How many dead letters each hour has of each reason; ``shares`` is what the ledger holds of these hours.
+def refused_by_reason(books: Books, hours: Iterable[int], first_hour: int) -> dict[int, Counter[str]]:
+    """How many dead letters each hour has of each reason.
 
     One scan a Kafka partition, not one an entry: the offsets of an hour lie together.
     """
-    holding: dict[tuple[str, int], list[HourShare]] = {}
-    for share in (share for found in shares.values() for share in found if share.dead_lettered):
-        holding.setdefault((share.topic_id, share.partition), []).append(share)
-    spans = []
-    for (topic_id, partition), found in holding.items():
-        first, last = (bound(found, key=lambda share: share.first) for bound in (min, max))
-        entry = ledger.at(last)
-        spans.append(Entry(topic_id, partition, first.first, entry.end if entry else last.first + MAX_PIECE, READ))
-    return count_letters(hbase, table, spans, shares, first_hour)
+    parts = books.ledger.parts(hours)
+    with_letters = [part for of_hour in parts.values() for part in of_hour if part.counts.dead_lettered]
+    spans: dict[tuple[str, int], OffsetRange] = {}
+    for part, entry in books.ledger.entries_of(with_letters).items():
+        end = entry.end if entry else part.first + 1
+        log = part.topic_id, part.partition
+        known = spans.get(log, OffsetRange(*log, part.first, end))
+        spans[log] = OffsetRange(*log, min(known.first, part.first), max(known.end, end))
+    return count_letters(books, spans.values(), parts, first_hour)

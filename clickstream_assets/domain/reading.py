@@ -1,47 +1,31 @@
-"""Pieces of Kafka partitions read, decoded, settled and put: in this process, or on Spark (docs/decisions/0009).
+"""Offset ranges read, decoded, decided and put: in this process, or on Spark (docs/decisions/0009).
 
-On Spark, slices of offsets are decoded in parallel, brought together by row key and put in order of offset, so that
+On Spark, ranges are decoded in parallel, their messages brought together by row key and put in order of offset, so that
 one task owns a key from look-up to put. What comes back is counts. A task that runs again finds the rows it has put
 before, which carry these very offsets, and counts them as it would have: :attr:`Tally.new_rows` alone is of the last
 attempt.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
+import pickle
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from math import ceil
-from typing import TYPE_CHECKING, Any
-
-import orjson
+from typing import TYPE_CHECKING
 
 from clickstream_assets.clients.hbase import HBaseClient
 from clickstream_assets.clients.kafka import TopicClient
+from clickstream_assets.domain.books import Books
 from clickstream_assets.domain.click_event import ClickEvent, Refused
-from clickstream_assets.domain.ledger import COUNTED
-from clickstream_assets.domain.offset_plan import Piece
-from clickstream_assets.domain.settler import Settler, Tallies
-from clickstream_assets.domain.settling import Decoded, Rules, Tally, as_long, decoded
+from clickstream_assets.domain.offsets import OffsetRange
+from clickstream_assets.domain.outcomes import Decoded, Rules, Tally, decoded
+from clickstream_assets.domain.row_writer import RowWriter, Tallies
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from pyspark.sql import SparkSession
 
-Pieces = dict[tuple[int, int], Piece]
-"""What is to be read, by partition and first offset."""
-
 TASK_OFFSETS = 25_000
 """Offsets that one Spark task reads, and keys that one puts, at most: what is done again when a task is lost."""
-
-Slice = tuple[int, int, int]
-"""Partition, first offset (included), end (not)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Tables:
-    """Names of the tables for rows and for dead letters."""
-
-    clicks: str
-    letters: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,186 +36,110 @@ class Wide:
     beyond_offsets: int
 
 
-def read_pieces(
-    pieces: Pieces,
+def read_ranges(
+    ranges: Sequence[OffsetRange],
     topic: TopicClient,
-    hbase: HBaseClient,
-    tables: Tables,
+    books: Books,
     rules: Rules,
     wide: Wide | None,
     scanned: Iterable[int] = (),
 ) -> Tallies:
-    """Read pieces and put what is in them; returns when all is written. ``scanned``: see :meth:`Settler.scan`."""
-    slices = [(p, piece.first, piece.end) for (p, _), piece in sorted(pieces.items())]
-    if wide is not None and sum(end - first for _, first, end in slices) > wide.beyond_offsets:
-        return _read_on_spark(slices, topic, hbase, tables, rules, wide.session())
-    with Settler(hbase, tables.clicks, tables.letters, rules) as settler:
-        settler.scan(scanned)
-        for one in slices:
-            for messages in _decoded(topic, rules, one):
-                settler.add(messages)
-        return settler.finish()
+    """Read ranges and put what is in them; returns when all is written. ``scanned``: see :meth:`RowWriter.scan`."""
+    if wide is not None and sum(map(len, ranges)) > wide.beyond_offsets:
+        return _read_on_spark(ranges, topic, books, rules, wide.session())
+    with RowWriter(books.hbase, books.tables, rules) as writer:
+        writer.scan(scanned)
+        for offsets in ranges:
+            for messages in _decoded(topic, rules, offsets):
+                writer.add(messages)
+        return writer.finish()
 
 
-def _decoded(topic: TopicClient, rules: Rules, one: Slice) -> Iterator[list[Decoded]]:
+def _decoded(topic: TopicClient, rules: Rules, offsets: OffsetRange) -> Iterator[list[Decoded]]:
     last = None
-    for messages in topic.read(*one):
-        found = decoded(messages, rules, last)
-        last = found[-1]
-        yield found
+    for messages in topic.read(offsets.partition, offsets.first, offsets.end):
+        batch = decoded(messages, rules, last)
+        last = batch[-1]
+        yield batch
 
 
 def _read_on_spark(
-    slices: Sequence[Slice],
-    topic: TopicClient,
-    hbase: HBaseClient,
-    tables: Tables,
-    rules: Rules,
-    session: "SparkSession",
+    ranges: Sequence[OffsetRange], topic: TopicClient, books: Books, rules: Rules, session: "SparkSession"
 ) -> Tallies:
-    from pyspark.sql.pandas.types import from_arrow_schema
-
-    tasks = _shared_out(slices)
-    kafka, server = (topic.bootstrap_servers, topic.topic, topic.group), (hbase.host, hbase.port)
-    messages, counts = map(from_arrow_schema, _schemas())
+    tasks = _tasks(ranges)
+    kafka, server = (topic.bootstrap_servers, topic.topic, topic.group), (books.hbase.host, books.hbase.port)
+    tables = books.tables
 
     def read(batches: "Iterable[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
         with TopicClient(*kafka) as reader:
             for batch in batches:
                 for number in batch.column(0).to_pylist():
-                    for one in tasks[number]:
-                        yield from map(_to_arrow, _decoded(reader, rules, one))
+                    for offsets in tasks[number]:
+                        yield from map(_packed, _decoded(reader, rules, offsets))
 
     def put(batches: "Iterable[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
-        with HBaseClient(*server) as client, Settler(client, tables.clicks, tables.letters, rules) as settler:
-            for batch in batches:
-                settler.add(_from_arrow(batch))
-            yield _tallies_to_arrow(settler.finish())
+        import pyarrow as pa
 
-    found = (
+        with HBaseClient(*server) as client, RowWriter(client, tables, rules) as writer:
+            for batch in batches:
+                writer.add([_unpacked(message) for message in batch.column("message").to_pylist()])
+            yield pa.record_batch({"tallies": [pickle.dumps(writer.finish())]})
+
+    counts = (
         session.range(0, len(tasks), 1, len(tasks))
-        .mapInArrow(read, messages)
+        .mapInArrow(read, "key binary, partition int, offset long, message binary")
         .repartition(len(tasks), "key")
         .sortWithinPartitions("key", "partition", "offset")
-        .mapInArrow(put, counts)
+        .mapInArrow(put, "tallies binary")
     )
     tallies: Tallies = {}
-    for batch in found.toArrow().to_batches():
-        for place, tally in _tallies_from_arrow(batch):
-            tallies.setdefault(place, Tally()).add(tally)
+    for of_task in counts.toArrow().column("tallies").to_pylist():
+        for counted_by, tally in pickle.loads(of_task).items():  # noqa: S301 - what the tasks above have packed
+            tallies.setdefault(counted_by, Tally()).add(tally)
     return tallies
 
 
-def _shared_out(slices: Sequence[Slice]) -> list[list[Slice]]:
-    """Slices cut and put together into lists of as many offsets each (the last may have fewer)."""
-    offsets = sum(end - first for _, first, end in slices)
-    share = ceil(offsets / ceil(offsets / TASK_OFFSETS)) if offsets else 0
-    tasks: list[list[Slice]] = []
+def _tasks(ranges: Sequence[OffsetRange]) -> list[list[OffsetRange]]:
+    """Ranges cut and put together into lists of as many offsets each (the last may have fewer)."""
+    offsets = sum(map(len, ranges))
+    size = ceil(offsets / ceil(offsets / TASK_OFFSETS)) if offsets else 0
+    tasks: list[list[OffsetRange]] = []
     room = 0
-    for partition, first, end in slices:
-        at = first
-        while at < end:
+    for whole in ranges:
+        at = whole.first
+        while at < whole.end:
             if not room:
                 tasks.append([])
-                room = share
-            stop = min(end, at + room)
-            tasks[-1].append((partition, at, stop))
+                room = size
+            stop = min(whole.end, at + room)
+            tasks[-1].append(replace(whole, first=at, end=stop))
             room -= stop - at
             at = stop
     return tasks
 
 
-@lru_cache(maxsize=1)
-def _schemas() -> "tuple[pa.Schema, pa.Schema]":
-    """Of decoded messages, and of tallies."""
+def _packed(messages: Sequence[Decoded]) -> "pa.RecordBatch":
+    """Messages as Spark carries them: what it sorts by, and each as bytes."""
     import pyarrow as pa
 
-    number, many, by_hour = pa.int64(), pa.list_(pa.int64()), pa.map_(pa.int64(), pa.int64())
-    place = [("partition", number), ("offset", number), ("record_time", number), ("stretch", number)]
-    event = [("key", pa.binary()), ("event", pa.binary()), ("properties", pa.binary())]
-    refused = [("reason", pa.string()), ("detail", pa.string()), ("value", pa.binary())]
-    counts = [(name, number) for name in ("partition", "stretch", "read", "new_rows", "duplicates", "latest_ms")]
-    # Under names of their own: duplicates are counted as such, and by hour.
-    hours = [(f"{name}_by_hour", by_hour) for name in ("kept", "dead_lettered", *COUNTED)]
-    return (
-        pa.schema([*place, *event, *refused]),
-        pa.schema([*counts, *hours, ("touched", many), ("displaced", many)]),
+    return pa.record_batch(
+        {
+            "key": pa.array([message.key for message in messages], pa.binary()),
+            "partition": pa.array([message.partition for message in messages], pa.int32()),
+            "offset": pa.array([message.offset for message in messages], pa.int64()),
+            "message": pa.array([_to_bytes(message) for message in messages], pa.binary()),
+        }
     )
 
 
-def _batch(schema: "pa.Schema", columns: Iterable[Iterable[Any]]) -> "pa.RecordBatch":
-    import pyarrow as pa
-
-    arrays = [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)]
-    return pa.RecordBatch.from_arrays(arrays, schema=schema)
-
-
-def _to_arrow(messages: Sequence[Decoded]) -> "pa.RecordBatch":
-    partitions, offsets, times, stretches, keys, events, refusals, values = zip(*messages, strict=True)
-    return _batch(
-        _schemas()[0],
-        (
-            partitions,
-            offsets,
-            times,
-            stretches,
-            keys,
-            [None if event is None else _to_json(event) for event in events],
-            [None if event is None else event.properties for event in events],
-            [None if refused is None else refused.reason for refused in refusals],
-            [None if refused is None else refused.detail for refused in refusals],
-            values,
-        ),
-    )
+def _to_bytes(message: Decoded) -> bytes:
+    event, refused = message.event, message.refused
+    plain = message._replace(event=event and tuple(event), refused=refused and (refused.reason, refused.detail))  # type: ignore[arg-type]
+    return pickle.dumps(tuple(plain))
 
 
-def _to_json(event: ClickEvent) -> bytes:
-    """All but the properties, which are bytes."""
-    try:
-        return orjson.dumps(event[:-1])
-    except TypeError:  # a wild clock's integers beyond 64 bits: they are stored as the nearest there is
-        return orjson.dumps([as_long(value) if isinstance(value, int) else value for value in event[:-1]])
-
-
-def _from_arrow(batch: "pa.RecordBatch") -> list[Decoded]:
-    rows = zip(*(column.to_pylist() for column in batch.columns), strict=True)
-    return [
-        Decoded(partition, offset, time_ms, stretch, key, ClickEvent._make([*orjson.loads(event), properties]))
-        if event is not None
-        else Decoded(partition, offset, time_ms, stretch, key, None, Refused(reason, detail), value)
-        for partition, offset, time_ms, stretch, key, event, properties, reason, detail, value in rows
-    ]
-
-
-def _tallies_to_arrow(tallies: Mapping[tuple[int, int], Tally]) -> "pa.RecordBatch":
-    rows = [
-        (
-            partition,
-            stretch,
-            tally.read,
-            tally.new_rows,
-            tally.duplicates,
-            tally.latest_ms,
-            list(tally.kept_by_hour.items()),
-            list(tally.dead_lettered_by_hour.items()),
-            *(list(getattr(tally, f"{name}_by_hour").items()) for name in COUNTED),
-            list(tally.touched),
-            list(tally.displaced),
-        )
-        for (partition, stretch), tally in tallies.items()
-    ]
-    schema = _schemas()[1]
-    return _batch(schema, zip(*rows, strict=True) if rows else [[]] * len(schema))
-
-
-def _tallies_from_arrow(batch: "pa.RecordBatch") -> Iterator[tuple[tuple[int, int], Tally]]:
-    for row in zip(*(column.to_pylist() for column in batch.columns), strict=True):
-        partition, stretch, read, new_rows, duplicates, latest_ms, kept, dead_lettered, *counted, touched, displaced = (
-            row
-        )
-        tally = Tally(read, new_rows, duplicates, latest_ms=latest_ms, touched=set(touched), displaced=set(displaced))
-        tally.kept_by_hour.update(dict(kept))
-        tally.dead_lettered_by_hour.update(dict(dead_lettered))
-        for name, by_hour in zip(COUNTED, counted, strict=True):
-            getattr(tally, f"{name}_by_hour").update(dict(by_hour))
-        yield (partition, stretch), tally
+def _unpacked(packed: bytes) -> Decoded:
+    message = Decoded._make(pickle.loads(packed))  # noqa: S301 - what a task of the same run has packed
+    if message.event is not None:
+        return message._replace(event=ClickEvent._make(message.event))
+    return message._replace(refused=Refused(*message.refused))  # type: ignore[misc]

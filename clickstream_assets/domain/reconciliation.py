@@ -3,18 +3,13 @@
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from clickstream_assets.clients.hbase import HBaseClient
 from clickstream_assets.clients.kafka import TopicClient
+from clickstream_assets.domain.books import Books
 from clickstream_assets.domain.documents import Totals, of_hour
 from clickstream_assets.domain.hour_counts import metric_totals
-from clickstream_assets.domain.ledger import Ledger
-from clickstream_assets.domain.log_cuts import Generations, read_cuts, topic_of
-from clickstream_assets.domain.stale_hours import HourStates
-from clickstream_assets.domain.table_schemas import CLICKS, DEAD_LETTERS, LEDGER, METRICS
+from clickstream_assets.domain.log_cuts import Generations, topic_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from elasticsearch import Elasticsearch
 
 
@@ -44,44 +39,42 @@ class Reconciliation:
     differences: list[str] = field(default_factory=list)
 
 
-def progress(topic: TopicClient, hbase: HBaseClient, table: "Callable[[str], str]") -> tuple[int, int]:
+def progress(topic: TopicClient, books: Books) -> tuple[int, int]:
     """How far the pipeline is behind: offsets not yet committed, hours that a run could bring up to date."""
     lag = topic.lag(topic.ends(topic.partitions()))
-    states = HourStates(hbase, table(LEDGER.name)).all()
-    return lag, sum(state.waiting for state in states.values())
+    return lag, sum(state.waiting for state in books.hours.all().values())
 
 
-def reconcile(
-    topic: TopicClient, hbase: HBaseClient, es: "Elasticsearch", table: "Callable[[str], str]", alias: str
-) -> Reconciliation:
+def reconcile(topic: TopicClient, books: Books, es: "Elasticsearch", alias: str) -> Reconciliation:
     """Read all figures and say where they differ."""
     found = Reconciliation()
-    found.lag, found.stale_hours = progress(topic, hbase, table)
+    found.lag, found.stale_hours = progress(topic, books)
     topic_id, ends = topic.topic_id(), topic.ends(topic.partitions())
-    generations = Generations.of(read_cuts(hbase, table(LEDGER.name), topic_id))
+    generations = Generations.of(books.cuts.read(topic_id))
     first = topic.earliest(ends)
     covered = dict.fromkeys(ends, 0)
-    for entry in Ledger(hbase, table(LEDGER.name)).entries():
+    for entry in books.ledger.entries():
+        counts = entry.counts
         found.read += entry.read
-        found.kept += entry.kept
-        found.duplicates += entry.duplicates
-        found.dead_lettered += entry.dead_lettered
-        found.mended += entry.mended
-        found.late += entry.late
+        found.kept += counts.kept
+        found.duplicates += counts.duplicates
+        found.dead_lettered += counts.dead_lettered
+        found.mended += counts.mended
+        found.late += counts.late
         if not entry.balances:
             found.differences.append(f"partition {entry.partition} offsets {entry.first} to {entry.end} do not balance")
         if topic_of(entry.topic_id) == topic_id:
-            for there in generations.stretches(topic_id, entry.partition, entry.first, entry.end):
-                if there.log_id == entry.topic_id:
-                    covered[entry.partition] += there.end - there.first
-                    first[entry.partition] = min(first[entry.partition], there.first)
-            found.without_record += entry.end - entry.first - entry.read
+            for offsets in generations.ranges(topic_id, entry.partition, entry.first, entry.end):
+                if offsets.log_id == entry.topic_id:
+                    covered[entry.partition] += len(offsets)
+                    first[entry.partition] = min(first[entry.partition], offsets.first)
+            found.without_record += len(entry.offsets) - entry.read
     found.in_topic = sum(end - first[p] for p, end in ends.items())
-    found.rows = hbase.count(table(CLICKS.name), b"", b"")
-    found.letters = hbase.count(table(DEAD_LETTERS.name), b"", b"")
-    states = HourStates(hbase, table(LEDGER.name)).all()
+    found.rows = books.hbase.count(books.tables.clicks, b"", b"")
+    found.letters = books.hbase.count(books.tables.dead_letters, b"", b"")
+    states = books.hours.all()
     if states:
-        totals = metric_totals(hbase, table(METRICS.name), range(min(states), max(states) + 1))
+        totals = metric_totals(books, range(min(states), max(states) + 1))
         stored = sum((of_hour(countries) for countries in totals.values()), Totals())
         found.metrics, found.metric_clicks = stored.rows, stored.clicks
     if es.indices.exists_alias(name=alias):

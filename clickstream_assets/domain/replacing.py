@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from clickstream_assets.clients.hbase import Cell, HBaseClient, RowMutation, rows_per_call
+from clickstream_assets.domain.books import Books
 from clickstream_assets.domain.hours import hour_of_key
 from clickstream_assets.domain.metrics import MetricsShares
 from clickstream_assets.domain.table_schemas import METRICS
@@ -70,9 +71,7 @@ def _same_users(one: bytes, other: bytes) -> bool:
     return min(len(one), len(other)) > 8 and users_of(one) == users_of(other)
 
 
-def replace(
-    computed: "DataFrame", hbase: HBaseClient, table: str, hours: Iterable[int], at_most: int
-) -> dict[int, Replaced]:
+def replace(computed: "DataFrame", books: Books, hours: Iterable[int], at_most: int) -> dict[int, Replaced]:
     """Have the metrics of ``hours`` be those of ``computed``, the result of ``metrics.compute``.
 
     ``at_most`` is a number of rows that they will hardly exceed, which the size of the tasks follows. A task that runs
@@ -88,7 +87,8 @@ def replace(
     every = computed.sparkSession.range(len(shares)).select(F.col("id").cast("int").alias("share"))
     rows = computed.withColumn("share", shares.number()).unionByName(every, allowMissingColumns=True)
     done = rows.groupBy("share").applyInArrow(
-        _replace_share(hbase.host, hbase.port, table, shares), "hour long, what string, count long"
+        _replace_share(books.hbase.host, books.hbase.port, books.tables.metrics, shares),
+        "hour long, what string, count long",
     )
     found: dict[int, Counter[str]] = {hour: Counter() for hour in hours}
     for one in done.toArrow().to_pylist():

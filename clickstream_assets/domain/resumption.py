@@ -4,10 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from time import time
 
-from clickstream_assets.clients.hbase import HBaseClient
 from clickstream_assets.clients.kafka import TopicClient
-from clickstream_assets.domain.ledger import Ledger
-from clickstream_assets.domain.log_cuts import Cut, Generations, log_id, read_cuts
+from clickstream_assets.domain.books import Books
+from clickstream_assets.domain.log_cuts import Cut, Generations, log_id
 from clickstream_assets.domain.offset_plan import begin
 
 
@@ -41,7 +40,7 @@ class Resumption:
         return sum(max(0, end - self.begins[p]) for p, end in ends.items())
 
 
-def resumption(topic: TopicClient, hbase: HBaseClient, ledger_table: str, ends: Mapping[int, int]) -> Resumption:
+def resumption(topic: TopicClient, books: Books, ends: Mapping[int, int]) -> Resumption:
     """Look at the partitions that ``ends`` has the end offsets of.
 
     A log that ends before what the ledger has of it, or of which Kafka says that it was cut back below the committed
@@ -49,13 +48,13 @@ def resumption(topic: TopicClient, hbase: HBaseClient, ledger_table: str, ends: 
     """
     earliest, committed, topic_id = topic.earliest(ends), topic.committed(ends), topic.topic_id()
     told = topic.cut_back(committed)
-    cuts, ledger = read_cuts(hbase, ledger_table, topic_id), Ledger(hbase, ledger_table)
+    cuts = books.cuts.read(topic_id)
     generations = Generations.of(cuts)
     unbooked: list[Cut] = []
     begins, void = {}, set()
     for p, end in ends.items():
         at, (start, number) = committed[p], generations.newest(p)
-        ledger_end = ledger.end(log_id(topic_id, number), p)
+        ledger_end = books.ledger.end(log_id(topic_id, number), p)
         read_to = start if ledger_end is None else ledger_end
         # What was read meanwhile may lie beyond an end asked for before.
         now = topic.ends([p])[p] if max(read_to, at or 0) > end else end

@@ -81,19 +81,10 @@ def _smallest(low: int, high: int, holds: Callable[[int], bool]) -> int:
     return low
 
 
-def plan_stale(stale: Iterable[int], touched: Iterable[int], max_hours: int) -> RunPlan | None:
-    """A run over the oldest stale hours: a stretch of them, and over hours between that hold nothing at all.
-
-    ``touched`` are all hours that ever held something: passing over one of those costs its recomputation, passing
-    over an empty one costs nothing and saves a run.
-    """
+def plan_stale(stale: Iterable[int], max_hours: int) -> RunPlan | None:
+    """A run over the newest stale hours, and over those between, which its steps pass over at no cost."""
     waiting = sorted(stale)
     if not waiting:
         return None
-    held = set(touched)
-    first = last = waiting[0]
-    for hour in waiting[1:]:
-        if hour - first >= max_hours or any(between in held for between in range(last + 1, hour)):
-            break
-        last = hour
-    return RunPlan(first, last, {})
+    last = waiting[-1]
+    return RunPlan(next(hour for hour in waiting if hour > last - max_hours), last, {})

@@ -57,6 +57,15 @@ class HourState:
         """Whether documents lag behind rows."""
         return self.touched != self.indexed
 
+    def mark_of(self, asset: str) -> int:
+        """Up to which touch an asset has come."""
+        return int(getattr(self, STEPS.get(asset, TOUCHED)))
+
+    def lacks(self, asset: str) -> bool:
+        """Whether the asset before it has come further."""
+        assets = list(STEPS)
+        return self.mark_of(asset) != self.mark_of(assets[assets.index(asset) - 1])
+
     @property
     def waiting(self) -> bool:
         """Whether a run could bring the hour up to date: stale, and not held since it was last touched."""

@@ -1,8 +1,10 @@
 """The one source of every field: HBase cells, Spark types, Elasticsearch's mapping, columns and lineage in the UI."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
+
+import orjson
 
 from clickstream_assets.domain.click_event import SEGMENT_SPELLINGS
 from clickstream_assets.domain.row_keys import SALT_BOUNDS
@@ -27,7 +29,6 @@ _MOST_BYTES = {
     **dict.fromkeys(("ip", "user_agent", "referrer", "browser", "os", "device"), _CUT_BYTES),
     **dict.fromkeys(("city", "geoip_version", "user_agent_version"), 256),
     "source": 128,
-    "displaced": 512,
     "properties": MESSAGE_BYTES,
     "value": MESSAGE_BYTES,
     "detail": 4 * 1_000,
@@ -88,10 +89,40 @@ class Table:
         """What the named columns (all by default) of a row hold at most, its key included."""
         return _KEY_BYTES + sum(self.columns[name].most_bytes for name in names or self.columns)
 
+    def encode(self, **values: Any) -> dict[bytes, bytes]:
+        """The cells of a row's columns; None is no cell. As text: of numbers, and of ``json``."""
+        return {
+            self.columns[name].key: _TO_BYTES.get(self.columns[name].type, bytes)(value)
+            for name, value in values.items()
+            if value is not None
+        }
+
+    def decode(self, cells: Mapping[bytes, bytes]) -> dict[str, Any]:
+        """The columns that ``cells`` has, by name; what the table does not declare is left out."""
+        return {
+            name: _FROM_BYTES.get(column.type, bytes)(cells[column.key])
+            for name, column in self.columns.items()
+            if column.key in cells
+        }
+
     def spark_schema(self, *names: str) -> str:
         """The named columns (all by default) behind ``row_key binary``, as Spark's DDL."""
         fields = ["row_key binary", *(f"{name} {self.columns[name].type}" for name in names or self.columns)]
         return ", ".join(fields)
+
+
+_TO_BYTES: Mapping[str, Callable[[Any], bytes]] = {
+    "string": str.encode,
+    "long": lambda value: b"%d" % value,
+    "double": lambda value: repr(value).encode(),  # exact both ways
+    "json": orjson.dumps,
+}
+_FROM_BYTES: Mapping[str, Callable[[bytes], Any]] = {
+    "string": bytes.decode,
+    "long": int,
+    "double": float,
+    "json": orjson.loads,
+}
 
 
 def _by_name(*fields: _F) -> dict[str, _F]:
@@ -253,20 +284,6 @@ CLICKS = Table(
             unit=EPOCH_MS,
         ),
         _column(
-            "displaced",
-            "string",
-            "click_data:displaced",
-            "later offsets of the same event, stored before this one was read",
-            "event_id",
-            "user_id",
-            "anonymous_id",
-            "event_type",
-            "url",
-            *_EVENT_TIME,
-            *_RECORD,
-            nullable=True,
-        ),
-        _column(
             "ip",
             "string",
             "request_data:ip",
@@ -368,7 +385,29 @@ DEAD_LETTERS = Table(
     ),
 )
 
-LEDGER = Table("clickstream_ingest_ledger", {"entry": _FAMILY, "hour": _FAMILY}, {})
+_HOUR_COUNTS = {
+    "kept": "rows that carry an offset of the range, by event hour",
+    "late": "of the rows, those that came late",
+    "other_types": "of the rows, those of no click type",
+    "corrected": "of the rows, those whose clock was off by over an hour",
+    "dead_lettered": "messages refused, by the hour of their Kafka record",
+    "duplicates": "messages of events that had a row, by the hour of their Kafka record",
+    "mended": "dead letters that a replay made rows or duplicates",
+}
+LEDGER = Table(
+    "clickstream_ingest_ledger",
+    {"entry": _FAMILY, "hour": _FAMILY},
+    _by_name(
+        _column("end", "long", "entry:end", "offset behind the last one of the range"),
+        _column("kind", "string", "entry:kind", "`read`, `gap` (no record in Kafka) or `lost` (to retention)"),
+        _column("read", "long", "entry:read", "messages read: kept, duplicates and dead letters"),
+        _column("run_id", "string", "entry:run_id", "the Dagster run that booked it"),
+        _column("written_at", "long", "entry:written_at", "when it was booked", unit=EPOCH_MS),
+        _column("mended_offsets", "json", "entry:mended_offsets", "offsets of mended dead letters, by hour"),
+        *(_column(name, "long", f"entry:{name}", text) for name, text in _HOUR_COUNTS.items()),
+        *(_column(f"{name}_by_hour", "json", f"entry:{name}_by_hour", text) for name, text in _HOUR_COUNTS.items()),
+    ),
+)
 
 # What makes a row of the metrics, which rows count, whose they are, and how long they took.
 _GROUP = ("timestamp", "url", "country")

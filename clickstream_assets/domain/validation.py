@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from clickstream_assets.clients.kafka import Message
 from clickstream_assets.domain.click_event import CLICK_TYPES, ClickEvent
 from clickstream_assets.domain.hours import key_of_hour
-from clickstream_assets.domain.settling import Decoded, Rules, decoded
+from clickstream_assets.domain.outcomes import Decoded, Rules, decoded
 
 STORED, DUPLICATE, REFUSED = "stored", "duplicate", "refused"
 

@@ -7,9 +7,13 @@ a range again leaves it alone.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from clickstream_assets.clients.hbase import HBaseClient, RowMutation
 from clickstream_assets.clients.kafka import TopicClient
+
+if TYPE_CHECKING:
+    from clickstream_assets.domain.resumption import Resumption
 
 _CELL = b"entry:event_time"
 
@@ -70,18 +74,17 @@ class PartitionProgress:
 
 
 def progress_by_partition(
-    topic: TopicClient, watermarks: Watermarks, begins: Mapping[int, int], ends: Mapping[int, int]
+    topic: TopicClient, watermarks: Watermarks, log: "Resumption", ends: Mapping[int, int]
 ) -> list[PartitionProgress]:
-    """Every partition, in order; ``begins`` tells where reading goes on. Reads a record of each that lags."""
-    committed, earliest = topic.committed(ends), topic.earliest(ends)
-    lags = {partition: max(0, end - begins[partition]) for partition, end in ends.items()}
+    """Every partition, in order; ``log`` tells where reading goes on. Reads a record of each that lags."""
+    lags = {partition: max(0, end - log.begins[partition]) for partition, end in ends.items()}
     # What retention took cannot be looked at: the first record that is left stands for it.
-    waiting = {partition: max(begins[partition], earliest[partition]) for partition, lag in lags.items() if lag}
+    waiting = {partition: log.readable[partition] for partition, lag in lags.items() if lag}
     times = topic.record_times({partition: at for partition, at in waiting.items() if at < ends[partition]})
     # A record that its producer gave no time (-1) does not say how long it has waited.
     oldest = {partition: time_ms for partition, time_ms in times.items() if time_ms >= 0}
-    stored = watermarks.read(topic.topic_id())
+    stored = watermarks.read(log.topic_id)
     return [
-        PartitionProgress(p, end, committed[p], lags[p], oldest.get(p), stored.get(p))
+        PartitionProgress(p, end, log.committed[p], lags[p], oldest.get(p), stored.get(p))
         for p, end in sorted(ends.items())
     ]

@@ -1,1 +1,1 @@
-"""Jobs that are started by hand."""
+"""What is run: by the sensor, by the schedule, by people."""

@@ -9,7 +9,7 @@ from clickstream_assets.domain.click_event import REASONS
 from clickstream_assets.domain.hours import hour_of_key
 from clickstream_assets.resources.hbase import HBaseResource
 from clickstream_assets.resources.kafka import KafkaResource
-from clickstream_assets.settings import settings
+from clickstream_assets.settings import Settings
 
 JOB = "replay_dead_letters"
 OP = "replay"
@@ -31,7 +31,13 @@ class ReplayConfig(dg.Config):
     description="Decodes dead letters with the code and settings of now, under the coordinates they came with. What is "
     "refused no more becomes a row or a duplicate. Waits its turn behind runs that ingest.",
 )
-def replay(context: dg.OpExecutionContext, config: ReplayConfig, kafka: KafkaResource, hbase: HBaseResource) -> None:
+def replay(
+    context: dg.OpExecutionContext,
+    config: ReplayConfig,
+    kafka: KafkaResource,
+    hbase: HBaseResource,
+    configured: dg.ResourceParam[Settings],
+) -> None:
     """Mend what can be."""
     from clickstream_assets.domain.dead_letters import Replay, ReplayReport, Selection
 
@@ -51,9 +57,9 @@ def replay(context: dg.OpExecutionContext, config: ReplayConfig, kafka: KafkaRes
         None if config.end is None else hour_of_key(config.end),
         config.limit,
     )
-    hbase.ensure_tables()
-    with kafka.client() as topic, hbase.client() as client:
-        mending = Replay(topic, client, hbase.table, settings().first_hour_ms, context.run_id, settings().url_rules)
+    with kafka.client() as topic, hbase.books() as books:
+        place = topic.topic, topic.topic_id(), books
+        mending = Replay(*place, configured.first_hour_ms, context.run_id, configured.url_rules)
         report = mending.run(wanted, progress)
     context.log.info(report.in_words())
     context.log_event(dg.AssetObservation("dead_letters", description=report.in_words(), metadata=report.metadata()))

@@ -1,19 +1,22 @@
 """HBase: connections to the Thrift server, and the tables."""
 
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import dagster as dg
 
 from clickstream_assets.domain.table_schemas import TABLES, Table, families
+from clickstream_assets.resources.process import prepare_process
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from pyspark.sql import DataFrame, SparkSession
 
     from clickstream_assets.clients.hbase import HBaseClient
     from clickstream_assets.clients.hbase_admin import NewTable
+    from clickstream_assets.domain.books import Books
     from clickstream_assets.domain.preflight import Misfit
 
 
@@ -31,14 +34,21 @@ class HBaseResource(dg.ConfigurableResource):
     jars: str = ""
 
     def setup_for_execution(self, context: dg.InitResourceContext) -> None:
-        """Keep Python's collector of garbage from looking through every answer."""
-        from clickstream_assets.clients.garbage import collect_rarely
+        """All that runs and ticks do begins with HBase."""
+        prepare_process()
 
-        collect_rarely()
-
-    def table(self, name: str) -> str:
+    def _table(self, name: str) -> str:
         """The table that the contract calls ``name``."""
         return self.name_prefix + name
+
+    @contextmanager
+    def books(self) -> "Iterator[Books]":
+        """The books, on a connection that ends with the block; makes tables that are missing, once a minute at most."""
+        from clickstream_assets.domain.books import Books, TableNames
+
+        self.ensure_tables()
+        with self.client() as hbase:
+            yield Books(hbase, TableNames.of(self.name_prefix))
 
     def client(self) -> "HBaseClient":
         """A connection, to be closed by the caller."""
@@ -51,7 +61,7 @@ class HBaseResource(dg.ConfigurableResource):
         from clickstream_assets.clients.hbase_admin import NewTable
 
         ttl_days = self.request_data_ttl_days
-        return [NewTable(self.table(table.name), families(table, ttl_days), table.split_keys) for table in TABLES]
+        return [NewTable(self._table(table.name), families(table, ttl_days), table.split_keys) for table in TABLES]
 
     def misfits(self) -> "list[Misfit]":
         """What is odd about the tables that are there already."""
@@ -66,19 +76,20 @@ class HBaseResource(dg.ConfigurableResource):
         Raises ``StoresUnfit`` if one that is there cannot be worked with, and ``TablesNotMade`` with what to do if
         ZooKeeper is set and they can't be made by way of it.
         """
-        from clickstream_assets.resources.preflight import require_fit
+        from clickstream_assets.resources.preflight import is_good, now_good, require_fit
 
         require_fit(self)
+        if is_good(made := f"tables of {self!r}"):
+            return
         with self.client() as hbase:
             there = hbase.tables()
             missing = [table for table in self.new_tables() if table.name not in there]
-            if not missing:
-                return
-            if self.zookeeper:
+            if self.zookeeper and missing:
                 self._create_split(missing, hbase)
-                return
+                missing = []
             for table in missing:
                 hbase.create_table(table.name, table.families)
+            now_good(made)
             for table in missing:
                 if table.split_keys:
                     dg.get_dagster_logger().warning(
@@ -117,5 +128,7 @@ class HBaseResource(dg.ConfigurableResource):
 
         rows = spark.read.format("hbase").schema(table.spark_schema(*columns))
         batch_rows = rows_per_call(table.row_bytes(*columns))
-        found = options(self.host, self.port, self.table(table.name), table.cell_of(*columns), list(ranges), batch_rows)
+        found = options(
+            self.host, self.port, self._table(table.name), table.cell_of(*columns), list(ranges), batch_rows
+        )
         return rows.options(**found).load()

@@ -25,15 +25,24 @@ class Store(Protocol):
         """What there is; None if it did not answer, which the step that needs it will tell."""
 
 
+def is_good(name: str) -> bool:
+    """Whether something was good within the last minute, as :func:`now_good` was told."""
+    return monotonic() < _fit_until.get(name, 0)
+
+
+def now_good(name: str) -> None:
+    """Remember for a minute that something is good."""
+    _fit_until[name] = monotonic() + _GOOD_FOR_SECONDS
+
+
 def require_fit(*stores: Store) -> None:
     """Raise :class:`StoresUnfit` if any of the stores cannot be worked with; log what is merely odd, once a process.
 
     Stores that were fit are not asked again for a minute, which is longer than most runs take.
     """
-    now = monotonic()
     wrong = []
     for store in stores:
-        if now < _fit_until.get(name := repr(store), 0):
+        if is_good(name := repr(store)):
             continue
         misfits = store.misfits()
         if misfits is None:
@@ -44,7 +53,7 @@ def require_fit(*stores: Store) -> None:
                 dg.get_dagster_logger().warning(misfit.words)
         stopping = [misfit.words for misfit in misfits if misfit.stops]
         if not stopping:
-            _fit_until[name] = now + _GOOD_FOR_SECONDS
+            now_good(name)
         wrong += stopping
     if wrong:
         raise StoresUnfit(" ".join(wrong), allow_retries=False)

@@ -17,30 +17,29 @@ import dagster as dg
 from pydantic import BaseModel, Field
 
 from clickstream_assets.assets.clickstream_topic import TopicEvent, freshness, observation
+from clickstream_assets.assets.common import SENSOR_JOB as JOB
 from clickstream_assets.assets.raw_clicks import IngestConfig
-from clickstream_assets.automation import ALL_ASSETS_JOB as JOB
-from clickstream_assets.automation import FOLLOWED
 from clickstream_assets.checks.clickstream_topic import (
+    NO_LOG_CUT_BACK,
+    NOTHING_LOST_UNREAD,
     cut_back,
     evaluation,
-    no_log_cut_back,
-    nothing_lost_unread,
     unread,
 )
-from clickstream_assets.domain.hours import HOUR_MS, hour_of_key
+from clickstream_assets.domain.hours import HOUR_MS
 from clickstream_assets.domain.run_plan import RunPlan, plan_backlog, plan_stale
-from clickstream_assets.partitions import RANGE_END, RANGE_START, tags_of
+from clickstream_assets.jobs.hours import HOURLY_ASSETS, clickstream_hours
+from clickstream_assets.partitions import RANGE_END, hours_in, tags_of
 from clickstream_assets.resources.hbase import HBaseResource
 from clickstream_assets.resources.kafka import KafkaResource
 from clickstream_assets.resources.preflight import StoresUnfit
-from clickstream_assets.settings import settings
+from clickstream_assets.settings import Settings
 
 if TYPE_CHECKING:
     from clickstream_assets.clients.kafka import TopicClient
+    from clickstream_assets.domain.books import Books
     from clickstream_assets.domain.resumption import Resumption
-    from clickstream_assets.domain.stale_hours import HourStates
 
-_ASSETS = ("raw_clicks", "dead_letters", *FOLLOWED)
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 10, 600
 _QUIET_SECONDS = 60
 """So often a topic at rest is observed, and one that is written to is reported as fresh."""
@@ -55,13 +54,6 @@ _UNFINISHED = [
 ]
 _PEEK_BYTES = 64 << 10
 """The sensor looks at single batches of a partition, and does not fetch megabytes of them."""
-
-clickstream_hours = dg.define_asset_job(
-    JOB,
-    # Each asset's step looks at its checks behind its own materialization.
-    selection=dg.AssetSelection.assets(*_ASSETS).without_checks(),
-    description="New offsets, or stale hours, through all the assets. The sensor `kafka_offsets` runs it.",
-)
 
 
 class Memory(BaseModel):
@@ -110,23 +102,36 @@ class Tick:
     """Why there is no plan."""
 
 
-@dg.sensor(
-    name="kafka_offsets",
-    job=clickstream_hours,
-    minimum_interval_seconds=settings().sensor_interval_seconds,
-    default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Asks for a run when Kafka has new offsets, or when hours are stale: touched by late events, by time "
-    "spent that looks ahead, or just closed without any event. Observes the topic at every tick; once a minute while "
-    "nothing waits in it.",
-)
-def kafka_offsets(context: dg.SensorEvaluationContext, kafka: KafkaResource, hbase: HBaseResource) -> dg.SensorResult:
+def kafka_offsets(settings: Settings) -> dg.SensorDefinition:
+    """The sensor."""
+    return dg.sensor(
+        name="kafka_offsets",
+        job=clickstream_hours,
+        minimum_interval_seconds=settings.sensor_interval_seconds,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Asks for a run when Kafka has new offsets, or when hours are stale: touched by late events, by "
+        "time spent that looks ahead, by someone who materialized one of their assets, or just closed without any "
+        "event. Observes the topic at every tick; once a minute while nothing waits in it.",
+    )(_evaluate)
+
+
+def _evaluate(
+    context: dg.SensorEvaluationContext,
+    kafka: KafkaResource,
+    hbase: HBaseResource,
+    configured: dg.ResourceParam[Settings],
+) -> dg.SensorResult:
     """Decide what to ask for."""
     now = time()
     this_hour = int(now * 1000) // HOUR_MS
-    memory = Memory.model_validate_json(context.cursor) if context.cursor else first_memory(this_hour, now)
+    memory = (
+        Memory.model_validate_json(context.cursor)
+        if context.cursor
+        else first_memory(configured.first_hour_ms // HOUR_MS, this_hour, now)
+    )
     may = turn(context.instance)
     try:
-        tick = _look(kafka, hbase, memory, this_hour, now, may)
+        tick = _look(kafka, hbase, configured, memory, this_hour, now, may)
     except StoresUnfit:
         # A run that reads nothing fails with the reason before it writes: it is seen and told of, as a tick is not.
         tick = Tick(None if may.wait else RunPlan(this_hour, this_hour, {}), True, [])
@@ -140,48 +145,46 @@ def kafka_offsets(context: dg.SensorEvaluationContext, kafka: KafkaResource, hba
     return dg.SensorResult([dg.RunRequest(tags=tags, run_config=config)], cursor=cursor, asset_events=tick.events)
 
 
-def first_memory(this_hour: int, now: float) -> Memory:
+def first_memory(first_hour: int, this_hour: int, now: float) -> Memory:
     """What the first look begins with: closed hours are still to be looked at, and materialized, as empty if need be.
 
     All of them, where they are a day or two, as in a demo; else the latest, for years without an event tell nobody
     anything.
     """
-    first_hour = settings().first_hour_ms // HOUR_MS
     if this_hour - first_hour > _HOURS_BEFORE_THE_FIRST_LOOK:
         first_hour = this_hour - 1
     return Memory(closed_up_to=min(first_hour, this_hour) - 1, stale_turn=now, began=now)
 
 
-def _look(kafka: KafkaResource, hbase: HBaseResource, memory: Memory, this_hour: int, now: float, may: Turn) -> Tick:
+def _look(
+    kafka: KafkaResource,
+    hbase: HBaseResource,
+    limits: Settings,
+    memory: Memory,
+    this_hour: int,
+    now: float,
+    may: Turn,
+) -> Tick:
     """Decide what to do next (nothing, if it has to wait), and observe the topic if it is time; keeps ``memory``."""
     from clickstream_assets.domain.resumption import resumption
-    from clickstream_assets.domain.stale_hours import HourStates
-    from clickstream_assets.domain.table_schemas import LEDGER
-    from clickstream_assets.domain.watermarks import Watermarks, progress_by_partition
+    from clickstream_assets.domain.watermarks import progress_by_partition
 
-    hbase.ensure_tables()
-    with kafka.client(fetch_bytes=_PEEK_BYTES) as topic, hbase.client() as client:
-        table = hbase.table(LEDGER.name)
+    with kafka.client(fetch_bytes=_PEEK_BYTES) as topic, hbase.books() as books:
         ends = topic.ends(topic.partitions())
-        found = resumption(topic, client, table, ends)
-        reading_from = found.begins
+        log = resumption(topic, books, ends)
         tick = Tick(None, False, [])
-        lag = found.lag(ends)
-        limits = settings()
+        lag = log.lag(ends)
         few = 0 < lag < limits.small_run_events and now - memory.read_at < limits.small_run_seconds
         if few:
             tick.idle = f"{lag} new events: waiting for {limits.small_run_events}, or for the next run of fewer"
         if not may.wait:
             memory.again = sorted({*memory.again, *may.failed})
-            tick.plan, tick.stale = _plan(
-                topic, HourStates(client, table), found, ends, memory, this_hour, now, may.busy, few=few
-            )
-            if tick.plan is None and found.unbooked:
+            tick.plan, tick.stale = _plan(topic, books, log, ends, limits, memory, this_hour, now, may.busy, few=few)
+            if tick.plan is None and log.unbooked:
                 # Nothing new is there, but a run has to book where the log was cut back.
                 tick.plan = RunPlan(this_hour, this_hour, dict(ends))
         if lag or memory.observed_lag or now - memory.observed_at >= _QUIET_SECONDS:
-            progress = progress_by_partition(topic, Watermarks(client, table), reading_from, ends)
-            tick.events.append(observation(progress, int(now * 1000)))
+            tick.events.append(observation(progress_by_partition(topic, books.watermarks, log, ends), int(now * 1000)))
             memory.observed_at, memory.observed_lag = now, lag
         if tick.plan:
             memory.again = [hour for hour in memory.again if not tick.plan.first <= hour <= tick.plan.last]
@@ -192,19 +195,19 @@ def _look(kafka: KafkaResource, hbase: HBaseResource, memory: Memory, this_hour:
             tick.events.append(freshness(written))
             memory.fresh_at, memory.fresh_ends = now, ends
         if is_due or now == memory.began:
-            cuts = [*found.cuts, *found.unbooked]
             tick.events += [
-                evaluation(nothing_lost_unread, unread(reading_from, found.earliest, ends)),
-                evaluation(no_log_cut_back, cut_back(cuts, int(now * 1000))),
+                evaluation(NOTHING_LOST_UNREAD, unread(log.begins, log.earliest, ends)),
+                evaluation(NO_LOG_CUT_BACK, cut_back([*log.cuts, *log.unbooked], int(now * 1000))),
             ]
     return tick
 
 
 def _plan(
     topic: "TopicClient",
-    states: "HourStates",
-    found: "Resumption",
+    books: "Books",
+    log: "Resumption",
     ends: Mapping[int, int],
+    limits: Settings,
     memory: Memory,
     this_hour: int,
     now: float,
@@ -217,23 +220,22 @@ def _plan(
     ``busy``: hours that the run under way brings up to date.
     ``few``: there are new offsets, but not enough yet for another run so soon after the last.
     """
-    limits = settings()
-    known = states.all()
+    states = books.hours.all()
     silent: list[int] = []
     # At first, producers that have just started too get the time to send: their events come first.
     closed = range(memory.closed_up_to + 1, this_hour)
     if now - memory.began >= limits.small_run_seconds and not set(closed) & set(busy):
         # An hour that has closed without a single event gets its (empty) turn by being touched once.
-        silent = [hour for hour in closed if hour not in known or not known[hour].touched]
-        states.touch(silent)
+        silent = [hour for hour in closed if hour not in states or not states[hour].touched]
+        books.hours.touch(silent)
         memory.closed_up_to = this_hour - 1
     # Rows of an hour that has not begun wait for its partition, and the hour with them.
-    due = {hour for hour, state in known.items() if state.waiting and hour <= this_hour}
-    stale = [*silent, *sorted(due.union(memory.again) - set(busy))]
-    timeless = _timeless(topic, found, ends, this_hour)
-    unread_from = found.readable
+    due = {hour for hour, state in states.items() if state.waiting and hour <= this_hour}
+    stale = {*silent, *(due.union(memory.again) - set(busy))}
+    timeless = _timeless(topic, log, ends, this_hour)
+    unread_from = log.readable
     backlog = plan_backlog(
-        found.begins,
+        log.begins,
         ends,
         lambda hour: topic.offsets_at(hour * HOUR_MS, ends, unread_from) | (timeless if hour <= this_hour else {}),
         first_hour=limits.first_hour_ms // HOUR_MS,
@@ -244,27 +246,26 @@ def _plan(
     # Hours that have just closed without an event are new as well, and wait for no turn: a demo's lag never ends.
     if stale and (silent or backlog is None or now - memory.stale_turn >= limits.stale_turn_seconds):
         memory.stale_turn = now
-        held = (hour for hour, state in known.items() if state.touched)
-        return plan_stale(stale, held, limits.max_hours_per_run), True
+        return plan_stale(stale, limits.max_hours_per_run), True
     if few or backlog is None:
         return None, False
     memory.read_at = now
     return backlog, False
 
 
-def _timeless(topic: "TopicClient", found: "Resumption", ends: Mapping[int, int], this_hour: int) -> dict[int, int]:
+def _timeless(topic: "TopicClient", log: "Resumption", ends: Mapping[int, int], this_hour: int) -> dict[int, int]:
     """Where reading goes on in partitions whose producers gave the next record no time (-1).
 
     All that waits there counts as recorded now: searched for by time, it would lie before all that has one. Looked
     into are partitions alone whose next record may be older than this hour.
     """
-    lagging = {p: at for p, at in found.readable.items() if at < ends[p]}
+    lagging = {p: at for p, at in log.readable.items() if at < ends[p]}
     if not lagging:
         return {}
     dated = topic.offsets_at(this_hour * HOUR_MS, {p: ends[p] for p in lagging}, lagging)
     before = {p: at for p, at in lagging.items() if at < dated[p]}
     times = topic.record_times(before) if before else {}
-    return {p: found.begins[p] for p, time_ms in times.items() if time_ms < 0}
+    return {p: log.begins[p] for p, time_ms in times.items() if time_ms < 0}
 
 
 def turn(instance: dg.DagsterInstance) -> Turn:
@@ -274,7 +275,7 @@ def turn(instance: dg.DagsterInstance) -> Turn:
     one that is under way it may once that has read its offsets, if this sensor asked for it and the last one before it
     did not fail: else nothing would pause.
     """
-    ours = {dg.AssetKey(name) for name in _ASSETS}
+    ours = {dg.AssetKey(name) for name in HOURLY_ASSETS}
     under_way = [
         run
         for run in instance.get_runs(dg.RunsFilter(statuses=_UNFINISHED))
@@ -285,15 +286,14 @@ def turn(instance: dg.DagsterInstance) -> Turn:
         run = under_way[0]
         asked_here = run.job_name == JOB and RANGE_END in run.tags
         ahead = len(under_way) == 1 and asked_here and not failed and _has_read(instance, run)
-        return Turn(busy=_hours_of(run)) if ahead else Turn(f"run {run.run_id} is under way")
+        return Turn(busy=hours_in(run.tags)) if ahead else Turn(f"run {run.run_id} is under way")
     if not failed:
         return Turn()
     pause = min(_FIRST_PAUSE_SECONDS * 2 ** (len(failed) - 1), _LONGEST_PAUSE_SECONDS)
     left = (failed[0].end_time or failed[0].update_timestamp.timestamp()) + pause - time()
     if left > 0:
         return Turn(f"{len(failed)} runs failed in a row: the next try is in {left:.0f} s")
-    runs = [record.dagster_run for record in failed if RANGE_END in record.dagster_run.tags]
-    return Turn(failed=frozenset(hour for run in runs for hour in _hours_of(run)))
+    return Turn(failed=frozenset(hour for record in failed for hour in hours_in(record.dagster_run.tags)))
 
 
 def _has_read(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
@@ -302,10 +302,6 @@ def _has_read(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
         return False
     done = instance.get_records_for_run(run.run_id, of_type=dg.DagsterEventType.STEP_SUCCESS).records
     return any(e.event_log_entry.step_key == "raw_clicks" for e in done)
-
-
-def _hours_of(run: dg.DagsterRun) -> range:
-    return range(hour_of_key(run.tags[RANGE_START]), hour_of_key(run.tags[RANGE_END]) + 1)
 
 
 def _failed_in_a_row(instance: dg.DagsterInstance) -> list[dg.RunRecord]:

@@ -13,7 +13,7 @@ import dagster as dg
 from pydantic import BaseModel, Field
 
 from clickstream_assets.domain.alerts import ERROR, Evaluation, Run, failed_checks, message
-from clickstream_assets.settings import settings
+from clickstream_assets.settings import Settings
 
 _ENDS = (dg.DagsterEventType.RUN_FAILURE, dg.DagsterEventType.RUN_SUCCESS, dg.DagsterEventType.RUN_CANCELED)
 _RUNS_PER_TICK = 50
@@ -38,31 +38,31 @@ class Told(BaseModel):
     description="Tells of runs that failed and of checks that failed, a message a run: in the log of its ticks and, "
     "if `CLICKSTREAM_ALERT_WEBHOOK` is set, to that webhook.",
 )
-def run_failure(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+def run_failure(context: dg.SensorEvaluationContext, configured: dg.ResourceParam[Settings]) -> dg.SensorResult:
     """Tell of what has ended since the last tick."""
     if context.cursor is None:
         start = _latest(context.instance)
         told = Told(log=start, webhook=start)
         return dg.SensorResult(skip_reason="begins with what ends from now on", cursor=told.model_dump_json())
     told = Told.model_validate_json(context.cursor)
-    for position, alert in _alerts(context, told.log):
+    for position, alert in _alerts(context, told.log, configured.links_to):
         if alert is not None:
             context.log.log(logging.ERROR if alert["severity"] == ERROR else logging.WARNING, alert["text"])
         told.log = position
-    words = _tell_webhook(context, told)
+    words = _tell_webhook(context, told, configured)
     return dg.SensorResult(skip_reason=words, cursor=told.model_dump_json())
 
 
-def _tell_webhook(context: dg.SensorEvaluationContext, told: Told) -> str:
+def _tell_webhook(context: dg.SensorEvaluationContext, told: Told, configured: Settings) -> str:
     """Post what the webhook has not been told; returns what came of it. Stops at the first that it does not take."""
     from clickstream_assets.clients.webhook import NotDelivered, post
 
-    url = settings().alert_webhook
+    url = configured.alert_webhook
     if not url:
         told.webhook = told.log
         return "no webhook is set: told the log alone"
     delivered, deadline = 0, monotonic() + _TELLING_SECONDS
-    for position, alert in _alerts(context, told.webhook):
+    for position, alert in _alerts(context, told.webhook, configured.links_to):
         if alert is not None:
             try:
                 post(url, alert)
@@ -78,7 +78,9 @@ def _tell_webhook(context: dg.SensorEvaluationContext, told: Told) -> str:
     return f"{delivered} messages delivered"
 
 
-def _alerts(context: dg.SensorEvaluationContext, since: Position) -> Iterator[tuple[Position, dict | None]]:
+def _alerts(
+    context: dg.SensorEvaluationContext, since: Position, dagster_url: str
+) -> Iterator[tuple[Position, dict | None]]:
     """Each run of this code location that ended behind ``since``, oldest first: where that is, and what to tell."""
     instance = context.instance
     ends = []
@@ -90,11 +92,14 @@ def _alerts(context: dg.SensorEvaluationContext, since: Position) -> Iterator[tu
     for storage_id, kind, record in sorted(ends, key=lambda end: end[0])[:_RUNS_PER_TICK]:
         position = position | {kind.value: storage_id}
         run = instance.get_run_by_id(record.run_id)
-        yield position, _alert(instance, run, record) if run is not None and _is_ours(context, run) else None
+        yield (
+            position,
+            _alert(instance, run, record, dagster_url) if run is not None and _is_ours(context, run) else None,
+        )
 
 
-def _alert(instance: dg.DagsterInstance, run: dg.DagsterRun, end: dg.EventLogRecord) -> dict | None:
-    url = f"{settings().links_to}/runs/{run.run_id}"
+def _alert(instance: dg.DagsterInstance, run: dg.DagsterRun, end: dg.EventLogRecord, dagster_url: str) -> dict | None:
+    url = f"{dagster_url}/runs/{run.run_id}"
     error = end.event_log_entry.user_message if run.status == dg.DagsterRunStatus.FAILURE else ""
     told = Run(run.run_id, run.job_name, run.status.value, url, run.tags, cause(instance, run.run_id) or error)
     return message(told, failed_checks(_evaluations(instance, run.run_id)))

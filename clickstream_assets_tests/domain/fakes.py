@@ -2,17 +2,17 @@
 
 import copy
 import itertools
-from collections import Counter
+from collections import Counter, defaultdict
 
 from clickstream_assets.clients.kafka import Message
 from clickstream_assets.clients.looks import Span, boundaries
+from clickstream_assets.domain.books import Books, TableNames
 from clickstream_assets.domain.dead_letters import Replay, Selection
 from clickstream_assets.domain.hour_counts import count_letters
 from clickstream_assets.domain.ingestion import Ingestion
-from clickstream_assets.domain.ledger import COUNTED, Ledger
-from clickstream_assets.domain.log_cuts import Generations, read_cuts
+from clickstream_assets.domain.ledger import HourCounts, sum_of
+from clickstream_assets.domain.log_cuts import Generations
 from clickstream_assets.domain.row_keys import hour_of
-from clickstream_assets.domain.stale_hours import HourStates
 from clickstream_assets_tests.domain.test_ledger import FakeHBase
 
 HOUR_MS = 3_600_000
@@ -122,12 +122,13 @@ class World:
     def __init__(self, first_hour, partitions=1):
         self.first_hour = first_hour
         self.topic, self.hbase = FakeTopic(partitions), MortalHBase()
+        self.books = Books(self.hbase, TableNames.of())
         self.runs = 0
 
     def ingestion(self):
         self.runs += 1
         run_id = f"run-{self.runs}"
-        return Ingestion(self.topic, self.hbase, str, self.first_hour * HOUR_MS, run_id)
+        return Ingestion(self.topic, self.books, self.first_hour * HOUR_MS, run_id)
 
     def ingest(self):
         return self.ingestion().read_until(self.topic.ends(self.topic.logs), ())
@@ -137,7 +138,8 @@ class World:
 
     def replay(self, wanted=None, *, dry_run=False):
         self.runs += 1
-        replay = Replay(self.topic, self.hbase, str, self.first_hour * HOUR_MS, f"replay-{self.runs}", dry_run=dry_run)
+        place, run_id = (self.topic.topic, self.topic.id, self.books), f"replay-{self.runs}"
+        replay = Replay(*place, self.first_hour * HOUR_MS, run_id, dry_run=dry_run)
         return replay.run(wanted or Selection())
 
     def killed_at_each_write_of(self, action):
@@ -172,59 +174,60 @@ class World:
 
     @property
     def ledger(self):
-        return Ledger(self.hbase, LEDGER)
+        return self.books.ledger
 
     def entries(self):
         return list(self.ledger.entries())
 
     def touched(self):
-        return {hour: state.touched for hour, state in HourStates(self.hbase, LEDGER).all().items()}
+        return {hour: state.touched for hour, state in self.books.hours.all().items()}
 
     def count_letters(self, hours):
         """Stored letters by the hour that they are booked in, as the checks count them."""
-        found = count_letters(self.hbase, LETTERS, self.entries(), hours, self.first_hour)
+        found = count_letters(self.books, [entry.offsets for entry in self.entries()], hours, self.first_hour)
         return {hour: reasons.total() for hour, reasons in found.items() if reasons}
 
     def total(self, name):
-        return sum(getattr(entry, name) for entry in self.entries())
+        if name == "read":
+            return sum(entry.read for entry in self.entries())
+        return getattr(sum_of(entry.counts for entry in self.entries()), name)
+
+    def holes(self, offsets):
+        """Spans of a range that no entry covers, as (first, end)."""
+        spans, at = [], offsets.first
+        for entry in self.ledger.overlapping(offsets):
+            if entry.first > at:
+                spans.append((at, entry.first))
+            at = entry.end
+        return [*spans, (at, offsets.end)] if at < offsets.end else spans
 
     def assert_books_balance(self):
-        """Every figure of the ledger against the tables it is about, and its shares against its entries."""
+        """Every figure of the ledger against the tables it is about, and its parts of hours against its entries."""
         entries = self.entries()
         assert [entry for entry in entries if not entry.balances] == []
-        kept = sum((Counter(entry.kept_by_hour) for entry in entries), Counter())
-        refused = sum((Counter(entry.dead_lettered_by_hour) for entry in entries), Counter())
+        by_hour = defaultdict(HourCounts)
+        for entry in entries:
+            for hour, counts in entry.hours.items():
+                by_hour[hour] += counts
+        kept = {hour: counts.kept for hour, counts in by_hour.items() if counts.kept}
+        refused = {hour: counts.dead_lettered for hour, counts in by_hour.items() if counts.dead_lettered}
         assert kept == Counter(map(hour_of, self.rows()))
         records = [int(cells[b"letter:record_time"]) for cells in self.hbase.tables.get(LETTERS, {}).values()]
         assert refused == Counter(max(time // HOUR_MS, self.first_hour) for time in records)
-        generations = Generations.of(read_cuts(self.hbase, LEDGER, self.topic.id))
+        generations = Generations.of(self.books.cuts.read(self.topic.id))
         for p, log in self.topic.logs.items():
             if self.topic.begin[p] == 0:
-                stretches = generations.stretches(self.topic.id, p, 0, len(log))
-                assert [s for s in stretches if self.ledger.holes(s.log_id, p, s.first, s.end)] == []
-        wanted = {
-            f"hour|{hour}|{entry.topic_id}|{entry.partition}|{entry.first}": (
-                entry.kept_by_hour.get(hour, 0),
-                entry.dead_lettered_by_hour.get(hour, 0),
-                *(counts.get(hour, 0) for counts in entry.counted().values()),
-                entry.mended_by_hour.get(hour, 0),
-            )
+                ranges = generations.ranges(self.topic.id, p, 0, len(log))
+                assert [offsets for offsets in ranges if self.holes(offsets)] == []
+        hours = {*by_hour, *range(self.first_hour - 9, self.first_hour + 99)}
+        parts = {
+            (hour, part.topic_id, part.partition, part.first): part.counts
+            for hour, of_hour in self.ledger.parts(hours).items()
+            for part in of_hour
+        }
+        assert parts == {
+            (hour, entry.topic_id, entry.partition, entry.first): counts
             for entry in entries
-            for hour in entry.hours
+            for hour, counts in entry.hours.items()
         }
-        hours = {hour for entry in entries for hour in entry.hours} | set(
-            range(self.first_hour - 9, self.first_hour + 99)
-        )
-        found = {
-            f"hour|{hour}|{share.topic_id}|{share.partition}|{share.first}": (
-                share.kept,
-                share.dead_lettered,
-                *(getattr(share, name) for name in COUNTED),
-                share.mended,
-            )
-            for hour in hours
-            for share in self.ledger.shares(hour)
-        }
-        assert found == wanted
-        booked = {hour: sum(share.dead_lettered for share in self.ledger.shares(hour)) for hour in hours}
-        assert self.count_letters(hours) == {hour: count for hour, count in booked.items() if count}
+        assert self.count_letters(hours) == refused

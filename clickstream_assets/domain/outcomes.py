@@ -1,10 +1,10 @@
 """What becomes of messages: rows, duplicates, dead letters (docs/architecture.md). Plain values; writes nothing.
 
-Two steps, so that they can run in different processes: :func:`decoded` needs the message alone, :func:`settle_decoded`
-the rows that there are. Between them messages may be brought together by row key.
+Two steps, so that they can run in different processes: :func:`decoded` needs the message alone, :func:`outcome` the
+rows that there are. Between them messages may be brought together by row key.
 """
 
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -14,26 +14,22 @@ from clickstream_assets.clients.hbase import RowMutation
 from clickstream_assets.clients.kafka import Message
 from clickstream_assets.domain.click_event import CLICK_TYPES, ClickEvent, Refused, decode
 from clickstream_assets.domain.hours import HOUR_MS, hour_of_letter
-from clickstream_assets.domain.ledger import LATE_AFTER_MS
+from clickstream_assets.domain.ledger import LATE_AFTER_MS, HourCounts
 from clickstream_assets.domain.log_cuts import Generations, log_id, named
 from clickstream_assets.domain.row_keys import derived_key, event_key
 from clickstream_assets.domain.stale_hours import touched_by
 from clickstream_assets.domain.table_schemas import CLICKS
 from clickstream_assets.domain.urls import DEFAULT_RULES, UrlRules
 
-SOURCE, DISPLACED = CLICKS.columns["source"].key, CLICKS.columns["displaced"].key
+SOURCE = CLICKS.columns["source"].key
 CORRECTED_MS = HOUR_MS
 """A clock that was off by more than that is worth counting."""
-_ALL_CELLS = frozenset(column.key for column in CLICKS.columns.values())
 _TEXT_CELLS = tuple(
     CLICKS.columns[name].key
     for name in ("url", "event_type", "user_id", "anonymous_id", "event_id", "ip", "user_agent", "referrer")
 )
 
 _USUAL_BYTES, _DETAIL_CHARACTERS = 1_000, 1_000
-
-Row = Mapping[bytes, bytes]
-"""The cells ``source`` and ``displaced`` of a stored row, perhaps more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,8 +65,8 @@ class Decoded(NamedTuple):
     partition: int
     offset: int
     record_time_ms: int
-    stretch: int
-    """The first offset of the stretch without a gap that the message is read in: what is counted, is by stretch."""
+    gapless_from: int
+    """The first of the offsets without a gap that the message is the last of: what is counted, is by that."""
     key: bytes
     """Of its row, or of its dead letter."""
     event: ClickEvent | None
@@ -91,19 +87,10 @@ class Tally:
     read: int = 0
     new_rows: int = 0
     """Rows put: not those that were there from these very offsets."""
-    duplicates: int = 0
-    kept_by_hour: Counter[int] = field(default_factory=Counter)
-    dead_lettered_by_hour: Counter[int] = field(default_factory=Counter)
-    late_by_hour: Counter[int] = field(default_factory=Counter)
-    other_types_by_hour: Counter[int] = field(default_factory=Counter)
-    """Kept events of no click type."""
-    corrected_by_hour: Counter[int] = field(default_factory=Counter)
-    """Kept events whose clock was off by over :data:`CORRECTED_MS`."""
-    duplicates_by_hour: Counter[int] = field(default_factory=Counter)
-    """By the hour of their Kafka record: that is when a producer sent them once more."""
+    hours: defaultdict[int, HourCounts] = field(default_factory=lambda: defaultdict(HourCounts))
+    """By hour, what of them is booked in it."""
     touched: set[int] = field(default_factory=set)
-    displaced: set[int] = field(default_factory=set)
-    """Offsets whose rows now carry an earlier one: the entries that booked them have to be read again."""
+    """Hours whose metrics these rows can change."""
     latest_ms: int = -1
     """The latest event time kept; -1 without any."""
 
@@ -111,20 +98,14 @@ class Tally:
         """Add the counts of ``other``."""
         self.read += other.read
         self.new_rows += other.new_rows
-        self.duplicates += other.duplicates
-        self.kept_by_hour += other.kept_by_hour
-        self.dead_lettered_by_hour += other.dead_lettered_by_hour
-        self.late_by_hour += other.late_by_hour
-        self.other_types_by_hour += other.other_types_by_hour
-        self.corrected_by_hour += other.corrected_by_hour
-        self.duplicates_by_hour += other.duplicates_by_hour
+        for hour, counts in other.hours.items():
+            self.hours[hour] += counts
         self.touched |= other.touched
-        self.displaced |= other.displaced
         self.latest_ms = max(self.latest_ms, other.latest_ms)
 
 
 @dataclass(slots=True)
-class Settled(Tally):
+class Outcomes(Tally):
     """The same, with what is to be put: rows first, then letters."""
 
     rows: list[RowMutation] = field(default_factory=list)
@@ -136,35 +117,31 @@ def letter_key(topic_id: str, partition: int, offset: int) -> bytes:
     return f"{topic_id}|{partition:06d}|{offset:020d}".encode()
 
 
-def settle(
-    messages: Sequence[Message],
-    rules: Rules,
-    stored: Callable[[list[bytes]], Mapping[bytes, Row]],
-    makes_way: Callable[[int], bool] = lambda offset: True,
-) -> Settled:
+def outcomes(
+    messages: Sequence[Message], rules: Rules, stored: Callable[[list[bytes]], Mapping[bytes, bytes]]
+) -> Outcomes:
     """Decide what becomes of messages of one partition, in order of offset.
 
-    ``stored`` looks up the ``source`` and ``displaced`` cells of the rows that exist. A row that came from this
-    very offset is kept. One from a later offset of this partition makes way, so that reading in any order ends
-    in the same rows, if ``makes_way`` of that offset; any other makes the message a duplicate.
+    ``stored`` looks up the cell ``source`` of the rows that exist. The row that is there stays: one that came from
+    this very offset is kept, any other makes the message a duplicate.
     """
-    found, settled = decoded(messages, rules), Settled()
-    there = dict(stored([one.key for one in found if one.event is not None]))
-    for one in found:
-        change = settle_decoded(one, settled, there, rules, makes_way)
+    messages_decoded, whole = decoded(messages, rules), Outcomes()
+    sources = dict(stored([message.key for message in messages_decoded if message.event is not None]))
+    for message in messages_decoded:
+        change = outcome(message, whole, sources, rules)
         if change is not None:
-            (settled.letters if one.event is None else settled.rows).append(change)
-    return settled
+            (whole.letters if message.event is None else whole.rows).append(change)
+    return whole
 
 
 def decoded(messages: Iterable[Message], rules: Rules, before: Decoded | None = None) -> list[Decoded]:
     """Messages of one partition, in order, with what is in them; ``before`` is the one read just before the first."""
-    found: list[Decoded] = []
-    stretch, following = (-1, -1) if before is None else (before.stretch, before.offset + 1)
+    results: list[Decoded] = []
+    gapless_from, following = (-1, -1) if before is None else (before.gapless_from, before.offset + 1)
     for message in messages:
         partition, offset, time_ms, value, refusal = message
         if offset != following:
-            stretch = offset
+            gapless_from = offset
         following = offset + 1
         try:
             if refusal is not None:
@@ -174,7 +151,7 @@ def decoded(messages: Iterable[Message], rules: Rules, before: Decoded | None = 
             key = letter_key(rules.log_id(partition, offset), partition, offset)
             # Its traceback leads to this frame, and so to the list that it is put in: a cycle that held all of them.
             without = refused.with_traceback(None)
-            found.append(Decoded(partition, offset, time_ms, stretch, key, None, without, value))
+            results.append(Decoded(partition, offset, time_ms, gapless_from, key, None, without, value))
             continue
         if event.event_id is not None:
             key = event_key(event.hour, event.event_id, event.user_key, event.event_type, event.url)
@@ -183,74 +160,47 @@ def decoded(messages: Iterable[Message], rules: Rules, before: Decoded | None = 
             # Without a time, one topic's message at an offset is told from that of another of its name by the id.
             topic = named(rules.topic, log) if time_ms >= 0 else log
             key = derived_key(event.hour, topic, partition, offset, time_ms)
-        found.append(Decoded(partition, offset, time_ms, stretch, key, event))
-    return found
+        results.append(Decoded(partition, offset, time_ms, gapless_from, key, event))
+    return results
 
 
-def settle_decoded(
-    message: Decoded,
-    settled: Tally,
-    there: MutableMapping[bytes, Row],
-    rules: Rules,
-    makes_way: Callable[[int], bool] = lambda offset: True,
-) -> RowMutation | None:
-    """Count in ``settled`` what becomes of one message; returns the row, or dead letter, to put. See :func:`settle`.
+def outcome(message: Decoded, tally: Tally, sources: MutableMapping[bytes, bytes], rules: Rules) -> RowMutation | None:
+    """Count in ``tally`` what becomes of one message; returns the row, or dead letter, to put. See :func:`outcomes`.
 
-    ``there`` holds the row of its key, if there is one, and gets the one that the message becomes.
+    ``sources`` has the cell ``source`` of the row of its key, if there is one, or gets that of the row it becomes.
     """
-    settled.read += 1
-    change = None
+    tally.read += 1
     event, key = message.event, message.key
     if event is None:
-        settled.dead_lettered_by_hour[rules.record_hour(message.record_time_ms)] += 1
+        tally.hours[rules.record_hour(message.record_time_ms)].dead_lettered += 1
         return _letter(message, rules)
-    row = there.get(key)
-    if row is None:
-        cells = _event_cells(message, event, rules)
-        there[key] = {SOURCE: cells[SOURCE]}
-        change = RowMutation(key, cells)
-        settled.new_rows += 1
-    elif row[SOURCE] == _source(message, rules):
-        settled.displaced.update(displaced_by(row))
-    else:
-        log, partition, text = row[SOURCE].decode().split("/")
-        offset = int(text)
-        elsewhere = int(partition) != message.partition or log != rules.log_id(message.partition, message.offset)
-        if elsewhere or offset < message.offset or not makes_way(offset):
-            settled.duplicates += 1
-            settled.duplicates_by_hour[rules.record_hour(message.record_time_ms)] += 1
-            return None
-        displaced = [*displaced_by(row), offset]
-        cells = _event_cells(message, event, rules)
-        # The row remembers what it displaced until the end, so that a run killed before it has booked this
-        # leaves a trace for the next one to make good.
-        cells[DISPLACED] = ",".join(map(str, displaced)).encode()
-        there[key] = {SOURCE: cells[SOURCE], DISPLACED: cells[DISPLACED]}
-        change = RowMutation(key, cells, tuple(_ALL_CELLS - cells.keys()))
-        settled.new_rows += 1
-        settled.displaced.update(displaced)
+    change = None
+    stored, own = sources.get(key), _source(message, rules)
+    if stored is None:
+        sources[key] = own
+        change = RowMutation(key, _event_cells(message, event, own))
+        tally.new_rows += 1
+    elif stored != own:
+        tally.hours[rules.record_hour(message.record_time_ms)].duplicates += 1
+        return None
     time_ms = event.time_ms
     hour = time_ms // HOUR_MS
-    settled.kept_by_hour[hour] += 1
-    settled.latest_ms = max(settled.latest_ms, time_ms)
+    counts = tally.hours[hour]
+    counts.kept += 1
     if message.record_time_ms > (hour + 1) * HOUR_MS + LATE_AFTER_MS:
-        settled.late_by_hour[hour] += 1
+        counts.late += 1
     if event.event_type not in CLICK_TYPES:
-        settled.other_types_by_hour[hour] += 1
+        counts.other_types += 1
     if abs(event.client_time_ms - time_ms) > CORRECTED_MS:
-        settled.corrected_by_hour[hour] += 1
+        counts.corrected += 1
+    tally.latest_ms = max(tally.latest_ms, time_ms)
     for touched in touched_by(time_ms):
         if touched >= rules.first_hour:
-            settled.touched.add(touched)
+            tally.touched.add(touched)
     return change
 
 
-def displaced_by(row: Row) -> list[int]:
-    """The offsets that a row displaced, in that order."""
-    return [int(text) for text in row[DISPLACED].decode().split(",")] if DISPLACED in row else []
-
-
-def _event_cells(message: Decoded, event: ClickEvent, rules: Rules) -> dict[bytes, bytes]:
+def _event_cells(message: Decoded, event: ClickEvent, source: bytes) -> dict[bytes, bytes]:
     (
         event_id,
         event_type,
@@ -269,7 +219,7 @@ def _event_cells(message: Decoded, event: ClickEvent, rules: Rules) -> dict[byte
         properties,
     ) = event
     cells = {
-        SOURCE: _source(message, rules),
+        SOURCE: source,
         b"click_data:record_time": b"%d" % message.record_time_ms,
         b"click_data:timestamp": b"%d" % time_ms,
     }

@@ -1,4 +1,4 @@
-"""Rows looked up, settled and put in batches, HBase's work going on beside ours.
+"""Messages looked up, decided and put in batches, HBase's work going on beside ours.
 
 One thread decides, in order; a few others wait for HBase. A batch is looked up while earlier ones are still being
 decided and written, so what HBase says of its keys may be a few batches old. The rows decided since are kept until it
@@ -19,8 +19,9 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from clickstream_assets.clients.hbase import BYTES_PER_CALL, ROWS_PER_CALL, HBaseClient, RowMutation
+from clickstream_assets.domain.books import TableNames
+from clickstream_assets.domain.outcomes import SOURCE, Decoded, Rules, Tally, outcome, size_of
 from clickstream_assets.domain.row_keys import hour_of, key_ranges
-from clickstream_assets.domain.settling import DISPLACED, SOURCE, Decoded, Row, Rules, Tally, settle_decoded, size_of
 
 WINDOW = 6
 """Batches looked up or written at a time, at most: what is held in memory."""
@@ -29,7 +30,7 @@ _AHEAD = 2
 _CONNECTIONS = 3
 
 Tallies = dict[tuple[int, int], Tally]
-"""What became of the messages of each stretch, by partition and first offset."""
+"""What became of the messages of offsets without a gap, by partition and the first of them."""
 
 _T = TypeVar("_T")
 
@@ -38,10 +39,10 @@ _T = TypeVar("_T")
 class _Batch:
     number: int
     messages: Sequence[Decoded]
-    found: "Future[dict[bytes, Row]] | None"
-    """The rows of those keys that had to be looked up."""
-    rows: dict[bytes, Row] = field(default_factory=dict)
-    """Rows that it puts and that are to be forgotten once HBase can say them."""
+    stored: "Future[dict[bytes, bytes]] | None"
+    """Where the rows of those keys came from that had to be looked up."""
+    puts: list[bytes] = field(default_factory=list)
+    """Keys of rows that it puts and that are to be forgotten once HBase can say them."""
     written: "Future[None] | None" = None
 
     def confirm(self) -> None:
@@ -50,14 +51,14 @@ class _Batch:
             self.written.result()
 
 
-class Settler:
-    """Settles messages that come in order of offset for each row key, with connections of its own.
+class RowWriter:
+    """Decides and puts messages that come in order of offset for each row key, with connections of its own.
 
     Use it in a ``with`` statement: what is still on its way when an error leaves it is waited for and given up.
     """
 
-    def __init__(self, hbase: HBaseClient, clicks: str, letters: str, rules: Rules) -> None:
-        self._clicks, self._letters, self._rules = clicks, letters, rules
+    def __init__(self, hbase: HBaseClient, tables: TableNames, rules: Rules) -> None:
+        self._clicks, self._letters, self._rules = tables.clicks, tables.dead_letters, rules
         self._clients = [hbase.another() for _ in range(_CONNECTIONS)]
         self._free: LifoQueue[HBaseClient] = LifoQueue()  # the last used first: for little, one connection is opened
         for client in self._clients:
@@ -66,9 +67,8 @@ class Settler:
         self._count = 0
         self._undecided: deque[_Batch] = deque()
         self._decided: deque[_Batch] = deque()
-        self._known: dict[bytes, Row | bytes] = {}
-        """Rows scanned beforehand, and rows that are on their way. Of those kept to the end, the source alone where
-        there is nothing else: a third of the memory."""
+        self._sources: dict[bytes, bytes] = {}
+        """Where rows came from: of those scanned beforehand, and of those that are on their way."""
         self._scanned: frozenset[int] = frozenset()
         self.tallies: Tallies = {}
 
@@ -87,17 +87,17 @@ class Settler:
         self._scanned = frozenset(hours)
         of_salts = [self._submit(partial(self._rows_in, ranges)) for ranges in key_ranges(self._scanned)]
         for rows in of_salts:
-            self._known |= rows.result()
+            self._sources |= rows.result()
 
-    def _rows_in(self, ranges: Iterable[tuple[bytes, bytes]], client: HBaseClient) -> dict[bytes, Row | bytes]:
-        found: dict[bytes, Row | bytes] = {}
-        for start, stop in ranges:
-            for key, row in client.scan(self._clicks, start, stop, (SOURCE, DISPLACED)):
-                found[key] = row if DISPLACED in row else row[SOURCE]
-        return found
+    def _rows_in(self, ranges: Iterable[tuple[bytes, bytes]], client: HBaseClient) -> dict[bytes, bytes]:
+        return {
+            key: cells[SOURCE]
+            for start, stop in ranges
+            for key, cells in client.scan(self._clicks, start, stop, (SOURCE,))
+        }
 
     def add(self, messages: Sequence[Decoded]) -> None:
-        """Settle messages; they may be written only when :meth:`finish` returns."""
+        """Decide what becomes of messages and put it; they may be written only when :meth:`finish` returns."""
         start = size = 0
         for at, message in enumerate(messages):
             more = size_of(message)
@@ -123,42 +123,38 @@ class Settler:
             batch.confirm()
         keys = [m.key for m in messages if m.event is not None and hour_of(m.key) not in self._scanned]
 
-        def look_up(client: HBaseClient) -> dict[bytes, Row]:
-            return dict(client.get(self._clicks, keys, (SOURCE, DISPLACED)))
+        def look_up(client: HBaseClient) -> dict[bytes, bytes]:
+            return {key: cells[SOURCE] for key, cells in client.get(self._clicks, keys, (SOURCE,)).items()}
 
-        found = self._submit(look_up) if keys else None
-        self._undecided.append(_Batch(self._count, messages, found))
+        self._undecided.append(_Batch(self._count, messages, self._submit(look_up) if keys else None))
         self._count += 1
         if len(self._undecided) > _AHEAD:
             self._decide(self._undecided.popleft())
 
     def _decide(self, batch: _Batch) -> None:
-        there: dict[bytes, Row] = batch.found.result() if batch.found else {}
         while self._decided and self._decided[0].number <= batch.number - WINDOW:
             self._forget(self._decided.popleft())
-        known, scanned, tallies = self._known, self._scanned, self.tallies
+        sources: dict[bytes, bytes] = batch.stored.result() if batch.stored else {}
         rows: list[RowMutation] = []
         letters: list[RowMutation] = []
-        place, tally = None, Tally()
+        counted_by, tally = None, Tally()
         for message in batch.messages:
+            if counted_by != (message.partition, message.gapless_from):
+                counted_by = message.partition, message.gapless_from
+                tally = self.tallies.setdefault(counted_by, Tally())
             key = message.key
-            if (row := known.get(key)) is not None:
-                there[key] = {SOURCE: row} if isinstance(row, bytes) else row
-            if place != (message.partition, message.stretch):
-                place = message.partition, message.stretch
-                tally = tallies.setdefault(place, Tally())
-            change = settle_decoded(message, tally, there, self._rules)
+            if (source := self._sources.get(key)) is not None:  # what was decided since HBase was asked
+                sources[key] = source
+            change = outcome(message, tally, sources, self._rules)
             if change is None:
                 continue
             if message.event is None:
                 letters.append(change)
-            else:
-                rows.append(change)
-                row = there[key]
-                if hour_of(key) not in scanned:
-                    batch.rows[key] = known[key] = row
-                else:
-                    known[key] = row if DISPLACED in row else row[SOURCE]
+                continue
+            rows.append(change)
+            self._sources[key] = sources[key]
+            if hour_of(key) not in self._scanned:
+                batch.puts.append(key)
 
         def write(client: HBaseClient) -> None:
             client.mutate(self._clicks, rows)
@@ -169,9 +165,8 @@ class Settler:
         self._decided.append(batch)
 
     def _forget(self, batch: _Batch) -> None:
-        for key, row in batch.rows.items():
-            if self._known.get(key) is row:
-                del self._known[key]
+        for key in batch.puts:
+            del self._sources[key]
 
     def _submit(self, action: Callable[[HBaseClient], _T]) -> "Future[_T]":
         def call() -> _T:

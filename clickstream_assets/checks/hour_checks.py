@@ -1,0 +1,244 @@
+"""Checks on the hours of an asset: declared as plain functions, made into Dagster's checks here.
+
+A check that could not look fails, whatever its severity. A blocking check that fails holds its hour: the later assets
+leave it as it is (docs/runbook.md). Dagster itself would stop the whole run, hours that are fine included; so the run's
+summary of a blocking check only warns, and the hour's own evaluation, recorded after it, is the error.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from time import time
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationTargetMaterializationData
+
+from clickstream_assets.checks.evidence import Evidence, evidence
+from clickstream_assets.checks.findings import Finding, Findings
+from clickstream_assets.domain.hours import HOUR_MS, key_of_hour
+from clickstream_assets.partitions import hours_of
+from clickstream_assets.resources.elasticsearch import ElasticsearchResource
+from clickstream_assets.resources.hbase import HBaseResource
+from clickstream_assets.settings import Settings
+
+if TYPE_CHECKING:
+    from clickstream_assets.domain.stale_hours import HourState
+
+ERROR, WARN = dg.AssetCheckSeverity.ERROR, dg.AssetCheckSeverity.WARN
+GRACE_MINUTES = 10
+"""Time for the run that does an hour that has just closed."""
+LATEST_CLOSED_HOUR = "latest_closed_hour"
+_NAMED = 10
+
+Find = Callable[[Evidence], Findings]
+
+
+@dataclass(frozen=True, slots=True)
+class HourCheck:
+    """A check on each hour of an asset: what has to hold, how bad it is if it does not, whether it holds the hour."""
+
+    name: str
+    description: str
+    find: Find
+    severity: dg.AssetCheckSeverity = ERROR
+    blocking: bool = False
+
+
+class HourChecks:
+    """All checks on one asset's hours, those that every asset has included."""
+
+    def __init__(self, asset: str, *, is_first: bool = False) -> None:
+        self.asset = asset
+        self.checks: dict[str, HourCheck] = {}
+        self.add(
+            f"The hour, once it has been closed for {GRACE_MINUTES} minutes, is present with all that was ingested for "
+            "it. Looked at in each run, and once an hour for the latest such hour.",
+            name=LATEST_CLOSED_HOUR,
+        )(self._presence)
+        if not is_first:
+            self.add(
+                f"No blocking check of an earlier asset keeps `{asset}` from being brought up to date.",
+                name="held_back",
+            )(self._held_back)
+
+    def add(
+        self, description: str, *, severity: dg.AssetCheckSeverity = ERROR, blocking: bool = False, name: str = ""
+    ) -> Callable[[Find], Find]:
+        """Declare the decorated function a check, under its own name unless another is given."""
+
+        def declare(find: Find) -> Find:
+            check = HourCheck(name or find.__name__, description, find, severity, blocking)
+            self.checks[check.name] = check
+            return find
+
+        return declare
+
+    def key(self, name: str) -> dg.AssetCheckKey:
+        """How Dagster calls a check."""
+        return dg.AssetCheckKey(dg.AssetKey(self.asset), name)
+
+    def definition(self, hourly: dg.PartitionsDefinition) -> dg.AssetChecksDefinition:
+        """The checks as a step of their own, in runs that people start."""
+        specs = [
+            dg.AssetCheckSpec(
+                check.name,
+                asset=self.asset,
+                description=check.description,
+                blocking=check.blocking,
+                partitions_def=hourly,
+            )
+            for check in self.checks.values()
+        ]
+
+        @dg.multi_asset_check(name=f"check_{self.asset}", specs=specs, can_subset=True)
+        def look(
+            context: dg.AssetCheckExecutionContext,
+            hbase: HBaseResource,
+            elasticsearch: ElasticsearchResource,
+            configured: dg.ResourceParam[Settings],
+        ) -> Iterator[dg.AssetCheckResult | dg.Output[None]]:
+            names = [name for name in self.checks if self.key(name) in context.selected_asset_check_keys]
+            with evidence(hours_of(context), hbase, elasticsearch, configured) as what:
+                found = self.findings(what, names)
+            yield from self._report(context, found)
+
+        return look
+
+    def evaluate(
+        self,
+        context: dg.AssetExecutionContext,
+        hours: Sequence[int],
+        hbase: HBaseResource,
+        elasticsearch: ElasticsearchResource,
+        configured: Settings,
+    ) -> None:
+        """Behind the asset's materialization, in a run of the sensor: record what the checks find in some hours.
+
+        Such a run has no steps for checks. Dagster plans the evaluations of those steps when it creates the run, and
+        counts each of their checks as not passed until it has them. Runs follow one another all day: somebody who looks
+        would mostly see that nothing has passed.
+        """
+        with evidence(hours, hbase, elasticsearch, configured) as what:
+            found = self.findings(what, list(self.checks))
+        for name, findings in found.items():
+            self._record(context.op_execution_context, name, findings)
+
+    def findings(self, what: Evidence, names: Sequence[str]) -> dict[str, Findings]:
+        """What some checks find; for one that raises, that it could not look, in every hour.
+
+        Hours in which blocking checks failed are held, the others released, if all of those were asked for.
+        """
+        found: dict[str, Findings] = {}
+        for name in names:
+            try:
+                found[name] = self.checks[name].find(what)
+            except Exception as error:  # noqa: BLE001 - whatever went wrong, it did not see what it is to vouch for
+                words = f"could not look: {type(error).__name__}: {error}"
+                found[name] = dict.fromkeys(what.hours, Finding(passed=False, words=words[:500]))
+        blocking = [check.name for check in self.checks.values() if check.blocking]
+        if blocking and set(blocking) <= found.keys():
+            failed = {hour: [name for name in blocking if not found[name][hour].passed] for hour in what.hours}
+            what.books.hours.hold(self.asset, what.states, failed)
+        return found
+
+    def _presence(self, what: Evidence) -> Findings:
+        closed = latest_closed_hour(time())
+        return {hour: presence(self.asset, hour, state, closed) for hour, state in what.states.items()}
+
+    def _held_back(self, what: Evidence) -> Findings:
+        findings = {}
+        for hour, state in what.states.items():
+            holds = state.held_before(self.asset)
+            words = "; ".join(f"{', '.join(hold.checks)} of {name} failed" for name, hold in holds.items())
+            told = f"left as it was: {words}" if holds else "no earlier asset's check holds the hour"
+            findings[hour] = Finding(not holds, told)
+        return findings
+
+    def _report(
+        self, context: dg.AssetCheckExecutionContext, found: Mapping[str, Findings]
+    ) -> Iterator[dg.AssetCheckResult | dg.Output[None]]:
+        """Record each finding as an evaluation of its hour; over many hours, sum up each check too.
+
+        Dagster plans an evaluation for every hour of a run and every check. An hour for which none is recorded under
+        its partition key counts as *skipped* when the run ends, and its check as not passed; so does one that holds
+        nothing. A run over one hour is not summed up: without a partition, that would be a second state beside it.
+        """
+        execution = context.op_execution_context
+        for name, findings in found.items():
+            if len(findings) == 1:
+                output_name = execution.assets_def.get_output_name_for_asset_check_key(self.key(name))
+                yield dg.Output(None, output_name=output_name)
+            else:
+                yield self._summary(name, findings)
+            self._record(execution, name, findings)
+
+    def _record(self, execution: dg.OpExecutionContext, name: str, findings: Findings) -> None:
+        log_event: Any = execution.log_event  # takes evaluations, though its type does not say so
+        check = self.checks[name]
+        targets = _materializations(execution.instance, dg.AssetKey(self.asset), findings)
+        for hour, finding in findings.items():
+            key = key_of_hour(hour)
+            log_event(
+                dg.AssetCheckEvaluation(
+                    asset_key=dg.AssetKey(self.asset),
+                    check_name=name,
+                    passed=finding.passed,
+                    severity=check.severity,
+                    description=finding.words,
+                    metadata=dict(finding.figures),
+                    blocking=check.blocking,
+                    partition=key,
+                    target_materialization_data=targets.get(key),
+                )
+            )
+
+    def _summary(self, name: str, findings: Findings) -> dg.AssetCheckResult:
+        check = self.checks[name]
+        failed = [hour for hour, finding in findings.items() if not finding.passed]
+        words = f"{len(findings) - len(failed)} of {len(findings)} hours passed"
+        if failed:
+            words += f"; failed: {', '.join(map(key_of_hour, failed[:_NAMED]))}; {findings[failed[0]].words}"
+        return dg.AssetCheckResult(
+            passed=not failed,
+            asset_key=self.asset,
+            check_name=name,
+            severity=WARN if check.blocking else check.severity,
+            description=words,
+            metadata={"hours": len(findings), "failed": len(failed)},
+        )
+
+
+def latest_closed_hour(now: float) -> int:
+    """The latest hour that closed the time of grace ago or earlier. ``now`` in seconds since the epoch."""
+    return (int(now * 1000) - GRACE_MINUTES * 60_000) // HOUR_MS - 1
+
+
+def presence(asset: str, hour: int, state: "HourState", closed: int) -> Finding:
+    """Whether ``asset`` has the hour as it was last touched; nothing is asked of hours after ``closed``."""
+    mark = state.mark_of(asset)
+    words = f"{key_of_hour(hour)} was touched {state.touched} times; {asset} is as of touch {mark}"
+    if hour > closed:
+        words += f". It has not been closed for {GRACE_MINUTES} minutes yet"
+    elif not state.touched:
+        words = f"{key_of_hour(hour)} was never ingested, not even as an empty hour"
+    passed = hour > closed or mark == state.touched > 0
+    return Finding(passed, words, {"touched": state.touched, "mark": mark})
+
+
+def _materializations(
+    instance: dg.DagsterInstance, asset: dg.AssetKey, hours: Findings
+) -> dict[str, AssetCheckEvaluationTargetMaterializationData]:
+    """By partition key the latest materialization of each hour: an evaluation counts only if it says that it looked at
+    that one."""
+    keys = {key_of_hour(hour) for hour in hours}
+    latest = instance.get_latest_storage_id_by_partition(asset, dg.DagsterEventType.ASSET_MATERIALIZATION, keys)
+    records = instance.get_asset_event_summary_records(
+        dg.DagsterEventType.ASSET_MATERIALIZATION, asset_key=asset, storage_ids=sorted(latest.values())
+    )
+    return {
+        record.partition: AssetCheckEvaluationTargetMaterializationData(
+            storage_id=record.storage_id, run_id=record.run_id or "", timestamp=record.timestamp
+        )
+        for record in records
+        if record.partition is not None
+    }

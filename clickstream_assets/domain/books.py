@@ -1,0 +1,36 @@
+"""The books of a pipeline on one connection: what was read, how far each hour is, how far event time has come."""
+
+from dataclasses import dataclass
+
+from clickstream_assets.clients.hbase import HBaseClient
+from clickstream_assets.domain import table_schemas
+from clickstream_assets.domain.ledger import Ledger
+from clickstream_assets.domain.log_cuts import Cuts
+from clickstream_assets.domain.stale_hours import HourStates
+from clickstream_assets.domain.watermarks import Watermarks
+
+
+@dataclass(frozen=True, slots=True)
+class TableNames:
+    """The HBase tables of one pipeline."""
+
+    clicks: str
+    dead_letters: str
+    ledger: str
+    metrics: str
+
+    @classmethod
+    def of(cls, prefix: str = "") -> "TableNames":
+        """The tables that the contract names, behind a prefix."""
+        return cls(*(prefix + table.name for table in table_schemas.TABLES))
+
+
+class Books:
+    """Ledger, hour states, watermarks and cuts, and the connection that they and the tables are read by."""
+
+    def __init__(self, hbase: HBaseClient, tables: TableNames) -> None:
+        self.hbase, self.tables = hbase, tables
+        self.ledger = Ledger(hbase, tables.ledger)
+        self.hours = HourStates(hbase, tables.ledger)
+        self.watermarks = Watermarks(hbase, tables.ledger)
+        self.cuts = Cuts(hbase, tables.ledger)

@@ -1,0 +1,30 @@
+"""Ranges of offsets."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class OffsetRange:
+    """Offsets ``first`` (included) to ``end`` (not) of a partition, all of one generation of its log."""
+
+    log_id: str
+    """The topic id, and the generation behind it where the log was cut back (:mod:`.log_cuts`)."""
+    partition: int
+    first: int
+    end: int
+
+    def __len__(self) -> int:
+        """How many offsets, whether Kafka has a record for each or not."""
+        return self.end - self.first
+
+
+def joined(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Spans of offsets (first included, end not) in order, those that touch or overlap as one."""
+    whole: list[tuple[int, int]] = []
+    for first, end in sorted(spans):
+        if whole and first <= whole[-1][1]:
+            whole[-1] = whole[-1][0], max(end, whole[-1][1])
+        else:
+            whole.append((first, end))
+    return whole

@@ -1,0 +1,118 @@
+"""Hours made anew from Kafka (docs/runbook.md, "An hour that a hand has changed").
+
+What only a hand in the database makes (rows, letters or lines of the ledger that are gone or too many, a first
+partition that was moved) no run repairs in passing: checks find it, and this heals it. The hours' rows are dropped with
+the parts of the ledger that contradict it; then all that is booked for them, and what no entry covers, is read again.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from clickstream_assets.clients.hbase import RowMutation
+from clickstream_assets.clients.kafka import TopicClient
+from clickstream_assets.domain.books import Books
+from clickstream_assets.domain.hours import key_of_hour
+from clickstream_assets.domain.ingest_report import IngestReport
+from clickstream_assets.domain.ingestion import Ingestion
+from clickstream_assets.domain.ledger import READ, Entry, HourPart
+from clickstream_assets.domain.offsets import OffsetRange, joined
+from clickstream_assets.domain.outcomes import SOURCE
+from clickstream_assets.domain.row_keys import key_ranges
+from clickstream_assets.domain.table_schemas import CLICKS
+
+
+class NotInKafka(Exception):
+    """What an hour holds is not all in Kafka any more: dropped, it could not be read again."""
+
+
+@dataclass(slots=True)
+class HourPlan:
+    """What a rebuild of one hour drops, and what it reads."""
+
+    hour: int
+    rows: list[bytes] = field(default_factory=list)
+    """Keys."""
+    parts: list[HourPart] = field(default_factory=list)
+    """Of the ledger, those that no entry bears out."""
+    entries: list[Entry] = field(default_factory=list)
+    unbooked: list[OffsetRange] = field(default_factory=list)
+
+    @property
+    def offsets(self) -> int:
+        """How many are read."""
+        return sum(len(entry.offsets) for entry in self.entries) + sum(map(len, self.unbooked))
+
+
+class Rebuild:
+    """Drops hours and reads them again, one after the other. ``ingestion`` makes a new reading for each."""
+
+    def __init__(self, topic: TopicClient, books: Books, ingestion: Callable[[], Ingestion]) -> None:
+        self._topic, self._books, self._ingestion = topic, books, ingestion
+
+    def plan(self, hour: int) -> HourPlan:
+        """What there is to do for an hour. Raises :class:`NotInKafka` with the offsets that are gone."""
+        plan, reading = HourPlan(hour), self._ingestion()
+        plan.entries = reading.entries_of([hour])
+        sources = self._sources(plan)
+        for part, entry in self._books.ledger.entries_of(self._books.ledger.parts([hour])[hour]).items():
+            if entry is None or hour not in entry.hours:
+                plan.parts.append(part)
+                sources.append(OffsetRange(part.topic_id, part.partition, part.first, part.first + 1))
+            elif entry not in plan.entries:
+                raise NotInKafka(_gone(hour, [entry.offsets], "are of another topic that had this name"))
+        booked = [entry.offsets for entry in plan.entries]
+        if gone := [offsets for offsets in (*booked, *sources) if not reading.is_readable(offsets)]:
+            raise NotInKafka(_gone(hour, gone, "are no longer in Kafka"))
+        plan.unbooked = reading.unbooked([source for source in sources if not _covers(booked, source)])
+        for entry in plan.entries:
+            if entry.kind == READ and (held := self._records(entry.offsets)) < entry.read:
+                words = f"held {entry.read} messages when they were read, and hold {held} now"
+                raise NotInKafka(_gone(hour, [entry.offsets], words))
+        return plan
+
+    def run(self, plan: HourPlan) -> IngestReport:
+        """Drop what is planned, and read the hour again. Killed, it is made good by planning and running it again."""
+        books = self._books
+        families = tuple(family.encode() for family in CLICKS.families)
+        books.hbase.mutate(books.tables.clicks, (RowMutation(key, {}, families) for key in plan.rows))
+        books.ledger.forget({plan.hour: plan.parts})
+        return self._ingestion().read_hours([plan.hour], plan.unbooked)
+
+    def _sources(self, plan: HourPlan) -> list[OffsetRange]:
+        """Where the hour's rows come from; notes their keys."""
+        spans: dict[tuple[str, int], list[tuple[int, int]]] = {}
+        for start, stop in (pair for of_salt in key_ranges([plan.hour]) for pair in of_salt):
+            for key, cells in self._books.hbase.scan(self._books.tables.clicks, start, stop, (SOURCE,)):
+                plan.rows.append(key)
+                log_id, partition, offset = cells[SOURCE].decode().split("/")
+                spans.setdefault((log_id, int(partition)), []).append((int(offset), int(offset) + 1))
+        return [OffsetRange(*log, *span) for log, of_log in spans.items() for span in joined(of_log)]
+
+    def _records(self, offsets: OffsetRange) -> int:
+        return sum(map(len, self._topic.read(offsets.partition, offsets.first, offsets.end)))
+
+
+def _covers(ranges: Iterable[OffsetRange], offsets: OffsetRange) -> bool:
+    return any(
+        (offsets.log_id, offsets.partition) == (one.log_id, one.partition)
+        and one.first <= offsets.first
+        and offsets.end <= one.end
+        for one in ranges
+    )
+
+
+def _gone(hour: int, ranges: Sequence[OffsetRange], words: str) -> str:
+    places = ", ".join(f"{one.first} to {one.end - 1} of partition {one.partition}" for one in ranges[:5])
+    more = f" and {len(ranges) - 5} more ranges" if len(ranges) > 5 else ""
+    return f"{key_of_hour(hour)} cannot be read again: offsets {places}{more} {words}. It was left as it is."
+
+
+def totals(plans: Iterable[HourPlan]) -> Mapping[str, int]:
+    """What plans come to together."""
+    plans = list(plans)
+    return {
+        "hours": len(plans),
+        "rows": sum(len(plan.rows) for plan in plans),
+        "offsets": sum(plan.offsets for plan in plans),
+        "contradicting parts of the ledger": sum(len(plan.parts) for plan in plans),
+    }
