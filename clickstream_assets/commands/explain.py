@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,6 @@ from clickstream_assets.settings import Settings, settings
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
-    from rich.table import Table
     from rich.text import Text
 
     from clickstream_assets.domain.explanation import Explanation
@@ -151,7 +150,7 @@ _NOT_SHOWN = "_not_shown"
 def _for_people(structure: Mapping[str, Any]) -> "Iterator[RenderableType]":
     """The lines of a mapping of plain values: the single ones, then each list and mapping that is not empty.
 
-    What ``<name>_not_shown`` counts is said below the list of that name.
+    ``<name>_not_shown`` is how many more the list of that name would have.
     """
     from rich.text import Text
 
@@ -164,34 +163,33 @@ def _for_people(structure: Mapping[str, Any]) -> "Iterator[RenderableType]":
     for name, part in parts.items():
         if not part:
             continue
-        yield Text(f"\n{_spaced(name)}", style="bold")
+        hidden = structure.get(f"{name}{_NOT_SHOWN}")
+        yield Text(f"\n{_spaced(name)}" + ("" if hidden is None else f": {len(part) + hidden:,}"), style="bold")
         yield from _lines(name, part)
-        if hidden := structure.get(f"{name}{_NOT_SHOWN}"):
+        if hidden:
             yield Text(f"{hidden:,} more {_spaced(name)} are not shown: --limit 0 shows all.", style="dim")
 
 
 def _lines(name: str, part: Any) -> "Iterator[RenderableType]":
-    """A list of texts as it is, all else as a table: a list of mappings, a mapping of mappings, or one mapping.
+    """A list of texts as it is, else a table: of one mapping, a mapping of them, or a list of them.
 
     A column that nothing in a list has is left out.
     """
-    if isinstance(part, dict):
-        named = all(isinstance(row, dict) for row in part.values())
-        rows = [{"": key, **row} for key, row in part.items()] if named else [part]
-        yield _table(rows, _COLUMNS.get(name, tuple(rows[0])))
-    elif isinstance(part[0], dict):
-        columns = _COLUMNS.get(name, tuple(part[0]))
-        yield _table(part, [column for column in columns if any(_at(row, column) is not None for row in part)])
-    else:
+    if isinstance(part, list) and not isinstance(part[0], dict):
         yield from map(as_is, part)
-
-
-def _table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> "Table":
-    numbers = {column for column in columns if any(_is_number(_at(row, column)) for row in rows)}
-    table = plain_table(map(_spaced, columns), right=set(map(_spaced, numbers)))
-    for row in rows:
-        table.add_row(*(_cell(column, _at(row, column)) for column in columns))
-    return table
+        return
+    rows = part
+    if isinstance(part, dict):
+        is_row = not all(isinstance(value, dict) for value in part.values())
+        rows = [part] if is_row else [{"": key, **row} for key, row in part.items()]
+    columns = {column: [_at(row, column) for row in rows] for column in _COLUMNS.get(name, rows[0])}
+    if isinstance(part, list):
+        columns = {column: values for column, values in columns.items() if values.count(None) < len(values)}
+    numeric = [column for column, values in columns.items() if any(type(value) in {int, float} for value in values)]
+    table = plain_table(map(_spaced, columns), right=set(map(_spaced, numeric)))
+    for cells in zip(*columns.values(), strict=True):
+        table.add_row(*map(_cell, columns, cells))
+    yield table
 
 
 def _at(row: Mapping[str, Any], column: str) -> Any:
@@ -203,18 +201,17 @@ def _at(row: Mapping[str, Any], column: str) -> Any:
 
 
 def _cell(name: str, value: Any) -> "Text":
-    """A value in words; a mapping's values are joined as the place in Kafka is elsewhere: topic id/partition/offset."""
+    """A value in words; a mapping is a place in Kafka, written as elsewhere: topic id/partition/offset."""
     if isinstance(value, dict):
-        value = "/".join(map(str, value.values()))
-    words = {None: "none", True: "yes", False: "no"}
-    cell = as_is(words[value] if value is None or isinstance(value, bool) else value)
-    if name == "same" and value is False:
-        cell.stylize("bold red")
+        return as_is("/".join(map(str, value.values())))
+    if value is None:
+        return as_is("-")
+    if not isinstance(value, bool):
+        return as_is(value)
+    cell = as_is("yes" if value else "no")
+    if name == "same":
+        cell.stylize("green" if value else "bold red")
     return cell
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _spaced(name: str) -> str:

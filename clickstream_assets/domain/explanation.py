@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime, timedelta
-from itertools import groupby
+from itertools import chain, groupby
 from typing import TYPE_CHECKING, Any
 
 from clickstream_assets.clients.hbase import HBaseClient, rows_per_call
@@ -295,16 +295,15 @@ def gather(rows: Iterable[Row], target: Target, users: Collection[str]) -> list[
 
 def events_of(hbase: HBaseClient, table: str, target: Target) -> tuple[FirstLook, list[Event]]:
     """What the hour holds of the url, and the events that the document depends on."""
-    first_look = look(_scan(hbase, table, [target.hour], _FIRST_LOOK), target)
-    hours = [target.hour, target.hour + 1] if first_look.users else [target.hour]
-    return first_look, gather(_scan(hbase, table, hours, _ALL), target, first_look.users)
 
-
-def _scan(hbase: HBaseClient, table: str, hours: Iterable[int], names: Iterable[str]) -> Iterator[Row]:
-    columns = tuple(_CELLS[name] for name in names)
-    for ranges in key_ranges(hours):
-        for start, stop in ranges:
+    def scan(hours: Iterable[int], names: Iterable[str]) -> Iterator[Row]:
+        columns = tuple(_CELLS[name] for name in names)
+        for start, stop in chain.from_iterable(key_ranges(hours)):
             yield from hbase.scan(table, start, stop, columns, batch_rows=_ROWS_PER_CALL)
+
+    first_look = look(scan([target.hour], _FIRST_LOOK), target)
+    hours = [target.hour, target.hour + 1] if first_look.users else [target.hour]
+    return first_look, gather(scan(hours, _ALL), target, first_look.users)
 
 
 # Time spent, event by event
@@ -534,7 +533,13 @@ def _estimates(spark: "SparkSession", sketch: bytes, fresh: bytes) -> tuple[int 
 def judge(explained: Explanation, misplacements: Iterable[str], first_look: FirstLook, first_hour: int) -> None:
     """Add whether all is the same, the verdict and the remarks. ``first_hour`` is the first partition's."""
     differences = [f"differs: {words}" for words in misplacements]
-    differences += [_in_words(name, values) for name, values in explained.values.items() if not values.same]
+    for name, values in explained.values.items():
+        if not values.same:
+            places = {"document": values.document, "metrics row": values.metrics_row, "recomputed": values.recomputed}
+            if name in FIELDS:
+                places["from the events"] = values.from_events
+            shown = (f"{place} {'none' if value is None else value}" for place, value in places.items())
+            differences.append(f"differs: {name}: {', '.join(shown)}")
     explained.same = not differences
     if differences:
         explained.verdict = "Not the same everywhere."
@@ -544,14 +549,6 @@ def judge(explained: Explanation, misplacements: Iterable[str], first_look: Firs
         explained.verdict = "There is no document, and none comes out of HBase's rows now."
     reasons = _why_no_document(explained, first_look) + _about_the_hour(explained, first_hour)
     explained.remarks = differences + reasons + _what_to_do(explained)
-
-
-def _in_words(name: str, values: Comparison) -> str:
-    places = {"document": values.document, "metrics row": values.metrics_row, "recomputed": values.recomputed}
-    if name in FIELDS:
-        places["from the events"] = values.from_events
-    shown = (f"{place} {'none' if value is None else value}" for place, value in places.items())
-    return f"differs: {name}: {', '.join(shown)}"
 
 
 def _why_no_document(explained: Explanation, first_look: FirstLook) -> list[str]:
@@ -568,8 +565,8 @@ def _why_no_document(explained: Explanation, first_look: FirstLook) -> list[str]
         f"{not_enriched:,}.": not_enriched,
         "No event of this url is stored in this hour.": not (by_country or explained.events or not_enriched),
     }
-    never = "No click counts for this hour, url and country, so there should be no document."
-    return [never, *(words for words, holds in reasons.items() if holds)]
+    no_document = "No click counts for this hour, url and country, so there should be no document."
+    return [no_document, *(words for words, holds in reasons.items() if holds)]
 
 
 def _about_the_hour(explained: Explanation, first_hour: int) -> list[str]:
@@ -604,8 +601,8 @@ def _what_to_do(explained: Explanation) -> list[str]:
     if state["moved"]:
         remarks.append("Events arrived while this was looked at: run it again before you trust a difference.")
     elif not explained.same and not state["stale"] and not state["holds"]:
-        row_holds = all(values.metrics_row == values.recomputed for values in explained.values.values())
-        first = "es_index" if row_holds else "url_country_metrics"
+        row_is_right = all(values.metrics_row == values.recomputed for values in explained.values.values())
+        first = "es_index" if row_is_right else "url_country_metrics"
         remarks.append(f"To put there what HBase's rows give now, materialize {first} and what follows for {hour}.")
     return remarks
 
