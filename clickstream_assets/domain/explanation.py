@@ -136,7 +136,7 @@ class View(Event):
     @classmethod
     def of(cls, event: Event, **more: Any) -> "View":
         """An event as a view, with ``more`` of a view's own fields."""
-        return cls(**{name.name: getattr(event, name.name) for name in fields(Event)}, **more)
+        return cls(**{column.name: getattr(event, column.name) for column in fields(Event)}, **more)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -224,20 +224,25 @@ def rfc3339(time_ms: int) -> str:
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def _user_key(cells: Mapping[bytes, bytes]) -> str:
+    """The kind of id, a colon, the id: so the two kinds never collide."""
+    kind = "user_id" if _CELLS["user_id"] in cells else "anonymous_id"
+    return f"{kind}:{cells.get(_CELLS[kind], b'').decode('utf-8', 'replace')}"
+
+
 def to_event(key: bytes, cells: Mapping[bytes, bytes]) -> Event:
-    """A row that has a timestamp as an event. The kind of id goes before the user's, so that the two never collide."""
+    """A row that has a timestamp as an event."""
     text = {name: cells[cell].decode("utf-8", "replace") for name, cell in _CELLS.items() if cell in cells}
     kafka = None
     if source := text.get("source"):
         topic_id, partition, offset = source.split("/")
         kafka = Source(topic_id, int(partition), int(offset))
-    id_kind = "user_id" if "user_id" in text else "anonymous_id"
     return Event(
         row_key=key.hex(),
         kafka=kafka,
         time=rfc3339(int(text["timestamp"])),
         time_ms=int(text["timestamp"]),
-        user_key=f"{id_kind}:{text.get(id_kind)}",
+        user_key=_user_key(cells),
         event_type=text.get("event_type", ""),
         url=text.get("url", ""),
         country=text.get("country"),
@@ -249,14 +254,8 @@ def to_event(key: bytes, cells: Mapping[bytes, bytes]) -> Event:
     )
 
 
-def _events(rows: Iterable[Row], begin_ms: int, end_ms: int, url: str | None = None) -> Iterator[Event]:
-    """The events from ``begin_ms`` (included) to ``end_ms`` (not), of one url if it is given."""
-    wanted = None if url is None else url.encode()
-    for key, cells in rows:
-        if _CELLS["timestamp"] not in cells or (wanted is not None and cells.get(_CELLS["url"]) != wanted):
-            continue
-        if begin_ms <= int(cells[_CELLS["timestamp"]]) < end_ms:
-            yield to_event(key, cells)
+def _is_within(cells: Mapping[bytes, bytes], begin_ms: int, end_ms: int) -> bool:
+    return begin_ms <= int(cells.get(_CELLS["timestamp"], b"-1")) < end_ms
 
 
 @dataclass(slots=True)
@@ -273,8 +272,12 @@ class FirstLook:
 
 def look(rows: Iterable[Row], target: Target) -> FirstLook:
     """Find the document's users among the rows of its hour."""
-    first_look = FirstLook()
-    for event in _events(rows, target.hour * HOUR_MS, (target.hour + 1) * HOUR_MS, target.url):
+    first_look, url = FirstLook(), target.url.encode()
+    begin_ms = target.hour * HOUR_MS
+    for key, cells in rows:
+        if cells.get(_CELLS["url"]) != url or not _is_within(cells, begin_ms, begin_ms + HOUR_MS):
+            continue
+        event = to_event(key, cells)
         first_look.not_enriched += not event.is_enriched
         if event.is_persons and event.is_click:
             first_look.clicks_by_country[event.country or ""] += 1
@@ -289,7 +292,13 @@ def gather(rows: Iterable[Row], target: Target, users: Collection[str]) -> list[
     All events of ``users`` in the hour and the half hour behind it, as far as metrics see them; and every event on
     the document's url, from its country, in its hour.
     """
-    events = _events(rows, target.hour * HOUR_MS, (target.hour + 1) * HOUR_MS + LOOK_AHEAD_MS)
+    begin_ms, url = target.hour * HOUR_MS, target.url.encode()
+    events = (
+        to_event(key, cells)
+        for key, cells in rows
+        if _is_within(cells, begin_ms, begin_ms + HOUR_MS + LOOK_AHEAD_MS)
+        and (cells.get(_CELLS["url"]) == url or _user_key(cells) in users)
+    )
     return [event for event in events if (event.is_persons and event.user_key in users) or event.is_of(target)]
 
 
@@ -312,7 +321,8 @@ def events_of(hbase: HBaseClient, table: str, target: Target) -> tuple[FirstLook
 def views(events: Iterable[Event], target: Target) -> list[View]:
     """The document's events in order of time, each view with its time and the event that ended it.
 
-    The times are those of :func:`~clickstream_assets.domain.time_spent.time_spent_ms`, which names no events.
+    The times are those of :func:`~clickstream_assets.domain.time_spent.time_spent_ms`, which tells no event from
+    another; tests hold the two to each other.
     """
     events = list(events)
     people = sorted((e for e in events if e.is_persons), key=lambda e: (e.user_key, e.time_ms, not e.is_click))
@@ -427,8 +437,7 @@ def documents_of(es: "Elasticsearch", alias: str, target: Target) -> list[dict[s
         {"ids": {"values": [target.document_id]}},
         {"bool": {"filter": [{"term": {name: value}} for name, value in target.fields.items()]}},
     ]
-    hits: list[dict[str, Any]] = es.search(index=alias, query={"bool": {"should": either}}, size=10)["hits"]["hits"]
-    return hits
+    return list(es.search(index=alias, query={"bool": {"should": either}}, size=10)["hits"]["hits"])
 
 
 def misplaced(hits: Iterable[Mapping[str, Any]], target: Target) -> list[str]:
@@ -503,10 +512,12 @@ def _sketch(values: Values | None) -> bytes | None:
     if values is None:
         return None
     sketch = values.get("users_sketch")
-    try:
-        return base64.b64decode(sketch) if isinstance(sketch, str) else sketch or b""
-    except ValueError:
-        return b""
+    if isinstance(sketch, str):
+        try:
+            return base64.b64decode(sketch)
+        except ValueError:
+            return b""
+    return sketch if isinstance(sketch, bytes) else b""
 
 
 def _estimates(spark: "SparkSession", sketch: bytes, fresh: bytes) -> tuple[int | str, ...]:
@@ -516,8 +527,8 @@ def _estimates(spark: "SparkSession", sketch: bytes, fresh: bytes) -> tuple[int 
 
     if not sketch:
         return "unreadable", 0
-    one, other = F.lit(sketch), F.lit(fresh)
-    pairs = (F.hll_union(one, one), F.hll_union(other, other), F.hll_union(one, other))
+    stored, computed = F.lit(sketch), F.lit(fresh)
+    pairs = (F.hll_union(stored, stored), F.hll_union(computed, computed), F.hll_union(stored, computed))
     try:
         (row,) = spark.range(1).select(*(F.hll_sketch_estimate(pair) for pair in pairs)).collect()
     except PySparkException as error:

@@ -105,8 +105,8 @@ def explanation(**fields):
 
 def test_people_are_shown_what_json_holds(explain):
     values = {"clicks": Comparison(3, 2, 2, 2, False), "users_sketch": Comparison(None, 1, 1, None, False)}
-    told = explanation(values=values, remarks=["differs: clicks"], verdict="Not the same everywhere.")
-    code, said = explain(told, "--json")
+    differing = explanation(values=values, remarks=["differs: clicks"], verdict="Not the same everywhere.")
+    code, said = explain(differing, "--json")
     assert code == 1
     assert said["values"]["clicks"] == {
         "document": 3, "metrics_row": 2, "recomputed": 2, "from_events": 2, "same": False
@@ -114,7 +114,7 @@ def test_people_are_shown_what_json_holds(explain):
     assert [event["ended_by"] for event in said["events"]] == ["next_click", "unknown", None]
     assert said["events"][0]["kafka"] == {"topic_id": "id", "partition": 3, "offset": 70}
     assert said["events"][0]["end"]["row_key"] == "01"
-    code, shown = explain(told)
+    code, shown = explain(differing)
     lines = [line.split() for line in shown.splitlines()]
     assert code == 1
     assert ["verdict", "Not", "the", "same", "everywhere."] in lines
