@@ -96,12 +96,14 @@ def _explained(configured: Settings, hour: int, url: str, country: str) -> "Expl
     from clickstream_assets.assets.common import clicks_of
     from clickstream_assets.definitions import resources
     from clickstream_assets.domain import explanation as domain
+    from clickstream_assets.domain.books import Books, TableNames
     from clickstream_assets.domain.hours import HOUR_MS
     from clickstream_assets.domain.table_schemas import TABLES
 
     servers = resources(configured)
     with servers.hbase.client() as hbase, servers.elasticsearch.client() as es:
-        if missing := {servers.hbase.table(table.name) for table in TABLES} - hbase.tables():
+        books = Books(hbase, TableNames.of(configured.name_prefix))
+        if missing := {configured.table(table.name) for table in TABLES} - hbase.tables():
             raise click.ClickException(
                 f"HBase has no {', '.join(sorted(missing))}: nothing was ingested yet, or CLICKSTREAM_NAME_PREFIX "
                 f"(now {configured.name_prefix!r}) is not the pipeline's."
@@ -109,11 +111,10 @@ def _explained(configured: Settings, hour: int, url: str, country: str) -> "Expl
         return domain.explain(
             domain.Target(hour, url, country),
             configured.first_hour_ms // HOUR_MS,
-            hbase=hbase,
+            books=books,
             es=es,
-            table=servers.hbase.table,
             alias=servers.elasticsearch.alias,
-            clicks=clicks_of([hour], servers.hbase, hbase, servers.spark.session),
+            clicks=clicks_of([hour], servers.hbase, books, servers.spark.session),
         )
 
 

@@ -8,20 +8,22 @@ one hour.
 import base64
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime, timedelta
 from itertools import chain, groupby
 from typing import TYPE_CHECKING, Any
 
-from clickstream_assets.clients.hbase import HBaseClient, rows_per_call
+from clickstream_assets.clients.hbase import rows_per_call
+from clickstream_assets.domain.books import Books
 from clickstream_assets.domain.click_event import CLICK_TYPES, LEAVE_TYPES
 from clickstream_assets.domain.hours import HOUR_MS, hour_of_key, key_of_hour, rfc3339_of_hour
-from clickstream_assets.domain.ledger import HourShare, Ledger
+from clickstream_assets.domain.ledger import HourPart, Ledger
 from clickstream_assets.domain.metrics import compute, document_id, metrics_key
 from clickstream_assets.domain.row_keys import key_ranges
-from clickstream_assets.domain.stale_hours import LOOK_AHEAD_MS, STEPS, HourStates
-from clickstream_assets.domain.table_schemas import CLICKS, LEDGER, METRICS
+from clickstream_assets.domain.stale_hours import STEPS
+from clickstream_assets.domain.table_schemas import CLICKS, METRICS
+from clickstream_assets.domain.time_spent import TIMEOUT_MS
 
 if TYPE_CHECKING:
     from elasticsearch import Elasticsearch
@@ -296,19 +298,19 @@ def gather(rows: Iterable[Row], target: Target, users: Collection[str]) -> list[
     events = (
         to_event(key, cells)
         for key, cells in rows
-        if _is_within(cells, begin_ms, begin_ms + HOUR_MS + LOOK_AHEAD_MS)
+        if _is_within(cells, begin_ms, begin_ms + HOUR_MS + TIMEOUT_MS)
         and (cells.get(_CELLS["url"]) == url or _user_key(cells) in users)
     )
     return [event for event in events if (event.is_persons and event.user_key in users) or event.is_of(target)]
 
 
-def events_of(hbase: HBaseClient, table: str, target: Target) -> tuple[FirstLook, list[Event]]:
+def events_of(books: Books, target: Target) -> tuple[FirstLook, list[Event]]:
     """What the hour holds of the url, and the events that the document depends on."""
 
     def scan(hours: Iterable[int], names: Iterable[str]) -> Iterator[Row]:
         columns = tuple(_CELLS[name] for name in names)
         for start, stop in chain.from_iterable(key_ranges(hours)):
-            yield from hbase.scan(table, start, stop, columns, batch_rows=_ROWS_PER_CALL)
+            yield from books.hbase.scan(books.tables.clicks, start, stop, columns, batch_rows=_ROWS_PER_CALL)
 
     first_look = look(scan([target.hour], _FIRST_LOOK), target)
     hours = [target.hour, target.hour + 1] if first_look.users else [target.hour]
@@ -372,22 +374,22 @@ def add_up(listed: Iterable[View]) -> dict[str, Any] | None:
 # The ledger, and the runs
 
 
-def ranges_of(ledger: Ledger, shares: Sequence[HourShare], sources: Iterable[Source | None]) -> tuple[list[Range], int]:
+def ranges_of(ledger: Ledger, parts: Sequence[HourPart], sources: Iterable[Source | None]) -> tuple[list[Range], int]:
     """The ledger entries that brought ``sources``, in order, and how many of them no entry accounts for.
 
-    ``shares`` are the hour's, in order; only those that hold one of the sources are looked up.
+    ``parts`` are the hour's, in order; only those that hold one of the sources are looked up.
     """
-    firsts = [(share.topic_id, share.partition, share.first) for share in shares]
-    offsets: dict[HourShare, list[int]] = {}
+    firsts = [(part.topic_id, part.partition, part.first) for part in parts]
+    offsets: dict[HourPart, list[int]] = {}
     sources = list(sources)
     for source in sources:
         if source is not None:
             place = bisect_right(firsts, (source.topic_id, source.partition, source.offset)) - 1
             if place >= 0 and firsts[place][:2] == (source.topic_id, source.partition):
-                offsets.setdefault(shares[place], []).append(source.offset)
+                offsets.setdefault(parts[place], []).append(source.offset)
     ranges = []
-    for share, entry in ledger.entries_of(offsets).items():
-        if entry is not None and (events := sum(offset < entry.end for offset in offsets[share])):
+    for part, entry in ledger.entries_of(offsets).items():
+        if entry is not None and (events := sum(offset < entry.end for offset in offsets[part])):
             bounds = (entry.topic_id, entry.partition, entry.first, entry.end)
             ranges.append(Range(*bounds, entry.read, events, entry.run_id))
     return sorted(ranges), len(sources) - sum(booked.events for booked in ranges)
@@ -407,13 +409,13 @@ def runs_of(ranges: Iterable[Range], *stored: Values | None) -> list[Run]:
 # What the stores say
 
 
-def stored_metrics(hbase: HBaseClient, table: str, target: Target) -> dict[str, Any] | None:
+def stored_metrics(books: Books, target: Target) -> dict[str, Any] | None:
     """The document's row of ``clickstream_metrics``, by column; None if there is none.
 
     A cell that is not of its column's type is given as text.
     """
     key = metrics_key(target.hour, target.url, target.country)
-    cells = hbase.get(table, [key]).get(key)
+    cells = books.hbase.get(books.tables.metrics, [key]).get(key)
     if cells is None:
         return None
     return {name: _typed(cells.get(column.key), column.type) for name, column in METRICS.columns.items()}
@@ -625,27 +627,24 @@ def explain(
     target: Target,
     first_hour: int,
     *,
-    hbase: HBaseClient,
+    books: Books,
     es: "Elasticsearch",
-    table: Callable[[str], str],
     alias: str,
     clicks: "DataFrame",
 ) -> Explanation:
     """Look everywhere but in Dagster. ``first_hour`` is the first partition's, ``clicks`` as :func:`recomputed` wants.
 
-    ``table`` turns a contract's name into a table's. The hour's state is read before all else and again at the end, so
-    that what moved in between is told.
+    The hour's state is read before all else and again at the end, so that what moved in between is told.
     """
     explained = Explanation(key_of_hour(target.hour), target.url, target.country, target.document_id)
-    states = HourStates(hbase, table(LEDGER.name))
-    state = states.read([target.hour])[target.hour]
+    state = books.hours.read([target.hour])[target.hour]
     hits = documents_of(es, alias, target)
-    row = stored_metrics(hbase, table(METRICS.name), target)
-    first_look, events = events_of(hbase, table(CLICKS.name), target)
+    row = stored_metrics(books, target)
+    first_look, events = events_of(books, target)
     explained.events = views(events, target)
-    refused = _trace(explained, Ledger(hbase, table(LEDGER.name)), target.hour)
+    refused = _trace(explained, books.ledger, target.hour)
     _compare_all(explained, target, hits, row, clicks)
-    moved = states.read([target.hour])[target.hour] != state
+    moved = books.hours.read([target.hour])[target.hour] != state
     explained.state = {**asdict(state), "stale": state.stale, "refused": refused, "moved": moved}
     judge(explained, misplaced(hits, target), first_look, first_hour)
     return explained
@@ -653,15 +652,15 @@ def explain(
 
 def _trace(explained: Explanation, ledger: Ledger, hour: int) -> int:
     """Add what brought and enriched the events; returns the dead letters that were recorded in the hour."""
-    shares = ledger.shares(hour)
+    parts = ledger.parts([hour])[hour]
     sources = [view.kafka for view in explained.events]
-    explained.ranges, explained.events_in_no_range = ranges_of(ledger, shares, sources)
+    explained.ranges, explained.events_in_no_range = ranges_of(ledger, parts, sources)
     versions = Counter((view.geoip_version, view.user_agent_version) for view in explained.events)
     explained.enrichment = [
         {"geoip_version": geoip, "user_agent_version": rules, "events": events}
         for (geoip, rules), events in versions.most_common()
     ]
-    return sum(share.dead_lettered for share in shares)
+    return sum(part.counts.dead_lettered for part in parts)
 
 
 def _compare_all(

@@ -76,7 +76,7 @@ class HourState:
 
 
 def touched_by(time_ms: int) -> tuple[int, ...]:
-    """Hours whose metrics an event at ``time_ms`` can change: its own, and the one before if that looks so far ahead."""
+    """Hours whose metrics an event at ``time_ms`` can change: time spent looks ahead from the hour before."""
     hour, within = divmod(time_ms, HOUR_MS)
     return (hour, hour - 1) if within < TIMEOUT_MS else (hour,)
 

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clickstream_assets.domain import explanation
+from clickstream_assets.domain.books import Books, TableNames
 from clickstream_assets.domain.explanation import (
     LEFT,
     MEASURED,
@@ -29,7 +30,7 @@ from clickstream_assets.domain.explanation import (
     views,
 )
 from clickstream_assets.domain.hours import HOUR_MS, hour_of_key, key_of_hour
-from clickstream_assets.domain.ledger import READ, Entry, Ledger
+from clickstream_assets.domain.ledger import READ, Entry, HourCounts, Ledger
 from clickstream_assets.domain.metrics import metrics_key
 from clickstream_assets.domain.row_keys import event_key
 from clickstream_assets.domain.stale_hours import Hold, HourState
@@ -75,7 +76,7 @@ def stored(*events):
 
 def explained(*events, target=TARGET):
     """The views of the target, by time."""
-    return views(events_of(stored(*events), CLICKS.name, target)[1], target)
+    return views(events_of(Books(stored(*events), TableNames.of()), target)[1], target)
 
 
 def ends(*events):
@@ -142,7 +143,7 @@ def test_every_document_adds_up_to_what_golden_expects(drawn):
     hbase, expected = stored(*drawn), golden_views(drawn)
     for target in {Target(HOUR, url, country) for url in PAGES for country in COUNTRIES}:
         want = expected.get(target, [])
-        found = views(events_of(hbase, CLICKS.name, target)[1], target)
+        found = views(events_of(Books(hbase, TableNames.of()), target)[1], target)
         counted = [view for view in found if view.counts]
         assert sorted(str(view.spent_ms) for view in counted) == sorted(str(ms) for _, ms in want)
         values = add_up(found)
@@ -180,7 +181,7 @@ def test_what_ended_a_view_lies_as_far_behind_it_as_time_was_spent(drawn):
     kinds = (np.int64, np.int64, np.int64, np.bool_, np.bool_, np.int64)
     whole = time_spent_ms(*map(np.array, zip(*columns, strict=True) if columns else ((),) * 6, kinds))
     spent = {event.row_key: at for event, at in zip(people, whole.tolist(), strict=True)}
-    for view in views(events_of(hbase, CLICKS.name, TARGET)[1], TARGET):
+    for view in views(events_of(Books(hbase, TableNames.of()), TARGET)[1], TARGET):
         end = view.end
         if not view.counts:
             assert view.left_out
@@ -243,7 +244,7 @@ def test_bots_and_signs_of_life_on_the_page_are_shown_and_do_not_count():
 def test_only_events_of_the_documents_own_users_are_kept():
     crowd = [at(n, user_id=f"u{n}", url=PAGES[1]) for n in range(500)]
     elsewhere = [at(n, user_id="ada", url=PAGES[1]) for n in range(3)]
-    _, kept = events_of(stored(*crowd, *elsewhere, at(9)), CLICKS.name, TARGET)
+    _, kept = events_of(Books(stored(*crowd, *elsewhere, at(9)), TableNames.of()), TARGET)
     assert {event.user_key for event in kept} == {"user_id:ada"}
     assert len(kept) == 4
 
@@ -256,14 +257,14 @@ def book(hbase):
     ledger = Ledger(hbase, "ledger")
     for partition, first, run_id in ((0, 0, "r1"), (0, 20, "r2"), (1, 0, "r3")):
         kept = {HOUR: 4}
-        ledger.write([Entry("topic", partition, first, first + 10, READ, 4, kept_by_hour=kept, run_id=run_id)])
+        ledger.write([Entry("topic", partition, first, first + 10, READ, 4, {hour: HourCounts(kept=n) for hour, n in kept.items()}, run_id)])
     return ledger
 
 
 def test_each_event_is_traced_to_the_range_and_the_run_that_brought_it():
     ledger = book(FakeHBase())
     sources = [Source("topic", 0, 29), Source("topic", 1, 3), Source("topic", 0, 20), Source("topic", 0, 0)]
-    found, unbooked = ranges_of(ledger, ledger.shares(HOUR), sources)
+    found, unbooked = ranges_of(ledger, ledger.parts([HOUR])[HOUR], sources)
     assert [(one.partition, one.first, one.run_id, one.events) for one in found] == [
         (0, 0, "r1", 1),
         (0, 20, "r2", 2),
@@ -279,7 +280,7 @@ def test_each_event_is_traced_to_the_range_and_the_run_that_brought_it():
 )
 def test_an_event_that_no_range_holds_is_counted(source):
     ledger = book(FakeHBase())
-    assert ranges_of(ledger, ledger.shares(HOUR), [source]) == ([], 1)
+    assert ranges_of(ledger, ledger.parts([HOUR])[HOUR], [source]) == ([], 1)
 
 
 # Values and words
@@ -316,9 +317,9 @@ def test_a_metrics_cell_that_is_no_number_is_shown_as_it_is():
     hbase = FakeHBase()
     cell = {METRICS.columns[name].key: value for name, value in (("clicks", b"many"), ("unique_users", b"2"))}
     hbase.tables[METRICS.name] = {metrics_key(HOUR, PAGES[0], "DE"): cell}
-    found = stored_metrics(hbase, METRICS.name, TARGET)
+    found = stored_metrics(Books(hbase, TableNames.of()), TARGET)
     assert (found["clicks"], found["unique_users"], found["users_sketch"]) == ("many", 2, None)
-    assert stored_metrics(hbase, METRICS.name, Target(HOUR, PAGES[0], "FR")) is None
+    assert stored_metrics(Books(hbase, TableNames.of()), Target(HOUR, PAGES[0], "FR")) is None
 
 
 def test_a_document_in_another_ones_place_is_told():
@@ -334,7 +335,7 @@ def test_a_document_in_another_ones_place_is_told():
 
 def nothing(*events, state=HourState(), refused=0, moved=False, unbooked=0, first_hour=HOUR):  # noqa: B008  # frozen
     """The remarks on a target that has no document and no metrics row."""
-    first_look, kept = events_of(stored(*events), CLICKS.name, TARGET)
+    first_look, kept = events_of(Books(stored(*events), TableNames.of()), TARGET)
     listed = views(kept, TARGET)
     values = add_up(listed)
     explained = Explanation(
