@@ -94,15 +94,14 @@ class Ingestion:
     def unbooked(self, offsets: Sequence[OffsetRange]) -> list[OffsetRange]:
         """What no ledger entry covers around some offsets: from the entry before them to the one behind."""
         around = set()
-        for log_id, partition in {(one.log_id, one.partition) for one in offsets}:
-            of_log = [one for one in offsets if (one.log_id, one.partition) == (log_id, partition)]
-            at = 0
-            whole = OffsetRange(log_id, partition, 0, self._log.begins[partition])
-            for entry in [*self._books.ledger.overlapping(whole), None]:
-                hole = replace(whole, first=at, end=entry.first if entry else whole.end)
-                if any(hole.first < one.end and one.first < hole.end for one in of_log):
-                    around.add(hole)
-                at = entry.end if entry else at
+        for whole in self._in({p: (self._log.earliest[p], at) for p, at in self._log.begins.items()}):
+            of_log = [one for one in offsets if (one.log_id, one.partition) == (whole.log_id, whole.partition)]
+            at = whole.first
+            for entry in [*self._books.ledger.overlapping(whole), None] if of_log else ():
+                gap = replace(whole, first=at, end=entry.first if entry else whole.end)
+                if any(gap.first < one.end and one.first < gap.end for one in of_log if gap.first < gap.end):
+                    around.add(gap)
+                at = max(at, entry.end) if entry else at
         return sorted(around)
 
     def _in(self, spans: Mapping[int, tuple[int, int]]) -> list[OffsetRange]:
