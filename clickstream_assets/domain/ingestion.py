@@ -13,7 +13,7 @@ from clickstream_assets.domain.ingest_report import IngestReport
 from clickstream_assets.domain.ledger import GAP, LOST, READ, Entry
 from clickstream_assets.domain.log_cuts import topic_of
 from clickstream_assets.domain.offset_plan import ReadPlan, to_commit
-from clickstream_assets.domain.offsets import OffsetRange
+from clickstream_assets.domain.offsets import OffsetRange, joined
 from clickstream_assets.domain.outcomes import Rules, Tally, letter_key
 from clickstream_assets.domain.reading import Wide, read_ranges
 from clickstream_assets.domain.resumption import resumption
@@ -75,7 +75,7 @@ class Ingestion:
         )
         spans = {p: (at, max(at, end[p])) for p, at in first.items()}
         commits = {p: to_commit(self._log.begins[p], *span) for p, span in spans.items()}
-        return self._run([*self._in(spans), *unbooked], self.entries_of(hours), hours, commits)
+        return self._run(_joined([*self._in(spans), *unbooked]), self.entries_of(hours), hours, commits)
 
     def entries_of(self, hours: Iterable[int]) -> list[Entry]:
         """The entries of this topic that hold anything of ``hours``, in order."""
@@ -121,7 +121,7 @@ class Ingestion:
         self._book_cuts()
         plan = self._plan(ranges, entries, hours)
         scanned = self._worth_a_scan(plan, hours)
-        tallies = read_ranges(list(plan.to_read), self._topic, books, self._rules, self._wide, scanned)
+        tallies = read_ranges(sorted(plan.to_read), self._topic, books, self._rules, self._wide, scanned)
         booked, replaced, mended_letters = self._booked(plan, tallies)
         books.ledger.write(booked, replaced)
         books.hours.touch(report.touched)
@@ -210,6 +210,14 @@ def _entry(offsets: OffsetRange, kind: str, run_id: str, tally: Tally | None = N
     tally = tally or Tally()
     place = offsets.log_id, offsets.partition, offsets.first, offsets.end
     return Entry(*place, kind, tally.read, dict(tally.hours), run_id)
+
+
+def _joined(ranges: Iterable[OffsetRange]) -> list[OffsetRange]:
+    """Ranges, those that touch or overlap as one: none is read, and booked, twice."""
+    spans: defaultdict[tuple[str, int], list[tuple[int, int]]] = defaultdict(list)
+    for offsets in ranges:
+        spans[offsets.log_id, offsets.partition].append((offsets.first, offsets.end))
+    return [OffsetRange(*log, *span) for log, of_log in spans.items() for span in joined(of_log)]
 
 
 def _by_range(ranges: Iterable[OffsetRange], tallies: Tallies) -> Iterator[tuple[OffsetRange, dict[int, Tally]]]:

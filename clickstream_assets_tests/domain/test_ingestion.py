@@ -140,7 +140,7 @@ def test_what_no_entry_covers_is_of_one_generation_of_the_log(world):
     for at in range(2):
         world.topic.send(event(f"anew {at}"), NOW)
         world.ingest()
-    old, new, last = (key for key in world.hbase.tables[LEDGER] if key.startswith(b"range|"))
+    old, new, _ = (key for key in world.hbase.tables[LEDGER] if key.startswith(b"range|"))
     del world.hbase.tables[LEDGER][old], world.hbase.tables[LEDGER][new]
     sources = [OffsetRange("id-1", 0, 1, 2), OffsetRange("id-1~001", 0, 3, 4)]
     assert world.ingestion().unbooked(sources) == [OffsetRange("id-1", 0, 0, 3), OffsetRange("id-1~001", 0, 3, 4)]

@@ -2,6 +2,7 @@
 
 import struct
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
@@ -63,6 +64,11 @@ class FakeHBase:
     def scan(self, table, start, stop, columns=(), *, batch_rows=None, large_cells=False):
         keys = sorted(key for key in self._table(table) if start <= key and (not stop or key < stop))
         yield from ((key, cells) for key in keys if (cells := self.get(table, [key], columns).get(key)))
+
+    def scan_keys(self, table, start, stop, families=(), *, filter_string=None):
+        for key, cells in self.scan(table, start, stop):
+            if not families or any(name.split(b":")[0] in families for name in cells):
+                yield [SimpleNamespace(row=key)]
 
     def last_before(self, table, stop, floor):
         keys = [key for key in self._table(table) if floor <= key < stop]
