@@ -157,8 +157,8 @@ def test_overlapping_finds_exactly_the_entries_that_share_an_offset(edges, first
     ledger = Ledger(FakeHBase(), TABLE)
     booked = [entry(a, b) for a, b in zip(edges[::2], edges[1::2], strict=False)]
     ledger.write(booked)
-    wanted = [known for known in booked if set(range(known.first, known.end)) & set(range(first, first + length))]
-    assert ledger.overlapping(OffsetRange("id-a", 0, first, first + length)) == wanted
+    expected = [entry for entry in booked if set(range(entry.first, entry.end)) & set(range(first, first + length))]
+    assert ledger.overlapping(OffsetRange("id-a", 0, first, first + length)) == expected
 
 
 def test_an_hours_parts_are_what_each_entry_holds_of_it(ledger):

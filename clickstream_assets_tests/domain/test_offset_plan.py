@@ -23,7 +23,7 @@ def situations(draw):
     kinds = [draw(st.sampled_from([READ, READ, GAP, LOST, None])) for _ in edges[1:]]
     booked = [entry(*span, kind) for span, kind in zip(itertools.pairwise(edges), kinds, strict=True) if kind]
     first, end = sorted((draw(st.integers(0, 60)), draw(st.integers(0, 60))))
-    overlapping = [known for known in booked if known.first < end and known.end > first]
+    overlapping = [entry for entry in booked if entry.first < end and entry.end > first]
     return (
         first,
         end,

@@ -30,9 +30,9 @@ class WideWorld(World):
         patch.setattr(reading, "HBaseClient", lambda *at: self.hbase)
 
     def ingestion(self):
-        made = super().ingestion()
-        made._wide = Wide(lambda: self.spark, 0)
-        return made
+        reader = super().ingestion()
+        reader._wide = Wide(lambda: self.spark, 0)
+        return reader
 
 
 def books(world):
@@ -51,8 +51,8 @@ def send(world, messages, partition=0):
 
 @pytest.fixture
 def patch():
-    with pytest.MonkeyPatch.context() as made:
-        yield made
+    with pytest.MonkeyPatch.context() as patch:
+        yield patch
 
 
 @pytest.mark.parametrize(("attempts", "task_offsets"), [(1, 50_000), (2, 90)])

@@ -116,8 +116,8 @@ def parts_added(world):
     entry = world.entries()[-1]
     world.ledger.write([entry])
     cells = world.hbase.tables[LEDGER][lines(world, b"hour|")[0]]
-    for place in (b"|id-1|000000|00000000000000000015", b"|id-1|000000|00000000000000000007"):
-        world.hbase.tables[LEDGER][b"hour|" + key_of_hour(HOUR).encode() + place] = dict(cells)
+    for part in (b"|id-1|000000|00000000000000000015", b"|id-1|000000|00000000000000000007"):
+        world.hbase.tables[LEDGER][b"hour|" + key_of_hour(HOUR).encode() + part] = dict(cells)
 
 
 BY_HAND = (
@@ -137,7 +137,9 @@ def test_hours_that_nobody_changed_end_as_they_are_and_are_touched(world):
     before, entries, touched = state(world), world.entries(), world.touched()
     rebuild(world)
     assert state(world) == before
-    assert [(entry.offsets, entry.hours) for entry in world.entries()] == [(one.offsets, one.hours) for one in entries]
+    assert [(entry.offsets, entry.hours) for entry in world.entries()] == [
+        (entry.offsets, entry.hours) for entry in entries
+    ]
     assert all(world.touched()[hour] > touched[hour] for hour in HOURS)
     world.assert_books_balance()
 

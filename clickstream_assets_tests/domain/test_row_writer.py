@@ -45,9 +45,9 @@ class SlowHBase(FakeHBase):
 
     def get(self, *arguments):
         time.sleep(random.random() / 1000)
-        found = super().get(*arguments)
+        rows = super().get(*arguments)
         time.sleep(random.random() / 1000)
-        return found
+        return rows
 
     def mutate(self, *arguments):
         time.sleep(random.random() / 500)
