@@ -307,7 +307,7 @@ class Replay:
         hours = {}
         for hour in {*entry.hours, *outcome.hours, *stay, *offsets}:
             counts = entry.hours.get(hour, HourCounts()) + outcome.hours[hour]
-            hours[hour] = replace(counts, dead_lettered=stay[hour], mended=len(offsets[hour]))
+            hours[hour] = replace(counts, dead_lettered=stay[hour], mended=len(offsets.get(hour, ())))
         return replace(entry, hours={hour: counts for hour, counts in hours.items() if counts}, mended_offsets=offsets)
 
     def _count(self, outcome: Outcomes, mended: Iterable[Letter], unfinished: Sequence[Letter]) -> None:

@@ -13,7 +13,7 @@ from clickstream_assets.domain.ingest_report import IngestReport
 from clickstream_assets.domain.ledger import GAP, LOST, READ, Entry
 from clickstream_assets.domain.log_cuts import topic_of
 from clickstream_assets.domain.offset_plan import ReadPlan, to_commit
-from clickstream_assets.domain.offsets import OffsetRange
+from clickstream_assets.domain.offsets import OffsetRange, joined
 from clickstream_assets.domain.outcomes import Rules, Tally, letter_key
 from clickstream_assets.domain.reading import Wide, read_ranges
 from clickstream_assets.domain.resumption import resumption
@@ -30,7 +30,7 @@ _RUN = DEAD_LETTERS.columns["run_id"].key
 
 
 class Ingestion:
-    """One run's reading: rows, dead letters, ledger, touched hours and commit, in that order.
+    """One run's reading: rows, dead letters, touched hours, ledger and commit, in that order.
 
     What is much to read is read on Spark, if there is a ``wide``.
     """
@@ -76,7 +76,7 @@ class Ingestion:
         )
         spans = {p: (at, max(at, end[p])) for p, at in first.items()}
         commits = {p: to_commit(self._log.begins[p], *span) for p, span in spans.items()}
-        return self._run([*self._in(spans), *unbooked], self.entries_of(hours), hours, commits)
+        return self._run(_joined([*self._in(spans), *unbooked]), self.entries_of(hours), hours, commits)
 
     def entries_of(self, hours: Iterable[int]) -> list[Entry]:
         """The entries of this topic that hold anything of ``hours``, in order."""
@@ -95,15 +95,14 @@ class Ingestion:
     def unbooked(self, offsets: Sequence[OffsetRange]) -> list[OffsetRange]:
         """What no ledger entry covers around some offsets: from the entry before them to the one behind."""
         around = set()
-        for log_id, partition in {(one.log_id, one.partition) for one in offsets}:
-            of_log = [one for one in offsets if (one.log_id, one.partition) == (log_id, partition)]
-            at = 0
-            whole = OffsetRange(log_id, partition, 0, self._log.begins[partition])
-            for entry in [*self._books.ledger.overlapping(whole), None]:
-                hole = replace(whole, first=at, end=entry.first if entry else whole.end)
-                if any(hole.first < one.end and one.first < hole.end for one in of_log):
-                    around.add(hole)
-                at = entry.end if entry else at
+        for whole in self._in({p: (self._log.earliest[p], at) for p, at in self._log.begins.items()}):
+            of_log = [one for one in offsets if (one.log_id, one.partition) == (whole.log_id, whole.partition)]
+            at = whole.first
+            for entry in [*self._books.ledger.overlapping(whole), None] if of_log else ():
+                gap = replace(whole, first=at, end=entry.first if entry else whole.end)
+                if any(gap.first < one.end and one.first < gap.end for one in of_log if gap.first < gap.end):
+                    around.add(gap)
+                at = max(at, entry.end) if entry else at
         return sorted(around)
 
     def _in(self, spans: Mapping[int, tuple[int, int]]) -> list[OffsetRange]:
@@ -123,10 +122,11 @@ class Ingestion:
         self._book_cuts()
         plan = self._plan(ranges, entries, hours)
         scanned = self._worth_a_scan(plan, hours)
-        tallies = read_ranges(list(plan.to_read), self._topic, books, self._rules, self._wide, scanned)
+        tallies = read_ranges(sorted(plan.to_read), self._topic, books, self._rules, self._wide, scanned)
         booked, replaced, mended_letters = self._booked(plan, tallies)
-        books.ledger.write(booked, replaced)
+        # Before the ledger: a run killed behind that, of a group that has never committed, is not read again.
         books.hours.touch(report.touched)
+        books.ledger.write(booked, replaced)
         latest: defaultdict[int, int] = defaultdict(lambda: -1)
         for (partition, _), tally in tallies.items():
             latest[partition] = max(latest[partition], tally.latest_ms)
@@ -212,6 +212,14 @@ def _entry(offsets: OffsetRange, kind: str, run_id: str, tally: Tally | None = N
     tally = tally or Tally()
     place = offsets.log_id, offsets.partition, offsets.first, offsets.end
     return Entry(*place, kind, tally.read, dict(tally.hours), run_id)
+
+
+def _joined(ranges: Iterable[OffsetRange]) -> list[OffsetRange]:
+    """Ranges, those that touch or overlap as one: none is read, and booked, twice."""
+    spans: defaultdict[tuple[str, int], list[tuple[int, int]]] = defaultdict(list)
+    for offsets in ranges:
+        spans[offsets.log_id, offsets.partition].append((offsets.first, offsets.end))
+    return [OffsetRange(*log, *span) for log, of_log in spans.items() for span in joined(of_log)]
 
 
 def _by_range(ranges: Iterable[OffsetRange], tallies: Tallies) -> Iterator[tuple[OffsetRange, dict[int, Tally]]]:

@@ -5,8 +5,10 @@ partition that was moved) no run repairs in passing: checks find it, and this he
 the parts of the ledger that contradict it; then all that is booked for them, and what no entry covers, is read again.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import chain
 
 from clickstream_assets.clients.hbase import RowMutation
 from clickstream_assets.clients.kafka import TopicClient
@@ -16,9 +18,13 @@ from clickstream_assets.domain.ingest_report import IngestReport
 from clickstream_assets.domain.ingestion import Ingestion
 from clickstream_assets.domain.ledger import READ, Entry, HourPart
 from clickstream_assets.domain.offsets import OffsetRange, joined
-from clickstream_assets.domain.outcomes import SOURCE
+from clickstream_assets.domain.outcomes import SOURCE, letter_key
 from clickstream_assets.domain.row_keys import key_ranges
 from clickstream_assets.domain.table_schemas import CLICKS
+
+_SOURCE = re.compile(rb"([^/]+)/(\d+)/(\d+)")
+_EVERY_ROW = (b"click_data",)
+"""The family that each event has: a row that a hand has put may lack the cell ``source``."""
 
 
 class NotInKafka(Exception):
@@ -36,6 +42,7 @@ class HourPlan:
     """Of the ledger, those that no entry bears out."""
     entries: list[Entry] = field(default_factory=list)
     unbooked: list[OffsetRange] = field(default_factory=list)
+    """Ranges that hold some of it though no part of the hour says so: that no entry covers, or whose part is gone."""
 
     @property
     def offsets(self) -> int:
@@ -61,37 +68,65 @@ class Rebuild:
             elif entry not in plan.entries:
                 raise NotInKafka(_gone(hour, [entry.offsets], "are of another topic that had this name"))
         booked = [entry.offsets for entry in plan.entries]
+        not_booked = [source for source in sources if not _covers(booked, source)]
         if gone := [offsets for offsets in (*booked, *sources) if not reading.is_readable(offsets)]:
             raise NotInKafka(_gone(hour, gone, "are no longer in Kafka"))
-        plan.unbooked = reading.unbooked([source for source in sources if not _covers(booked, source)])
-        for entry in plan.entries:
-            if entry.kind == READ and (held := self._records(entry.offsets)) < entry.read:
+        others = {entry.offsets: entry for source in not_booked for entry in self._books.ledger.overlapping(source)}
+        for offsets in (unbooked := reading.unbooked(not_booked)):
+            records = set(self._records(offsets))
+            if without := [at for at in self._stored(offsets, not_booked) if at not in records]:
+                gone = [replace(offsets, first=first, end=end) for first, end in joined((at, at + 1) for at in without)]
+                raise NotInKafka(_gone(hour, gone, "are no longer in Kafka"))
+        again = [entry for entry in others.values() if entry.kind == READ and entry not in plan.entries]
+        plan.unbooked = sorted([*unbooked, *(entry.offsets for entry in again)])
+        for entry in (*plan.entries, *again):
+            if entry.kind == READ and (held := sum(1 for _ in self._records(entry.offsets))) < entry.read:
                 words = f"held {entry.read} messages when they were read, and hold {held} now"
                 raise NotInKafka(_gone(hour, [entry.offsets], words))
         return plan
 
     def run(self, plan: HourPlan) -> IngestReport:
-        """Drop what is planned, and read the hour again. Killed, it is made good by planning and running it again."""
-        books = self._books
+        """Drop what is planned, and read the hour again. Killed, it is made good by planning and running it again.
+
+        It is planned anew, for the hours rebuilt since may have changed what there is. What no part of the hour leads
+        to is booked before the rows are dropped that lead to it.
+        """
+        books, hour = self._books, plan.hour
+        plan = self.plan(hour)
+        if plan.unbooked:
+            self._ingestion().read_hours([hour], plan.unbooked)
+            plan = self.plan(hour)
         families = tuple(family.encode() for family in CLICKS.families)
         books.hbase.mutate(books.tables.clicks, (RowMutation(key, {}, families) for key in plan.rows))
-        books.ledger.forget({plan.hour: plan.parts})
-        return self._ingestion().read_hours([plan.hour], plan.unbooked)
+        books.ledger.forget({hour: plan.parts})
+        return self._ingestion().read_hours([hour])
 
     def _sources(self, plan: HourPlan) -> list[OffsetRange]:
         """Where the hour's rows come from; notes their keys."""
+        hbase, table = self._books.hbase, self._books.tables.clicks
         spans: dict[tuple[str, int], list[tuple[int, int]]] = {}
-        for start, stop in (pair for of_salt in key_ranges([plan.hour]) for pair in of_salt):
-            for key, cells in self._books.hbase.scan(self._books.tables.clicks, start, stop, (b"click_data",)):
-                plan.rows.append(key)
-                if SOURCE not in cells:  # put by hand
-                    continue
-                log_id, partition, offset = cells[SOURCE].decode().split("/")
-                spans.setdefault((log_id, int(partition)), []).append((int(offset), int(offset) + 1))
+        for start, stop in chain.from_iterable(key_ranges([plan.hour])):
+            plan.rows += [key.row for keys in hbase.scan_keys(table, start, stop, _EVERY_ROW) for key in keys]
+            for _, cells in hbase.scan(table, start, stop, (SOURCE,)):
+                if match := _SOURCE.fullmatch(cells[SOURCE]):
+                    log_id, partition, offset = match.groups()
+                    spans.setdefault((log_id.decode(), int(partition)), []).append((int(offset), int(offset) + 1))
         return [OffsetRange(*log, *span) for log, of_log in spans.items() for span in joined(of_log)]
 
-    def _records(self, offsets: OffsetRange) -> int:
-        return sum(map(len, self._topic.read(offsets.partition, offsets.first, offsets.end)))
+    def _records(self, offsets: OffsetRange) -> Iterator[int]:
+        """The offsets that Kafka has a record for."""
+        batches = self._topic.read(offsets.partition, offsets.first, offsets.end)
+        return (message.offset for batch in batches for message in batch)
+
+    def _stored(self, offsets: OffsetRange, sources: Iterable[OffsetRange]) -> Iterator[int]:
+        """Offsets of a range that there is a row of, among ``sources``, or a dead letter."""
+        log_id, partition, first, end = offsets.log_id, offsets.partition, offsets.first, offsets.end
+        for source in sources:
+            if (source.log_id, source.partition) == (log_id, partition):
+                yield from range(max(first, source.first), min(end, source.end))
+        keys = letter_key(log_id, partition, first), letter_key(log_id, partition, end)
+        for letters in self._books.hbase.scan_keys(self._books.tables.dead_letters, *keys):
+            yield from (int(letter.row.rsplit(b"|", 1)[1]) for letter in letters)
 
 
 def _covers(ranges: Iterable[OffsetRange], offsets: OffsetRange) -> bool:

@@ -12,7 +12,7 @@ from clickstream_assets.domain.click_event import CLICK_TYPES, LEAVE_TYPES
 from clickstream_assets.domain.enrichment import Enricher
 from clickstream_assets.domain.hours import HOUR_MS, rfc3339_of_hour
 from clickstream_assets.domain.metrics import by_user
-from clickstream_assets.domain.settling import Rules, settle
+from clickstream_assets.domain.outcomes import Rules, outcomes
 from clickstream_assets.domain.table_schemas import CLICKS
 from clickstream_assets.traffic.message_files import parse_envelope
 
@@ -32,19 +32,19 @@ _NAMES = {column.key: name for name, column in CLICKS.columns.items()}
 
 
 def outcome(lines: Iterable[str], enricher: Enricher, first_hour_ms: int) -> dict[str, Any]:
-    """Envelopes to what golden.py's ``expect`` says of them, by settling, enrichment and metrics as they are."""
+    """Envelopes to what golden.py's ``expect`` says of them, by outcomes, enrichment and metrics as they are."""
     envelopes = [parse_envelope(line.encode()) for line in lines]
     messages = [Message(0, at, one.timestamp_ms or 0, one.value) for at, one in enumerate(envelopes)]
-    settled = settle(messages, Rules("topic", "id", first_hour_ms, "run"), lambda keys: {})
-    rows = [_named(change.puts) for change in settled.rows]
-    for row, change in zip(rows, enricher.changes(_as_scanned(settled.rows)), strict=True):
+    decided = outcomes(messages, Rules("topic", "id", first_hour_ms, "run"), lambda keys: {})
+    rows = [_named(change.puts) for change in decided.rows]
+    for row, change in zip(rows, enricher.changes(_as_scanned(decided.rows)), strict=True):
         row |= _named(change.puts)
     return {
-        "read": settled.read,
+        "read": decided.read,
         "stored": len(rows),
-        "duplicates": settled.duplicates,
-        "dead_lettered": len(settled.letters),
-        "refused": dict(Counter(letter.puts[b"letter:reason"].decode() for letter in settled.letters)),
+        "duplicates": sum(counts.duplicates for counts in decided.hours.values()),
+        "dead_lettered": len(decided.letters),
+        "refused": dict(Counter(letter.puts[b"letter:reason"].decode() for letter in decided.letters)),
         "bots": sum(row["bot"] == "true" for row in rows),
         "metrics": _metrics([row for row in rows if row["bot"] == "false"]),
     }

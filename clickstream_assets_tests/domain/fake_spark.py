@@ -1,7 +1,12 @@
 """What ingestion asks of a Spark session, on Arrow tables in this process; tasks may run more than once."""
 
 import pyarrow as pa
-from pyspark.sql.pandas.types import to_arrow_schema
+
+_TYPES = {"binary": pa.binary(), "int": pa.int32(), "long": pa.int64()}
+
+
+def _schema(ddl):
+    return pa.schema([(name, _TYPES[kind]) for name, kind in (field.split() for field in ddl.split(","))])
 
 
 class FakeSpark:
@@ -23,7 +28,7 @@ class Frame:
         self.spark, self.parts = spark, parts
 
     def mapInArrow(self, function, schema):
-        fields = to_arrow_schema(schema)
+        fields = _schema(schema)
 
         def task(part):
             for _ in range(self.spark.attempts):

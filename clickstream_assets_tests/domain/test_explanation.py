@@ -257,7 +257,8 @@ def book(hbase):
     ledger = Ledger(hbase, "ledger")
     for partition, first, run_id in ((0, 0, "r1"), (0, 20, "r2"), (1, 0, "r3")):
         kept = {HOUR: 4}
-        ledger.write([Entry("topic", partition, first, first + 10, READ, 4, {hour: HourCounts(kept=n) for hour, n in kept.items()}, run_id)])
+        hours = {hour: HourCounts(kept=count) for hour, count in kept.items()}
+        ledger.write([Entry("topic", partition, first, first + 10, READ, 4, hours, run_id)])
     return ledger
 
 

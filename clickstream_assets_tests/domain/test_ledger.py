@@ -1,13 +1,16 @@
 """The second book, on a stand-in for HBase: what is written is read back, by range and by hour."""
 
 import struct
+from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clickstream_assets.domain.hours import hour_of_key
-from clickstream_assets.domain.ledger import GAP, LOST, READ, Entry, HourShare, Ledger
+from clickstream_assets.domain.ledger import COUNTS, GAP, LOST, READ, Entry, HourCounts, HourPart, Ledger, sum_of
+from clickstream_assets.domain.offsets import OffsetRange
 from clickstream_assets.domain.stale_hours import COMPUTED, INDEXED, HourState, HourStates
 
 TABLE = "ledger"
@@ -62,6 +65,11 @@ class FakeHBase:
         keys = sorted(key for key in self._table(table) if start <= key and (not stop or key < stop))
         yield from ((key, cells) for key in keys if (cells := self.get(table, [key], columns).get(key)))
 
+    def scan_keys(self, table, start, stop, families=(), *, filter_string=None):
+        for key, cells in self.scan(table, start, stop):
+            if not families or any(name.split(b":")[0] in families for name in cells):
+                yield [SimpleNamespace(row=key)]
+
     def last_before(self, table, stop, floor):
         keys = [key for key in self._table(table) if floor <= key < stop]
         return (max(keys), dict(self._table(table)[max(keys)])) if keys else None
@@ -83,23 +91,34 @@ def ledger(hbase):
     return Ledger(hbase, TABLE)
 
 
-def entry(first, end, kept=None, refused=None, *, duplicates=0, partition=0, topic_id="id-a", run_id="run-1"):
-    kept, refused = kept or {}, refused or {}
-    read = sum(kept.values()) + sum(refused.values()) + duplicates
-    return Entry(topic_id, partition, first, end, READ, read, duplicates, kept, refused, run_id)
+def entry(first, end, kept=None, refused=None, duplicates=None, *, partition=0, topic_id="id-a", run_id="run-1"):
+    hours = {}
+    for name, counts in (("kept", kept), ("dead_lettered", refused), ("duplicates", duplicates)):
+        for hour, count in (counts or {}).items():
+            setattr(hours.setdefault(hour, HourCounts()), name, count)
+    read = sum(sum((counts or {}).values()) for counts in (kept, refused, duplicates))
+    return Entry(topic_id, partition, first, end, READ, read, hours, run_id)
 
 
 def test_an_entry_balances_when_every_message_is_accounted_for():
-    booked = entry(0, 9, {HOUR: 4, HOUR - 1: 1}, {HOUR: 2}, duplicates=2)
+    booked = entry(0, 9, {HOUR: 4, HOUR - 1: 1}, {HOUR: 2}, {HOUR + 1: 2})
     assert (booked.kept, booked.dead_lettered, booked.read, booked.balances) == (5, 2, 9, True)
-    assert booked.hours == {HOUR, HOUR - 1}
-    assert not Entry("id-a", 0, 0, 9, READ, read=9, duplicates=8).balances
+    assert (booked.duplicates, booked.counts) == (2, HourCounts(kept=5, dead_lettered=2, duplicates=2))
+    assert booked.hours.keys() == {HOUR, HOUR - 1, HOUR + 1}
+    assert booked.offsets == OffsetRange("id-a", 0, 0, 9)
+    assert not Entry("id-a", 0, 0, 9, READ, read=9, hours={HOUR: HourCounts(duplicates=8)}).balances
+
+
+def _full():
+    """Two hours that have some of everything."""
+    return {HOUR + at: HourCounts(*range(1 + at, 1 + at + len(COUNTS))) for at in range(2)}
 
 
 def test_entries_come_back_as_written(ledger):
     entries = [
-        entry(0, 9, {HOUR: 4, HOUR - 1: 1}, {HOUR + 2: 2}, duplicates=2),
-        Entry("id-a", 0, 9, 12, GAP, run_id="run-1"),
+        entry(0, 9, {HOUR: 4, HOUR - 1: 1}, {HOUR + 2: 2}, {HOUR: 2}),
+        replace(entry(9, 12, {HOUR: 1}, {HOUR: 2}), hours=_full(), mended_offsets={HOUR: [9, 11]}),
+        Entry("id-a", 0, 12, 15, GAP, run_id="run-1"),
         Entry("id-a", 1, 0, 1 << 40, LOST, run_id="run-1"),
         entry(0, 1, {HOUR: 1}, topic_id="id-b"),
     ]
@@ -116,16 +135,17 @@ def test_the_end_is_that_of_the_last_entry_of_the_partition(ledger):
 def test_overlapping_entries_are_those_that_share_an_offset(ledger):
     ledger.write([entry(0, 5), entry(5, 9), entry(20, 30), entry(0, 99, partition=1), entry(0, 9, topic_id="id-b")])
 
-    def found(first, end):
-        return [(known.first, known.end) for known in ledger.overlapping("id-a", 0, first, end)]
+    def spans_of(first, end):
+        return [(booked.first, booked.end) for booked in ledger.overlapping(OffsetRange("id-a", 0, first, end))]
 
-    assert found(0, 100) == [(0, 5), (5, 9), (20, 30)]
-    assert found(4, 5) == [(0, 5)]
-    assert found(4, 6) == [(0, 5), (5, 9)]
-    assert found(9, 20) == []
-    assert found(29, 31) == [(20, 30)]
-    assert found(30, 40) == []
-    assert ledger.overlapping("id-a", 2, 0, 100) == []
+    assert spans_of(0, 100) == [(0, 5), (5, 9), (20, 30)]
+    assert spans_of(4, 5) == [(0, 5)]
+    assert spans_of(4, 6) == [(0, 5), (5, 9)]
+    assert spans_of(9, 20) == []
+    assert spans_of(29, 31) == [(20, 30)]
+    assert spans_of(30, 40) == []
+    assert spans_of(4, 4) == []
+    assert ledger.overlapping(OffsetRange("id-a", 2, 0, 100)) == []
 
 
 spans = st.sets(st.integers(0, 120), max_size=12).map(sorted)
@@ -137,29 +157,65 @@ def test_overlapping_finds_exactly_the_entries_that_share_an_offset(edges, first
     ledger = Ledger(FakeHBase(), TABLE)
     booked = [entry(a, b) for a, b in zip(edges[::2], edges[1::2], strict=False)]
     ledger.write(booked)
-    wanted = [known for known in booked if set(range(known.first, known.end)) & set(range(first, first + length))]
-    assert ledger.overlapping("id-a", 0, first, first + length) == wanted
+    expected = [entry for entry in booked if set(range(entry.first, entry.end)) & set(range(first, first + length))]
+    assert ledger.overlapping(OffsetRange("id-a", 0, first, first + length)) == expected
 
 
-def test_an_hours_shares_are_what_each_entry_holds_of_it(ledger):
+def test_an_hours_parts_are_what_each_entry_holds_of_it(ledger):
     one = entry(0, 9, {HOUR: 4, HOUR + 1: 1}, {HOUR: 2})
     two = entry(9, 12, {HOUR + 1: 3})
     other = entry(0, 2, {}, {HOUR: 2}, partition=11, topic_id="id-b")
     ledger.write([one, two, other])
-    assert ledger.shares(HOUR) == [HourShare("id-a", 0, 0, 4, 2), HourShare("id-b", 11, 0, 0, 2)]
-    assert ledger.shares(HOUR + 1) == [HourShare("id-a", 0, 0, 1, 0), HourShare("id-a", 0, 9, 3, 0)]
-    assert ledger.shares(HOUR - 1) == ledger.shares(HOUR + 2) == []
-    assert [ledger.at(share) for share in (*ledger.shares(HOUR), *ledger.shares(HOUR + 1))] == [one, other, one, two]
+    parts = ledger.parts([HOUR, HOUR + 1, HOUR - 1, HOUR + 2])
+    assert {hour: [(part, part.counts) for part in of_hour] for hour, of_hour in parts.items()} == {
+        HOUR: [
+            (HourPart("id-a", 0, 0, HourCounts()), HourCounts(kept=4, dead_lettered=2)),
+            (HourPart("id-b", 11, 0, HourCounts()), HourCounts(dead_lettered=2)),
+        ],
+        HOUR + 1: [
+            (HourPart("id-a", 0, 0, HourCounts()), HourCounts(kept=1)),
+            (HourPart("id-a", 0, 9, HourCounts()), HourCounts(kept=3)),
+        ],
+        HOUR - 1: [],
+        HOUR + 2: [],
+    }
+    assert ledger.entries_of(parts[HOUR]) == dict(zip(parts[HOUR], [one, other], strict=True))
+    assert ledger.entries_of(parts[HOUR + 1]) == dict(zip(parts[HOUR + 1], [one, two], strict=True))
+    assert ledger.counts([HOUR, HOUR + 2]) == {HOUR: HourCounts(kept=4, dead_lettered=4), HOUR + 2: HourCounts()}
+    assert (ledger.rows([HOUR]), ledger.rows([HOUR, HOUR + 1])) == (4, 8)
+
+
+def test_a_part_tells_of_an_entry_that_is_gone(ledger, hbase):
+    one, two = entry(0, 9, {HOUR: 4}), entry(9, 12, {HOUR: 3})
+    ledger.write([one, two])
+    del hbase.tables[TABLE][next(key for key in hbase.tables[TABLE] if key.startswith(b"range|") and b"09" in key)]
+    parts = ledger.parts([HOUR])[HOUR]
+    assert list(ledger.entries_of(parts).values()) == [one, None]
+
+
+def test_forgotten_parts_leave_their_entries_and_other_hours(ledger):
+    one = entry(0, 9, {HOUR: 4, HOUR + 1: 1})
+    ledger.write([one])
+    ledger.forget({HOUR: ledger.parts([HOUR])[HOUR]})
+    assert {hour: len(parts) for hour, parts in ledger.parts([HOUR, HOUR + 1]).items()} == {HOUR: 0, HOUR + 1: 1}
+    assert list(ledger.entries()) == [one]
+
+
+def test_what_is_not_followed_is_what_a_gap_in_the_books_begins_behind(ledger):
+    one, two, last = entry(0, 5), entry(9, 12), entry(12, 20)
+    ledger.write([one, two, last, entry(0, 3, partition=1)])
+    assert ledger.not_followed(ledger.entries()) == [one]
 
 
 def test_an_entry_written_again_takes_the_place_of_its_own(ledger):
     old = entry(0, 9, {HOUR: 4, HOUR + 1: 5})
-    new = entry(0, 9, {HOUR: 4, HOUR + 2: 1}, duplicates=4, run_id="run-2")
+    new = entry(0, 9, {HOUR: 4, HOUR + 2: 1}, None, {HOUR: 4}, run_id="run-2")
     ledger.write([old])
     ledger.write([new], [old])
     assert list(ledger.entries()) == [new]
-    assert ledger.shares(HOUR + 1) == []
-    assert [share.kept for hour in (HOUR, HOUR + 2) for share in ledger.shares(hour)] == [4, 1]
+    counts = {HOUR: HourCounts(kept=4, duplicates=4), HOUR + 1: HourCounts(), HOUR + 2: HourCounts(kept=1)}
+    assert ledger.counts(counts) == counts
+    assert ledger.parts([HOUR + 1]) == {HOUR + 1: []}
 
 
 def test_an_entry_can_be_replaced_by_several(ledger, hbase):
@@ -167,9 +223,10 @@ def test_an_entry_can_be_replaced_by_several(ledger, hbase):
     ledger.write([old, kept])
     new = [entry(0, 3, {HOUR: 3}), Entry("id-a", 0, 3, 5, GAP), entry(5, 9, {HOUR + 1: 4})]
     ledger.write(new, [old])
-    assert ledger.overlapping("id-a", 0, 0, 100) == [*new, kept]
-    assert [(share.first, share.kept) for share in ledger.shares(HOUR)] == [(0, 3), (9, 1)]
-    assert [(share.first, share.kept) for share in ledger.shares(HOUR + 1)] == [(5, 4)]
+    assert ledger.overlapping(OffsetRange("id-a", 0, 0, 100)) == [*new, kept]
+    parts = ledger.parts([HOUR, HOUR + 1])
+    assert [(part.first, part.counts.kept) for part in parts[HOUR]] == [(0, 3), (9, 1)]
+    assert [(part.first, part.counts.kept) for part in parts[HOUR + 1]] == [(5, 4)]
     assert len(hbase.tables[TABLE]) == 4 + 3
 
 
@@ -181,24 +238,20 @@ def test_replacing_leaves_no_row_behind(ledger, hbase):
 
 
 counts = st.dictionaries(st.integers(HOUR, HOUR + 3), st.integers(1, 9), max_size=3)
-books = st.lists(st.tuples(st.integers(0, 9), counts, counts), max_size=20)
+books = st.lists(st.tuples(st.integers(0, 9), counts, counts, counts), max_size=20)
 
 
 @settings(deadline=None, max_examples=100, derandomize=True)
 @given(books)
-def test_shares_add_up_to_the_entries_after_any_replacing(writes):
-    ledger, there = Ledger(FakeHBase(), TABLE), {}
-    for place, kept, refused in writes:
-        new = entry(place * 10, place * 10 + 10, kept, refused)
-        ledger.write([new], [there[place]] if place in there else [])
-        there[place] = new
-    assert list(ledger.entries()) == [there[place] for place in sorted(there)]
-    for hour in range(HOUR, HOUR + 4):
-        shares = ledger.shares(hour)
-        assert sum(share.kept for share in shares) == sum(known.kept_by_hour.get(hour, 0) for known in there.values())
-        assert sum(share.dead_lettered for share in shares) == sum(
-            known.dead_lettered_by_hour.get(hour, 0) for known in there.values()
-        )
+def test_parts_add_up_to_the_entries_after_any_replacing(writes):
+    ledger, booked = Ledger(FakeHBase(), TABLE), {}
+    for ten, *of_each in writes:
+        new = entry(ten * 10, ten * 10 + 10, *of_each)
+        ledger.write([new], [booked[ten]] if ten in booked else [])
+        booked[ten] = new
+    assert list(ledger.entries()) == [booked[ten] for ten in sorted(booked)]
+    for hour, counts in ledger.counts(range(HOUR, HOUR + 4)).items():
+        assert counts == sum_of(one.hours.get(hour, HourCounts()) for one in booked.values())
 
 
 def test_a_touched_hour_is_stale_until_it_is_indexed_as_read(hbase):
@@ -221,5 +274,5 @@ def test_books_and_states_share_a_table_without_seeing_each_other(ledger, hbase)
     ledger.write([booked])
     states.touch([HOUR])
     assert list(ledger.entries()) == [booked]
-    assert [share.kept for share in ledger.shares(HOUR)] == [9]
+    assert ledger.counts([HOUR]) == {HOUR: HourCounts(kept=9)}
     assert states.all() == {HOUR: HourState(1)}

@@ -8,7 +8,7 @@ from clickstream_assets.clients.kafka import Message
 from clickstream_assets.domain import enrichment, metrics
 from clickstream_assets.domain.click_event import FIELDS
 from clickstream_assets.domain.lineage import ASSETS, topic_fields
-from clickstream_assets.domain.settling import Rules, settle
+from clickstream_assets.domain.outcomes import Rules, outcomes
 from clickstream_assets.domain.table_schemas import CLICKS, DOCUMENT, INDEX_MAPPING, METRICS, TOPIC
 
 HOUR = 3_600_000
@@ -54,32 +54,30 @@ OTHER = {
 }
 
 
-def stored(event, there=None, **record):
-    """The row that a message becomes: column name to value, ``row_key`` included. ``there``: a row stored before."""
+def stored(event, **record):
+    """The row that a message becomes: column name to value, ``row_key`` included."""
     message = Message(
         record.get("record_partition", 0),
         record.get("record_offset", 5),
         record.get("record_time", NOW),
         json.dumps(event).encode(),
     )
-    found = settle([message], RULES, lambda keys: {key: there[1] for key in keys if there and key == there[0]})
-    assert not found.letters
-    if not found.rows:
-        return None
-    (row,) = found.rows
+    decided = outcomes([message], RULES, lambda keys: {})
+    assert not decided.letters
+    (row,) = decided.rows
     names = {column.key: name for name, column in CLICKS.columns.items()}
     return {"row_key": row.key} | {names[cell]: value for cell, value in row.puts.items()}
 
 
-def changed(event, field, there=None):
+def changed(event, field):
     """Columns that differ once ``field`` does."""
-    before = stored(event, there)
+    before = stored(event)
     if field == "other_fields":
-        after = stored(event | {"plan": "paid"}, there)
+        after = stored(event | {"plan": "paid"})
     elif field.startswith("record_"):
-        after = stored(event, there, **{field: OTHER[field]})
+        after = stored(event, **{field: OTHER[field]})
     else:
-        after = stored(event | {field: OTHER[field]}, there)
+        after = stored(event | {field: OTHER[field]})
     return {name for name in before.keys() | after.keys() if before.get(name) != after.get(name)}
 
 
@@ -87,25 +85,7 @@ def changed(event, field, there=None):
 def test_a_field_of_a_message_changes_the_columns_of_raw_clicks_that_the_lineage_says(field):
     seen = set().union(*(changed(event, field) for event in (FULL, EXACT, KEYLESS, ANONYMOUS, AHEAD)))
     declared = {column for column in ASSETS["raw_clicks"].columns if field in topic_fields("raw_clicks", column)}
-    assert seen == declared - {"displaced"}
-
-
-def test_what_a_row_displaced_depends_on_what_makes_its_key_and_on_its_place():
-    def displaced(event, field=None):
-        later = stored(event, record_offset=9)
-        row = later["row_key"], {CLICKS.columns["source"].key: later["source"]}
-        record = {field: OTHER[field]} if field and field.startswith("record_") else {}
-        change = {field: OTHER[field]} if field and not record else {}
-        return (stored(event | change, row, **record) or {}).get("displaced")
-
-    events = (FULL, ANONYMOUS)
-    assert [displaced(event) for event in events] == [b"9", b"9"]
-    fields = set(TOPIC) - {"record_value", "other_fields"}
-    changing = {field for field in fields for event in events if displaced(event, field) != b"9"}
-    # Without a `received_at` the record's time stands for it.
-    unreceived = {name: value for name, value in FULL.items() if name != "received_at"}
-    changing |= {field for field in ("record_time",) if displaced(unreceived, field) != b"9"}
-    assert changing == set(topic_fields("raw_clicks", "displaced"))
+    assert seen == declared
 
 
 def test_the_topic_has_every_field_that_decoding_looks_for():

@@ -7,12 +7,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clickstream_assets.checks.clickstream_topic import CUT_SHOWN_DAYS, cut_back
+from clickstream_assets.domain import outcomes
+from clickstream_assets.domain.click_event import decode
 from clickstream_assets.domain.explanation import ranges_of, to_event
 from clickstream_assets.domain.hours import hour_of_key
 from clickstream_assets.domain.ledger import LOST
-from clickstream_assets.domain.log_cuts import Cut, Generations, Stretch, log_id, named, read_cuts, topic_of
+from clickstream_assets.domain.log_cuts import Cut, Generations, log_id, named, topic_of
+from clickstream_assets.domain.offsets import OffsetRange
 from clickstream_assets.domain.resumption import resumption
-from clickstream_assets_tests.domain.fakes import HOUR_MS, LEDGER, World
+from clickstream_assets_tests.domain.fakes import HOUR_MS, World
 
 FIRST = hour_of_key("2026-11-20-00:00")
 HOUR = FIRST + 20
@@ -60,7 +63,7 @@ def test_a_cut_is_booked_with_where_and_when_and_by_which_run_though_nothing_is_
     (cut,) = report.cuts
     assert cut.in_words().startswith(IN_WORDS)
     assert cut.in_words() in report.in_words()
-    assert read_cuts(world.hbase, LEDGER, "id-1") == [Cut(0, 1, 3, 6, cut.noticed_ms, "run-3")]
+    assert world.books.cuts.read("id-1") == [Cut(0, 1, 3, 6, cut.noticed_ms, "run-3")]
     assert (world.topic.group, report.read, world.ingest().cuts) == ({0: 3}, 0, [])
     world.assert_books_balance()
 
@@ -80,7 +83,9 @@ def test_messages_that_take_the_offsets_again_are_read_as_what_they_are(world, t
     assert sorted(letters) == [f"id-1|000000|{3:020d}", f"id-1~001|000000|{3:020d}"]
     assert (world.total("read"), world.total("duplicates"), world.topic.group) == (10, 2, {0: 7})
     world.assert_books_balance()
-    ranges, unbooked = ranges_of(world.ledger, world.ledger.shares(HOUR), sources(world))
+    parts = world.ledger.parts([HOUR])[HOUR]
+    assert [(part.topic_id, part.counts.kept) for part in parts] == [("id-1", 2), ("id-1", 2), ("id-1~001", 2)]
+    ranges, unbooked = ranges_of(world.ledger, parts, sources(world))
     assert ([(one.topic_id, one.events) for one in ranges], unbooked) == (
         [("id-1", 2), ("id-1", 2), ("id-1~001", 2)],
         0,
@@ -129,7 +134,7 @@ def test_a_log_is_cut_back_twice_above_and_below_the_first_cut(world, told):
     for user in ("hal", "ida"):
         world.topic.send(event(user), NOW)
     world.ingest()
-    assert [(cut.at, cut.read_to) for cut in read_cuts(world.hbase, LEDGER, "id-1")] == [(3, 6), (4, 6), (1, 5)]
+    assert [(cut.at, cut.read_to) for cut in world.books.cuts.read("id-1")] == [(3, 6), (4, 6), (1, 5)]
     assert {"dora", "emil", "fay", "gil", "hal", "ida"} <= set(users(world))
     assert world.read_hours(HOUR).ranges == {0: [(1, 3)]}
     world.assert_books_balance()
@@ -153,7 +158,7 @@ def test_a_run_killed_at_any_write_is_made_good_by_the_next(world, sent):
         world.topic.send(event("last"), NOW)
         world.ingest()
         assert users(world) == sorted(["ada", "bob", "cleo", "no id", "last", *(f"u{i}" for i in range(sent))])
-        assert [(cut.at, cut.read_to) for cut in read_cuts(world.hbase, LEDGER, "id-1")] == [(3, 6)]
+        assert [(cut.at, cut.read_to) for cut in world.books.cuts.read("id-1")] == [(3, 6)]
         world.assert_books_balance()
 
 
@@ -171,10 +176,7 @@ def test_letters_of_both_logs_are_replayed_under_their_own_coordinates(world, to
     world.ingest()
 
     mends = {b"refused": event("mended"), b"refused too": event("mended too")}
-    from clickstream_assets.domain import settling
-    from clickstream_assets.domain.click_event import decode
-
-    monkeypatch.setattr(settling, "decode", lambda value, *others: decode(mends.get(value, value), *others))
+    monkeypatch.setattr(outcomes, "decode", lambda value, *others: decode(mends.get(value, value), *others))
     report = world.replay()
     assert (report.rows, report.unbooked) == (2, 0)
     assert {"mended", "mended too"} <= set(users(world))
@@ -199,7 +201,7 @@ def test_what_a_run_reads_while_it_is_looked_at_is_no_cut(world):
     ends = world.topic.ends([0])
     world.topic.send(event("dora", "dora"), NOW)
     world.ingest()  # another process'
-    found = resumption(world.topic, world.hbase, LEDGER, ends)
+    found = resumption(world.topic, world.books, ends)
     assert (found.unbooked, found.void, found.begins, found.lag(ends)) == ([], frozenset(), {0: 7}, 0)
 
 
@@ -224,8 +226,8 @@ def test_each_offset_is_of_the_generation_that_wrote_it(steps, first, end):
     found = Generations.of(reversed(cuts))
     assert [found.at(5, offset) for offset in range(len(log))] == log
     assert found.at(4, first) == 0
-    stretches = found.stretches("id", 5, first, end)
-    covered = [(s.log_id, offset) for s in stretches for offset in range(s.first, s.end)]
+    ranges = found.ranges("id", 5, first, end)
+    covered = [(s.log_id, offset) for s in ranges for offset in range(s.first, s.end)]
     assert [offset for _, offset in covered] == list(range(first, end))
     assert all(name == log_id("id", log[offset]) for name, offset in covered if offset < len(log))
 
@@ -234,8 +236,8 @@ def test_only_the_first_generation_is_known_by_the_topic_id_alone():
     assert (log_id("id", 0), log_id("id", 12)) == ("id", "id~012")
     assert (topic_of("id"), topic_of("id~012")) == ("id", "id")
     assert (named("clicks", "id"), named("clicks", "id~012")) == ("clicks", "clicks~012")
-    assert Generations().stretches("id", 0, 3, 3) == []
-    assert Generations().stretches("id", 0, 0, 3) == [Stretch("id", 0, 0, 3)]
+    assert Generations().ranges("id", 0, 3, 3) == []
+    assert Generations().ranges("id", 0, 0, 3) == [OffsetRange("id", 0, 0, 3)]
 
 
 def test_the_check_tells_of_a_cut_for_some_days_and_then_keeps_it_in_its_table():

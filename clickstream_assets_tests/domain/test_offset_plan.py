@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from clickstream_assets.domain import offset_plan
 from clickstream_assets.domain.ledger import GAP, LOST, READ, Entry
-from clickstream_assets.domain.offset_plan import MAX_PIECE, Piece, begin, joined, plan_partition, to_commit
+from clickstream_assets.domain.offset_plan import MAX_RANGE, ReadPlan, begin, to_commit
+from clickstream_assets.domain.offsets import OffsetRange, joined
 
 
 def entry(first, end, kind=READ):
@@ -22,7 +23,7 @@ def situations(draw):
     kinds = [draw(st.sampled_from([READ, READ, GAP, LOST, None])) for _ in edges[1:]]
     booked = [entry(*span, kind) for span, kind in zip(itertools.pairwise(edges), kinds, strict=True) if kind]
     first, end = sorted((draw(st.integers(0, 60)), draw(st.integers(0, 60))))
-    overlapping = [known for known in booked if known.first < end and known.end > first]
+    overlapping = [entry for entry in booked if entry.first < end and entry.end > first]
     return (
         first,
         end,
@@ -33,57 +34,73 @@ def situations(draw):
     )
 
 
+def offsets(first, end):
+    return OffsetRange("topic-id", 0, first, end)
+
+
+def plan_of(first, end, entries, available_from, cuts=()):
+    plan = ReadPlan()
+    plan.read(offsets(first, end), entries, available_from, cuts)
+    return plan
+
+
 @settings(deadline=None, max_examples=150, derandomize=True)
 @given(situations())
 def test_a_plan_covers_every_offset_once(situation):
     first, end, entries, available_from, cuts, size = situation
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(offset_plan, "MAX_PIECE", size)
-        plan = plan_partition(first, end, entries, available_from, cuts)
-    spans = [(piece.first, piece.end) for piece in (*plan.pieces, *plan.lost)]
-    spans += [(known.first, known.end) for known in plan.unavailable]
-    spans += [(known.first, known.end) for known in entries if known.kind != READ]
-    planned = [offset for span in spans for offset in range(*span)]
-    booked = {offset for known in entries for offset in range(known.first, known.end)}
+        patch.setattr(offset_plan, "MAX_RANGE", size)
+        plan = plan_of(first, end, entries, available_from, cuts)
+    ranges = [*plan.to_read, *plan.lost, *plan.unavailable, *(booked.offsets for booked in entries)]
+    ranges = list({(one.first, one.end): one for one in ranges}.values())
+    planned = [offset for one in ranges for offset in range(one.first, one.end)]
+    covered = {offset for booked in entries for offset in range(booked.first, booked.end)}
     assert len(planned) == len(set(planned))
-    assert set(planned) == set(range(first, end)) | booked
-    assert all(start < stop for start, stop in spans)
+    assert set(planned) == set(range(first, end)) | covered
+    assert all(len(one) > 0 for one in ranges)
     # Booked ranges are read again whole, the others cut where hours begin; nothing is read that Kafka lacks.
-    again = [piece.entry for piece in plan.pieces if piece.entry] + plan.unavailable
-    assert sorted(again, key=lambda known: known.first) == [known for known in entries if known.kind == READ]
-    for piece in plan.pieces:
-        assert piece.first >= available_from
-        if piece.entry:
-            assert (piece.first, piece.end) == (piece.entry.first, piece.entry.end)
+    again = [booked for booked in (*plan.to_read.values(), *plan.unavailable.values()) if booked]
+    assert sorted(again, key=lambda booked: booked.first) == [booked for booked in entries if booked.kind == READ]
+    for one, booked in plan.to_read.items():
+        assert one.first >= available_from
+        if booked:
+            assert one == booked.offsets
         else:
-            assert piece.end - piece.first <= size
-            assert not any(piece.first < cut < piece.end for cut in cuts)
-    assert all(piece.end <= available_from for piece in plan.lost)
+            assert len(one) <= size
+            assert not any(one.first < cut < one.end for cut in cuts)
+    assert all(one.end <= available_from for one in plan.lost)
 
 
-def test_a_long_range_comes_in_pieces():
-    plan = plan_partition(5, 5 + 2 * MAX_PIECE + 1, [], 0)
-    assert plan.pieces == [
-        Piece(5, 5 + MAX_PIECE),
-        Piece(5 + MAX_PIECE, 5 + 2 * MAX_PIECE),
-        Piece(5 + 2 * MAX_PIECE, 6 + 2 * MAX_PIECE),
+def test_a_long_range_comes_in_parts():
+    assert list(plan_of(5, 5 + 2 * MAX_RANGE + 1, [], 0).to_read) == [
+        offsets(5, 5 + MAX_RANGE),
+        offsets(5 + MAX_RANGE, 5 + 2 * MAX_RANGE),
+        offsets(5 + 2 * MAX_RANGE, 6 + 2 * MAX_RANGE),
     ]
 
 
 def test_an_entry_is_read_again_whole_and_the_rest_around_it():
-    known = entry(3, 8)
-    assert plan_partition(5, 12, [known], 0, {10}).pieces == [Piece(3, 8, known), Piece(8, 10), Piece(10, 12)]
+    booked = entry(3, 8)
+    plan = plan_of(5, 12, [booked], 0, {10})
+    assert plan.to_read == {offsets(3, 8): booked, offsets(8, 10): None, offsets(10, 12): None}
+
+
+def test_an_entry_planned_twice_is_read_once():
+    booked, plan = entry(3, 8), ReadPlan()
+    plan.read_again(booked, 0)
+    plan.read(offsets(5, 12), [booked], 0, ())
+    assert plan.to_read == {offsets(3, 8): booked, offsets(8, 12): None}
 
 
 def test_what_retention_took_before_it_was_read_is_lost_and_what_it_took_after_is_left_alone():
-    known = entry(0, 4)
-    plan = plan_partition(2, 12, [known], 7)
-    assert (plan.unavailable, plan.lost, plan.pieces) == ([known], [Piece(4, 7)], [Piece(7, 12)])
-    assert plan_partition(0, 5, [], 9).lost == [Piece(0, 5)]
+    booked = entry(0, 4)
+    plan = plan_of(2, 12, [booked], 7)
+    assert plan == ReadPlan({offsets(7, 12): None}, [offsets(4, 7)], {offsets(0, 4): booked})
+    assert plan_of(0, 5, [], 9).lost == [offsets(0, 5)]
 
 
 def test_nothing_to_read_is_an_empty_plan():
-    assert plan_partition(4, 4, [], 0).pieces == []
+    assert plan_of(4, 4, [], 0) == ReadPlan()
 
 
 @pytest.mark.parametrize(

@@ -8,12 +8,13 @@ from hypothesis import strategies as st
 
 from clickstream_assets.clients.kafka import Message
 from clickstream_assets.domain import reading
-from clickstream_assets.domain.reading import Wide, _from_arrow, _shared_out, _to_arrow
-from clickstream_assets.domain.settling import DISPLACED, SOURCE, Rules, as_long, decoded
+from clickstream_assets.domain.offsets import OffsetRange
+from clickstream_assets.domain.outcomes import SOURCE, Rules, decoded
+from clickstream_assets.domain.reading import Wide, _packed, _tasks, _unpacked
 from clickstream_assets_tests.conftest import NOW_MS
 from clickstream_assets_tests.domain.fake_spark import FakeSpark
 from clickstream_assets_tests.domain.fakes import LEDGER, World
-from clickstream_assets_tests.domain.test_ingestion import HOUR_NOW, NOW, RULES, message
+from clickstream_assets_tests.domain.test_outcomes import HOUR_NOW, NOW, RULES, message
 from clickstream_assets_tests.traffic.hard_cases import first_hour_ms, hard_cases
 
 FIRST = HOUR_NOW - 48
@@ -29,9 +30,9 @@ class WideWorld(World):
         patch.setattr(reading, "HBaseClient", lambda *at: self.hbase)
 
     def ingestion(self):
-        made = super().ingestion()
-        made._wide = Wide(lambda: self.spark, 0)
-        return made
+        reader = super().ingestion()
+        reader._wide = Wide(lambda: self.spark, 0)
+        return reader
 
 
 def books(world):
@@ -50,8 +51,8 @@ def send(world, messages, partition=0):
 
 @pytest.fixture
 def patch():
-    with pytest.MonkeyPatch.context() as made:
-        yield made
+    with pytest.MonkeyPatch.context() as patch:
+        yield patch
 
 
 @pytest.mark.parametrize(("attempts", "task_offsets"), [(1, 50_000), (2, 90)])
@@ -81,7 +82,7 @@ def test_the_hard_cases_end_as_in_the_process(patch, attempts, task_offsets):
     assert wide.entries() == [entry for entry in wide.entries() if entry.run_id == "run-2" or entry.kind != "read"]
 
 
-def test_offsets_that_make_way_have_their_entries_read_again(patch):
+def test_the_row_that_is_there_stays_though_an_earlier_offset_is_read(patch):
     world = WideWorld(patch)
     send(world, [message(0, "a"), message(1, "b"), message(2, "a"), message(3, "c")])
     world.topic.commit({0: 2})
@@ -89,9 +90,8 @@ def test_offsets_that_make_way_have_their_entries_read_again(patch):
     world.topic.commit({0: 0})
     world.ingestion().read_until({0: 2}, ())
     world.assert_books_balance()
-    assert sorted(cells[SOURCE] for cells in world.rows().values()) == [b"id-1/0/0", b"id-1/0/1", b"id-1/0/3"]
-    assert [cells[DISPLACED] for cells in world.rows().values() if DISPLACED in cells] == [b"2"]
-    assert world.spark.jobs == 3
+    assert sorted(cells[SOURCE] for cells in world.rows().values()) == [b"id-1/0/1", b"id-1/0/2", b"id-1/0/3"]
+    assert (world.total("duplicates"), world.spark.jobs) == (1, 2)
 
 
 def test_the_partition_that_is_read_first_has_the_row(patch):
@@ -116,30 +116,26 @@ def test_little_is_read_without_spark(patch):
 def test_a_message_reaches_the_other_process_as_it_is():
     rules = Rules("clickstream_topic", "topic-id", first_hour_ms(NOW_MS), "run-1")
     cases = [Message(0, at, case.timestamp_ms, case.value) for at, case in enumerate(hard_cases(NOW_MS))]
-    found = decoded(cases, rules)
+    usual = decoded(cases, rules)
     wild = decoded([message(0, sent_at=1e300, engagement_time_ms=1e30, timestamp=NOW)], RULES)
-    for one, other in zip(found + wild, _from_arrow(_to_arrow(found + wild)), strict=True):
-        assert other[:5] == one[:5]
-        assert other.value == one.value
-        if one.event is None:
+    sent = [*usual, *wild]
+    received = [_unpacked(packed) for packed in _packed(sent).column("message").to_pylist()]
+    assert [one._replace(refused=None) for one in received] == [one._replace(refused=None) for one in sent]
+    assert [type(one.event) for one in received] == [type(one.event) for one in sent]
+    for one, other in zip(sent, received, strict=True):
+        if one.refused is not None:
             assert (other.refused.reason, other.refused.detail) == (one.refused.reason, one.refused.detail)
-        else:
-            assert stored(other.event) == stored(one.event)
-
-
-def stored(event):
-    return tuple(as_long(value) if isinstance(value, int) else value for value in event)
 
 
 @settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 99), st.integers(0, 40)), max_size=8))
-def test_tasks_share_out_every_offset_once_and_none_has_more_than_its_share(drawn):
-    slices = [(partition, first, first + size) for partition, first, size in drawn]
+def test_tasks_have_every_offset_once_and_none_has_more_than_its_number(drawn):
+    ranges = [OffsetRange("id", partition, first, first + size) for partition, first, size in drawn]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(reading, "TASK_OFFSETS", 10)
-        tasks = _shared_out(slices)
-    sizes = [sum(end - first for _, first, end in task) for task in tasks]
+        tasks = _tasks(ranges)
+    sizes = [sum(map(len, task)) for task in tasks]
     assert len(sizes) == -(-sum(sizes) // 10) or not sizes
     assert all(size == max(sizes) <= 10 for size in sizes[:-1])
-    offsets = [(p, at) for p, first, end in itertools.chain(*tasks) for at in range(first, end)]
-    assert offsets == [(p, at) for p, first, end in slices for at in range(first, end)]
+    offsets = [(one.partition, at) for one in itertools.chain(*tasks) for at in range(one.first, one.end)]
+    assert offsets == [(one.partition, at) for one in ranges for at in range(one.first, one.end)]

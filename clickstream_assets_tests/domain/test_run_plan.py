@@ -149,31 +149,32 @@ def test_run_after_run_the_whole_backlog_is_read_within_bounds(partitions, in_or
 
 
 def test_stale_hours_in_a_row_are_one_run():
-    assert plan_stale([7, 5, 6], [5, 6, 7], 200) == RunPlan(5, 7, {})
+    assert plan_stale([7, 5, 6], 200) == RunPlan(5, 7, {})
 
 
 def test_without_stale_hours_there_is_no_run():
-    assert plan_stale([], [1, 2], 200) is None
+    assert plan_stale([], 200) is None
 
 
-def test_hours_that_hold_nothing_are_passed_over_and_ones_that_hold_something_are_not():
-    assert plan_stale([5, 9], [5, 9, 12], 200) == RunPlan(5, 9, {})
-    assert plan_stale([5, 9], [5, 7, 9], 200) == RunPlan(5, 5, {})
+def test_hours_between_stale_ones_are_passed_over():
+    assert plan_stale([5, 9], 200) == RunPlan(5, 9, {})
 
 
-def test_a_run_over_stale_hours_has_a_bound_and_takes_the_oldest_first():
-    assert plan_stale([30, 1, 20], [1, 20, 30], 20) == RunPlan(1, 20, {})
-    assert plan_stale([30, 1, 20], [1, 20, 30], 19) == RunPlan(1, 1, {})
+def test_a_run_over_stale_hours_has_a_bound_and_takes_the_newest_first():
+    assert plan_stale([30, 1, 20], 30) == RunPlan(1, 30, {})
+    assert plan_stale([30, 1, 20], 29) == RunPlan(20, 30, {})
+    assert plan_stale([30, 1, 20], 10) == RunPlan(30, 30, {})
 
 
 @steady
-@given(st.sets(st.integers(0, 60)), st.sets(st.integers(0, 60)), st.integers(1, 30))
-def test_run_after_run_all_stale_hours_are_done_and_no_fresh_one_twice(stale, fresh, max_hours):
-    touched, waiting = stale | fresh, set(stale)
-    while plan := plan_stale(waiting, touched, max_hours):
-        covered = set(range(plan.first, plan.last + 1))
-        assert plan.first == min(waiting)
-        assert len(covered) <= max_hours
-        assert covered & touched <= waiting
+@given(st.sets(st.integers(0, 60)), st.integers(1, 30))
+def test_run_after_run_all_stale_hours_are_done_each_within_its_bound(stale, max_hours):
+    waiting = set(stale)
+    while plan := plan_stale(waiting, max_hours):
+        assert plan.last == max(waiting)
+        assert plan.first in waiting
+        assert plan.last - plan.first < max_hours
         assert plan.until == {}
-        waiting -= covered
+        waiting -= set(range(plan.first, plan.last + 1))
+        assert all(hour <= plan.last - max_hours for hour in waiting)
+    assert not waiting

@@ -3,7 +3,7 @@
 import pytest
 
 from clickstream_assets.domain.hours import hour_of_key
-from clickstream_assets.domain.stale_hours import STEPS, Hold, HourStates
+from clickstream_assets.domain.stale_hours import STEPS, Hold, HourState, HourStates
 from clickstream_assets_tests.domain.test_ledger import FakeHBase
 
 HOUR = hour_of_key("2026-11-23-05:00")
@@ -61,3 +61,15 @@ def test_clicks_are_remembered_beside_the_marks(states):
     states.remember_clicks({HOUR: 17, HOUR + 1: 0})
     assert [state.clicks for state in states.read([HOUR, HOUR + 1, HOUR + 2]).values()] == [17, 0, None]
     assert states.read([HOUR])[HOUR].touched == 1
+
+
+def test_a_mark_is_that_of_its_asset_and_raw_clicks_is_the_counter():
+    state = HourState(touched=4, enriched=3, computed=2, indexed=1)
+    assert [state.mark_of(asset) for asset in STEPS] == [4, 3, 2, 1]
+
+
+def test_an_asset_lacks_what_the_one_before_it_has():
+    later = list(STEPS)[1:]
+    assert [HourState(2, 2, 1, 1).lacks(asset) for asset in later] == [False, True, False]
+    assert [HourState(2, 1, 1, 0).lacks(asset) for asset in later] == [True, False, True]
+    assert not any(HourState().lacks(asset) for asset in later)

@@ -3,17 +3,17 @@
 from clickstream_assets.clients.batches import MOST_KEPT_BYTES
 from clickstream_assets.clients.hbase import BYTES_PER_CALL, rows_per_call
 from clickstream_assets.domain.enrichment import INPUT
-from clickstream_assets.domain.settling import Rules, decoded, settle
+from clickstream_assets.domain.outcomes import Rules, decoded, outcomes
 from clickstream_assets.domain.table_schemas import CLICKS, DEAD_LETTERS, MESSAGE_BYTES, METRICS
-from clickstream_assets_tests.domain.test_ingestion import RULES, Message, message
+from clickstream_assets_tests.domain.test_outcomes import RULES, Message, message
 
 WIDE = "\N{GRINNING FACE}"
 """A character of four bytes."""
 
 
 def cells_of(one: Message, rules: Rules = RULES) -> dict[str, int]:
-    settled = settle([one], rules, lambda keys: {})
-    (row,) = settled.rows or settled.letters
+    decided = outcomes([one], rules, lambda keys: {})
+    (row,) = decided.rows or decided.letters
     names = {column.key: name for table in (CLICKS, DEAD_LETTERS) for name, column in table.columns.items()}
     return {names[cell]: len(value) for cell, value in row.puts.items()}
 

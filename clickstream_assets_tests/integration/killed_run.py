@@ -1,6 +1,6 @@
 """One sensor tick and its run, in a process that kills itself with SIGKILL behind one of ingestion's writes.
 
-python -m clickstream_assets_tests.integration.killed_run rows|ledger|touched RECORD
+python -m clickstream_assets_tests.integration.killed_run rows|touched|ledger RECORD
 """
 
 import os
@@ -21,7 +21,7 @@ def kill(*arguments: object) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-NEXT_WRITE = {"rows": (Ledger, "write"), "ledger": (HourStates, "touch"), "touched": (Ingestion, "_commit")}
+NEXT_WRITE = {"rows": (HourStates, "touch"), "touched": (Ledger, "write"), "ledger": (Ingestion, "_commit")}
 """What ingestion writes next behind each of the gaps."""
 
 

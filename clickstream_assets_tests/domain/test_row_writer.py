@@ -8,15 +8,24 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clickstream_assets.domain.settler import WINDOW, Settler
-from clickstream_assets.domain.settling import Settled, decoded, settle
+from clickstream_assets.domain.books import TableNames
+from clickstream_assets.domain.outcomes import SOURCE, Tally, decoded, outcomes
+from clickstream_assets.domain.row_writer import WINDOW, RowWriter
 from clickstream_assets_tests.domain.fakes import CLICKS, LEDGER, LETTERS, World
-from clickstream_assets_tests.domain.test_ingestion import HOUR_NOW, NOW, RULES, Message, message, partitions
 from clickstream_assets_tests.domain.test_ledger import FakeHBase
+from clickstream_assets_tests.domain.test_outcomes import HOUR_NOW, NOW, RULES, Message, message, partitions
 
 
-def add(settler, *messages):
-    settler.add(decoded(messages, RULES))
+def writer_on(hbase):
+    return RowWriter(hbase, TableNames.of(), RULES)
+
+
+def add(writer, *messages):
+    writer.add(decoded(messages, RULES))
+
+
+def duplicates(tally):
+    return sum(counts.duplicates for counts in tally.hours.values())
 
 
 class HeldHBase(FakeHBase):
@@ -36,9 +45,9 @@ class SlowHBase(FakeHBase):
 
     def get(self, *arguments):
         time.sleep(random.random() / 1000)
-        found = super().get(*arguments)
+        rows = super().get(*arguments)
         time.sleep(random.random() / 1000)
-        return found
+        return rows
 
     def mutate(self, *arguments):
         time.sleep(random.random() / 500)
@@ -74,14 +83,14 @@ class BrokenHBase(FakeHBase):
 
 def test_a_duplicate_of_a_row_that_is_still_on_its_way_is_seen():
     hbase = HeldHBase()
-    with Settler(hbase, CLICKS, LETTERS, RULES) as settler:
+    with writer_on(hbase) as writer:
         for offset in range(WINDOW):
-            add(settler, message(offset))
+            add(writer, message(offset))
         assert hbase.tables.get(CLICKS, {}) == {}
         hbase.may_write.set()
-        tallies = settler.finish()
+        tallies = writer.finish()
     assert [tallies[0, offset].new_rows for offset in range(WINDOW)] == [1] + [0] * (WINDOW - 1)
-    assert [tallies[0, offset].duplicates for offset in range(WINDOW)] == [0] + [1] * (WINDOW - 1)
+    assert [duplicates(tallies[0, offset]) for offset in range(WINDOW)] == [0] + [1] * (WINDOW - 1)
     assert len(hbase.tables[CLICKS]) == 1
 
 
@@ -92,58 +101,62 @@ def test_batches_on_their_way_together_end_as_one_after_the_other(drawn, size, s
     one_by_one, together = FakeHBase(), SlowHBase()
     for hbase in (one_by_one, together):
         hbase.tables[CLICKS] = {key: dict(cells) for key, cells in before.rows.items()}
-    wanted, found = Settled(), Settled()
-    with Settler(together, CLICKS, LETTERS, RULES) as settler:
-        settler.scan(scanned)
+    expected, total = Tally(), Tally()
+
+    def one_by_one_sources(keys):
+        return {key: cells[SOURCE] for key, cells in one_by_one.get(CLICKS, keys, (SOURCE,)).items()}
+
+    with writer_on(together) as writer:
+        writer.scan(scanned)
         for start in range(0, len(messages), size):
-            some = messages[start : start + size]
-            settled = settle(some, RULES, lambda keys: one_by_one.get(CLICKS, keys))
-            one_by_one.mutate(CLICKS, settled.rows)
-            one_by_one.mutate(LETTERS, settled.letters)
-            wanted.add(settled)
-            add(settler, *some)
-        for tally in settler.finish().values():
-            found.add(tally)
-    assert found == wanted
+            batch = messages[start : start + size]
+            decided = outcomes(batch, RULES, one_by_one_sources)
+            one_by_one.mutate(CLICKS, decided.rows)
+            one_by_one.mutate(LETTERS, decided.letters)
+            expected.add(decided)
+            add(writer, *batch)
+        for tally in writer.finish().values():
+            total.add(tally)
+    assert total == expected
     assert {k: v for k, v in together.tables.items() if v} == {k: v for k, v in one_by_one.tables.items() if v}
 
 
 def test_rows_of_a_scanned_hour_are_not_looked_up_by_their_keys():
     stored, hbase = FakeHBase(), ScannedHBase()
-    with Settler(stored, CLICKS, LETTERS, RULES) as settler:
-        add(settler, message(0, "a"), message(1, "b"))
-        settler.finish()
+    with writer_on(stored) as writer:
+        add(writer, message(0, "a"), message(1, "b"))
+        writer.finish()
     hbase.tables = stored.tables
-    with Settler(hbase, CLICKS, LETTERS, RULES) as settler:
-        settler.scan([HOUR_NOW])
-        add(settler, message(0, "a"), message(1, "b"), message(2, "c"))
+    with writer_on(hbase) as writer:
+        writer.scan([HOUR_NOW])
+        add(writer, message(0, "a"), message(1, "b"), message(2, "c"))
         for again in range(2 * WINDOW):  # long after its batch was written
-            add(settler, message(3 + again, "c"))
-        tallies = settler.finish().values()
-    assert (sum(tally.new_rows for tally in tallies), sum(tally.duplicates for tally in tallies)) == (1, 2 * WINDOW)
+            add(writer, message(3 + again, "c"))
+        tallies = writer.finish().values()
+    assert (sum(tally.new_rows for tally in tallies), sum(map(duplicates, tallies))) == (1, 2 * WINDOW)
 
 
 def test_what_a_writer_fails_at_is_told_before_much_more_is_read():
     hbase, added = BrokenHBase(), 0
-    with pytest.raises(OSError, match="no such region"), Settler(hbase, CLICKS, LETTERS, RULES) as settler:
+    with pytest.raises(OSError, match="no such region"), writer_on(hbase) as writer:
         for offset in range(10 * WINDOW):
-            add(settler, message(offset, str(offset)))
+            add(writer, message(offset, str(offset)))
             added += 1
     assert added <= 2 * WINDOW
 
 
 def test_a_writer_that_fails_at_the_very_end_is_told_too():
-    with pytest.raises(OSError, match="no such region"), Settler(BrokenHBase(), CLICKS, LETTERS, RULES) as settler:
-        add(settler, message(0))
-        settler.finish()
+    with pytest.raises(OSError, match="no such region"), writer_on(BrokenHBase()) as writer:
+        add(writer, message(0))
+        writer.finish()
 
 
-def test_counts_are_kept_by_stretch_of_offsets():
-    with Settler(FakeHBase(), CLICKS, LETTERS, RULES) as settler:
-        add(settler, message(0, "a"), message(1, "b"), message(4, "c"), Message(0, 5, NOW, b"{"))
-        add(settler, message(0, "a", partition=1))
-        tallies = settler.finish()
-    counts = {place: (tally.read, tally.new_rows, tally.duplicates) for place, tally in tallies.items()}
+def test_counts_are_kept_by_offsets_without_a_gap():
+    with writer_on(FakeHBase()) as writer:
+        add(writer, message(0, "a"), message(1, "b"), message(4, "c"), Message(0, 5, NOW, b"{"))
+        add(writer, message(0, "a", partition=1))
+        tallies = writer.finish()
+    counts = {counted_by: (tally.read, tally.new_rows, duplicates(tally)) for counted_by, tally in tallies.items()}
     assert counts == {(0, 0): (2, 2, 0), (0, 4): (2, 1, 0), (1, 0): (1, 0, 1)}
 
 
@@ -175,7 +188,7 @@ def test_books_are_written_when_all_rows_and_letters_are(monkeypatch):
     world.assert_books_balance()
 
 
-def test_messages_are_settled_a_few_megabytes_at_a_time():
+def test_messages_are_put_a_few_megabytes_at_a_time():
     class Noting(FakeHBase):
         calls = ()
 
@@ -185,9 +198,9 @@ def test_messages_are_settled_a_few_megabytes_at_a_time():
             return super().mutate(table, rows)
 
     hbase = Noting()
-    with Settler(hbase, CLICKS, LETTERS, RULES) as settler:
-        add(settler, *(message(offset, str(offset), page="x" * 900_000) for offset in range(10)))
-        add(settler, *(Message(0, 10 + i, NOW, bytes(3 << 20)) for i in range(3)))
-        settler.finish()
+    with writer_on(hbase) as writer:
+        add(writer, *(message(offset, str(offset), page="x" * 900_000) for offset in range(10)))
+        add(writer, *(Message(0, 10 + i, NOW, bytes(3 << 20)) for i in range(3)))
+        writer.finish()
     assert sorted(count for count, _ in hbase.calls) == [1, 1, 1, 2, 4, 4]
     assert max(size for _, size in hbase.calls) < 4 << 20
