@@ -224,3 +224,15 @@ def test_a_check_that_is_added_by_one_function_is_in_definition_evaluation_and_j
         (False, WARN, f"of {SECOND}"),
     ]
     assert desk.states()["mild", FIRST] == "SUCCEEDED"
+
+
+def test_where_a_run_passed_over_all_hours_nothing_is_looked_at():
+    desk = Desk()
+
+    @dg.asset(**_OF_MANY_HOURS)
+    def raw_clicks(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult]:
+        yield dg.MaterializeResult()
+        desk.checks.evaluate(context, [], None, None, SETTINGS)
+
+    job = dg.define_asset_job(SENSOR_JOB, dg.AssetSelection.assets(raw_clicks).without_checks())
+    assert desk.execute([raw_clicks], job, [FIRST, SECOND]) == []
