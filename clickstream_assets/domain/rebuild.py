@@ -61,10 +61,9 @@ class Rebuild:
             elif entry not in plan.entries:
                 raise NotInKafka(_gone(hour, [entry.offsets], "are of another topic that had this name"))
         booked = [entry.offsets for entry in plan.entries]
-        others = [source for source in sources if not _covers(booked, source)]
-        if gone := [offsets for offsets in (*booked, *others) if not reading.is_readable(offsets)]:
+        if gone := [offsets for offsets in (*booked, *sources) if not reading.is_readable(offsets)]:
             raise NotInKafka(_gone(hour, gone, "are no longer in Kafka"))
-        plan.unbooked = reading.unbooked(others)
+        plan.unbooked = reading.unbooked([source for source in sources if not _covers(booked, source)])
         for entry in plan.entries:
             if entry.kind == READ and (held := self._records(entry.offsets)) < entry.read:
                 words = f"held {entry.read} messages when they were read, and hold {held} now"

@@ -128,9 +128,18 @@ def test_people_have_an_asset_do_all_hours_and_touch_them_so_that_the_sensor_has
     assert steps.stale() == []
 
 
-def test_all_assets_of_a_run_that_people_started_leave_nothing_out(steps):
-    steps.run(BY_HAND)
+@pytest.mark.parametrize("assets", [LATER, LATER[1:], ("enriched_clicks", "es_index")])
+def test_a_run_of_several_assets_that_people_started_touches_once_and_leaves_nothing_out(steps, assets):
+    steps.run(BY_HAND, assets=assets)
+    assert steps.touched() == dict.fromkeys(HOURS, 2)
+    assert steps.worked == dict.fromkeys(assets, HOURS)
+
+
+def test_a_run_of_all_assets_that_people_started_leaves_nothing_to_do(steps):
+    steps.run(BY_HAND, assets=CHECKED)
+    assert steps.touched() == dict.fromkeys(HOURS, 2)
     assert steps.worked == dict.fromkeys(LATER, HOURS)
+    assert steps.stale() == []
 
 
 def test_a_run_of_the_sensor_touches_nothing_and_passes_over_hours_that_are_up_to_date(steps):

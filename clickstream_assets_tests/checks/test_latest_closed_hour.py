@@ -40,6 +40,15 @@ def test_an_hour_is_present_as_it_was_last_touched(asset, state, passes):
     assert presence(asset, HOUR, state, closed=HOUR - 1).passed, "nothing is asked of an hour that has not closed"
 
 
+def test_an_hour_that_someone_has_just_materialized_is_left_to_the_sensors_run_that_follows():
+    behind, never = HourState(touched=2, enriched=2, computed=1, indexed=1), HourState()
+    finding = presence("es_index", HOUR - 1, behind, closed=HOUR - 1, is_followed=True)
+    assert finding.passed
+    assert finding.words.endswith("The sensor is about to bring it up to date")
+    assert not presence("es_index", HOUR - 1, behind, closed=HOUR - 1).passed
+    assert not presence("es_index", HOUR - 1, never, closed=HOUR - 1, is_followed=True).passed
+
+
 def test_the_schedule_asks_for_the_hour_that_has_just_closed_and_for_none_before_the_first():
     def answer(hour: int) -> dg.RunRequest | None:
         at = datetime.fromtimestamp(hour * 3600, UTC) + timedelta(minutes=11)

@@ -101,9 +101,8 @@ def test_what_kafka_no_longer_has_is_named_and_nothing_is_dropped(world, mode):
     world.topic.begin[0] = 3
     before = world.rows()
     words = said(FROM, TO, *mode, code=1)
-    assert (
-        "Error: 2026-11-20-03:00 cannot be read again: offsets 0 to 6 of partition 0 are no longer in Kafka." in words
-    )
+    assert "Error: 2026-11-20-03:00 cannot be read again: offsets 0 to 6 of partition 0" in words
+    assert "are no longer in Kafka" in words
     assert "It was left as it is." in words
     assert world.rows() == before
 

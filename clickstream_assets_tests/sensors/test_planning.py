@@ -117,3 +117,10 @@ def test_hours_that_a_hand_touched_are_a_run_of_their_own_the_newest_first(plan,
     states.mark("indexed", {HOUR - 3: 1, HOUR - 2: 1})
     assert plan(Topic(), at_work(), limits=few) == RunPlan(HOUR - 20, HOUR - 20, {})
     assert plan(Topic(), at_work()) == RunPlan(HOUR - 20, HOUR - 20, {})
+
+
+def test_hours_before_the_first_partition_have_no_run_though_they_were_touched(plan, states):
+    states.touch([FIRST_HOUR - 1])
+    assert plan(Topic(), at_work()) is None
+    states.touch([FIRST_HOUR])
+    assert plan(Topic(), at_work()) == RunPlan(FIRST_HOUR, FIRST_HOUR, {})
