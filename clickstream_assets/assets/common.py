@@ -53,10 +53,13 @@ def is_by_hand(context: dg.AssetExecutionContext) -> bool:
     return context.run.job_name != SENSOR_JOB
 
 
-def states_of(context: dg.AssetExecutionContext, books: "Books") -> "dict[int, HourState]":
-    """The states of the run's hours, which are touched first if people started the run: the other assets follow."""
-    hours = hours_of(context)
-    if is_by_hand(context):
+def states_of(context: dg.AssetExecutionContext, asset: str, books: "Books") -> "dict[int, HourState]":
+    """The states of the run's hours. The first step of a run that people started touches them: all assets follow."""
+    from clickstream_assets.domain.stale_hours import STEPS
+
+    hours, assets = hours_of(context), list(STEPS)
+    earlier = {dg.AssetKey(name) for name in assets[: assets.index(asset)]}
+    if is_by_hand(context) and not earlier & (context.run.asset_selection or set()):
         books.hours.touch(hours)
     return books.hours.read(hours)
 

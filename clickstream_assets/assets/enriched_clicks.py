@@ -47,7 +47,7 @@ def _materialize(
 
     versions = geoip.versions()
     with hbase.books() as books:
-        states = states_of(context, books)
+        states = states_of(context, ASSET, books)
         hours = hours_to_do(context, ASSET, states)
         try:
             # The hour that follows too: time spent has to know the bots there.

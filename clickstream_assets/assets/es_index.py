@@ -51,7 +51,7 @@ def _materialize(
     require_fit(elasticsearch)
     alias = elasticsearch.alias
     with hbase.books() as books, elasticsearch.client() as es:
-        states = states_of(context, books)
+        states = states_of(context, ASSET, books)
         hours = hours_to_do(context, ASSET, states)
         if not indices_exist(es, alias, hours):
             ensure_template(es, alias)

@@ -47,7 +47,7 @@ def _materialize(
     from clickstream_assets.domain.stale_hours import COMPUTED
 
     with hbase.books() as books:
-        states = states_of(context, books)
+        states = states_of(context, ASSET, books)
         hours = hours_to_do(context, ASSET, states)
         done = {}
         if hours:

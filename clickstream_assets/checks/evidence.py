@@ -27,8 +27,12 @@ class Evidence:
         books: "Books",
         limits: Settings,
         elasticsearch: ElasticsearchResource,
+        *,
+        is_followed: bool = False,
     ) -> None:
         self.hours, self.books, self.limits, self._elasticsearch = hours, books, limits, elasticsearch
+        self.is_followed = is_followed
+        """Whether someone has just materialized the hours, so that a run of the sensor follows."""
         self.states: dict[int, HourState] = books.hours.read(hours)
         """Of the hours, before any check looks."""
 
@@ -72,8 +76,13 @@ class Evidence:
 
 @contextmanager
 def evidence(
-    hours: Sequence[int], hbase: HBaseResource, elasticsearch: ElasticsearchResource, limits: Settings
+    hours: Sequence[int],
+    hbase: HBaseResource,
+    elasticsearch: ElasticsearchResource,
+    limits: Settings,
+    *,
+    is_followed: bool = False,
 ) -> Iterator[Evidence]:
     """The evidence of some hours, on a connection that ends with the block."""
     with hbase.books() as books:
-        yield Evidence(hours, books, limits, elasticsearch)
+        yield Evidence(hours, books, limits, elasticsearch, is_followed=is_followed)

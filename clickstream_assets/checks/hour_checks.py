@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationTargetMaterializationData
+from dagster._core.definitions.assets.job.asset_job import IMPLICIT_ASSET_JOB_NAME
 
 from clickstream_assets.checks.evidence import Evidence, evidence
 from clickstream_assets.checks.findings import Finding, Findings
@@ -98,7 +99,8 @@ class HourChecks:
             configured: dg.ResourceParam[Settings],
         ) -> Iterator[dg.AssetCheckResult | dg.Output[None]]:
             names = [name for name in self.checks if self.key(name) in context.selected_asset_check_keys]
-            with evidence(hours_of(context), hbase, elasticsearch, configured) as what:
+            is_followed = context.run.job_name == IMPLICIT_ASSET_JOB_NAME
+            with evidence(hours_of(context), hbase, elasticsearch, configured, is_followed=is_followed) as what:
                 found = self.findings(what, names)
             yield from self._report(context, found)
 
@@ -145,7 +147,10 @@ class HourChecks:
 
     def _presence(self, what: Evidence) -> Findings:
         closed = latest_closed_hour(time())
-        return {hour: presence(self.asset, hour, state, closed) for hour, state in what.states.items()}
+        return {
+            hour: presence(self.asset, hour, state, closed, is_followed=what.is_followed)
+            for hour, state in what.states.items()
+        }
 
     def _held_back(self, what: Evidence) -> Findings:
         findings = {}
@@ -215,15 +220,20 @@ def latest_closed_hour(now: float) -> int:
     return (int(now * 1000) - GRACE_MINUTES * 60_000) // HOUR_MS - 1
 
 
-def presence(asset: str, hour: int, state: "HourState", closed: int) -> Finding:
-    """Whether ``asset`` has the hour as it was last touched; nothing is asked of hours after ``closed``."""
+def presence(asset: str, hour: int, state: "HourState", closed: int, *, is_followed: bool = False) -> Finding:
+    """Whether ``asset`` has the hour as it was last touched; nothing is asked of hours after ``closed``.
+
+    ``is_followed``: someone has just materialized it, and so touched it. The sensor's run that follows looks again.
+    """
     mark = state.mark_of(asset)
     words = f"{key_of_hour(hour)} was touched {state.touched} times; {asset} is as of touch {mark}"
     if hour > closed:
         words += f". It has not been closed for {GRACE_MINUTES} minutes yet"
     elif not state.touched:
         words = f"{key_of_hour(hour)} was never ingested, not even as an empty hour"
-    passed = hour > closed or mark == state.touched > 0
+    elif is_followed and mark != state.touched:
+        words += ". The sensor is about to bring it up to date"
+    passed = hour > closed or (state.touched > 0 and (is_followed or mark == state.touched))
     return Finding(passed, words, {"touched": state.touched, "mark": mark})
 
 

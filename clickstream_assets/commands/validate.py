@@ -65,9 +65,11 @@ def validate(file: Path, envelope: bool, quiet: bool) -> None:
 
 def _judged(file: Path, envelope: bool) -> "Iterator[Judged]":
     """A file's messages, in order, looked at by a process for each core, a few hundred of them at a time."""
+    from clickstream_assets.clients.garbage import collect_rarely
     from clickstream_assets.domain import enrichment, validation  # noqa: F401 - before the processes fork
     from clickstream_assets.traffic.message_files import lines_of_messages
 
+    collect_rarely()
     now = int(time() * 1000)
     lines = enumerate(lines_of_messages(file, envelope=envelope))
     cores = len(os.sched_getaffinity(0))

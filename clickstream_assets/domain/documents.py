@@ -62,7 +62,7 @@ def count_documents(es: "Elasticsearch", alias: str, hours: Iterable[int]) -> di
 
 
 def delete_left_over(es: "Elasticsearch", alias: str, books: Books, counts: Mapping[int, int]) -> dict[int, int]:
-    """Delete the documents of some hours that ``clickstream_metrics`` (``table``) has no row of; returns how many.
+    """Delete the documents of some hours that ``clickstream_metrics`` has no row of; returns how many.
 
     ``counts`` are the documents of each hour, once every row has its own: only where they are more than the rows are
     they looked at one by one. Refreshes if it deleted something.

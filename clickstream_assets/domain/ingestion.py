@@ -69,7 +69,8 @@ class Ingestion:
         All the hours are touched, so that the later assets follow, for an hour without a single event too.
         """
         hours = sorted(hours)
-        self.report.touched.update(hours)
+        # Hours before the first partition have none: nothing follows them.
+        self.report.touched.update(hour for hour in hours if hour >= self._rules.first_hour)
         first, end = (
             self._topic.offsets_at(hour * HOUR_MS, self._ends, self._log.earliest) for hour in (hours[0], hours[-1] + 1)
         )

@@ -5,7 +5,7 @@ Four kinds of rows in one HBase table, keys in plain text:
 ``range|<topic id>|<partition>|<first offset>``
     an :class:`Entry`. Entries of a partition never overlap.
 ``hour|<hour>|<topic id>|<partition>|<first offset>``
-    what an entry holds of one hour, so that an hour's share of the book is one short scan.
+    what an entry holds of one hour, so that all that the book has of an hour is one short scan.
 ``cut|<topic id>|<partition>|<generation>``
     see :mod:`clickstream_assets.domain.log_cuts`; the topic ids of the other keys are those of logs.
 ``state|<hour>``

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from clickstream_assets.domain.click_event import CLICK_TYPES, LEAVE_TYPES
 from clickstream_assets.domain.hours import HOUR_MS, key_of_hour, rfc3339_of_hour
 from clickstream_assets.domain.row_keys import contiguous
-from clickstream_assets.domain.stale_hours import LOOK_AHEAD_MS
+from clickstream_assets.domain.time_spent import TIMEOUT_MS
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -139,7 +139,7 @@ def compute(clicks: "DataFrame", hours: Iterable[int], computed_at_ms: int, run_
     hours = sorted(set(hours))
     wanted = F.col("hour").isin(hours)
     # Of a following hour that is not itself wanted, only what an event before it can look at.
-    ahead = (F.col("timestamp") % HOUR_MS < LOOK_AHEAD_MS) & (F.col("hour") - 1).isin(hours)
+    ahead = (F.col("timestamp") % HOUR_MS < TIMEOUT_MS) & (F.col("hour") - 1).isin(hours)
     user_key = F.when(F.col("user_id").isNotNull(), F.concat(F.lit("u"), "user_id")).otherwise(
         F.concat(F.lit("a"), "anonymous_id")
     )

@@ -82,8 +82,10 @@ class Rebuild:
         """Where the hour's rows come from; notes their keys."""
         spans: dict[tuple[str, int], list[tuple[int, int]]] = {}
         for start, stop in (pair for of_salt in key_ranges([plan.hour]) for pair in of_salt):
-            for key, cells in self._books.hbase.scan(self._books.tables.clicks, start, stop, (SOURCE,)):
+            for key, cells in self._books.hbase.scan(self._books.tables.clicks, start, stop, (b"click_data",)):
                 plan.rows.append(key)
+                if SOURCE not in cells:  # put by hand
+                    continue
                 log_id, partition, offset = cells[SOURCE].decode().split("/")
                 spans.setdefault((log_id, int(partition)), []).append((int(offset), int(offset) + 1))
         return [OffsetRange(*log, *span) for log, of_log in spans.items() for span in joined(of_log)]

@@ -39,36 +39,38 @@ class Replaced:
     """Rows that the new result lacks."""
 
 
-def users_of(sketch: bytes) -> object:
-    """What an HLL sketch says of its users, the same in whatever order they came.
-
-    Layout: "HLL Sketch Preamble" of Apache DataSketches, HLL_8 as Spark makes them; of any other kind, its bytes.
-    Few users are a list or a set of coupons, four bytes each, between empty places; many are registers, behind
-    estimates that depend on the order.
-    """
-    mode, kind, size = sketch[7] & 3, sketch[7] >> 2 & 3, sketch[3]
-    if mode == _REGISTERS:
-        return (size, sketch[40:]) if kind == _HLL_8 else sketch
-    coupons = sketch[8 + 4 * mode :]
-    return size, {coupons[at : at + 4] for at in range(0, len(coupons), 4)} - {bytes(4)}
-
-
-_REGISTERS, _HLL_8 = 2, 2
-
-
 def is_same(computed: Mapping[bytes, bytes], stored: Mapping[bytes, Cell]) -> bool:
     """Whether a stored row holds what was computed, whoever computed it and when."""
     return computed.keys() == stored.keys() and all(
         value == (other := stored[cell].value)
         or cell == _RUN
         or (cell == _COMPUTED_AT and other.isdigit())
-        or (cell == _SKETCH and _same_users(value, other))
+        or (cell == _SKETCH and same_users(value, other))
         for cell, value in computed.items()
     )
 
 
-def _same_users(one: bytes, other: bytes) -> bool:
-    return min(len(one), len(other)) > 8 and users_of(one) == users_of(other)
+def same_users(sketch: bytes, other: bytes) -> bool:
+    """Whether two HLL sketches say the same of their users: their bytes depend on the order in which those came too.
+
+    A union estimates by what it holds alone. If neither sketch adds anything to the other, they hold the same.
+    """
+    from datasketches import hll_sketch, hll_union
+
+    def estimate(*sketches: bytes) -> float:
+        union = hll_union(_LG_K)
+        for one in sketches:
+            union.update(hll_sketch.deserialize(one))
+        return float(union.get_estimate())
+
+    try:
+        return estimate(sketch, other) == estimate(sketch, sketch) == estimate(other, other)
+    except (ValueError, RuntimeError):
+        return False  # changed by hand, and none any more
+
+
+_LG_K = 12
+"""Spark's default size of a sketch: 4,096 registers."""
 
 
 def replace(computed: "DataFrame", books: Books, hours: Iterable[int], at_most: int) -> dict[int, Replaced]:

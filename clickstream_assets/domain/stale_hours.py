@@ -18,9 +18,7 @@ import orjson
 
 from clickstream_assets.clients.hbase import HBaseClient, RowMutation
 from clickstream_assets.domain.hours import HOUR_MS, hour_of_key, key_of_hour
-
-LOOK_AHEAD_MS = 30 * 60 * 1000
-"""How far time spent looks ahead: an event this early in an hour touches the hour before too."""
+from clickstream_assets.domain.time_spent import TIMEOUT_MS
 
 TOUCHED, ENRICHED, COMPUTED, INDEXED = "touched", "enriched", "computed", "indexed"
 _COUNTER = b"hour:touched"
@@ -78,9 +76,9 @@ class HourState:
 
 
 def touched_by(time_ms: int) -> tuple[int, ...]:
-    """Hours whose metrics an event at ``time_ms`` can change."""
+    """Hours whose metrics an event at ``time_ms`` can change: time spent looks ahead from the hour before."""
     hour, within = divmod(time_ms, HOUR_MS)
-    return (hour, hour - 1) if within < LOOK_AHEAD_MS else (hour,)
+    return (hour, hour - 1) if within < TIMEOUT_MS else (hour,)
 
 
 def _key(hour: int) -> bytes:

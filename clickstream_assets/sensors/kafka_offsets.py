@@ -230,7 +230,8 @@ def _plan(
         books.hours.touch(silent)
         memory.closed_up_to = this_hour - 1
     # Rows of an hour that has not begun wait for its partition, and the hour with them.
-    due = {hour for hour, state in states.items() if state.waiting and hour <= this_hour}
+    first_hour = limits.first_hour_ms // HOUR_MS
+    due = {hour for hour, state in states.items() if state.waiting and first_hour <= hour <= this_hour}
     stale = {*silent, *(due.union(memory.again) - set(busy))}
     timeless = _timeless(topic, log, ends, this_hour)
     unread_from = log.readable
@@ -238,7 +239,7 @@ def _plan(
         log.begins,
         ends,
         lambda hour: topic.offsets_at(hour * HOUR_MS, ends, unread_from) | (timeless if hour <= this_hour else {}),
-        first_hour=limits.first_hour_ms // HOUR_MS,
+        first_hour=first_hour,
         last_hour=this_hour,
         max_events=limits.max_events_per_run,
         max_hours=limits.max_hours_per_run,

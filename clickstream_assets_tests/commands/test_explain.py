@@ -1,6 +1,8 @@
 """What ``clickstream explain`` accepts, says at once, prints, and takes from Dagster's records."""
 
+import json
 import socket
+from contextlib import nullcontext
 
 import dagster as dg
 import pytest
@@ -10,6 +12,9 @@ from clickstream_assets.cli import main
 from clickstream_assets.commands import explain as command
 from clickstream_assets.commands.consoles import as_is
 from clickstream_assets.commands.run_records import FailedCheck, failed_checks, find_instance, runs
+from clickstream_assets.domain.explanation import Comparison, Explanation, Range, Run, Target, to_event, views
+from clickstream_assets.domain.hours import hour_of_key
+from clickstream_assets.domain.table_schemas import CLICKS
 from clickstream_assets.settings import Settings
 
 HOUR = "2026-01-31-12:00"
@@ -56,6 +61,93 @@ def test_a_server_that_is_not_there_is_one_sentence_with_a_remedy(monkeypatch):
     assert result.exit_code == 2
     assert f"HBase does not answer (127.0.0.1:{port}" in result.output
     assert "clickstream doctor" in result.output
+
+
+@pytest.fixture
+def explain(monkeypatch):
+    """Runs the command on an explanation that is there already; returns its exit code and what it prints."""
+
+    def run(explanation, *options, instance=None):
+        monkeypatch.setattr(command, "_explained", lambda *_: explanation)
+        monkeypatch.setattr(command, "find_instance", lambda _: instance and nullcontext(instance))
+        result = CliRunner().invoke(main, ["explain", HOUR, "https://a.example/", "DE", *options])
+        assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
+        return result.exit_code, json.loads(result.output) if "--json" in options else result.output
+
+    return run
+
+
+def explanation(**fields):
+    """Two views of a user and a bot's, which one range brought."""
+    target = Target(hour_of_key(HOUR), "https://a.example/", "DE")
+    plain = {"url": target.url, "country": "DE", "event_type": "page_view", "user_id": "a[b]da", "bot": "false"}
+    events = [
+        {"timestamp": 0, "source": "id/3/70"},
+        {"timestamp": 20, "source": "id/3/71"},
+        {"timestamp": 30, "user_id": "x", "bot": "true"},
+    ]
+    rows = [plain | event | {"timestamp": 1_769_860_800_000 + event["timestamp"]} for event in events]
+    listed = [
+        to_event(bytes([at]), {CLICKS.columns[name].key: str(value).encode() for name, value in row.items()})
+        for at, row in enumerate(rows)
+    ]
+    return Explanation(
+        HOUR,
+        target.url,
+        "DE",
+        target.document_id,
+        events=views(listed, target),
+        ranges=[Range("id", 3, 60, 80, 15, 1, "r1")],
+        runs=[Run("r1", "read its events")],
+        **fields,
+    )
+
+
+def test_people_are_shown_what_json_holds(explain):
+    values = {"clicks": Comparison(3, 2, 2, 2, False), "users_sketch": Comparison(None, 1, 1, None, False)}
+    differing = explanation(values=values, remarks=["differs: clicks"], verdict="Not the same everywhere.")
+    code, said = explain(differing, "--json")
+    assert code == 1
+    assert said["values"]["clicks"] == {
+        "document": 3, "metrics_row": 2, "recomputed": 2, "from_events": 2, "same": False
+    }  # fmt: skip
+    assert [event["ended_by"] for event in said["events"]] == ["next_click", "unknown", None]
+    assert said["events"][0]["kafka"] == {"topic_id": "id", "partition": 3, "offset": 70}
+    assert said["events"][0]["end"]["row_key"] == "01"
+    code, shown = explain(differing)
+    lines = [line.split() for line in shown.splitlines()]
+    assert code == 1
+    assert ["verdict", "Not", "the", "same", "everywhere."] in lines
+    assert ["clicks", "3", "2", "2", "2", "no"] in lines
+    assert ["users_sketch", "-", "1", "1", "-", "no"] in lines
+    assert ["differs:", "clicks"] in lines
+    first, second, bots = (" ".join(line) for line in lines if line[-1:] in (["00"], ["01"], ["02"]))
+    assert first == "2026-01-31T12:00:00.000Z user_id:a[b]da page_view 20 next_click id/3/71 page_view - id/3/70 00"
+    assert second == "2026-01-31T12:00:00.020Z user_id:a[b]da page_view - unknown - - - id/3/71 01"
+    assert bots == "2026-01-31T12:00:00.030Z user_id:x page_view - - - - bot - 02"
+    assert ["id", "3", "60", "80", "15", "1", "r1"] in lines
+    assert ["r1", "read", "its", "events"] in lines
+
+
+def test_the_limit_is_of_events_and_ranges_and_says_how_many_more_there_are(explain):
+    code, said = explain(explanation(same=True), "--json", "--limit", "1")
+    assert (code, len(said["events"]), said["events_not_shown"], said["ranges_not_shown"]) == (0, 1, 2, 0)
+    _, shown = explain(explanation(same=True), "--limit", "1")
+    assert "events: 3" in shown
+    assert "2 more events are not shown: --limit 0 shows all." in shown
+    assert "ranges are not shown" not in shown
+    assert "not shown" not in explain(explanation(same=True), "--limit", "0")[1]
+
+
+def test_where_dagster_is_not_found_its_records_are_unknown_and_not_empty(explain):
+    assert explain(explanation(), "--json")[1]["failed_checks"] is None
+    assert "Dagster's records were not found: set DAGSTER_HOME" in explain(explanation())[1]
+    with dg.DagsterInstance.ephemeral() as instance:
+        assert explain(explanation(), "--json", instance=instance)[1]["failed_checks"] == []
+        report(instance, "raw_clicks", "books_balance", HOUR, False, "2 [red]too many[/]")
+        _, shown = explain(explanation(), instance=instance)
+    assert "Dagster's records" not in shown
+    assert "raw_clicks  books_balance  2 [red]too many[/]" in shown
 
 
 def test_stored_text_can_neither_steer_the_terminal_nor_pass_for_markup():

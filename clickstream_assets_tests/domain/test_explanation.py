@@ -1,7 +1,7 @@
 """A document explained event by event adds up to what golden.py and the pipeline's own time_spent_ms say."""
 
 from collections import defaultdict
-from dataclasses import replace
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clickstream_assets.domain import explanation
+from clickstream_assets.domain.books import Books, TableNames
 from clickstream_assets.domain.explanation import (
     LEFT,
     MEASURED,
@@ -16,21 +17,20 @@ from clickstream_assets.domain.explanation import (
     NEXT_CLICK,
     SIGN_OF_LIFE,
     UNKNOWN_END,
-    Document,
     Explanation,
     Source,
     Target,
     add_up,
     compare,
     events_of,
+    judge,
     misplaced,
     ranges_of,
-    remarks,
     stored_metrics,
     views,
 )
-from clickstream_assets.domain.hours import HOUR_MS, hour_of_key
-from clickstream_assets.domain.ledger import READ, Entry, Ledger
+from clickstream_assets.domain.hours import HOUR_MS, hour_of_key, key_of_hour
+from clickstream_assets.domain.ledger import READ, Entry, HourCounts, Ledger
 from clickstream_assets.domain.metrics import metrics_key
 from clickstream_assets.domain.row_keys import event_key
 from clickstream_assets.domain.stale_hours import Hold, HourState
@@ -76,13 +76,13 @@ def stored(*events):
 
 def explained(*events, target=TARGET):
     """The views of the target, by time."""
-    return views(events_of(stored(*events), CLICKS.name, target)[1], target)
+    return views(events_of(Books(stored(*events), TableNames.of()), target)[1], target)
 
 
 def ends(*events):
     """Of each view: milliseconds, what ended it, and how long after it that lies."""
     return [
-        (view.spent_ms, view.ended_by, view.end and view.end.time_ms - view.event.time_ms)
+        (view.spent_ms, view.ended_by, view.end and view.end.time_ms - view.time_ms)
         for view in explained(*events)
         if view.counts
     ]
@@ -143,7 +143,7 @@ def test_every_document_adds_up_to_what_golden_expects(drawn):
     hbase, expected = stored(*drawn), golden_views(drawn)
     for target in {Target(HOUR, url, country) for url in PAGES for country in COUNTRIES}:
         want = expected.get(target, [])
-        found = views(events_of(hbase, CLICKS.name, target)[1], target)
+        found = views(events_of(Books(hbase, TableNames.of()), target)[1], target)
         counted = [view for view in found if view.counts]
         assert sorted(str(view.spent_ms) for view in counted) == sorted(str(ms) for _, ms in want)
         values = add_up(found)
@@ -181,23 +181,23 @@ def test_what_ended_a_view_lies_as_far_behind_it_as_time_was_spent(drawn):
     kinds = (np.int64, np.int64, np.int64, np.bool_, np.bool_, np.int64)
     whole = time_spent_ms(*map(np.array, zip(*columns, strict=True) if columns else ((),) * 6, kinds))
     spent = {event.row_key: at for event, at in zip(people, whole.tolist(), strict=True)}
-    for view in views(events_of(hbase, CLICKS.name, TARGET)[1], TARGET):
-        event, end = view.event, view.end
+    for view in views(events_of(Books(hbase, TableNames.of()), TARGET)[1], TARGET):
+        end = view.end
         if not view.counts:
             assert view.left_out
-            assert not (event.is_persons and event.is_click)
-            assert (view.spent_ms, view.ended_by, end) == (None, "", None)
+            assert not (view.is_persons and view.is_click)
+            assert (view.spent_ms, view.ended_by, end) == (None, None, None)
             continue
-        assert spent[event.row_key] == (UNKNOWN if view.spent_ms is None else view.spent_ms)
+        assert spent[view.row_key] == (UNKNOWN if view.spent_ms is None else view.spent_ms)
         assert (end is None) == (view.ended_by not in (NEXT_CLICK, LEFT, SIGN_OF_LIFE))
         if end is None:
             assert (view.ended_by == UNKNOWN_END) == (view.spent_ms is None)
-            assert view.ended_by == UNKNOWN_END or event.engagement_time_ms is not None
+            assert view.ended_by == UNKNOWN_END or view.engagement_time_ms is not None
             continue
-        assert (end.user_key, end.time_ms) == (event.user_key, event.time_ms + view.spent_ms)
-        later = [o for o in people if o.user_key == event.user_key and event.time_ms < o.time_ms]
-        in_reach = [o for o in later if o.time_ms <= event.time_ms + TIMEOUT_MS]
-        stops = [o.time_ms for o in in_reach if o.is_click or o.leaves(event.url)]
+        assert (end.user_key, end.time_ms) == (view.user_key, view.time_ms + view.spent_ms)
+        later = [o for o in people if o.user_key == view.user_key and view.time_ms < o.time_ms]
+        in_reach = [o for o in later if o.time_ms <= view.time_ms + TIMEOUT_MS]
+        stops = [o.time_ms for o in in_reach if o.is_click or o.leaves(view.url)]
         assert bool(stops) == (view.ended_by in (NEXT_CLICK, LEFT))
         assert end.is_click == (view.ended_by == NEXT_CLICK)
         assert not stops or end.time_ms == min(stops)
@@ -234,7 +234,7 @@ def test_the_event_that_ends_a_view_may_lie_in_the_hour_that_follows():
 
 def test_bots_and_signs_of_life_on_the_page_are_shown_and_do_not_count():
     found = explained(at(0, device="Spider", user_id="crawler"), at(1, "scroll"), at(2))
-    assert [(view.counts, view.event.is_bot, view.event.event_type) for view in found] == [
+    assert [(view.counts, view.is_bot, view.event_type) for view in found] == [
         (False, True, "page_view"),
         (False, False, "scroll"),
         (True, False, "page_view"),
@@ -244,7 +244,7 @@ def test_bots_and_signs_of_life_on_the_page_are_shown_and_do_not_count():
 def test_only_events_of_the_documents_own_users_are_kept():
     crowd = [at(n, user_id=f"u{n}", url=PAGES[1]) for n in range(500)]
     elsewhere = [at(n, user_id="ada", url=PAGES[1]) for n in range(3)]
-    _, kept = events_of(stored(*crowd, *elsewhere, at(9)), CLICKS.name, TARGET)
+    _, kept = events_of(Books(stored(*crowd, *elsewhere, at(9)), TableNames.of()), TARGET)
     assert {event.user_key for event in kept} == {"user_id:ada"}
     assert len(kept) == 4
 
@@ -257,15 +257,15 @@ def book(hbase):
     ledger = Ledger(hbase, "ledger")
     for partition, first, run_id in ((0, 0, "r1"), (0, 20, "r2"), (1, 0, "r3")):
         kept = {HOUR: 4}
-        ledger.write([Entry("topic", partition, first, first + 10, READ, 4, kept_by_hour=kept, run_id=run_id)])
+        ledger.write([Entry("topic", partition, first, first + 10, READ, 4, {hour: HourCounts(kept=n) for hour, n in kept.items()}, run_id)])
     return ledger
 
 
 def test_each_event_is_traced_to_the_range_and_the_run_that_brought_it():
     ledger = book(FakeHBase())
     sources = [Source("topic", 0, 29), Source("topic", 1, 3), Source("topic", 0, 20), Source("topic", 0, 0)]
-    found, unbooked = ranges_of(ledger, ledger.shares(HOUR), sources)
-    assert [(one.entry.partition, one.entry.first, one.entry.run_id, one.events) for one in found] == [
+    found, unbooked = ranges_of(ledger, ledger.parts([HOUR])[HOUR], sources)
+    assert [(one.partition, one.first, one.run_id, one.events) for one in found] == [
         (0, 0, "r1", 1),
         (0, 20, "r2", 2),
         (1, 0, "r3", 1),
@@ -280,7 +280,7 @@ def test_each_event_is_traced_to_the_range_and_the_run_that_brought_it():
 )
 def test_an_event_that_no_range_holds_is_counted(source):
     ledger = book(FakeHBase())
-    assert ranges_of(ledger, ledger.shares(HOUR), [source]) == ([], 1)
+    assert ranges_of(ledger, ledger.parts([HOUR])[HOUR], [source]) == ([], 1)
 
 
 # Values and words
@@ -294,64 +294,64 @@ VALUES = {
 }
 
 
+def differing(*four):
+    return [name for name, values in compare(*four).items() if not values.same]
+
+
 def test_one_value_off_in_any_place_is_named():
-    assert all(one.same for one in compare(VALUES, VALUES, VALUES, VALUES))
+    assert differing(VALUES, VALUES, VALUES, VALUES) == []
     for place in range(4):
         for name in VALUES:
             four = [dict(VALUES) for _ in range(4)]
             four[place][name] += 1e-9
-            assert [one.field for one in compare(*four) if not one.same] == [name]
+            assert differing(*four) == [name]
 
 
 def test_nothing_anywhere_is_the_same_and_a_missing_document_is_not():
-    assert all(one.same for one in compare(None, None, None, None))
-    assert not any(one.same for one in compare(None, VALUES, VALUES, VALUES))
-    unmeasured = VALUES | {"average_time_spent": None}
-    assert all(one.same for one in compare(*[unmeasured] * 4))
+    assert differing(None, None, None, None) == []
+    assert differing(None, VALUES, VALUES, VALUES) == list(VALUES)
+    assert differing(*[VALUES | {"average_time_spent": None}] * 4) == []
 
 
 def test_a_metrics_cell_that_is_no_number_is_shown_as_it_is():
     hbase = FakeHBase()
     cell = {METRICS.columns[name].key: value for name, value in (("clicks", b"many"), ("unique_users", b"2"))}
     hbase.tables[METRICS.name] = {metrics_key(HOUR, PAGES[0], "DE"): cell}
-    found = stored_metrics(hbase, METRICS.name, TARGET)
+    found = stored_metrics(Books(hbase, TableNames.of()), TARGET)
     assert (found["clicks"], found["unique_users"], found["users_sketch"]) == ("many", 2, None)
-    assert stored_metrics(hbase, METRICS.name, Target(HOUR, PAGES[0], "FR")) is None
+    assert stored_metrics(Books(hbase, TableNames.of()), Target(HOUR, PAGES[0], "FR")) is None
 
 
 def test_a_document_in_another_ones_place_is_told():
     fields = {"hour": "2026-11-23T05:00:00Z", "url": PAGES[0], "country": "DE"}
-    good = Document("index", TARGET.document_id, fields)
+    good = {"_index": "index", "_id": TARGET.document_id, "_source": fields}
     assert misplaced([good], TARGET) == []
-    (words,) = misplaced([good, Document("index-2", "stray", fields)], TARGET)
+    (words,) = misplaced([good, {"_index": "index-2", "_id": "stray", "_source": fields}], TARGET)
     assert "second document" in words
     assert "index-2/stray" in words
-    (words,) = misplaced([replace(good, fields=fields | {"country": "FR"})], TARGET)
+    (words,) = misplaced([good | {"_source": fields | {"country": "FR"}}], TARGET)
     assert "country is 'FR'" in words
 
 
-def nothing(*events, state=HourState(), refused=0, first_hour=HOUR, **changes):  # noqa: B008  # frozen
+def nothing(*events, state=HourState(), refused=0, moved=False, unbooked=0, first_hour=HOUR):  # noqa: B008  # frozen
     """The remarks on a target that has no document and no metrics row."""
-    first_look, kept = events_of(stored(*events), CLICKS.name, TARGET)
-    found = views(kept, TARGET)
-    values = add_up(found)
-    whole = {
-        "target": TARGET,
-        "state": state,
-        "first_look": first_look,
-        "views": found,
-        "ranges": [],
-        "unbooked": 0,
-        "refused": refused,
-        "document": None,
-        "row": None,
-        "comparisons": compare(None, None, values, values),
-        "differences": [],
-        "moved": False,
-    }
-    explained = Explanation(**(whole | changes))
+    first_look, kept = events_of(Books(stored(*events), TableNames.of()), TARGET)
+    listed = views(kept, TARGET)
+    values = add_up(listed)
+    explained = Explanation(
+        hour=key_of_hour(HOUR),
+        url=TARGET.url,
+        country=TARGET.country,
+        document_id=TARGET.document_id,
+        values=compare(None, None, values, values),
+        events=listed,
+        events_in_no_range=unbooked,
+        state={**asdict(state), "stale": state.stale, "refused": refused, "moved": moved},
+    )
+    judge(explained, [], first_look, first_hour)
     assert explained.same == (values is None)
-    return "\n".join(remarks(explained, first_hour))
+    assert explained.verdict.startswith("There is no document" if explained.same else "Not the same everywhere")
+    return "\n".join(explained.remarks)
 
 
 UP_TO_DATE = HourState(3, 3, 3, 3)

@@ -30,7 +30,7 @@ def users(world):
 
 
 def sources(world):
-    return [to_event(key, cells).source for key, cells in world.rows().items()]
+    return [to_event(key, cells).kafka for key, cells in world.rows().items()]
 
 
 @pytest.fixture(params=["Kafka tells", "Kafka does not tell"])
@@ -81,7 +81,7 @@ def test_messages_that_take_the_offsets_again_are_read_as_what_they_are(world, t
     assert (world.total("read"), world.total("duplicates"), world.topic.group) == (10, 2, {0: 7})
     world.assert_books_balance()
     ranges, unbooked = ranges_of(world.ledger, world.ledger.shares(HOUR), sources(world))
-    assert ([(one.entry.topic_id, one.events) for one in ranges], unbooked) == (
+    assert ([(one.topic_id, one.events) for one in ranges], unbooked) == (
         [("id-1", 2), ("id-1", 2), ("id-1~001", 2)],
         0,
     )

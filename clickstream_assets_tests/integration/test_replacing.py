@@ -10,7 +10,7 @@ from pyspark.errors import PySparkException
 from clickstream_assets.clients.hbase import RowMutation
 from clickstream_assets.definitions import resources
 from clickstream_assets.domain import metrics
-from clickstream_assets.domain.replacing import Replaced, replace, users_of
+from clickstream_assets.domain.replacing import Replaced, replace, same_users
 from clickstream_assets.domain.table_schemas import METRICS
 
 HOUR = 498_000
@@ -118,7 +118,7 @@ def test_cells_that_somebody_changed_or_lost_are_mended(hbase, compute, cell):
         assert compute(events(3), f"mends-{number}")[HOUR].written == 1
         mended = stored(hbase)[key]
         sketch, stamps = CELLS["users_sketch"], (CELLS["run_id"], CELLS["computed_at"])
-        assert users_of(mended[sketch]) == users_of(before[key][sketch])
+        assert same_users(mended[sketch], before[key][sketch])
         assert {c: v for c, v in mended.items() if c not in (sketch, *stamps)} == {
             c: v for c, v in before[key].items() if c not in (sketch, *stamps)
         }
