@@ -13,7 +13,7 @@ FIRST_HOUR = first_hour(NOW_MS)
 # Before any module reads it: the hard cases have events from before the first partition.
 os.environ["CLICKSTREAM_FIRST_HOUR"] = FIRST_HOUR.replace("T", "-") + ":00"
 # No waiting for more to come.
-os.environ |= {"CLICKSTREAM_SMALL_RUN_SECONDS": "0", "CLICKSTREAM_FOLLOW_INTERVAL_SECONDS": "9"}
+os.environ["CLICKSTREAM_SMALL_RUN_SECONDS"] = "0"
 
 
 @pytest.fixture(scope="session")

@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 
 import clickstream_assets
+from clickstream_assets.partitions import hours_in
 from clickstream_assets.stack.ports import free_port
 
 LAUNCH = """mutation ($params: LaunchBackfillParams!) { launchPartitionBackfill(backfillParams: $params) {
@@ -100,3 +101,10 @@ class DagsterDev:
             )
             for run in found
         ]
+
+    def followed(self, first: int, last: int, before: int) -> bool:
+        """Whether the sensor has had hours ``first`` to ``last`` done as stale, by a run after the first ``before``."""
+        return any(
+            tags.get("clickstream/why") == "stale hours" and {first, last} <= {*hours_in(tags)}
+            for _, tags in (self.runs() or [])[before:]
+        )

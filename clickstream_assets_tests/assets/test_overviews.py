@@ -4,6 +4,7 @@ import pytest
 from dagster_shared.serdes import serialize_value
 
 from clickstream_assets.assets.overviews import of_clicks, of_ingestion, of_refusals
+from clickstream_assets.domain.ingest_report import IngestReport
 from clickstream_assets.domain.overviews import HourOverview, UrlFigures, documents_url
 from clickstream_assets_tests.domain.test_pictures import drawn, texts
 
@@ -62,12 +63,10 @@ def test_a_link_to_the_documents_holds_no_sign_in(server):
 
 
 def test_offset_ranges_are_a_table_with_what_was_committed():
-    from clickstream_assets.domain.ingestion import Report
-
-    report = Report(ranges={0: [(0, 5), (5, 9)], 3: [(7, 8)]}, committed={0: 9})
+    report = IngestReport(ranges={0: [(0, 5), (5, 9)], 3: [(7, 8)]}, committed={0: 9})
     metadata = of_ingestion(report)
     assert [tuple(record.data.values()) for record in metadata["offset_ranges"].records] == [
         (0, 0, 9, 9),
         (3, 7, 8, None),
     ]
-    assert of_ingestion(Report())["offset_ranges"].records == []
+    assert of_ingestion(IngestReport())["offset_ranges"].records == []

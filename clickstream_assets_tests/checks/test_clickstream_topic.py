@@ -7,7 +7,7 @@ from dagster._core.loader import LoadingContextForTest
 from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecord
 
 from clickstream_assets.assets.clickstream_topic import freshness
-from clickstream_assets.checks.clickstream_topic import evaluation, nothing_lost_unread, unread
+from clickstream_assets.checks.clickstream_topic import NOTHING_LOST_UNREAD, evaluation, unread
 
 ALL_THERE = unread({0: 5, 1: 0}, {0: 5, 1: 0}, {0: 9, 1: 0})
 LOST = unread({0: 5, 1: 0}, {0: 7, 1: 3}, {0: 9, 1: 4})
@@ -23,10 +23,10 @@ def test_offsets_before_the_logs_beginning_are_lost():
 
 def test_the_sensors_word_stays_however_often_the_topic_is_written_to():
     instance = dg.DagsterInstance.ephemeral()
-    key = evaluation(nothing_lost_unread, LOST).asset_check_key
+    key = NOTHING_LOST_UNREAD
     for finding in (LOST, ALL_THERE, LOST):
         instance.report_runless_asset_event(freshness(3))
-        instance.report_runless_asset_event(evaluation(nothing_lost_unread, finding))
+        instance.report_runless_asset_event(evaluation(key, finding))
         instance.report_runless_asset_event(freshness(1))
         record = instance.event_log_storage.get_latest_asset_check_execution_by_key([key])[key]
         assert isinstance(record, AssetCheckExecutionRecord)

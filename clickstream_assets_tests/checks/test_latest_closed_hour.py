@@ -5,14 +5,16 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 import pytest
 
-from clickstream_assets.checks.latest_closed_hour import hourly_look, latest_closed_hour, presence
-from clickstream_assets.definitions import defs
+from clickstream_assets.checks.hour_checks import latest_closed_hour, presence
 from clickstream_assets.domain.hours import HOUR_MS, key_of_hour
 from clickstream_assets.domain.stale_hours import HourState
 from clickstream_assets.partitions import RANGE_END, RANGE_START, hourly
+from clickstream_assets.schedules import hourly_look
+from clickstream_assets.settings import Settings
 from clickstream_assets_tests.conftest import NOW_MS
 
 HOUR = NOW_MS // HOUR_MS
+FIRST = HOUR - 9
 
 
 @pytest.mark.parametrize(("minutes", "behind"), [(0, 2), (9.9, 2), (10, 1), (59, 1)])
@@ -38,18 +40,29 @@ def test_an_hour_is_present_as_it_was_last_touched(asset, state, passes):
     assert presence(asset, HOUR, state, closed=HOUR - 1).passed, "nothing is asked of an hour that has not closed"
 
 
-def test_the_schedule_asks_for_the_hour_that_has_just_closed_and_for_none_before_the_first():
-    def answer(at: datetime) -> dg.RunRequest | None:
-        context = dg.build_schedule_context(scheduled_execution_time=at, repository_def=defs.get_repository_def())
-        found = hourly_look.evaluate_tick(context).run_requests
-        return found[0] if found else None
+def test_an_hour_that_someone_has_just_materialized_is_left_to_the_sensors_run_that_follows():
+    behind, never = HourState(touched=2, enriched=2, computed=1, indexed=1), HourState()
+    finding = presence("es_index", HOUR - 1, behind, closed=HOUR - 1, is_followed=True)
+    assert finding.passed
+    assert finding.words.endswith("The sensor is about to bring it up to date")
+    assert not presence("es_index", HOUR - 1, behind, closed=HOUR - 1).passed
+    assert not presence("es_index", HOUR - 1, never, closed=HOUR - 1, is_followed=True).passed
 
-    at = datetime.fromtimestamp(HOUR * 3600, UTC) + timedelta(minutes=11)
-    tags = answer(at).tags
+
+def test_the_schedule_asks_for_the_hour_that_has_just_closed_and_for_none_before_the_first():
+    def answer(hour: int) -> dg.RunRequest | None:
+        at = datetime.fromtimestamp(hour * 3600, UTC) + timedelta(minutes=11)
+        resources = {"configured": Settings(first_hour=key_of_hour(FIRST))}
+        context = dg.build_schedule_context(scheduled_execution_time=at, resources=resources)
+        requests = hourly_look.evaluate_tick(context).run_requests
+        return requests[0] if requests else None
+
+    tags = answer(HOUR).tags
     assert tags[RANGE_START] == tags[RANGE_END] == key_of_hour(HOUR - 1)
-    assert answer(datetime.fromtimestamp(hourly.start.timestamp(), UTC) + timedelta(minutes=11)) is None
+    assert answer(FIRST + 1) is not None
+    assert answer(FIRST) is None
 
 
 def test_the_latest_partition_is_the_open_hour():
     with dg.partition_loading_context(effective_dt=datetime.fromtimestamp(HOUR * 3600 + 1800, UTC)):
-        assert hourly.get_last_partition_key() == key_of_hour(HOUR)
+        assert hourly(key_of_hour(FIRST)).get_last_partition_key() == key_of_hour(HOUR)

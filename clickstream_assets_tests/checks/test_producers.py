@@ -1,50 +1,70 @@
-"""What is warned of when a producer is wrong and nothing is refused, from what the ledger counted."""
+"""What is warned of when a producer is wrong and nothing is refused, from what the books counted."""
+
+from types import SimpleNamespace
 
 import pytest
 
-from clickstream_assets.checks.producers import clocks_near, few_duplicates, few_urls, has_clicks
-from clickstream_assets.domain.ledger import HourShare
+from clickstream_assets.checks.raw_clicks import clocks_near, few_dead_letters, few_duplicates, few_late, has_clicks
+from clickstream_assets.checks.url_country_metrics import few_urls
+from clickstream_assets.domain.hour_counts import MetricCounts
+from clickstream_assets.domain.ledger import HourCounts
+from clickstream_assets.settings import Settings
+
+HOUR = 500_000
+LIMITS = Settings(
+    warn_events_without_clicks=1_000, warn_duplicate_share=0.2, warn_corrected_clock_share=0.2, warn_urls=50
+)
 
 
-def shares(*counts):
-    """The shares of an hour in some entries: kept, and others by name."""
-    return [HourShare("id", 0, at, kept, 0, **others) for at, (kept, others) in enumerate(counts)]
+def found(check, limits=LIMITS, **counts):
+    """The finding of a check in an hour of such counts, beside one that is empty."""
+    both = {HOUR: HourCounts(**counts), HOUR + 1: HourCounts()}
+    findings = check(SimpleNamespace(hours=list(both), counts=both, limits=limits))
+    assert findings[HOUR + 1].passed, "an empty hour is none of a producer's faults"
+    return findings[HOUR]
 
 
 @pytest.mark.parametrize(
     ("counts", "passes"),
     [
-        ([(500, {"other_types": 500}), (501, {"other_types": 501})], False),
-        ([(500, {"other_types": 500}), (501, {"other_types": 500})], True),  # one click
-        ([(500, {"other_types": 500}), (500, {"other_types": 500})], True),  # not many events
-        ([(500, {"other_types": 500}), (900, {})], True),  # booked before types were counted
-        ([], True),
+        ({"kept": 1_001, "other_types": 1_001}, False),
+        ({"kept": 1_001, "other_types": 1_000}, True),  # one click
+        ({"kept": 1_000, "other_types": 1_000}, True),  # not many events
     ],
 )
 def test_many_events_want_a_click_among_them(counts, passes):
-    assert has_clicks(shares(*counts), 1_000).passed is passes
+    assert found(has_clicks, **counts).passed is passes
 
 
 @pytest.mark.parametrize(
     ("counts", "passes"),
     [
-        ([(80, {"duplicates": 15}), (0, {"duplicates": 5})], True),
-        ([(79, {"duplicates": 15}), (0, {"duplicates": 6})], False),
-        ([(0, {"duplicates": 30})], False),  # an old file sent once more keeps nothing
-        ([(3, {"duplicates": 16})], True),  # a handful
+        ({"kept": 80, "duplicates": 20}, True),
+        ({"kept": 79, "duplicates": 21}, False),
+        ({"duplicates": 30}, False),  # an old file sent once more keeps nothing
+        ({"kept": 3, "duplicates": 16}, True),  # a handful
     ],
 )
 def test_duplicates_are_judged_by_their_share_of_what_was_kept_and_what_was_not(counts, passes):
-    assert few_duplicates(shares(*counts), 0.2).passed is passes
+    assert found(few_duplicates, **counts).passed is passes
 
 
 @pytest.mark.parametrize(("corrected", "passes"), [(0, True), (20, True), (21, False)])
 def test_clocks_are_judged_by_the_share_of_events_that_they_were_off_for(corrected, passes):
-    finding = clocks_near(shares((60, {"corrected": corrected}), (40, {})), 0.2)
+    finding = found(clocks_near, kept=100, corrected=corrected)
     assert finding.passed is passes
     assert f"{corrected} of 100" in finding.words
 
 
-def test_urls_are_counted():
-    assert few_urls(50, 50).passed
-    assert not few_urls(51, 50).passed
+@pytest.mark.parametrize("check", [few_dead_letters, few_late])
+def test_each_pipeline_warns_by_its_own_thresholds(check):
+    strict, lenient = (Settings(warn_dead_letter_share=most, warn_late_share=most) for most in (0.1, 0.9))
+    counts = {"kept": 50, "dead_lettered": 50, "late": 30}
+    assert not found(check, strict, **counts).passed
+    assert found(check, lenient, **counts).passed
+
+
+@pytest.mark.parametrize(("urls", "passes"), [(50, True), (51, False)])
+def test_urls_are_counted(urls, passes):
+    evidence = SimpleNamespace(metrics={HOUR: MetricCounts(urls=urls)}, limits=LIMITS)
+    assert few_urls(evidence)[HOUR].passed is passes

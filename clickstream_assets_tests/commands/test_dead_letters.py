@@ -93,7 +93,7 @@ def test_in_a_pod_dagster_does_the_replay_and_nothing_else(monkeypatch):
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.96.0.1")
     words = printed("replay", "--here", code=2)
     assert "--here is not for a pod" in words
-    assert "launch its job replay_dead_letters" in words
+    assert "Launch the job on its page" in words
     assert "--dagster URL" in words
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST")
     done = CliRunner().invoke(main, ["dead-letters", "replay", "--here", "--dagster", "http://127.0.0.1:9"])

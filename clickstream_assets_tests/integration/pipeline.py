@@ -8,14 +8,15 @@ from time import time
 
 import dagster as dg
 
-from clickstream_assets.checks.latest_closed_hour import latest_closed_hour
+from clickstream_assets.checks.hour_checks import latest_closed_hour
 from clickstream_assets.clients.kafka import TopicClient
 from clickstream_assets.definitions import build
 from clickstream_assets.domain.hours import HOUR_MS, hour_of_key, key_of_hour, rfc3339_of_hour
 from clickstream_assets.domain.reconciliation import Reconciliation, progress, reconcile
+from clickstream_assets.jobs import rebuild
 from clickstream_assets.partitions import tags_of
 from clickstream_assets.resources.kafka import ensure_topic
-from clickstream_assets.sensors.kafka_offsets import JOB, kafka_offsets
+from clickstream_assets.sensors.kafka_offsets import JOB
 from clickstream_assets.settings import Settings
 from clickstream_assets.traffic.message_files import Message
 from clickstream_assets.traffic.producer import send
@@ -29,6 +30,7 @@ class Pipeline:
     def __init__(self, servers: Settings, name: str, record_path) -> None:
         self.settings = servers.model_copy(update={"name_prefix": f"{name}-"})
         self.defs = build(self.settings)
+        self.sensor = self.defs.resolve_sensor_def("kafka_offsets")
         self.instance = dg.DagsterInstance.ephemeral()
         self.resources = self.defs.resources
         self.cursor: str | None = None
@@ -52,7 +54,7 @@ class Pipeline:
     def tick(self) -> dg.ExecuteInProcessResult | None:
         """Evaluate the sensor once and run what it asks for."""
         context = dg.build_sensor_context(instance=self.instance, cursor=self.cursor, resources=self.resources)
-        answer = kafka_offsets.evaluate_tick(context)
+        answer = self.sensor.evaluate_tick(context)
         self.cursor = answer.cursor or self.cursor
         if not answer.run_requests:
             return None
@@ -86,14 +88,13 @@ class Pipeline:
         return subprocess.run(command, env=self.environment(), timeout=300, check=False).returncode
 
     def behind(self) -> tuple[int, int]:
-        with self.topic() as topic, self.resources["hbase"].client() as hbase:
-            return progress(topic, hbase, self.resources["hbase"].table)
+        with self.topic() as topic, self.resources["hbase"].books() as books:
+            return progress(topic, books)
 
     def reconcile(self) -> Reconciliation:
-        hbase = self.resources["hbase"]
         es = self.resources["elasticsearch"]
-        with self.topic() as topic, hbase.client() as client, es.client() as search:
-            return reconcile(topic, client, search, hbase.table, es.alias)
+        with self.topic() as topic, self.resources["hbase"].books() as books, es.client() as search:
+            return reconcile(topic, books, search, es.alias)
 
     def documents(self) -> dict:
         fields = ("hour", "url", "country")
@@ -106,7 +107,7 @@ class Pipeline:
             return golden.expect(lines, str(self.settings.geoip_database), first)
 
     def table(self, name: str) -> str:
-        return self.resources["hbase"].table(name)
+        return self.settings.table(name)
 
     def materialize(self, asset: str, hour: int) -> dg.ExecuteInProcessResult:
         """One asset's hour as the UI does it: no config, its checks with it."""
@@ -117,6 +118,14 @@ class Pipeline:
             partition_key=key_of_hour(hour),
             asset_selection=[dg.AssetKey(name) for name in names],
         )
+
+    def rebuild(self, first: int, end: int) -> None:
+        """Hours from ``first`` (included) to ``end`` (not) dropped and read again, as ``clickstream rebuild`` does."""
+        config = {"first": key_of_hour(first), "end": key_of_hour(end)}
+        result = self.defs.resolve_job_def(rebuild.JOB).execute_in_process(
+            instance=self.instance, run_config={"ops": {rebuild.OP: {"config": config}}}
+        )
+        assert result.success
 
     def failing_checks(self, *hours: int) -> set[tuple[str, int]]:
         """The checks of some hours that fail now, as (name, hour)."""

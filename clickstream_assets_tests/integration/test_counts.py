@@ -20,9 +20,8 @@ OLD = {"geoip_version": "it's 0", "user_agent_version": "rules 3"}
 
 @pytest.fixture(scope="module")
 def table(servers):
-    """A client and the name of a table whose rows lack every column in turn, and have all kinds of values."""
+    """Books with a table whose rows lack every column in turn, and have all kinds of values."""
     hbase = resources(servers.model_copy(update={"name_prefix": "counts-"})).hbase
-    hbase.ensure_tables()
     enriched = [
         {**KNOWN, **versions, "country": country, "browser": browser, "bot": bot}
         for versions, country, browser, bot in product(
@@ -42,11 +41,10 @@ def table(servers):
         for at, cells in enumerate([*enriched, *lacking, {}])
         if hour == HOUR or cells in enriched
     }
-    with hbase.client() as client:
-        name = hbase.table(CLICKS.name)
+    with hbase.books() as books:
         puts = {key: {CLICKS.columns[c].key: v.encode() for c, v in cells.items()} for key, cells in rows.items()}
-        client.mutate(name, (RowMutation(key, cells) for key, cells in puts.items()))
-        yield client, name, {hour: [c for k, c in rows.items() if k[1:5] == hour.to_bytes(4, "big")] for hour in HOURS}
+        books.hbase.mutate(books.tables.clicks, (RowMutation(key, cells) for key, cells in puts.items()))
+        yield books, {hour: [c for k, c in rows.items() if k[1:5] == hour.to_bytes(4, "big")] for hour in HOURS}
 
 
 def looked_at(rows):
@@ -62,14 +60,14 @@ def looked_at(rows):
 
 
 def test_rows_and_what_enrichment_made_of_them(table):
-    client, name, rows = table
-    assert count_rows(client, name, HOURS) == {hour: len(rows[hour]) for hour in HOURS}
-    assert count_clicks(client, name, HOURS) == {hour: looked_at(rows[hour]) for hour in HOURS}
-    assert count_clicks(client, name, HOURS[2:]) == {HOURS[2]: ClickCounts()}
+    books, rows = table
+    assert count_rows(books, HOURS) == {hour: len(rows[hour]) for hour in HOURS}
+    assert count_clicks(books, HOURS) == {hour: looked_at(rows[hour]) for hour in HOURS}
+    assert count_clicks(books, HOURS[2:]) == {HOURS[2]: ClickCounts()}
 
 
 def test_clicks_that_metrics_are_to_count(table):
-    client, name, rows = table
+    books, rows = table
     wanted = {
         hour: sum(
             cells["event_type"] != "scroll" and "country" in cells and cells.get("bot", "true") != "true"
@@ -77,16 +75,19 @@ def test_clicks_that_metrics_are_to_count(table):
         )
         for hour in HOURS
     }
-    assert count_human_clicks(client, name, HOURS) == wanted
+    assert count_human_clicks(books, HOURS) == wanted
 
 
 def test_filters_compare_or_find_a_column_missing(table):
-    client, name, rows = table
+    books, rows = table
     column, everything = CLICKS.columns["geoip_version"].key, [cells for hour in HOURS for cells in rows[hour]]
 
     def passed(filter_string):
         columns = [CLICKS.columns["timestamp"].key, column]
-        return sum(len(found) for found in client.scan_batches(name, b"", b"", columns, filter_string=filter_string))
+        return sum(
+            len(found)
+            for found in books.hbase.scan_batches(books.tables.clicks, b"", b"", columns, filter_string=filter_string)
+        )
 
     values = Counter(cells.get("geoip_version") for cells in everything)
     new, old, none = values["it's 1 OR 2"], values["it's 0"], values[None]
@@ -99,8 +100,12 @@ def test_filters_compare_or_find_a_column_missing(table):
 
 @pytest.mark.parametrize("batch_rows", [1, 7, 1_000])
 def test_a_scan_gives_every_row_once_whatever_the_size_of_its_batches(table, batch_rows):
-    client, name, rows = table
-    found = [row.row for some in client.scan_batches(name, b"", b"", batch_rows=batch_rows) for row in some]
+    books, rows = table
+    found = [
+        row.row
+        for some in books.hbase.scan_batches(books.tables.clicks, b"", b"", batch_rows=batch_rows)
+        for row in some
+    ]
     assert found == sorted(set(found))
     assert len(found) == sum(map(len, rows.values()))
 
@@ -109,11 +114,11 @@ def test_a_scan_gives_every_row_once_whatever_the_size_of_its_batches(table, bat
     "names", [("event_type",), ("event_type", "city", "os"), ("city", "geoip_version"), ("browser",)]
 )
 def test_a_scan_of_some_columns_gives_what_looking_each_of_them_up_gives(table, names):
-    client, name, rows = table
+    books, rows = table
     columns = [CLICKS.columns[column].key for column in names]
 
     def cells(**how):
-        scanned = client.scan(name, b"", b"", columns, **how)
+        scanned = books.hbase.scan(books.tables.clicks, b"", b"", columns, **how)
         return {key: {column: found[column] for column in columns if column in found} for key, found in scanned}
 
     walked = cells()
@@ -123,7 +128,7 @@ def test_a_scan_of_some_columns_gives_what_looking_each_of_them_up_gives(table, 
 
 
 def test_a_scan_of_whole_families_and_columns_gives_both(table):
-    client, name, rows = table
-    found = dict(client.scan(name, b"", b"", [b"geo_data", CLICKS.columns["event_type"].key]))
+    books, rows = table
+    found = dict(books.hbase.scan(books.tables.clicks, b"", b"", [b"geo_data", CLICKS.columns["event_type"].key]))
     assert all(b"click_data:timestamp" not in cells and b"click_data:event_type" in cells for cells in found.values())
     assert sum(b"geo_data:country" in c for c in found.values()) == sum("country" in r for h in HOURS for r in rows[h])

@@ -100,7 +100,7 @@ def test_every_document_there_is_can_be_explained(pipeline, expected):
     hbase = pipeline.resources["hbase"]
     rows = defaultdict(list)
     with hbase.client() as client:
-        for key, cells in client.scan(hbase.table(CLICKS.name), b"", b""):
+        for key, cells in client.scan(pipeline.table(CLICKS.name), b"", b""):
             rows[hour_of(key)].append((key, cells))
     for target, want in expected.items():
         users = look(rows[target.hour], target).users
@@ -171,9 +171,9 @@ def altered(pipeline):
     def put(table, key, **values):
         cells = {table.columns[name].key: value for name, value in values.items()}
         with hbase.client() as client:
-            before = client.get(hbase.table(table.name), [key], list(cells))[key]
-            undo.append((hbase.table(table.name), RowMutation(key, before)))
-            client.mutate(hbase.table(table.name), [RowMutation(key, cells)])
+            before = client.get(pipeline.table(table.name), [key], list(cells))[key]
+            undo.append((pipeline.table(table.name), RowMutation(key, before)))
+            client.mutate(pipeline.table(table.name), [RowMutation(key, cells)])
 
     yield put
     with hbase.client() as client:
@@ -214,7 +214,7 @@ def test_another_hours_sketch_in_the_row_is_told(explain, altered, target, expec
     sketch = METRICS.columns["users_sketch"].key
     key = metrics_key(other.hour, other.url, other.country)
     with hbase.client() as client:
-        stolen = client.get(hbase.table(METRICS.name), [key], [sketch])[key][sketch]
+        stolen = client.get(pipeline.table(METRICS.name), [key], [sketch])[key][sketch]
     altered(METRICS, metrics_key(target.hour, target.url, target.country), users_sketch=stolen)
     code, said = explain(target, "--json")
     assert (code, differing(said)) == (1, {"users_sketch"})
@@ -283,7 +283,7 @@ def test_a_page_that_only_bots_saw_is_told(explain, expected, pipeline):
     with hbase.client() as client:
         bots = [
             Target(hour_of(key), cells[url].decode(), cells[country].decode())
-            for key, cells in client.scan(hbase.table(CLICKS.name), b"", b"", (bot, url, country))
+            for key, cells in client.scan(pipeline.table(CLICKS.name), b"", b"", (bot, url, country))
             if cells[bot] == b"true"
         ]
     only = next(target for target in bots if target not in expected)
@@ -306,7 +306,7 @@ def test_a_stale_hour_is_told_with_what_holds_it_back_and_its_failed_checks(pipe
         )
     )
     with hbase.client() as client:
-        states = HourStates(client, hbase.table(LEDGER.name))
+        states = HourStates(client, pipeline.table(LEDGER.name))
         states.touch([target.hour])
         states.hold("raw_clicks", states.read([target.hour]), {target.hour: ["books_balance"]})
         try:

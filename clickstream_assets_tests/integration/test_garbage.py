@@ -8,6 +8,7 @@ import pytest
 
 from clickstream_assets.clients.garbage import NEW_OBJECTS
 from clickstream_assets.definitions import resources
+from clickstream_assets.resources.process import prepare_process
 
 
 @pytest.fixture
@@ -19,6 +20,7 @@ def thresholds():
 
 
 def test_a_run(servers, thresholds):
+    prepare_process.cache_clear()  # a process is prepared once
     gc.set_threshold(700)
     with dg.build_resources({"hbase": resources(servers).hbase}):
         assert gc.get_threshold()[0] == NEW_OBJECTS

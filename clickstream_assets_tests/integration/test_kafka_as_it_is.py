@@ -13,8 +13,7 @@ from kafka.errors import TopicAlreadyExistsError
 from clickstream_assets.clients import looks
 from clickstream_assets.clients.kafka import ensure_topic
 from clickstream_assets.domain.hours import key_of_hour
-from clickstream_assets.domain.ledger import GAP, Ledger
-from clickstream_assets.domain.table_schemas import LEDGER
+from clickstream_assets.domain.ledger import GAP
 from clickstream_assets.traffic.message_files import Message, write_envelope
 from clickstream_assets_tests.conftest import NOW_MS
 from clickstream_assets_tests.integration.pipeline import Pipeline, assert_golden
@@ -64,9 +63,8 @@ def put(pipeline, sender, values, partition, timestamp_ms=THEN, *, counts=True, 
 
 
 def entries(pipeline):
-    hbase = pipeline.resources["hbase"]
-    with hbase.client() as client:
-        return list(Ledger(client, hbase.table(LEDGER.name)).entries())
+    with pipeline.resources["hbase"].books() as books:
+        return list(books.ledger.entries())
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -151,7 +149,8 @@ def test_records_without_a_time_count_by_their_own_and_their_lag_in_seconds_is_n
     assert pipeline.run(run_config=request.run_config, tags=dict(request.tags)).success
     pipeline.settle()
     assert_golden(pipeline)
-    refused = [hour for entry in entries(pipeline) if entry.partition == 2 for hour in entry.dead_lettered_by_hour]
+    of_partition = [entry for entry in entries(pipeline) if entry.partition == 2]
+    refused = [hour for entry in of_partition for hour, counts in entry.hours.items() if counts.dead_lettered]
     assert refused == [pipeline.settings.first_hour_ms // HOUR], "the first partition has what has no hour"
 
 

@@ -6,11 +6,9 @@ import time
 import dagster as dg
 import pytest
 
-from clickstream_assets.automation import ALL_ASSETS_JOB
+from clickstream_assets.assets.common import SENSOR_JOB
 from clickstream_assets.domain.hours import hour_of_key
-from clickstream_assets.domain.table_schemas import LEDGER
-from clickstream_assets.domain.watermarks import Watermarks
-from clickstream_assets.sensors.kafka_offsets import Memory, kafka_offsets
+from clickstream_assets.sensors.kafka_offsets import Memory
 from clickstream_assets_tests.conftest import NOW_MS
 from clickstream_assets_tests.integration.pipeline import Pipeline, assert_golden
 from clickstream_assets_tests.integration.test_at_rest import event
@@ -30,7 +28,7 @@ def look(pipeline, *, a_minute_later=False):
         memory.observed_at, memory.fresh_at = memory.observed_at - 61, memory.fresh_at - 61
         pipeline.cursor = memory.model_dump_json()
     context = dg.build_sensor_context(instance=pipeline.instance, cursor=pipeline.cursor, resources=pipeline.resources)
-    answer = kafka_offsets.evaluate_tick(context)
+    answer = pipeline.sensor.evaluate_tick(context)
     pipeline.cursor = answer.cursor or pipeline.cursor
     observed = [e for e in answer.asset_events if isinstance(e, dg.AssetObservation)]
     if not observed:
@@ -66,9 +64,8 @@ def test_lag_and_watermark_are_observed_at_every_tick_and_once_a_minute_at_rest(
     pipeline.settle()
     answer, figures, partitions = look(pipeline)
     assert answer.asset_events == [], "nothing waits, as seen at the tick before"
-    with pipeline.topic() as topic, pipeline.resources["hbase"].client() as client:
-        marks = Watermarks(client, pipeline.resources["hbase"].table(LEDGER.name))
-        marks.advance(topic.topic_id(), {0: recorded, 3: recorded - 5_000})
+    with pipeline.topic() as topic, pipeline.resources["hbase"].books() as books:
+        books.watermarks.advance(topic.topic_id(), {0: recorded, 3: recorded - 5_000})
     answer, figures, partitions = look(pipeline, a_minute_later=True)
     assert materialized(answer) == [], "producers were silent"
     assert (figures["lag_events"], figures["lag_seconds"]) == (0, 0.0)
@@ -97,9 +94,9 @@ def test_a_run_reads_what_has_come_since_it_was_asked_for_up_to_the_end_of_its_h
     assert_golden(pipeline)
 
 
-@pytest.mark.parametrize("job", [ALL_ASSETS_JOB, "__ASSET_JOB"])
+@pytest.mark.parametrize("job", [SENSOR_JOB, "__ASSET_JOB"])
 def test_it_asks_for_nothing_while_a_run_writes_any_of_the_assets_and_observes_even_so(pipeline, job):
-    selection = None if job == ALL_ASSETS_JOB else frozenset({dg.AssetKey("es_index")})
+    selection = None if job == SENSOR_JOB else frozenset({dg.AssetKey("es_index")})
     run = pipeline.instance.create_run_for_job(
         pipeline.defs.resolve_job_def(job), asset_selection=selection, status=dg.DagsterRunStatus.STARTED
     )

@@ -6,8 +6,6 @@ import dagster as dg
 import pytest
 
 from clickstream_assets.domain.dead_letters import Replay, Selection
-from clickstream_assets.domain.log_cuts import read_cuts
-from clickstream_assets.domain.table_schemas import LEDGER
 from clickstream_assets_tests.integration.own_kafka import OwnKafka
 from clickstream_assets_tests.integration.pipeline import Pipeline, assert_golden
 from clickstream_assets_tests.integration.test_kafka_as_it_is import HOUR, THEN, producer, put, view
@@ -51,9 +49,8 @@ def said(result):
 
 
 def booked(pipeline):
-    hbase = pipeline.resources["hbase"]
-    with pipeline.topic() as topic, hbase.client() as client:
-        return [(c.at, c.read_to) for c in read_cuts(client, hbase.table(LEDGER.name), topic.topic_id())]
+    with pipeline.topic() as topic, pipeline.resources["hbase"].books() as books:
+        return [(cut.at, cut.read_to) for cut in books.cuts.read(topic.topic_id())]
 
 
 def committed(pipeline):
@@ -93,9 +90,9 @@ def test_a_cut_is_noticed_told_and_booked_and_what_takes_the_offsets_again_is_re
     assert pipeline.materialize("raw_clicks", THEN // HOUR).success
     pipeline.settle()
     assert_golden(pipeline)
-    hbase, limits = pipeline.resources["hbase"], pipeline.settings
-    with pipeline.topic() as topic, hbase.client() as client:
-        replay = Replay(topic, client, hbase.table, limits.first_hour_ms, "replay", dry_run=True)
+    with pipeline.topic() as topic, pipeline.resources["hbase"].books() as books:
+        place = topic.topic, topic.topic_id(), books
+        replay = Replay(*place, pipeline.settings.first_hour_ms, "replay", dry_run=True)
         found = replay.run(Selection())
     refused = pipeline.expected()["dead_lettered"]
     assert (found.letters, found.refused.total(), found.unbooked) == (refused, refused, 0)

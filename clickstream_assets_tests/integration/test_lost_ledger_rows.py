@@ -1,20 +1,18 @@
-"""Rows of the ledger deleted in HBase itself: told, and healed by materializing one of their hours by hand."""
+"""Rows of the ledger deleted in HBase itself: checks name their hours, and a rebuild of these heals them."""
 
 import json
-from collections import Counter
 
 import pytest
 
 from clickstream_assets.clients.hbase import RowMutation
-from clickstream_assets.domain.hours import key_of_hour
-from clickstream_assets.domain.ledger import Ledger
-from clickstream_assets.domain.table_schemas import LEDGER
+from clickstream_assets.domain.ledger import HourCounts
 from clickstream_assets.traffic.message_files import Message
 from clickstream_assets_tests.conftest import NOW_MS
 from clickstream_assets_tests.integration.pipeline import Pipeline, assert_golden
 
 HOUR = 3_600_000
 START = NOW_MS // HOUR - 12
+HOURS = range(START, START + 4)
 
 
 def event(name: str, hour: int, recorded_ms: int) -> Message:
@@ -36,41 +34,34 @@ def pipeline(servers, tmp_path):
     return made
 
 
-def books(pipeline: Pipeline) -> tuple[list, dict[int, Counter[str]]]:
-    """The entries without what says when and by which run, and what the shares of each hour add up to."""
-    hbase = pipeline.resources["hbase"]
-    with hbase.client() as client:
-        ledger = Ledger(client, hbase.table(LEDGER.name))
-        entries = [
-            (entry.partition, entry.first, entry.end, entry.kind, entry.read, entry.kept_by_hour, entry.late_by_hour)
-            for entry in ledger.entries()
-        ]
-        sums = {
-            hour: sum(
-                (Counter(kept=s.kept, late=s.late, refused=s.dead_lettered) for s in ledger.shares(hour)), Counter()
-            )
-            for hour in range(START, START + 4)
-        }
-    return entries, sums
+def counts(pipeline: Pipeline) -> dict[int, HourCounts]:
+    """What the ledger says of each hour."""
+    with pipeline.resources["hbase"].books() as books:
+        return books.ledger.counts(HOURS)
 
 
-def test_an_hour_materialized_by_hand_books_a_lost_entry_anew_in_all_its_hours(pipeline):
-    before = books(pipeline)
-    hbase = pipeline.resources["hbase"]
-    with hbase.client() as client:
-        ledger = Ledger(client, hbase.table(LEDGER.name))
-        lost = [entry for entry in ledger.entries() if START in entry.hours and START + 3 in entry.hours]
+def test_lost_entries_are_named_in_all_their_hours_and_read_again_by_a_rebuild_of_them(pipeline):
+    before = counts(pipeline)
+    with pipeline.resources["hbase"].books() as books:
+        lost = [entry for entry in books.ledger.entries() if START in entry.hours and START + 3 in entry.hours]
         assert lost
         for entry in lost:
             key = f"range|{entry.topic_id}|{entry.partition:06d}|{entry.first:020d}".encode()
-            client.mutate(hbase.table(LEDGER.name), [RowMutation(key, {}, (b"entry",))])
-        for entry in lost:
-            assert ledger.holes(entry.topic_id, entry.partition, entry.first, entry.end) == [(entry.first, entry.end)]
-        gone = [share for share in ledger.shares(START) if ledger.at(share) is None]
-        assert {(share.partition, share.first) for share in gone} == {(entry.partition, entry.first) for entry in lost}
+            books.hbase.mutate(books.tables.ledger, [RowMutation(key, {}, (b"entry",))])
+        parts = books.ledger.parts([START])[START]
+        gone = {part for part, entry in books.ledger.entries_of(parts).items() if entry is None}
+        assert {(part.partition, part.first) for part in gone} == {(entry.partition, entry.first) for entry in lost}
     assert pipeline.reconcile().differences != []
+    failing = pipeline.failing_checks(*HOURS)
+    assert failing >= {
+        (check, hour)
+        for check in ("books_balance", "offsets_complete")
+        for hour in set().union(*(entry.hours for entry in lost))
+    }
+    assert {name for name, _ in failing} <= {"books_balance", "offsets_complete", "letters_match_ledger", "held_back"}
 
-    assert pipeline.run(partition_key=key_of_hour(START)).success
+    pipeline.rebuild(START, START + 4)
     pipeline.settle()
-    assert books(pipeline) == before
+    assert pipeline.failing_checks(*HOURS) == set()
+    assert counts(pipeline) == before
     assert_golden(pipeline)

@@ -7,9 +7,7 @@ from collections import Counter, defaultdict
 import dagster as dg
 
 from clickstream_assets.domain.hours import HOUR_MS, hour_of_key, key_of_hour
-from clickstream_assets.domain.ledger import Ledger
 from clickstream_assets.domain.overviews import HOURS_BEFORE, MOST_COUNTRIES, MOST_URLS, overviews, refused_by_reason
-from clickstream_assets.domain.table_schemas import DEAD_LETTERS, LEDGER
 from clickstream_assets_tests.domain.test_pictures import drawn, texts
 
 
@@ -73,16 +71,13 @@ def test_the_link_of_an_hour_finds_its_documents(hard):
 
 
 def test_refusals_are_those_in_the_table(hard):
-    hbase = hard.resources["hbase"]
     first_hour = hard.settings.first_hour_ms // HOUR_MS
     wanted = defaultdict(Counter)
-    with hbase.client() as client:
-        for _, cells in client.scan(hbase.table(DEAD_LETTERS.name), b"\0", b"\xff"):
+    with hard.resources["hbase"].books() as books:
+        for _, cells in books.hbase.scan(books.tables.dead_letters, b"\0", b"\xff"):
             hour = max(int(cells[b"letter:record_time"]) // HOUR_MS, first_hour)
             wanted[hour][cells[b"letter:reason"].decode()] += 1
-        ledger = Ledger(client, hbase.table(LEDGER.name))
-        shares = ledger.shares_by_hour(wanted)
-        found = refused_by_reason(client, hbase.table(DEAD_LETTERS.name), ledger, shares, first_hour)
+        found = refused_by_reason(books, wanted, first_hour)
     assert len(set().union(*wanted.values())) > 8
     assert found == wanted
     metadata = latest(hard, "dead_letters")

@@ -6,15 +6,10 @@ import time
 from datetime import UTC, datetime
 
 import dagster as dg
-import pytest
 
-from clickstream_assets.checks import raw_clicks, url_country_metrics
 from clickstream_assets.domain.hours import HOUR_MS, hour_of_key
-from clickstream_assets.domain.ledger import Ledger
-from clickstream_assets.domain.table_schemas import LEDGER
 from clickstream_assets.partitions import RANGE_END
 from clickstream_assets.sensors import kafka_offsets
-from clickstream_assets.settings import settings
 from clickstream_assets.traffic.message_files import Message
 from clickstream_assets_tests.conftest import NOW_MS
 from clickstream_assets_tests.integration.pipeline import Pipeline, assert_golden
@@ -40,21 +35,15 @@ def sent(hour: int, recorded_ms: int | None = None, **fields: object) -> Message
     return Message(text, recorded_ms or at)
 
 
-@pytest.fixture(scope="module")
-def pipeline(servers, tmp_path_factory):
-    return Pipeline(servers, "producers", tmp_path_factory.mktemp("producers") / "sent.jsonl")
-
-
 def warned(pipeline: Pipeline, first: int, last: int) -> set[tuple[str, int]]:
     """What is said of producers in the hours from ``first`` to ``last``."""
     names = {"has_clicks", "few_duplicates", "clocks_near", "few_urls"}
     return {found for found in pipeline.failing_checks(first, last) if found[0] in names}
 
 
-def test_each_mistake_is_warned_of_in_the_hour_that_it_was_made_in(pipeline, monkeypatch):
-    strict = settings().model_copy(update={"warn_events_without_clicks": 30, "warn_urls": 30})
-    for module in (raw_clicks, url_country_metrics):
-        monkeypatch.setattr(module, "settings", lambda: strict)
+def test_each_mistake_is_warned_of_in_the_hour_that_it_was_made_in(servers, tmp_path):
+    strict = servers.model_copy(update={"warn_events_without_clicks": 30, "warn_urls": 30})
+    pipeline = Pipeline(strict, "producers", tmp_path / "sent.jsonl")
     usual = [sent(USUAL, event_type=("scroll", "click")[i % 2], url=f"https://p.example/{i % 30}") for i in range(40)]
     repeated = [sent(TWICE) for _ in range(40)]
     half_a_day = 12 * HOUR_MS
@@ -75,7 +64,8 @@ def test_each_mistake_is_warned_of_in_the_hour_that_it_was_made_in(pipeline, mon
     assert_golden(pipeline)
 
 
-def test_what_was_sent_once_more_is_warned_of_in_the_hour_of_that_and_moves_no_book(pipeline):
+def test_what_was_sent_once_more_is_warned_of_in_the_hour_of_that_and_moves_no_book(servers, tmp_path):
+    pipeline = Pipeline(servers, "sent-again", tmp_path / "sent.jsonl")
     again = [sent(USUAL + 1) for _ in range(30)]
     pipeline.produce(again)
     pipeline.settle()
@@ -105,8 +95,8 @@ def test_a_record_ahead_of_its_hour_is_stored_and_waits_until_that_begins(server
     asked = [hour_of_key(run.dagster_run.tags[RANGE_END]) for run in pipeline.runs]
     assert max(asked) == hour - 1, "no partition is asked for that does not exist"
     assert pipeline.behind() == (0, 1), "everything is read, and the hour waits"
-    with pipeline.resources["hbase"].client() as client:
-        assert Ledger(client, pipeline.table(LEDGER.name)).rows([hour - 1, hour]) == 2
+    with pipeline.resources["hbase"].books() as books:
+        assert books.ledger.rows([hour - 1, hour]) == 2
     assert pipeline.of_hour(hour) == {}
 
     begun = hour * HOUR_MS / 1000 + 60

@@ -49,18 +49,22 @@ def compute(hbase, monkeypatch):
     def work(rows: list[tuple], run_id: str, at_most: int = 127) -> dict[int, Replaced]:
         session = hbase.spark.session
         computed = metrics.compute(session.createDataFrame(rows, names), HOURS, 0, run_id)
-        with hbase.hbase.client() as client:
-            return replace(computed, client, hbase.hbase.table(METRICS.name), HOURS, at_most)
+        with hbase.hbase.books() as books:
+            return replace(computed, books, HOURS, at_most)
 
     yield work
-    with hbase.hbase.client() as client:
-        table = hbase.hbase.table(METRICS.name)
-        client.mutate(table, [RowMutation(key, {}, (b"metrics",)) for key, _ in client.scan(table, b"", b"")])
+    delete = [RowMutation(key, {}, (b"metrics",)) for key in stored(hbase)]
+    change(hbase, *delete)
+
+
+def change(hbase, *mutations: RowMutation) -> None:
+    with hbase.hbase.books() as books:
+        books.hbase.mutate(books.tables.metrics, mutations)
 
 
 def stored(hbase) -> dict[bytes, dict[bytes, bytes]]:
-    with hbase.hbase.client() as client:
-        return dict(client.scan(hbase.hbase.table(METRICS.name), b"", b""))
+    with hbase.hbase.books() as books:
+        return dict(books.hbase.scan(books.tables.metrics, b"", b""))
 
 
 def by_run(hbase) -> dict[str, int]:
@@ -109,10 +113,8 @@ def test_cells_that_somebody_changed_or_lost_are_mended(hbase, compute, cell):
     changes = [RowMutation(key, {CELLS[cell]: b"7" if cell != "computed_at" else b"never"})]
     if CELLS[cell] in before[key]:
         changes.append(RowMutation(key, {}, (CELLS[cell],)))
-    table = hbase.hbase.table(METRICS.name)
-    for number, change in enumerate(changes):
-        with hbase.hbase.client() as client:
-            client.mutate(table, [change])
+    for number, mutation in enumerate(changes):
+        change(hbase, mutation)
         assert compute(events(3), f"mends-{number}")[HOUR].written == 1
         mended = stored(hbase)[key]
         sketch, stamps = CELLS["users_sketch"], (CELLS["run_id"], CELLS["computed_at"])

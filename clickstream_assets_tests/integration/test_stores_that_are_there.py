@@ -233,9 +233,9 @@ def test_warm_spark_workers_open_a_geoip_database_that_was_replaced(servers, tmp
     assert {document["country"] for document in own.documents().values()} == {"FR", "ZZ"}
 
     geoip, ranges = own.resources["geoip"], key_ranges([HOUR])
-    with own.resources["hbase"].client() as client:
+    with own.resources["hbase"].books() as books:
         rules, spark = geoip.versions()[1], own.resources["spark"].session
-        arguments = (spark, client, own.table(CLICKS.name), ranges)
+        arguments = (spark, books, ranges)
         assert enrich(*arguments, geoip.versions(), geoip.database, geoip.trusted) == 0
         with pytest.raises(
             EnrichmentUnfit, match=r"^The Spark worker .* has GeoLite2-City 8 in .*Country\.mmdb, .* 9: "

@@ -10,13 +10,13 @@ import psutil
 import pytest
 from elasticsearch.helpers import scan
 
-from clickstream_assets.assets import raw_clicks as raw_clicks_module
 from clickstream_assets.clients.hbase import RowMutation
 from clickstream_assets.clients.kafka import TopicClient
 from clickstream_assets.domain import enrichment, metrics, reading, row_keys
 from clickstream_assets.domain.documents import COMPARED, ensure_template
 from clickstream_assets.domain.hour_counts import count_clicks, count_rows
-from clickstream_assets.domain.ingestion import Ingestion, Report
+from clickstream_assets.domain.ingest_report import IngestReport
+from clickstream_assets.domain.ingestion import Ingestion
 from clickstream_assets.domain.reading import Wide
 from clickstream_assets.domain.replacing import replace
 from clickstream_assets.domain.table_schemas import CLICKS, DEAD_LETTERS, LEDGER, METRICS
@@ -63,17 +63,16 @@ def cluster(servers, tmp_path_factory):
         child.stop()
 
 
-def ingest(pipeline: Pipeline, name: str, wide: Wide | None, run_id: str) -> Report:
+def ingest(pipeline: Pipeline, name: str, wide: Wide | None, run_id: str) -> IngestReport:
     """All of a pipeline's topic into tables of its own, by a consumer group of its own."""
     hbase, settings = pipeline.resources["hbase"], pipeline.settings
     own = hbase.model_copy(update={"name_prefix": f"{hbase.name_prefix}{name}-"})
-    own.ensure_tables()
     with (
         TopicClient(settings.kafka_bootstrap_servers, settings.topic, f"{name}-group") as topic,
-        own.client() as client,
+        own.books() as books,
     ):
         topic.commit(dict.fromkeys(topic.partitions(), 0))
-        ingestion = Ingestion(topic, client, own.table, settings.first_hour_ms, run_id, wide)
+        ingestion = Ingestion(topic, books, settings.first_hour_ms, run_id, wide)
         return ingestion.read_until(topic.ends(topic.partitions()), ())
 
 
@@ -90,7 +89,7 @@ def tables(pipeline: Pipeline, name: str) -> dict:
         }
 
 
-def counts(report: Report) -> tuple[int, ...]:
+def counts(report: IngestReport) -> tuple[int, ...]:
     return report.read, report.kept, report.duplicates, report.dead_lettered
 
 
@@ -110,8 +109,8 @@ def kill_some(server: psutil.Process) -> None:
 
 
 def test_hard_cases_and_demo_events_read_on_spark_are_golden(servers, tmp_path, monkeypatch):
-    pipeline = Pipeline(servers, "wide", tmp_path / "sent.jsonl")
-    monkeypatch.setattr(raw_clicks_module, "settings", lambda: servers.model_copy(update={"spark_ingest_events": 0}))
+    always = servers.model_copy(update={"spark_ingest_events": 0})
+    pipeline = Pipeline(always, "wide", tmp_path / "sent.jsonl")
     monkeypatch.setattr(reading, "TASK_OFFSETS", 1_000)
     read_on_spark, jobs = reading._read_on_spark, []
     monkeypatch.setattr(reading, "_read_on_spark", lambda *work: (jobs.append(work), read_on_spark(*work))[1])
@@ -122,10 +121,10 @@ def test_hard_cases_and_demo_events_read_on_spark_are_golden(servers, tmp_path, 
     assert pipeline.failed_checks() == []
 
     found = pipeline.reconcile()
-    with pipeline.topic() as topic, pipeline.resources["hbase"].client() as client:
+    with pipeline.topic() as topic, pipeline.resources["hbase"].books() as books:
         topic.commit(dict.fromkeys(topic.partitions(), 0))
         wide = Wide(lambda: pipeline.resources["spark"].session, 0)
-        again = Ingestion(topic, client, pipeline.table, servers.first_hour_ms, "again", wide)
+        again = Ingestion(topic, books, servers.first_hour_ms, "again", wide)
         report = again.read_until(topic.ends(topic.partitions()), ())
     assert report.new_rows == 0
     assert counts(report) == (found.read, found.rows, found.duplicates, found.letters)
@@ -166,13 +165,13 @@ def test_an_executor_and_a_worker_that_are_killed_change_nothing(servers, cluste
     assert (again.new_rows, *counts(again)) == (0, *counts(here))
 
 
-def metrics_of(hbase, name: str) -> dict:
+def metrics_of(hbase) -> dict:
     """The rows of a pipeline's metrics, without what says by whom they were computed and the bytes of their sketch."""
     unlike = {METRICS.columns[column].key for column in ("run_id", "computed_at", "users_sketch")}
-    with hbase.client() as client:
+    with hbase.books() as books:
         return {
             key: {cell: value for cell, value in cells.items() if cell not in unlike}
-            for key, cells in client.scan(hbase.table(name), b"", b"")
+            for key, cells in books.hbase.scan(books.tables.metrics, b"", b"")
         }
 
 
@@ -191,20 +190,21 @@ def test_rows_enriched_and_computed_on_executors_that_are_killed_end_as_without(
     hours = [start, start + 1]
     monkeypatch.setattr(row_keys, "ROWS_PER_TASK", 500)
     tasks = row_keys.scan_tasks(hours, EVENTS)
-    clicks = hbase.table(CLICKS.name)
 
     def computed(spark, run_id: str) -> dict:
         rows = metrics.compute(hbase.read(spark, CLICKS, metrics.INPUT, tasks), hours, 0, run_id)
-        return replace(rows, hbase.client(), hbase.table(METRICS.name), hours, EVENTS)
+        with hbase.books() as books:
+            return replace(rows, books, hours, EVENTS)
 
-    with ThreadPoolExecutor(1) as thread, hbase.client() as client:
+    with ThreadPoolExecutor(1) as thread, hbase.books() as books:
 
         def enriched() -> int:
-            return sum(count.enriched for count in count_clicks(client, clicks, hours).values())
+            return sum(count.enriched for count in count_clicks(books, hours).values())
 
         def enrich_all() -> int:
             versions = geoip.versions()
-            return enrichment.enrich(session, hbase.client(), clicks, tasks, versions, geoip.database, geoip.trusted)
+            with hbase.books() as own:
+                return enrichment.enrich(session, own, tasks, versions, geoip.database, geoip.trusted)
 
         work = thread.submit(enrich_all)
         while not enriched():
@@ -212,17 +212,17 @@ def test_rows_enriched_and_computed_on_executors_that_are_killed_end_as_without(
         kill_some(server)
         assert not work.done(), "the job was over before anything was killed"
         work.result(120)
-        rows = sum(count_rows(client, clicks, hours).values())
+        rows = sum(count_rows(books, hours).values())
         assert rows > EVENTS * 0.8
         assert enriched() == rows
         assert enrich_all() == 0
 
         done = computed(pipeline.resources["spark"].session, "here")
-        here = metrics_of(hbase, METRICS.name)
+        here = metrics_of(hbase)
         assert sum(int(cells[b"metrics:clicks"]) for cells in here.values()) == rows
         assert sum(one.clicks for one in done.values()) == rows
         assert sum(one.rows for one in done.values()) == sum(one.written for one in done.values()) == len(here)
-        client.mutate(hbase.table(METRICS.name), (RowMutation(key, {}, (b"metrics",)) for key in here))
+        books.hbase.mutate(books.tables.metrics, (RowMutation(key, {}, (b"metrics",)) for key in here))
         work = thread.submit(computed, session, "there")
         time.sleep(1)
         kill_some(server)
@@ -231,7 +231,7 @@ def test_rows_enriched_and_computed_on_executors_that_are_killed_end_as_without(
         assert {hour: (one.rows, one.clicks) for hour, one in again.items()} == {
             hour: (one.rows, one.clicks) for hour, one in done.items()
         }
-        assert metrics_of(hbase, METRICS.name) == here
+        assert metrics_of(hbase) == here
 
 
 def test_documents_indexed_on_executors_that_are_killed_are_all_there(servers, cluster, tmp_path, monkeypatch):
@@ -256,8 +256,8 @@ def test_documents_indexed_on_executors_that_are_killed_are_all_there(servers, c
         rows = hbase.read(session, METRICS, ranges=shares.tasks())
         elasticsearch.write(metrics.documents(rows, elasticsearch.alias), COMPARED)
 
-    with ThreadPoolExecutor(1) as thread, hbase.client() as client, elasticsearch.client() as es:
-        client.mutate(hbase.table(METRICS.name), map(row, range(1, EVENTS + 1)))
+    with ThreadPoolExecutor(1) as thread, hbase.books() as books, elasticsearch.client() as es:
+        books.hbase.mutate(books.tables.metrics, map(row, range(1, EVENTS + 1)))
         ensure_template(es, elasticsearch.alias)
 
         def clicks_and_versions() -> list[tuple[int, int]]:

@@ -6,7 +6,7 @@ import dagster as dg
 import pytest
 from dagster._core.events import StepSuccessData
 
-from clickstream_assets.automation import ALL_ASSETS_JOB
+from clickstream_assets.assets.common import SENSOR_JOB
 from clickstream_assets.definitions import defs
 from clickstream_assets.domain.hours import key_of_hour
 from clickstream_assets.sensors import kafka_offsets
@@ -21,7 +21,7 @@ def paper() -> None:
     """Never runs."""
 
 
-@dg.job(name=ALL_ASSETS_JOB)
+@dg.job(name=SENSOR_JOB)
 def asked_for() -> None:
     paper()
 

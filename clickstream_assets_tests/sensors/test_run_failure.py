@@ -18,6 +18,7 @@ from clickstream_assets.settings import Settings
 from clickstream_assets_tests.conftest import NOW_MS
 
 FIRST = NOW_MS // 3_600_000 - 90
+HOURLY = hourly(key_of_hour(FIRST))
 HOURS = [key_of_hour(FIRST + i) for i in range(80)]
 
 
@@ -79,16 +80,16 @@ class Desk:
 
     def __init__(self, instance, monkeypatch, url):
         self.instance, self.cursor, self.words = instance, None, Words()
-        self.use(monkeypatch, url)
+        self.use(url)
         monkeypatch.setattr(webhook, "PATIENCE_SECONDS", 0.5)
         assert "from now on" in self.tick()
 
-    def use(self, monkeypatch, url):
-        settings = Settings(alert_webhook=url, dagster_url="https://dagster.example/")
-        monkeypatch.setattr(module, "settings", lambda: settings)
+    def use(self, url):
+        self.configured = Settings(alert_webhook=url, dagster_url="https://dagster.example/")
 
     def tick(self):
-        context = dg.build_sensor_context(instance=self.instance, cursor=self.cursor)
+        resources = {"configured": self.configured}
+        context = dg.build_sensor_context(instance=self.instance, cursor=self.cursor, resources=resources)
         context.log.addHandler(self.words)
         answer = run_failure.evaluate_tick(context)
         self.cursor = answer.cursor
@@ -99,12 +100,12 @@ class Desk:
         return [text for name, text in self.words.records if name == level]
 
     def run(self, bad_hours=(), severity=dg.AssetCheckSeverity.ERROR, error="", hours=HOURS, tags=None):
-        @dg.asset(partitions_def=hourly, backfill_policy=dg.BackfillPolicy.single_run())
+        @dg.asset(partitions_def=HOURLY, backfill_policy=dg.BackfillPolicy.single_run())
         def es_index() -> None:
             if error:
                 raise ValueError(error)
 
-        @dg.asset_check(asset="es_index", partitions_def=hourly)
+        @dg.asset_check(asset="es_index", partitions_def=HOURLY)
         def documents_match(context: dg.AssetCheckExecutionContext):
             for hour in hours:
                 context.op_execution_context.log_event(
@@ -236,12 +237,12 @@ def test_a_listener_that_does_not_answer_is_given_up_on_in_time(desk, listener, 
     assert desk.tick() == "1 messages delivered"
 
 
-def test_without_a_webhook_the_log_is_told_and_one_that_is_set_later_begins_there(desk, listener, monkeypatch):
-    desk.use(monkeypatch, "")
+def test_without_a_webhook_the_log_is_told_and_one_that_is_set_later_begins_there(desk, listener):
+    desk.use("")
     desk.run(error="no room")
     assert desk.tick() == "no webhook is set: told the log alone"
     assert len(desk.told("ERROR")) == 1
-    desk.use(monkeypatch, f"http://localhost:{listener.port}/")
+    desk.use(f"http://localhost:{listener.port}/")
     assert desk.tick() == "0 messages delivered"
     desk.run(error="again no room")
     assert desk.tick() == "1 messages delivered"
