@@ -38,7 +38,6 @@ class Resources(NamedTuple):
 
 
 def resources(configured: Settings) -> Resources:
-    """The servers that ``configured`` names."""
     return Resources(
         kafka=KafkaResource(
             bootstrap_servers=configured.kafka_bootstrap_servers,

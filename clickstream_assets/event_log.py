@@ -48,6 +48,5 @@ class KeptSqliteEventLog(ConsolidatedSqliteEventLogStorage):
         return table_name in self._known_tables
 
     def dispose(self) -> None:
-        """Close what is kept."""
         super().dispose()
         self._engine.dispose()

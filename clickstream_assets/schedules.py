@@ -18,7 +18,6 @@ from clickstream_assets.settings import Settings
 def hourly_look(
     context: dg.ScheduleEvaluationContext, configured: dg.ResourceParam[Settings]
 ) -> dg.RunRequest | dg.SkipReason:
-    """Ask for the latest closed hour."""
     hour = latest_closed_hour(context.scheduled_execution_time.timestamp())
     if hour < configured.first_hour_ms // HOUR_MS:
         return dg.SkipReason(f"{key_of_hour(hour)} is before the first partition")

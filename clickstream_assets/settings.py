@@ -143,12 +143,10 @@ class Settings(BaseSettings):
 
     @property
     def trusted_networks(self) -> list[IPv4Network | IPv6Network]:
-        """The trusted proxies as networks."""
         return [ip_network(text.strip()) for text in self.trusted_proxies.split(",") if text.strip()]
 
     @property
     def url_rules(self) -> UrlRules:
-        """How urls are put as metrics count them."""
         return UrlRules.of(self.dropped_parameters.split(","), hash_routes=self.hash_routes)
 
     @property
@@ -163,7 +161,6 @@ class Settings(BaseSettings):
 
     @property
     def topic(self) -> str:
-        """The Kafka topic."""
         return f"{self.name_prefix}clickstream_topic"
 
     @property
@@ -177,7 +174,6 @@ class Settings(BaseSettings):
         return f"{self.name_prefix}clickstream-metrics"
 
     def table(self, name: str) -> str:
-        """The HBase table that the contract calls ``name``."""
         return self.name_prefix + name
 
 

@@ -17,7 +17,6 @@ ASSET = dg.AssetKey("clickstream_topic")
 
 
 def clickstream_topic(settings: Settings) -> dg.AssetSpec:
-    """The asset."""
     return dg.AssetSpec(
         ASSET,
         description="Kafka topic of click events, one UTF-8 JSON object a message. Producers write it; the sensor "

@@ -49,7 +49,6 @@ def hourly_asset(name: str, settings: Settings) -> dict[str, Any]:
 
 
 def is_by_hand(context: dg.AssetExecutionContext) -> bool:
-    """Whether people started the run, not the sensor."""
     return context.run.job_name != SENSOR_JOB
 
 
@@ -98,6 +97,5 @@ def clicks_of(hours: Iterable[int], hbase: "HBaseResource", books: "Books", spar
 
 
 def add_row_counts(context: dg.AssetExecutionContext, rows: Mapping[int, int]) -> None:
-    """Say in each hour's materialization how many rows it has."""
     for hour, count in rows.items():
         context.add_asset_metadata({"dagster/partition_row_count": count}, partition_key=key_of_hour(hour))

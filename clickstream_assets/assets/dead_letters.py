@@ -8,7 +8,6 @@ from clickstream_assets.settings import Settings
 
 
 def dead_letters(settings: Settings) -> dg.AssetSpec:
-    """The asset."""
     return dg.AssetSpec(
         "dead_letters",
         deps=["clickstream_topic"],

@@ -23,7 +23,6 @@ ASSET = "enriched_clicks"
 
 
 def enriched_clicks(settings: Settings) -> dg.AssetsDefinition:
-    """The asset."""
     return dg.asset(
         **hourly_asset(ASSET, settings),
         deps=["raw_clicks"],
@@ -41,7 +40,6 @@ def _materialize(
     elasticsearch: ElasticsearchResource,
     configured: dg.ResourceParam[Settings],
 ) -> Iterator[dg.MaterializeResult]:
-    """Enrich what lacks the current versions."""
     from clickstream_assets.domain.enrichment import EnrichmentUnfit, enrich
     from clickstream_assets.domain.stale_hours import ENRICHED
 

@@ -18,7 +18,6 @@ ASSET = "es_index"
 
 
 def es_index(settings: Settings) -> dg.AssetsDefinition:
-    """The asset."""
     return dg.asset(
         **hourly_asset(ASSET, settings),
         deps=["url_country_metrics"],

@@ -38,7 +38,6 @@ class IngestConfig(dg.Config):
 
 
 def raw_clicks(settings: Settings) -> dg.AssetsDefinition:
-    """The asset, and ``dead_letters`` with it."""
     spec = dg.AssetSpec(
         "raw_clicks",
         deps=["clickstream_topic"],

@@ -23,7 +23,6 @@ ASSET = "url_country_metrics"
 
 
 def url_country_metrics(settings: Settings) -> dg.AssetsDefinition:
-    """The asset."""
     return dg.asset(
         **hourly_asset(ASSET, settings),
         deps=["enriched_clicks"],

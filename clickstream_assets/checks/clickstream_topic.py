@@ -30,7 +30,6 @@ NOTHING_LOST_UNREAD, NO_LOG_CUT_BACK = (
     "at by the sensor `kafka_offsets`, and once an hour.",
 )
 def nothing_lost_unread(kafka: KafkaResource, hbase: HBaseResource) -> dg.AssetCheckResult:
-    """Compare where reading goes on with where Kafka's log begins."""
     from clickstream_assets.domain.resumption import resumption
 
     with kafka.client() as topic, hbase.books() as books:
@@ -74,7 +73,6 @@ def evaluation(key: dg.AssetCheckKey, finding: Finding) -> dg.AssetCheckEvaluati
     f"{CUT_SHOWN_DAYS} days after it was noticed.",
 )
 def no_log_cut_back(kafka: KafkaResource, hbase: HBaseResource) -> dg.AssetCheckResult:
-    """Look at what is booked, and for what is not yet."""
     from clickstream_assets.domain.resumption import resumption
 
     with kafka.client() as topic, hbase.books() as books:

@@ -10,7 +10,6 @@ checks = HourChecks("dead_letters", is_first=True)
 
 @checks.add("The hour's dead letters in HBase are as many as the ledger says, counted by reason.")
 def letters_match_ledger(what: Evidence) -> Findings:
-    """Letters counted in HBase, against the ledger."""
     from clickstream_assets.domain.hour_counts import count_letters
 
     # A replay that was killed leaves letters that the ledger has as mended.

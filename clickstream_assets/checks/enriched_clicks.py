@@ -11,7 +11,6 @@ checks = HourChecks("enriched_clicks")
     "Every row of the hour has country, city, browser, os and device, and the versions that gave them.", blocking=True
 )
 def every_row_enriched(what: Evidence) -> Findings:
-    """Rows with all that enrichment writes, against all rows."""
     return each(
         what.clicks,
         lambda hour: Finding(
@@ -24,7 +23,6 @@ def every_row_enriched(what: Evidence) -> Findings:
 
 @checks.add("One build of GeoIP and one release of user-agent rules enriched the whole hour.", severity=WARN)
 def one_version(what: Evidence) -> Findings:
-    """How many versions there are."""
     return each(
         what.clicks,
         lambda hour: Finding(
@@ -40,7 +38,6 @@ def one_version(what: Evidence) -> Findings:
     "The shares of rows without a country, and with the browser `Other`, are not unusually high.", severity=WARN
 )
 def clients_known(what: Evidence) -> Findings:
-    """Countries and browsers that enrichment could not tell."""
     limits = what.limits
     return each(
         what.clicks,

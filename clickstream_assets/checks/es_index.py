@@ -12,7 +12,6 @@ checks = HourChecks("es_index")
     "and their clicks, users, measured views and time spent add up to the same, as added up by Elasticsearch itself."
 )
 def documents_match(what: Evidence) -> Findings:
-    """Sums of documents, against sums of metrics."""
     from clickstream_assets.domain.documents import GROUPED, of_hour, totals
     from clickstream_assets.domain.hour_counts import metric_totals
 
@@ -37,7 +36,6 @@ def documents_match(what: Evidence) -> Findings:
 
 @checks.add("The indices have the declared mapping and stand behind the alias.")
 def mapping_as_declared(what: Evidence) -> Findings:
-    """Mappings and aliases, against the declared ones."""
     from clickstream_assets.domain.documents import undeclared
 
     with what.documents() as (es, alias):

@@ -54,21 +54,18 @@ class Evidence:
 
     @cached_property
     def counts(self) -> "Mapping[int, HourCounts]":
-        """By hour, what the ledger holds of it."""
         from clickstream_assets.domain.ledger import sum_of
 
         return {hour: sum_of(part.counts for part in parts) for hour, parts in self.parts.items()}
 
     @cached_property
     def clicks(self) -> "Mapping[int, ClickCounts]":
-        """By hour, its rows and what enrichment made of them."""
         from clickstream_assets.domain.hour_counts import count_clicks
 
         return count_clicks(self.books, self.hours)
 
     @cached_property
     def metrics(self) -> "Mapping[int, MetricCounts]":
-        """By hour, its metrics counted."""
         from clickstream_assets.domain.hour_counts import count_metrics
 
         return count_metrics(self.books, self.hours)

@@ -27,7 +27,6 @@ def share(part: int, whole: int, most: float, what: str, *, least: int = 20) -> 
 
 
 def both(first: Finding, second: Finding) -> Finding:
-    """Two findings of one check."""
     figures = dict(first.figures) | dict(second.figures)
     return Finding(first.passed and second.passed, f"{first.words}; {second.words}", figures)
 
@@ -36,5 +35,4 @@ _T = TypeVar("_T")
 
 
 def each(by_hour: Mapping[int, _T], judge: Callable[[_T], Finding]) -> Findings:
-    """The finding of each hour, from what was counted in it."""
     return {hour: judge(counted) for hour, counted in by_hour.items()}

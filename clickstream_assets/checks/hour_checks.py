@@ -75,7 +75,6 @@ class HourChecks:
         return declare
 
     def key(self, name: str) -> dg.AssetCheckKey:
-        """How Dagster calls a check."""
         return dg.AssetCheckKey(dg.AssetKey(self.asset), name)
 
     def definition(self, hourly: dg.PartitionsDefinition) -> dg.AssetChecksDefinition:

@@ -14,7 +14,6 @@ _REBUILD = "heal it with `clickstream rebuild`"
     blocking=True,
 )
 def books_balance(what: Evidence) -> Findings:
-    """Rows counted in HBase, against the ledger."""
     from clickstream_assets.domain.hour_counts import count_rows
 
     findings = {}
@@ -38,7 +37,6 @@ def books_balance(what: Evidence) -> Findings:
     "those lost to retention have entries of their own."
 )
 def offsets_complete(what: Evidence) -> Findings:
-    """The end of each entry, against the beginning of the next."""
     alone = what.books.ledger.not_followed(entry for entry in what.entries.values() if entry)
     gaps = {entry.offsets for entry in alone}
     findings = {}
@@ -56,7 +54,6 @@ def offsets_complete(what: Evidence) -> Findings:
 
 @checks.add("The share of the hour's messages that was refused is not unusually high.", severity=WARN)
 def few_dead_letters(what: Evidence) -> Findings:
-    """Dead letters, against rows and dead letters."""
     most = what.limits.warn_dead_letter_share
     return each(
         what.counts,
@@ -66,7 +63,6 @@ def few_dead_letters(what: Evidence) -> Findings:
 
 @checks.add("Of many events in the hour some are of a type that counts as a click.", severity=WARN)
 def has_clicks(what: Evidence) -> Findings:
-    """Events of a click type, where an hour has many events."""
     most = what.limits.warn_events_without_clicks
     findings = {}
     for hour, counts in what.counts.items():
@@ -84,7 +80,6 @@ def has_clicks(what: Evidence) -> Findings:
     severity=WARN,
 )
 def few_duplicates(what: Evidence) -> Findings:
-    """Messages that say what an earlier one has said, against those and rows."""
     most = what.limits.warn_duplicate_share
     return each(what.counts, lambda hour: share(hour.duplicates, hour.duplicates + hour.kept, most, "are duplicates"))
 
@@ -94,7 +89,6 @@ def few_duplicates(what: Evidence) -> Findings:
     severity=WARN,
 )
 def clocks_near(what: Evidence) -> Findings:
-    """Events whose clock had to be corrected by over an hour."""
     most, words = what.limits.warn_corrected_clock_share, "have a clock that was off by over an hour"
     return each(what.counts, lambda hour: share(hour.corrected, hour.kept, most, words))
 
@@ -104,5 +98,4 @@ def clocks_near(what: Evidence) -> Findings:
     severity=WARN,
 )
 def few_late(what: Evidence) -> Findings:
-    """Events that came late."""
     return each(what.counts, lambda hour: share(hour.late, hour.kept, what.limits.warn_late_share, "came late"))

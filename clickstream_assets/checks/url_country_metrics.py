@@ -14,7 +14,6 @@ checks = HourChecks("url_country_metrics")
     "The clicks of the hour's metrics add up to its enriched events of a click type that are no bot's.", blocking=True
 )
 def clicks_add_up(what: Evidence) -> Findings:
-    """Clicks of the metrics, against rows counted by HBase."""
     from clickstream_assets.domain.hour_counts import count_human_clicks
 
     findings = {}
@@ -31,7 +30,6 @@ def clicks_add_up(what: Evidence) -> Findings:
     blocking=True,
 )
 def within_bounds(what: Evidence) -> Findings:
-    """Each metric, against itself."""
     findings = {}
     for hour, counts in what.metrics.items():
         wrong = counts.contradictions
@@ -42,7 +40,6 @@ def within_bounds(what: Evidence) -> Findings:
 
 @checks.add("The hour's metrics are not of unusually many distinct urls.", severity=WARN)
 def few_urls(what: Evidence) -> Findings:
-    """Distinct urls."""
     most = what.limits.warn_urls
     return each(
         what.metrics,
@@ -55,7 +52,6 @@ def few_urls(what: Evidence) -> Findings:
     severity=WARN,
 )
 def usual_volume(what: Evidence) -> Findings:
-    """Clicks, against other hours'."""
     from clickstream_assets.domain.volume import compare, hours_before, same_hour_of_earlier_weeks
 
     open_hour = int(time() * 1000) // HOUR_MS

@@ -167,7 +167,6 @@ class HBaseClient:
     # Tables
 
     def tables(self) -> set[str]:
-        """Names of the tables there are."""
         return {name.decode() for name in self._call(lambda connection: connection.tables())}
 
     def create_table(self, name: str, families: Mapping[str, Mapping[str, Any]]) -> None:

@@ -28,7 +28,6 @@ class Url(click.ParamType):
     name = "url"
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Normalise, or say why it would be refused."""
         from clickstream_assets.domain.urls import InvalidUrl, normalized_url
 
         try:
@@ -43,7 +42,6 @@ class Country(click.ParamType):
     name = "country"
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """Two letters, or say so."""
         code = str(value).upper()
         if len(code) != 2 or not (code.isascii() and code.isalpha()):
             self.fail(f"{value!r} is no ISO 3166-1 alpha-2 code: write DE, or ZZ for an unknown country", param, ctx)

@@ -11,7 +11,6 @@ class Hour(click.ParamType):
     name = "hour"
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Parse, or say what is wrong."""
         if isinstance(value, int):
             return value
         text = str(value)

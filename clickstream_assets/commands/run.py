@@ -234,7 +234,6 @@ def _await_metrics(stop: threading.Event) -> "tuple[Reconciliation, float]":
 
 
 def print_reconciliation(found: "Reconciliation") -> None:
-    """Print the figures, and what differs."""
     from rich.table import Table
 
     table = Table(title="Reconciliation", title_justify="left", show_header=False)

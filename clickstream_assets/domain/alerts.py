@@ -27,8 +27,6 @@ class Evaluation:
 
 @dataclass(frozen=True, slots=True)
 class FailedCheck:
-    """One check of one run."""
-
     asset: str
     check: str
     severity: str

@@ -49,7 +49,6 @@ class Letter:
 
     @property
     def key(self) -> bytes:
-        """Its row key."""
         return letter_key(self.topic_id, self.partition, self.offset)
 
     @property
@@ -71,7 +70,6 @@ class Selection:
     limit: int | None = None
 
     def takes(self, letter: Letter, first_hour: int) -> bool:
-        """Whether a letter is of these reasons and hours."""
         hour = hour_of_letter(letter.record_time_ms, first_hour)
         return (
             (not self.reasons or letter.reason in self.reasons)
@@ -170,7 +168,6 @@ class ReplayReport:
         return self.rows + self.duplicates
 
     def in_words(self, *, dry_run: bool = False) -> str:
-        """One line for the log."""
         verb = "would mend" if dry_run else "mended"
         words = (
             f"{verb} {self.mended} of {self.letters} dead letters: {self.rows} rows, {self.duplicates} duplicates; "
@@ -187,7 +184,6 @@ class ReplayReport:
         return words
 
     def metadata(self) -> dict[str, int | dict[str, int] | list[str]]:
-        """For the UI and for ``--json``."""
         return {
             "letters": self.letters,
             "mended": self.mended,

@@ -109,11 +109,9 @@ class Totals:
     time_spent_ms: int = 0
 
     def __add__(self, other: "Totals") -> "Totals":
-        """Field by field."""
         return Totals(*(getattr(self, name) + getattr(other, name) for name in self.__slots__))
 
     def in_words(self) -> str:
-        """One line for people."""
         return (
             f"{self.rows} rows, {self.clicks} clicks, {self.unique_users} users, {self.measured_views} measured views, "
             f"{self.time_spent_ms / 1000:.3f} s"

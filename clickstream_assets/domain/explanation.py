@@ -59,7 +59,6 @@ class Target:
 
     @property
     def document_id(self) -> str:
-        """Its ``_id`` in Elasticsearch."""
         return document_id(self.hour, self.url, self.country)
 
     @property
@@ -104,11 +103,9 @@ class Event:
 
     @property
     def is_click(self) -> bool:
-        """Whether its type is one that counts."""
         return self.event_type in CLICK_TYPES
 
     def leaves(self, url: str) -> bool:
-        """Whether it says that its user left a url."""
         return self.event_type in LEAVE_TYPES and self.url == url
 
     @property

@@ -27,7 +27,6 @@ class IngestReport:
     touched: set[int] = field(default_factory=set)
 
     def add(self, entry: Entry) -> None:
-        """Count what a range that was read is booked as."""
         self.read += entry.read
         self.kept += entry.kept
         self.duplicates += entry.duplicates
@@ -35,7 +34,6 @@ class IngestReport:
         self.missing += entry.end - entry.first - entry.read
 
     def in_words(self) -> str:
-        """One line for the log."""
         words = (
             f"read {self.read} messages: kept {self.kept}, {self.duplicates} duplicates, "
             f"{self.dead_lettered} dead-lettered; {self.new_rows} rows written"
@@ -49,7 +47,6 @@ class IngestReport:
         return words
 
     def metadata(self) -> dict[str, int | dict[str, list[tuple[int, int]]] | dict[str, int]]:
-        """For the UI: the counts, the exact offset ranges read, and what was committed, by Kafka partition."""
         return {
             "read": self.read,
             "kept": self.kept,

@@ -58,11 +58,9 @@ class HourCounts:
     """Dead letters that a replay made rows or duplicates: counted in those, not beside them."""
 
     def __add__(self, other: "HourCounts") -> "HourCounts":
-        """The sums of each."""
         return HourCounts(*(getattr(self, name) + getattr(other, name) for name in COUNTS))
 
     def __bool__(self) -> bool:
-        """Whether there is anything to count."""
         return any(getattr(self, name) for name in COUNTS)
 
 
@@ -70,7 +68,6 @@ COUNTS = tuple(field.name for field in fields(HourCounts))
 
 
 def sum_of(counts: Iterable[HourCounts]) -> HourCounts:
-    """The sums of each count."""
     return reduce(HourCounts.__add__, counts, HourCounts())
 
 
@@ -95,32 +92,26 @@ class Entry:
 
     @property
     def offsets(self) -> OffsetRange:
-        """The range."""
         return OffsetRange(self.topic_id, self.partition, self.first, self.end)
 
     @property
     def counts(self) -> HourCounts:
-        """The counts of all hours."""
         return sum_of(self.hours.values())
 
     @property
     def kept(self) -> int:
-        """Rows that carry an offset of the range."""
         return self.counts.kept
 
     @property
     def duplicates(self) -> int:
-        """Messages of events that had a row already."""
         return self.counts.duplicates
 
     @property
     def dead_lettered(self) -> int:
-        """Messages refused."""
         return self.counts.dead_lettered
 
     @property
     def balances(self) -> bool:
-        """Whether every message read is accounted for."""
         counts = self.counts
         return self.read == counts.kept + counts.duplicates + counts.dead_lettered
 
@@ -232,7 +223,6 @@ class Ledger:
         return _to_entry(*last).end if last else None
 
     def entries(self) -> Iterable[Entry]:
-        """Every entry of every topic id and partition."""
         for key, cells in self._scan(b"range|", _after("range|")):
             yield _to_entry(key, cells)
 
@@ -270,11 +260,9 @@ class Ledger:
         return parts
 
     def counts(self, hours: Iterable[int]) -> dict[int, HourCounts]:
-        """What each hour holds."""
         return {hour: sum_of(part.counts for part in parts) for hour, parts in self.parts(hours).items()}
 
     def rows(self, hours: Iterable[int]) -> int:
-        """How many rows some hours have."""
         return sum(counts.kept for counts in self.counts(hours).values())
 
     def entries_of(self, parts: Iterable[HourPart]) -> dict[HourPart, Entry | None]:

@@ -31,7 +31,6 @@ class Cut:
     """The run that booked it."""
 
     def in_words(self) -> str:
-        """One clause: which partition, from where to where, when."""
         moment = datetime.fromtimestamp(self.noticed_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
         return f"partition {self.partition} was cut back from offset {self.read_to} to {self.at} (noticed {moment})"
 
@@ -48,7 +47,6 @@ class Generations:
 
     @classmethod
     def of(cls, cuts: Iterable[Cut]) -> "Generations":
-        """As ``cuts`` left them."""
         starts: dict[int, tuple[tuple[int, int], ...]] = {}
         for cut in sorted(cuts, key=lambda cut: cut.generation):
             before = starts.get(cut.partition, ((0, 0),))
@@ -61,7 +59,6 @@ class Generations:
         return self.starts[partition][-1] if partition in self.starts else (0, 0)
 
     def at(self, partition: int, offset: int) -> int:
-        """The generation of an offset."""
         starts = self.starts.get(partition, ())
         return next((generation for first, generation in reversed(starts) if first <= offset), 0)
 

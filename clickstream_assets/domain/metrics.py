@@ -53,7 +53,6 @@ class MetricsShares:
         return cls(hours, min(tasks, len(hours)) if slices == 1 else len(hours), slices)
 
     def __len__(self) -> int:
-        """How many shares there are."""
         return self.by_hour * self.by_digest
 
     def ranges(self, number: int) -> list[tuple[bytes, bytes]]:
@@ -67,7 +66,6 @@ class MetricsShares:
         return [(prefix + begin, prefix + end) for prefix, _ in (metrics_key_range(hour, hour) for hour in hours)]
 
     def tasks(self) -> list[list[tuple[bytes, bytes]]]:
-        """The key ranges of every share."""
         return [self.ranges(number) for number in range(len(self))]
 
     def number(self) -> "Column":

@@ -95,7 +95,6 @@ class Tally:
     """The latest event time kept; -1 without any."""
 
     def add(self, other: "Tally") -> None:
-        """Add the counts of ``other``."""
         self.read += other.read
         self.new_rows += other.new_rows
         for hour, counts in other.hours.items():
@@ -113,7 +112,6 @@ class Outcomes(Tally):
 
 
 def letter_key(topic_id: str, partition: int, offset: int) -> bytes:
-    """Row key of a dead letter."""
     return f"{topic_id}|{partition:06d}|{offset:020d}".encode()
 
 

@@ -46,7 +46,6 @@ class HourPlan:
 
     @property
     def offsets(self) -> int:
-        """How many are read."""
         return sum(len(entry.offsets) for entry in self.entries) + sum(map(len, self.unbooked))
 
 
@@ -145,7 +144,6 @@ def _gone(hour: int, ranges: Sequence[OffsetRange], words: str) -> str:
 
 
 def totals(plans: Iterable[HourPlan]) -> Mapping[str, int]:
-    """What plans come to together."""
     plans = list(plans)
     return {
         "hours": len(plans),

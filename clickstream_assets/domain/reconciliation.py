@@ -46,7 +46,6 @@ def progress(topic: TopicClient, books: Books) -> tuple[int, int]:
 
 
 def reconcile(topic: TopicClient, books: Books, es: "Elasticsearch", alias: str) -> Reconciliation:
-    """Read all figures and say where they differ."""
     found = Reconciliation()
     found.lag, found.stale_hours = progress(topic, books)
     topic_id, ends = topic.topic_id(), topic.ends(topic.partitions())

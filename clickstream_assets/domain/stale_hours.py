@@ -103,7 +103,6 @@ class HourStates:
         self._hbase, self._table = hbase, table
 
     def touch(self, hours: Iterable[int]) -> None:
-        """Raise the counter of each hour."""
         for hour in sorted(set(hours)):
             self._hbase.increment(self._table, _key(hour), _COUNTER)
 

@@ -34,7 +34,6 @@ def rebuild(
     hbase: HBaseResource,
     configured: dg.ResourceParam[Settings],
 ) -> None:
-    """Rebuild the hours."""
     from clickstream_assets.domain.rebuild import NotInKafka
 
     hours = range(hour_of_key(config.first), hour_of_key(config.end))
@@ -79,5 +78,4 @@ def rebuilt(
     "then computes them again.",
 )
 def rebuild_hours() -> None:
-    """The one step."""
     rebuild()

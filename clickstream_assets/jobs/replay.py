@@ -38,7 +38,6 @@ def replay(
     hbase: HBaseResource,
     configured: dg.ResourceParam[Settings],
 ) -> None:
-    """Mend what can be."""
     from clickstream_assets.domain.dead_letters import Replay, ReplayReport, Selection
 
     if unknown := sorted(set(config.reasons) - set(REASONS)):

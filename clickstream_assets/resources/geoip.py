@@ -13,7 +13,6 @@ class GeoIPResource(dg.ConfigurableResource):
 
     @property
     def trusted(self) -> tuple[str, ...]:
-        """The trusted networks, one by one."""
         return tuple(text.strip() for text in self.trusted_proxies.split(",") if text.strip())
 
     def versions(self) -> tuple[str, str]:

@@ -38,7 +38,6 @@ class HBaseResource(dg.ConfigurableResource):
         prepare_process()
 
     def _table(self, name: str) -> str:
-        """The table that the contract calls ``name``."""
         return self.name_prefix + name
 
     @contextmanager
@@ -57,14 +56,12 @@ class HBaseResource(dg.ConfigurableResource):
         return HBaseClient(self.host, self.port)
 
     def new_tables(self) -> "list[NewTable]":
-        """The tables as they are made."""
         from clickstream_assets.clients.hbase_admin import NewTable
 
         ttl_days = self.request_data_ttl_days
         return [NewTable(self._table(table.name), families(table, ttl_days), table.split_keys) for table in TABLES]
 
     def misfits(self) -> "list[Misfit]":
-        """What is odd about the tables that are there already."""
         from clickstream_assets.domain.preflight import table_misfits
 
         with self.client() as hbase:

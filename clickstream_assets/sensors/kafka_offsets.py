@@ -103,7 +103,6 @@ class Tick:
 
 
 def kafka_offsets(settings: Settings) -> dg.SensorDefinition:
-    """The sensor."""
     return dg.sensor(
         name="kafka_offsets",
         job=clickstream_hours,
@@ -121,7 +120,6 @@ def _evaluate(
     hbase: HBaseResource,
     configured: dg.ResourceParam[Settings],
 ) -> dg.SensorResult:
-    """Decide what to ask for."""
     now = time()
     this_hour = int(now * 1000) // HOUR_MS
     memory = (

@@ -39,7 +39,6 @@ class Told(BaseModel):
     "if `CLICKSTREAM_ALERT_WEBHOOK` is set, to that webhook.",
 )
 def run_failure(context: dg.SensorEvaluationContext, configured: dg.ResourceParam[Settings]) -> dg.SensorResult:
-    """Tell of what has ended since the last tick."""
     if context.cursor is None:
         start = _latest(context.instance)
         told = Told(log=start, webhook=start)

@@ -36,11 +36,8 @@ def options(url: str, unless_equal: Sequence[Mapping[str, str]] = ()) -> dict[st
 
 
 class ElasticsearchDataSource(DataSource):
-    """Indices of an Elasticsearch cluster."""
-
     @classmethod
     def name(cls) -> str:
-        """``elasticsearch``."""
         return "elasticsearch"
 
     def writer(self, schema: StructType, overwrite: bool) -> DataSourceArrowWriter:
@@ -58,8 +55,6 @@ class DocumentsWritten(WriterCommitMessage):
 
 
 class ElasticsearchWriter(DataSourceArrowWriter):
-    """Arrow batches to bulk requests."""
-
     def __init__(self, options: dict[str, str]) -> None:
         self._options = options
 

@@ -36,15 +36,11 @@ def options(
 
 
 class HBaseDataSource(DataSource):
-    """An HBase table behind a Thrift server."""
-
     @classmethod
     def name(cls) -> str:
-        """``hbase``."""
         return "hbase"
 
     def reader(self, schema: StructType) -> DataSourceReader:
-        """Scan the ranges, one Spark partition for each list of them."""
         return HBaseReader(schema, dict(self.options))
 
 
@@ -56,17 +52,13 @@ class KeyRanges(InputPartition):
 
 
 class HBaseReader(DataSourceReader):
-    """Scans to Arrow batches."""
-
     def __init__(self, schema: StructType, options: dict[str, str]) -> None:
         self._schema, self._options = schema, options
 
     def partitions(self) -> Sequence[InputPartition]:
-        """One for each list of ranges."""
         return [KeyRanges([tuple(pair) for pair in part]) for part in loads(self._options["ranges"])] or [KeyRanges([])]
 
     def read(self, partition: InputPartition) -> Iterator[pa.RecordBatch]:
-        """Rows of the partition's ranges."""
         assert isinstance(partition, KeyRanges)
         schema = to_arrow_schema(self._schema)
         cells = loads(self._options["columns"])
