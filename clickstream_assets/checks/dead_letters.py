@@ -13,14 +13,12 @@ def letters_match_ledger(what: Evidence) -> Findings:
     from clickstream_assets.domain.hour_counts import count_letters
 
     # A replay that was killed leaves letters that the ledger has as mended.
-    entries = {
-        entry.offsets: entry
-        for part, entry in what.entries.items()
-        if entry is not None and (part.counts.dead_lettered or part.counts.mended)
-    }
+    parts = (part for of_hour in what.parts.values() for part in of_hour)
+    with_letters = (part for part in parts if part.counts.dead_lettered or part.counts.mended)
+    ranges = {entry.offsets for part in with_letters if (entry := what.entries[part])}
     first_hour = what.limits.first_hour_ms // HOUR_MS
     findings = {}
-    for hour, reasons in count_letters(what.books, entries, what.hours, first_hour).items():
+    for hour, reasons in count_letters(what.books, ranges, what.hours, first_hour).items():
         booked = what.counts[hour].dead_lettered
         by_reason = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common())
         words = f"{reasons.total()} dead letters in HBase, {booked} in the ledger"

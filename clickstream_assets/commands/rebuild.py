@@ -1,5 +1,6 @@
 """``clickstream rebuild``: hours dropped and read again from Kafka."""
 
+import sys
 from uuid import uuid4
 
 import click
@@ -43,7 +44,7 @@ def rebuild(begin: int, end: int, dry_run: bool, url: str, here: bool) -> None:
     with explained():
         try:
             sentences = rebuilt(servers.kafka, servers.hbase, settings(), hours, f"command-{uuid4()}", dry_run=dry_run)
-            with click.progressbar(sentences, length=steps, label="Rebuilding", hidden=dry_run) as bar:
+            with click.progressbar(sentences, length=steps, label="Rebuilding", file=sys.stderr, hidden=dry_run) as bar:
                 said = list(bar)
         except NotInKafka as error:
             raise click.ClickException(str(error)) from error

@@ -68,7 +68,7 @@ class Rebuild:
                 raise NotInKafka(_gone(hour, [entry.offsets], "are of another topic that had this name"))
         booked = [entry.offsets for entry in plan.entries]
         not_booked = [source for source in sources if not _covers(booked, source)]
-        if gone := [offsets for offsets in (*booked, *sources) if not reading.is_readable(offsets)]:
+        if gone := [offsets for offsets in (*booked, *not_booked) if not reading.is_readable(offsets)]:
             raise NotInKafka(_gone(hour, gone, "are no longer in Kafka"))
         others = {entry.offsets: entry for source in not_booked for entry in self._books.ledger.overlapping(source)}
         for offsets in (unbooked := reading.unbooked(not_booked)):

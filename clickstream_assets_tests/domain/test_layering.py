@@ -46,7 +46,7 @@ def importers(package, forbidden):
 def test_knows_nothing_of_dagster(package):
     outside = {
         "dagster",
-        *(f"clickstream_assets.{name}" for name in ("assets", "checks", "jobs", "sensors", "resources")),
+        *(f"clickstream_assets.{name}" for name in ("assets", "checks", "jobs", "schedules", "sensors", "resources")),
     }
     assert importers(package, outside | {"clickstream_assets.definitions", "clickstream_assets.partitions"}) == set()
 
