@@ -107,8 +107,7 @@ class Table:
 
     def spark_schema(self, *names: str) -> str:
         """The named columns (all by default) behind ``row_key binary``, as Spark's DDL."""
-        fields = ["row_key binary", *(f"{name} {self.columns[name].type}" for name in names or self.columns)]
-        return ", ".join(fields)
+        return ", ".join(["row_key binary", *(f"{name} {self.columns[name].type}" for name in names or self.columns)])
 
 
 _TO_BYTES: Mapping[str, Callable[[Any], bytes]] = {
@@ -129,9 +128,13 @@ def _by_name(*fields: _F) -> dict[str, _F]:
     return {field.name: field for field in fields}
 
 
-def _column(name: str, kind: str, cell: str, text: str, *upstream: str, **more: Any) -> Column:
-    most_bytes = _MOST_BYTES.get(name, _USUAL_BYTES)
+def _column(name: str, kind: str, text: str, *upstream: str, qualifier: str = "", **more: Any) -> Column:
+    cell, most_bytes = qualifier or name, _MOST_BYTES.get(name, _USUAL_BYTES)
     return Column(name=name, type=kind, cell=cell, description=text, upstream=upstream, most_bytes=most_bytes, **more)
+
+
+def _family(family: str, *columns: Column) -> dict[str, Column]:
+    return {column.name: replace(column, cell=f"{family}:{column.cell}") for column in columns}
 
 
 def _key(text: str, *upstream: str) -> Field:
@@ -181,6 +184,7 @@ _FAMILY: dict[str, Any] = {"max_versions": 1, "bloom_filter_type": "ROW", "block
 REQUEST_DATA = "request_data"
 """The family with a TTL of its own: personal data that enrichment needs."""
 
+_PERSONAL: dict[str, Any] = {"nullable": True, "personal": True}
 _EVENT_TIME = ("timestamp", "sent_at", "received_at", "record_time")
 _RECORD = ("record_partition", "record_offset")
 
@@ -197,41 +201,22 @@ CLICKS_KEY = _key(
 CLICKS = Table(
     "clickstream_data",
     {"click_data": _FAMILY, "geo_data": _FAMILY, "user_agent_data": _FAMILY, REQUEST_DATA: _FAMILY},
-    _by_name(
+    _family(
+        "click_data",
         _column(
             "timestamp",
             "long",
-            "click_data:timestamp",
             "event time by the receiver's clock: corrected by `sent_at`, never after the record time",
             *_EVENT_TIME,
             unit=EPOCH_MS,
         ),
-        _column("url", "string", "click_data:url", "url normalised as metrics count it", "url"),
-        _column(
-            "user_id",
-            "string",
-            "click_data:user_id",
-            "id of the signed-in user; the user key if present",
-            "user_id",
-            nullable=True,
-            personal=True,
-        ),
-        _column(
-            "anonymous_id",
-            "string",
-            "click_data:anonymous_id",
-            "id of the device; else the user key",
-            "anonymous_id",
-            nullable=True,
-            personal=True,
-        ),
-        _column(
-            "event_type", "string", "click_data:event_type", "`page_view` and `click` count as clicks", "event_type"
-        ),
+        _column("url", "string", "url normalised as metrics count it", "url"),
+        _column("user_id", "string", "id of the signed-in user; the user key if present", "user_id", **_PERSONAL),
+        _column("anonymous_id", "string", "id of the device; else the user key", "anonymous_id", **_PERSONAL),
+        _column("event_type", "string", "`page_view` and `click` count as clicks", "event_type"),
         _column(
             "event_id",
             "string",
-            "click_data:event_id",
             "id given by the producer; missing where the row key is derived",
             "event_id",
             nullable=True,
@@ -239,7 +224,6 @@ CLICKS = Table(
         _column(
             "engagement_time_ms",
             "long",
-            "click_data:engagement_time_ms",
             "time spent as measured by the client",
             "engagement_time_ms",
             unit="ms",
@@ -248,98 +232,56 @@ CLICKS = Table(
         _column(
             "client_timestamp",
             "long",
-            "click_data:client_timestamp",
             "`timestamp` as sent, where it was corrected",
             *_EVENT_TIME,
             unit=EPOCH_MS,
             nullable=True,
         ),
-        _column("sent_at", "long", "click_data:sent_at", "`sent_at` as sent", "sent_at", unit=EPOCH_MS, nullable=True),
-        _column(
-            "received_at",
-            "long",
-            "click_data:received_at",
-            "`received_at` as sent",
-            "received_at",
-            unit=EPOCH_MS,
-            nullable=True,
-        ),
+        _column("sent_at", "long", "`sent_at` as sent", "sent_at", unit=EPOCH_MS, nullable=True),
+        _column("received_at", "long", "`received_at` as sent", "received_at", unit=EPOCH_MS, nullable=True),
         _column(
             "properties",
             "string",
-            "click_data:properties",
             "JSON object of all fields the contract does not name",
             "other_fields",
             nullable=True,
         ),
-        _column(
-            "source", "string", "click_data:source", "Kafka topic id/partition/offset that the row came from", *_RECORD
-        ),
-        _column(
-            "record_time",
-            "long",
-            "click_data:record_time",
-            "timestamp of the Kafka record",
-            "record_time",
-            unit=EPOCH_MS,
-        ),
-        _column(
-            "ip",
-            "string",
-            "request_data:ip",
-            "IP address or X-Forwarded-For list as sent",
-            "ip",
-            nullable=True,
-            personal=True,
-        ),
-        _column(
-            "user_agent",
-            "string",
-            "request_data:user_agent",
-            "user agent as sent",
-            "user_agent",
-            nullable=True,
-            personal=True,
-        ),
-        _column(
-            "referrer",
-            "string",
-            "request_data:referrer",
-            "referring url as sent",
-            "referrer",
-            nullable=True,
-            personal=True,
-        ),
+        _column("source", "string", "Kafka topic id/partition/offset that the row came from", *_RECORD),
+        _column("record_time", "long", "timestamp of the Kafka record", "record_time", unit=EPOCH_MS),
+    )
+    | _family(
+        REQUEST_DATA,
+        _column("ip", "string", "IP address or X-Forwarded-For list as sent", "ip", **_PERSONAL),
+        _column("user_agent", "string", "user agent as sent", "user_agent", **_PERSONAL),
+        _column("referrer", "string", "referring url as sent", "referrer", **_PERSONAL),
         _column(
             "url_as_sent",
             "string",
-            "request_data:url_as_sent",
             "url as sent, where it differs from `url`: what was cut off may tell a person",
             "url",
-            nullable=True,
-            personal=True,
+            **_PERSONAL,
         ),
-        _column("country", "string", "geo_data:country", "ISO 3166-1 alpha-2; `ZZ` if unknown", "ip"),
-        _column("city", "string", "geo_data:city", "English name; empty if unknown", "ip"),
+    )
+    | _family(
+        "geo_data",
+        _column("country", "string", "ISO 3166-1 alpha-2; `ZZ` if unknown", "ip"),
+        _column("city", "string", "English name; empty if unknown", "ip"),
         _column(
-            "geoip_version", "string", "geo_data:version", "build of the GeoIP database that located the row", "ip"
+            "geoip_version", "string", "build of the GeoIP database that located the row", "ip", qualifier="version"
         ),
-        _column("browser", "string", "user_agent_data:browser", "browser family; `Other` if unknown", "user_agent"),
-        _column("os", "string", "user_agent_data:os", "operating system family; `Other` if unknown", "user_agent"),
-        _column(
-            "device",
-            "string",
-            "user_agent_data:device",
-            "device family; `Spider` is a bot, `Other` if unknown",
-            "user_agent",
-        ),
-        _column("bot", "string", "user_agent_data:bot", "`true` for a bot, which no metric counts", "user_agent"),
+    )
+    | _family(
+        "user_agent_data",
+        _column("browser", "string", "browser family; `Other` if unknown", "user_agent"),
+        _column("os", "string", "operating system family; `Other` if unknown", "user_agent"),
+        _column("device", "string", "device family; `Spider` is a bot, `Other` if unknown", "user_agent"),
+        _column("bot", "string", "`true` for a bot, which no metric counts", "user_agent"),
         _column(
             "user_agent_version",
             "string",
-            "user_agent_data:version",
             "version of the rules that parsed the user agent",
             "user_agent",
+            qualifier="version",
         ),
     ),
     split_keys=SALT_BOUNDS,
@@ -352,36 +294,13 @@ DEAD_LETTERS_KEY = _key("Kafka topic id, partition and offset", *_RECORD)
 DEAD_LETTERS = Table(
     "clickstream_dead_letters",
     {"letter": _FAMILY},
-    _by_name(
-        _column(
-            "value",
-            "binary",
-            "letter:value",
-            "the message's bytes; missing for a tombstone",
-            "record_value",
-            nullable=True,
-            personal=True,
-        ),
-        _column(
-            "record_time", "long", "letter:record_time", "timestamp of the Kafka record", "record_time", unit=EPOCH_MS
-        ),
-        _column(
-            "reason",
-            "string",
-            "letter:reason",
-            "why it was refused, one of the contract's reasons",
-            "record_value",
-            "record_time",
-        ),
-        _column(
-            "detail",
-            "string",
-            "letter:detail",
-            "the field and what is wrong with it",
-            "record_value",
-            "record_time",
-        ),
-        _column("run_id", "string", "letter:run_id", "the Dagster run that refused it, stamped by it", *_RECORD),
+    _family(
+        "letter",
+        _column("value", "binary", "the message's bytes; missing for a tombstone", "record_value", **_PERSONAL),
+        _column("record_time", "long", "timestamp of the Kafka record", "record_time", unit=EPOCH_MS),
+        _column("reason", "string", "why it was refused, one of the contract's reasons", "record_value", "record_time"),
+        _column("detail", "string", "the field and what is wrong with it", "record_value", "record_time"),
+        _column("run_id", "string", "the Dagster run that refused it, stamped by it", *_RECORD),
     ),
 )
 
@@ -397,15 +316,16 @@ _HOUR_COUNTS = {
 LEDGER = Table(
     "clickstream_ingest_ledger",
     {"entry": _FAMILY, "hour": _FAMILY},
-    _by_name(
-        _column("end", "long", "entry:end", "offset behind the last one of the range"),
-        _column("kind", "string", "entry:kind", "`read`, `gap` (no record in Kafka) or `lost` (to retention)"),
-        _column("read", "long", "entry:read", "messages read: kept, duplicates and dead letters"),
-        _column("run_id", "string", "entry:run_id", "the Dagster run that booked it"),
-        _column("written_at", "long", "entry:written_at", "when it was booked", unit=EPOCH_MS),
-        _column("mended_offsets", "json", "entry:mended_offsets", "offsets of mended dead letters, by hour"),
-        *(_column(name, "long", f"entry:{name}", text) for name, text in _HOUR_COUNTS.items()),
-        *(_column(f"{name}_by_hour", "json", f"entry:{name}_by_hour", text) for name, text in _HOUR_COUNTS.items()),
+    _family(
+        "entry",
+        _column("end", "long", "offset behind the last one of the range"),
+        _column("kind", "string", "`read`, `gap` (no record in Kafka) or `lost` (to retention)"),
+        _column("read", "long", "messages read: kept, duplicates and dead letters"),
+        _column("run_id", "string", "the Dagster run that booked it"),
+        _column("written_at", "long", "when it was booked", unit=EPOCH_MS),
+        _column("mended_offsets", "json", "offsets of mended dead letters, by hour"),
+        *(_column(name, "long", text) for name, text in _HOUR_COUNTS.items()),
+        *(_column(f"{name}_by_hour", "json", text) for name, text in _HOUR_COUNTS.items()),
     ),
 )
 
@@ -419,62 +339,34 @@ METRICS_KEY = _key("the hour, then SHA-256 of hour, url and country", *_GROUP)
 METRICS = Table(
     "clickstream_metrics",
     {"metrics": _FAMILY},
-    _by_name(
-        _column("hour", "long", "metrics:hour", "event hour", "timestamp", unit="hours since epoch, UTC"),
-        _column("url", "string", "metrics:url", "normalised url", "url"),
-        _column("country", "string", "metrics:country", "ISO 3166-1 alpha-2; `ZZ` if unknown", "country"),
+    _family(
+        "metrics",
+        _column("hour", "long", "event hour", "timestamp", unit="hours since epoch, UTC"),
+        _column("url", "string", "normalised url", "url"),
+        _column("country", "string", "ISO 3166-1 alpha-2; `ZZ` if unknown", "country"),
+        _column("clicks", "long", "events of a click type that are no bot's", *_COUNTED, unit="clicks"),
         _column(
-            "clicks", "long", "metrics:clicks", "events of a click type that are no bot's", *_COUNTED, unit="clicks"
+            "unique_users", "long", "exact number of distinct user keys; never sum over hours", *_USERS, unit="users"
         ),
-        _column(
-            "unique_users",
-            "long",
-            "metrics:unique_users",
-            "exact number of distinct user keys; never sum over hours",
-            *_USERS,
-            unit="users",
-        ),
-        _column(
-            "measured_views",
-            "long",
-            "metrics:measured_views",
-            "clicks whose time spent is known",
-            *_TIMES,
-            unit="clicks",
-        ),
-        _column(
-            "time_spent_seconds",
-            "double",
-            "metrics:time_spent_seconds",
-            "sum of the known times spent",
-            *_TIMES,
-            unit="s",
-        ),
+        _column("measured_views", "long", "clicks whose time spent is known", *_TIMES, unit="clicks"),
+        _column("time_spent_seconds", "double", "sum of the known times spent", *_TIMES, unit="s"),
         _column(
             "average_time_spent",
             "double",
-            "metrics:average_time_spent",
             "time spent per measured view; null where none is",
             *_TIMES,
             unit="s",
             nullable=True,
         ),
-        _column(
-            "users_sketch",
-            "binary",
-            "metrics:users_sketch",
-            "HLL sketch of the user keys, mergeable over hours",
-            *_USERS,
-        ),
+        _column("users_sketch", "binary", "HLL sketch of the user keys, mergeable over hours", *_USERS),
         _column(
             "computed_at",
             "long",
-            "metrics:computed_at",
             "when it was computed and found to be new or changed, stamped by the run",
             *_GROUP,
             unit=EPOCH_MS,
         ),
-        _column("run_id", "string", "metrics:run_id", "the Dagster run that computed it then, stamped by it", *_GROUP),
+        _column("run_id", "string", "the Dagster run that computed it then, stamped by it", *_GROUP),
     ),
 )
 
@@ -483,33 +375,18 @@ TABLES = (CLICKS, DEAD_LETTERS, LEDGER, METRICS)
 
 def families(table: Table, request_data_ttl_days: int) -> dict[str, dict[str, Any]]:
     """happybase's family options of a table, with the TTL of personal data."""
-    made = {name: dict(options) for name, options in table.families.items()}
-    if REQUEST_DATA in made:
-        made[REQUEST_DATA]["time_to_live"] = request_data_ttl_days * 86_400
-    return made
+    ttl = {"time_to_live": request_data_ttl_days * 86_400}
+    return {name: {**options, **(ttl if name == REQUEST_DATA else {})} for name, options in table.families.items()}
 
 
 def _document_field(name: str, kind: str, **more: Any) -> Field:
     metric = METRICS.columns[name]
-    made = Field(
-        name=name,
-        type=kind,
-        description=metric.description,
-        upstream=(name,),
-        unit=metric.unit,
-        nullable=metric.nullable,
-    )
-    return replace(made, **more)
+    as_in_row = {"description": metric.description, "unit": metric.unit, "nullable": metric.nullable}
+    return Field(name=name, type=kind, upstream=(name,), **{**as_in_row, **more})
 
 
 DOCUMENT = _by_name(
-    Field(
-        name="_id",
-        type="string",
-        description="SHA-256, in hex, of hour, url and country",
-        upstream=("row_key",),
-        unique=True,
-    ),
+    replace(_key("SHA-256, in hex, of hour, url and country", "row_key"), name="_id", type="string"),
     _document_field("hour", "date", description="event hour, its start", unit="UTC"),
     _document_field("url", "keyword"),
     _document_field("country", "keyword"),
