@@ -34,18 +34,16 @@ TOPIC_FRESHNESS = dg.FreshnessPolicy.time_window(warn_window=timedelta(hours=1),
 """Producers that are silent for an hour are worth a look; for six, something is broken, at night too."""
 
 
-def hourly_asset(name: str, settings: Settings) -> dict[str, Any]:
-    """Arguments of ``dg.asset`` that make an asset hourly. One run does many hours, and one run at a time."""
-    return {
-        "name": name,
-        "group_name": GROUP,
-        "owners": OWNERS,
-        "metadata": described(name, settings),
-        "partitions_def": hourly(settings.first_hour),
-        "backfill_policy": dg.BackfillPolicy.single_run(),
-        "pool": name,
-        "freshness_policy": HOURLY_FRESHNESS,
-    }
+def hourly_spec(name: str, settings: Settings) -> dict[str, Any]:
+    """Arguments of ``dg.AssetSpec`` and ``dg.asset`` that all hourly assets share."""
+    metadata = described(name, settings)
+    return {"group_name": GROUP, "owners": OWNERS, "metadata": metadata, "freshness_policy": HOURLY_FRESHNESS}
+
+
+def hourly_step(name: str, settings: Settings) -> dict[str, Any]:
+    """Arguments of the step that writes hourly assets. One run does many hours, and one run at a time."""
+    single_run = dg.BackfillPolicy.single_run()
+    return {"name": name, "partitions_def": hourly(settings.first_hour), "backfill_policy": single_run, "pool": name}
 
 
 def is_by_hand(context: dg.AssetExecutionContext) -> bool:

@@ -6,7 +6,8 @@ import dagster as dg
 
 from clickstream_assets.assets.common import (
     add_row_counts,
-    hourly_asset,
+    hourly_spec,
+    hourly_step,
     hours_to_do,
     is_by_hand,
     scan_tasks_of,
@@ -24,7 +25,8 @@ ASSET = "enriched_clicks"
 
 def enriched_clicks(settings: Settings) -> dg.AssetsDefinition:
     return dg.asset(
-        **hourly_asset(ASSET, settings),
+        **hourly_step(ASSET, settings),
+        **hourly_spec(ASSET, settings),
         deps=["raw_clicks"],
         kinds={"spark", "hbase"},
         description="Country, city, browser, os and device of each event, in families of their own of the HBase table "

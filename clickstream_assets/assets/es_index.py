@@ -4,7 +4,14 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from clickstream_assets.assets.common import add_row_counts, hourly_asset, hours_to_do, is_by_hand, states_of
+from clickstream_assets.assets.common import (
+    add_row_counts,
+    hourly_spec,
+    hourly_step,
+    hours_to_do,
+    is_by_hand,
+    states_of,
+)
 from clickstream_assets.assets.overviews import of_clicks
 from clickstream_assets.checks.es_index import checks
 from clickstream_assets.domain.hours import key_of_hour
@@ -19,7 +26,8 @@ ASSET = "es_index"
 
 def es_index(settings: Settings) -> dg.AssetsDefinition:
     return dg.asset(
-        **hourly_asset(ASSET, settings),
+        **hourly_step(ASSET, settings),
+        **hourly_spec(ASSET, settings),
         deps=["url_country_metrics"],
         kinds={"spark", "elasticsearch"},
         description="One document for each hour, url and country behind the alias `clickstream-metrics`. "

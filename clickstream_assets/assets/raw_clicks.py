@@ -6,15 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from clickstream_assets.assets.columns import described
-from clickstream_assets.assets.common import GROUP, HOURLY_FRESHNESS, OWNERS, is_by_hand
-from clickstream_assets.assets.dead_letters import dead_letters
+from clickstream_assets.assets.common import hourly_spec, hourly_step, is_by_hand
 from clickstream_assets.assets.overviews import of_ingestion, of_refusals
 from clickstream_assets.checks.clickstream_topic import NO_LOG_CUT_BACK, cut_back, evaluation
 from clickstream_assets.checks.dead_letters import checks as letters_checks
 from clickstream_assets.checks.raw_clicks import checks
 from clickstream_assets.domain.hours import HOUR_MS, key_of_hour
-from clickstream_assets.partitions import hourly, hours_of
+from clickstream_assets.partitions import hours_of
 from clickstream_assets.resources.elasticsearch import ElasticsearchResource
 from clickstream_assets.resources.hbase import HBaseResource
 from clickstream_assets.resources.kafka import KafkaResource
@@ -38,25 +36,24 @@ class IngestConfig(dg.Config):
 
 
 def raw_clicks(settings: Settings) -> dg.AssetsDefinition:
-    spec = dg.AssetSpec(
+    kept = dg.AssetSpec(
         "raw_clicks",
         deps=["clickstream_topic"],
         description="Accepted events in the HBase table `clickstream_data`, one row an event, by event hour. "
         "Materialized by hand, an hour's offsets are read from Kafka again and end in the same rows. In the metadata, "
         "counts and offset ranges are the run's; the row count is the hour's.",
-        group_name=GROUP,
-        owners=OWNERS,
         kinds={"kafka", "hbase"},
-        metadata=described("raw_clicks", settings),
-        freshness_policy=HOURLY_FRESHNESS,
+        **hourly_spec("raw_clicks", settings),
     )
-    return dg.multi_asset(
-        name="raw_clicks",
-        specs=[spec, dead_letters(settings)],
-        partitions_def=hourly(settings.first_hour),
-        backfill_policy=dg.BackfillPolicy.single_run(),
-        pool="raw_clicks",
-    )(_materialize)
+    refused = dg.AssetSpec(
+        "dead_letters",
+        deps=["clickstream_topic"],
+        description="Refused messages in the HBase table `clickstream_dead_letters`: bytes, record time, reason and "
+        "detail, by the hour of the Kafka record (the first partition for older ones).",
+        kinds={"kafka", "hbase"},
+        **hourly_spec("dead_letters", settings),
+    )
+    return dg.multi_asset(specs=[kept, refused], **hourly_step("raw_clicks", settings))(_materialize)
 
 
 def _materialize(

@@ -8,7 +8,8 @@ import dagster as dg
 from clickstream_assets.assets.common import (
     add_row_counts,
     clicks_of,
-    hourly_asset,
+    hourly_spec,
+    hourly_step,
     hours_to_do,
     is_by_hand,
     states_of,
@@ -24,7 +25,8 @@ ASSET = "url_country_metrics"
 
 def url_country_metrics(settings: Settings) -> dg.AssetsDefinition:
     return dg.asset(
-        **hourly_asset(ASSET, settings),
+        **hourly_step(ASSET, settings),
+        **hourly_spec(ASSET, settings),
         deps=["enriched_clicks"],
         kinds={"spark", "hbase"},
         description="Clicks, exact unique users and time spent of each hour, url and country, without bots, in the "

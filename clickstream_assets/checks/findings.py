@@ -16,14 +16,15 @@ class Finding:
 
 Findings = Mapping[int, Finding]
 """By hour, in hours since the epoch."""
+_LEAST = 20
 
 
-def share(part: int, whole: int, most: float, what: str, *, least: int = 20) -> Finding:
-    """Whether ``part`` is no more than the share ``most`` of ``whole``; quiet where that is less than ``least``."""
+def share(part: int, whole: int, most: float, what: str) -> Finding:
+    """Whether ``part`` is no more than the share ``most`` of ``whole``; quiet below :data:`_LEAST` of them."""
     ratio = part / whole if whole else 0.0
     words = f"{part} of {whole} {what} ({ratio:.1%}, warns above {most:.0%}"
-    words += f", not below {least})" if whole < least else ")"
-    return Finding(whole < least or ratio <= most, words, {f"share that {what}": ratio})
+    words += f", not below {_LEAST})" if whole < _LEAST else ")"
+    return Finding(whole < _LEAST or ratio <= most, words, {f"share that {what}": ratio})
 
 
 def both(first: Finding, second: Finding) -> Finding:

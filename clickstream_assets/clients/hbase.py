@@ -9,7 +9,6 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
-from types import TracebackType
 from typing import Any, Self, TypeVar
 
 import happybase  # importing it makes the module Hbase_thrift
@@ -19,24 +18,7 @@ from thriftpy2.thrift import TClient, TException
 from thriftpy2.transport import TCyBufferedTransport
 
 from clickstream_assets.clients.retries import PATIENCE_SECONDS, retrying
-from clickstream_assets.clients.thrift_rows import SCANS, Cell, Cells, Key, Row, RowMutation, mutate_rows
-
-__all__ = [
-    "BYTES_PER_CALL",
-    "KEYS_ONLY",
-    "ROWS_PER_CALL",
-    "SCANNED_PER_CALL",
-    "Cell",
-    "Cells",
-    "HBaseClient",
-    "Key",
-    "Row",
-    "RowMutation",
-    "has",
-    "lacks",
-    "rows_per_call",
-    "where",
-]
+from clickstream_assets.clients.thrift_rows import SCANS, Key, Row, RowMutation, mutate_rows
 
 ROWS_PER_CALL = 2_000
 """Rows in one batch of puts or gets: beyond 2,000 to 4,000 a larger batch is no faster."""
@@ -46,9 +28,9 @@ each connection, and its default heap is 256 MB."""
 SCANNED_PER_CALL = 5_000
 
 
-def rows_per_call(row_bytes: int, most: int = SCANNED_PER_CALL) -> int:
+def rows_per_call(row_bytes: int) -> int:
     """How many rows of up to so many bytes an answer may hold; Thrift bounds answers by rows alone."""
-    return max(1, min(most, BYTES_PER_CALL // row_bytes))
+    return max(1, min(SCANNED_PER_CALL, BYTES_PER_CALL // row_bytes))
 
 
 KEYS_ONLY = b"FirstKeyOnlyFilter() AND KeyOnlyFilter()"
@@ -136,9 +118,7 @@ class HBaseClient:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:

@@ -45,12 +45,15 @@ def _selection(command: _Command) -> _Command:
     return command
 
 
-def _wanted(reasons: tuple[str, ...], first: int | None, end: int | None, limit: int | None) -> "Selection":
+def _wanted(
+    *, reasons: tuple[str, ...], first: int | None, end: int | None, limit: int | None, otherwise: int | None = None
+) -> "Selection":
+    """The letters that the options choose; ``otherwise`` is the limit where none is given."""
     from clickstream_assets.domain.dead_letters import Selection
 
     if first is not None and end is not None and end <= first:
         raise click.UsageError("--to must be later than --from: it is the hour behind the last one wanted.")
-    return Selection(frozenset(reasons), first, end, limit)
+    return Selection(frozenset(reasons), first, end, limit or otherwise)
 
 
 @click.group("dead-letters", short_help="Refused messages: list, show, mend.")
@@ -64,13 +67,13 @@ def dead_letters() -> None:
 @dead_letters.command("list", short_help="How many, by hour and reason.")
 @_selection
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line instead of a table.")
-def list_(reasons: tuple[str, ...], first: int | None, end: int | None, limit: int | None, as_json: bool) -> None:
+def list_(as_json: bool, **chosen: Any) -> None:
     """Count dead letters by hour and reason.
 
     \b
     clickstream dead-letters list --from 2026-01-31T00:00 --to 2026-02-01T00:00
     """
-    wanted = _wanted(reasons, first, end, limit)
+    wanted = _wanted(**chosen)
     with _letters() as letters:
         counts = letters.counts(wanted)
     if as_json:
@@ -90,15 +93,7 @@ def list_(reasons: tuple[str, ...], first: int | None, end: int | None, limit: i
 @_selection
 @click.option("--full", is_flag=True, help=f"All bytes of each, not the first {PREVIEW_BYTES}.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
-def show(
-    places: tuple[str, ...],
-    reasons: tuple[str, ...],
-    first: int | None,
-    end: int | None,
-    limit: int | None,
-    full: bool,
-    as_json: bool,
-) -> None:
+def show(places: tuple[str, ...], full: bool, as_json: bool, **chosen: Any) -> None:
     """Show letters: where they lie in Kafka, when, why, by which run they were refused, and their bytes.
 
     Bytes that are not UTF-8 are shown as base64. Without --limit ten are shown; places name single ones.
@@ -108,17 +103,16 @@ def show(
     clickstream dead-letters show --reason missing_field --limit 3
     clickstream dead-letters show --full 4fQ0aWp1T5Kc9b0CkJ2xGQ/3/1204
     """
-    wanted = _wanted(reasons, first, end, limit or 10)
+    wanted = _wanted(**chosen, otherwise=10)
     with _letters() as letters:
-        found = (
-            [letter for place in places for letter in _at(letters, place)] if places else list(letters.select(wanted))
-        )
-        for letter, value in chain.from_iterable(letters.values(found)):
+        named = [letter for place in places for letter in _at(letters, place)]
+        shown = named if places else list(letters.select(wanted))
+        for letter, value in chain.from_iterable(letters.values(shown)):
             described = _described(letter, value, full=full)
             click.echo(json.dumps(described, ensure_ascii=False) if as_json else _in_lines(described))
-    if not found and not as_json:
+    if not shown and not as_json:
         click.echo("No such dead letter.")
-    if places and len(found) < len(places):
+    if places and len(shown) < len(places):
         sys.exit(1)
 
 
@@ -126,15 +120,7 @@ def show(
 @_selection
 @click.option("--dry-run", is_flag=True, help="Change nothing; say what would happen.")
 @who_writes
-def replay(
-    reasons: tuple[str, ...],
-    first: int | None,
-    end: int | None,
-    limit: int | None,
-    dry_run: bool,
-    url: str,
-    here: bool,
-) -> None:
+def replay(dry_run: bool, url: str, here: bool, **chosen: Any) -> None:
     """Decode dead letters with today's code and settings, under the coordinates they came with.
 
     What is refused no more becomes a row or a duplicate, and its hours wait to be computed again. What is refused
@@ -147,15 +133,15 @@ def replay(
     \b
     clickstream dead-letters replay --reason before_first_partition --dry-run
     """
-    wanted = _wanted(reasons, first, end, limit)
+    wanted = _wanted(**chosen)
     if not dry_run and not here:
         from clickstream_assets.jobs.replay import JOB, OP
 
         config = {
             "reasons": sorted(wanted.reasons),
-            "first": None if first is None else key_of_hour(first),
-            "end": None if end is None else key_of_hour(end),
-            "limit": limit,
+            "first": None if wanted.first is None else key_of_hour(wanted.first),
+            "end": None if wanted.end is None else key_of_hour(wanted.end),
+            "limit": wanted.limit,
         }
         figures = run_in_dagster(url, JOB, OP, config)
         sys.exit(1 if figures.get("unbooked") else 0)
@@ -212,14 +198,14 @@ def _described(letter: "Letter", value: bytes | None, *, full: bool) -> dict[str
     }
     if value is None:
         return described | {"value": None}
-    some = value if full else value[:PREVIEW_BYTES]
+    shown = value if full else value[:PREVIEW_BYTES]
     try:
         value.decode()
     except UnicodeDecodeError:
-        described["value_base64"] = base64.b64encode(some).decode("ascii")
+        described["value_base64"] = base64.b64encode(shown).decode("ascii")
     else:
-        described["value"] = some.decode("utf-8", "ignore")  # a preview may end within a character
-    return described | ({"truncated": True} if len(some) < len(value) else {})
+        described["value"] = shown.decode("utf-8", "ignore")  # a preview may end within a character
+    return described | ({"truncated": True} if len(shown) < len(value) else {})
 
 
 def _in_lines(described: dict[str, object]) -> str:

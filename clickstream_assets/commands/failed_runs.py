@@ -60,9 +60,5 @@ class FailedRuns:
         reason = cause(self._instance, record.run_id) or record.event_log_entry.user_message
         lines = [line[:_LINE_LENGTH] for line in reason.splitlines() if line.strip()][:_LINES]
         job = run.job_name if run else "a job"
-        return "\n  ".join(
-            [f"Run {record.run_id} of {job} failed: {lines[0] if lines else ''}", *lines[1:], self._link_to(record)]
-        )
-
-    def _link_to(self, record: "EventLogRecord") -> str:
-        return f"{self._link}/runs/{record.run_id}"
+        first = f"Run {record.run_id} of {job} failed: {lines[0] if lines else ''}"
+        return "\n  ".join([first, *lines[1:], f"{self._link}/runs/{record.run_id}"])

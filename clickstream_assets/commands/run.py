@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -37,6 +37,21 @@ Watch = Callable[[], None]
 """Looks once whether all that was started runs, and at what has failed. Raises StackError."""
 
 
+class Traffic(NamedTuple):
+    """What is sent: a file's messages, so many demo events, or live ones. The options of ``run`` of the same names."""
+
+    file: Path | None
+    envelope: bool
+    events: int | None
+    rate: float | None
+    seed: int
+    record: Path | None
+
+    @property
+    def ends(self) -> bool:
+        return bool(self.file or self.events)
+
+
 @click.command("run", cls=Verdict, short_help="Everything: servers, Dagster with its sensors, and traffic.")
 @click.option(
     "--file",
@@ -55,15 +70,7 @@ Watch = Callable[[], None]
     help="Write what is sent to this file, as lines that --envelope reads.",
 )
 @click.option("--exit", "leave", is_flag=True, help="Wait for the metrics, print the reconciliation, stop everything.")
-def run(
-    file: Path | None,
-    envelope: bool,
-    events: int | None,
-    rate: float | None,
-    seed: int,
-    record: Path | None,
-    leave: bool,
-) -> None:
+def run(leave: bool, **options: Any) -> None:
     """Start the embedded servers, Dagster on http://localhost:3000 with its sensors on, and traffic.
 
     One Ctrl-C stops everything that was started, a second one at once. Processes of Dagster that die are started again,
@@ -82,40 +89,34 @@ def run(
     from clickstream_assets.traffic.message_files import look_at
 
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a script's `&` has it ignored
-    if file and events:
+    traffic = Traffic(**options)
+    if traffic.file and traffic.events:
         raise click.UsageError("--events is for demo traffic: name a --file or a number of events.")
-    if envelope and not file:
+    if traffic.envelope and not traffic.file:
         raise click.UsageError("--envelope goes with --file.")
-    if file:
-        look_at(file, envelope=envelope)
-    if leave and not (file or events):
+    if traffic.file:
+        look_at(traffic.file, envelope=traffic.envelope)
+    if leave and not traffic.ends:
         raise click.UsageError("--exit needs an end of traffic: give --events N or --file FILE.")
     if settings().dagster_port:  # rather now than when all servers are up
         ports.choose("Dagster", settings().dagster_port, "CLICKSTREAM_DAGSTER_PORT", set())
     try:
-        sys.exit(_run(file, envelope, events, seed, rate, record, leave))
+        sys.exit(_run(traffic, leave))
     except KeyboardInterrupt:
         sys.exit(STOPPED if leave else 0)  # with --exit, 0 is a verdict
 
 
-def _run(
-    file: Path | None,
-    envelope: bool,
-    events: int | None,
-    seed: int,
-    rate: float | None,
-    record: Path | None,
-    leave: bool,
-) -> int:
+def _run(traffic: Traffic, leave: bool) -> int:
     """All of it, from the first server's start to the last one's end; the exit code. Ctrl-C is raised."""
     from clickstream_assets.stack.steps import TerminalSteps
     from clickstream_assets.stack.supervisor import Stack
 
     begun = time.monotonic()
-    if file is None:
-        _set_demo_first_hour()
+    if traffic.file is None and (key := demo_first_hour(settings(), time.time_ns() // 1_000_000)):
+        os.environ["CLICKSTREAM_FIRST_HOUR"] = key  # for all that is started here too
+        settings.cache_clear()
     with Stack(settings(), TerminalSteps()) as stack:
-        if file:
+        if traffic.file:
             forget_demo_first_hour(settings())  # not before: the home may be in use by demo traffic
         os.environ.update(stack.environment())
         settings.cache_clear()
@@ -123,18 +124,11 @@ def _run(
         settings.cache_clear()  # Dagster's port is known now
         watch = _watch(stack, url)
         click.echo(f"Dagster is up on {url} after {time.monotonic() - begun:.0f} s. Ctrl-C stops everything.")
-        if not (file or events):
-            _send_live(stack, seed, rate, record)
+        if not traffic.ends:
+            _send_live(stack, traffic)
             return _stay(watch)
-        refused = _send(settings(), watch, file, envelope, events, seed, rate, record)
+        refused = _send(settings(), watch, traffic)
         return _finish(watch) or refused if leave else _stay(watch)
-
-
-def _set_demo_first_hour() -> None:
-    """Set the first hour of demo traffic for this process and all that it starts."""
-    if key := demo_first_hour(settings(), time.time_ns() // 1_000_000):
-        os.environ["CLICKSTREAM_FIRST_HOUR"] = key
-        settings.cache_clear()
 
 
 def _watch(stack: "Stack", url: str) -> Watch:
@@ -147,50 +141,41 @@ def _watch(stack: "Stack", url: str) -> Watch:
     return watch
 
 
-def _send(
-    configured: Settings,
-    watch: Watch,
-    file: Path | None,
-    envelope: bool,
-    events: int | None,
-    seed: int,
-    rate: float | None,
-    record: Path | None,
-) -> int:
+def _send(configured: Settings, watch: Watch, traffic: Traffic) -> int:
     """Send what was asked for; 1 if the topic did not take some of it."""
     from clickstream_assets.traffic.message_files import count_messages, read_messages
 
+    def say_waiting() -> None:
+        click.echo("Waiting for Kafka to confirm what is under way …", err=True)
+
     messages: Iterable[Message]
-    if file:
-        refuse_same_file(file, record)
-        total, messages = count_messages(file), read_messages(file, envelope=envelope)
+    if traffic.file:
+        refuse_same_file(traffic.file, traffic.record)
+        total = count_messages(traffic.file)
+        messages = read_messages(traffic.file, envelope=traffic.envelope)
     else:
-        assert events
-        total, messages = events, demo_traffic(seed, events=events, rate=None)
+        assert traffic.events
+        total, messages = traffic.events, demo_traffic(traffic.seed, events=traffic.events, rate=None)
     code = run_produce(
         configured,
         messages,
         total=total,
-        rate=rate,
-        record=record,
-        call=lambda sending: beside(watch, sending, finish_seconds=CONFIRM_SECONDS, waiting=_say_waiting),
+        rate=traffic.rate,
+        record=traffic.record,
+        call=lambda sending: beside(watch, sending, finish_seconds=CONFIRM_SECONDS, waiting=say_waiting),
     )
     if code == STOPPED:
         raise KeyboardInterrupt
     return code
 
 
-def _say_waiting() -> None:
-    click.echo("Waiting for Kafka to confirm what is under way …", err=True)
-
-
-def _send_live(stack: "Stack", seed: int, rate: float | None, record: Path | None) -> None:
-    command = [sys.executable, "-m", "clickstream_assets.cli", "produce", "--demo", "--seed", str(seed)]
-    if rate:
-        command += ["--rate", str(rate)]
-    if record:
-        command += ["--record", str(record.absolute())]
-    again = [*command, "--append"] if record else command
+def _send_live(stack: "Stack", traffic: Traffic) -> None:
+    command = [sys.executable, "-m", "clickstream_assets.cli", "produce", "--demo", "--seed", str(traffic.seed)]
+    if traffic.rate:
+        command += ["--rate", str(traffic.rate)]
+    if traffic.record:
+        command += ["--record", str(traffic.record.absolute())]
+    again = [*command, "--append"] if traffic.record else command
     stack.start_process("demo-traffic", command, title="the demo traffic", restarts=RESTARTS, argv_again=again)
     click.echo("Live demo clicks are flowing.")
 
@@ -233,26 +218,26 @@ def _await_metrics(stop: threading.Event) -> "tuple[Reconciliation, float]":
         return reconcile(topic, books, es, servers.elasticsearch.alias), finished
 
 
-def print_reconciliation(found: "Reconciliation") -> None:
+def print_reconciliation(figures: "Reconciliation") -> None:
     from rich.table import Table
 
     table = Table(title="Reconciliation", title_justify="left", show_header=False)
     table.add_column("what")
     table.add_column("count", justify="right")
     for words, count in (
-        ("messages read from Kafka", found.read),
-        ("  stored as rows in HBase", found.rows),
-        ("  duplicates", found.duplicates),
-        ("  dead-lettered", found.letters),
-        ("lag", found.lag),
-        ("metrics in HBase", found.metrics),
-        ("documents in Elasticsearch", found.documents),
-        ("clicks in Elasticsearch", found.document_clicks),
+        ("messages read from Kafka", figures.read),
+        ("  stored as rows in HBase", figures.rows),
+        ("  duplicates", figures.duplicates),
+        ("  dead-lettered", figures.letters),
+        ("lag", figures.lag),
+        ("metrics in HBase", figures.metrics),
+        ("documents in Elasticsearch", figures.documents),
+        ("clicks in Elasticsearch", figures.document_clicks),
     ):
         table.add_row(words, f"{count:,}")
     out = console()
     out.print(table)
-    for difference in found.differences:
+    for difference in figures.differences:
         out.print(f"[red]differs[/] {difference}")
-    if not found.differences:
+    if not figures.differences:
         out.print("The books balance: every message is accounted for.")

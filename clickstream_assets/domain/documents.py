@@ -3,16 +3,16 @@
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from elasticsearch import Elasticsearch
+from elasticsearch.helpers import bulk, scan
 
 from clickstream_assets.clients.hbase import ROWS_PER_CALL
 from clickstream_assets.domain.books import Books
 from clickstream_assets.domain.hours import HOUR_MS, rfc3339_of_hour
 from clickstream_assets.domain.metrics import metrics_key_range
 from clickstream_assets.domain.table_schemas import DOCUMENT, INDEX_MAPPING, METRICS, index_template
-
-if TYPE_CHECKING:
-    from elasticsearch import Elasticsearch
 
 _AS_ROWS_SPELL_IT = {"hour": "date_time_no_millis", "computed_at": "epoch_millis"}
 COMPARED = [
@@ -26,7 +26,7 @@ All but the sketch: a row with another one is another run's.
 """
 
 
-def ensure_template(es: "Elasticsearch", alias: str) -> None:
+def ensure_template(es: Elasticsearch, alias: str) -> None:
     """Put the index template, so that every monthly index is made with the mapping and behind the alias."""
     es.indices.put_index_template(name=alias, **index_template(alias))
 
@@ -36,7 +36,7 @@ def index_of(alias: str, hour: int) -> str:
     return f"{alias}-{rfc3339_of_hour(hour)[:7]}"
 
 
-def indices_exist(es: "Elasticsearch", alias: str, hours: Iterable[int]) -> bool:
+def indices_exist(es: Elasticsearch, alias: str, hours: Iterable[int]) -> bool:
     """Whether the monthly index of every hour is there, so that none will be made by the template."""
     names = sorted({index_of(alias, hour) for hour in hours})
     return not names or bool(es.indices.exists(index=names))
@@ -46,7 +46,7 @@ def _of_hours(hours: Iterable[int]) -> dict[str, Any]:
     return {"terms": {"hour": [rfc3339_of_hour(hour) for hour in sorted(hours)]}}
 
 
-def count_documents(es: "Elasticsearch", alias: str, hours: Iterable[int]) -> dict[int, int]:
+def count_documents(es: Elasticsearch, alias: str, hours: Iterable[int]) -> dict[int, int]:
     """Documents of each hour, after a refresh."""
     found = dict.fromkeys(hours, 0)
     if not found:
@@ -61,14 +61,12 @@ def count_documents(es: "Elasticsearch", alias: str, hours: Iterable[int]) -> di
     return found
 
 
-def delete_left_over(es: "Elasticsearch", alias: str, books: Books, counts: Mapping[int, int]) -> dict[int, int]:
+def delete_left_over(es: Elasticsearch, alias: str, books: Books, counts: Mapping[int, int]) -> dict[int, int]:
     """Delete the documents of some hours that ``clickstream_metrics`` has no row of; returns how many.
 
     ``counts`` are the documents of each hour, once every row has its own: only where they are more than the rows are
     they looked at one by one. Refreshes if it deleted something.
     """
-    from elasticsearch.helpers import bulk
-
     deleted = {
         hour: bulk(es, _left_over(es, alias, books, hour), ignore_status=404, stats_only=True)[0]
         for hour, count in counts.items()
@@ -79,13 +77,11 @@ def delete_left_over(es: "Elasticsearch", alias: str, books: Books, counts: Mapp
     return deleted
 
 
-def _left_over(es: "Elasticsearch", alias: str, books: Books, hour: int) -> Iterator[dict[str, Any]]:
+def _left_over(es: Elasticsearch, alias: str, books: Books, hour: int) -> Iterator[dict[str, Any]]:
     """Bulk actions that delete the documents of an hour of which there is no row, or that are not in its month's index.
 
     Behind an alias may be another index with the same ids, as somebody leaves it who makes a new one of an old one.
     """
-    from elasticsearch.helpers import scan
-
     home = es.indices.get(index=index_of(alias, hour), ignore_unavailable=True)
     prefix, _ = metrics_key_range(hour, hour)
     hits = scan(es, index=alias, query={"query": _of_hours([hour]), "_source": False}, size=ROWS_PER_CALL)
@@ -139,7 +135,7 @@ def of_hour(totals: Grouped) -> Totals:
     return sum(totals[GROUPED[0]].values(), Totals())
 
 
-def totals(es: "Elasticsearch", alias: str, hours: Iterable[int]) -> dict[int, Grouped]:
+def totals(es: Elasticsearch, alias: str, hours: Iterable[int]) -> dict[int, Grouped]:
     """The documents of each hour by country and by run, added up by Elasticsearch itself."""
     found = grouped(hours)
     if not found or not es.indices.exists_alias(name=alias):
@@ -162,7 +158,7 @@ def _added_up(group: Mapping[str, Any]) -> Totals:
     return Totals(group["doc_count"], int(clicks), int(users), int(views), round(seconds * 1000))
 
 
-def undeclared(es: "Elasticsearch", alias: str) -> list[str]:
+def undeclared(es: Elasticsearch, alias: str) -> list[str]:
     """In words, where the indices behind ``alias`` differ from what ``table_schemas`` declares."""
     wrong = []
     mappings = es.indices.get_mapping(index=f"{alias}-*")

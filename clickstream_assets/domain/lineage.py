@@ -36,13 +36,10 @@ def _is_enriched(column: Column) -> bool:
     return column.cell.startswith(tuple(f"{family}:" for family in ENRICHED_FAMILIES))
 
 
-def _carried(field: Field) -> Field:
-    """A column that the next asset has as it is."""
-    return replace(field, upstream=(field.name,))
-
-
 _SENT = {"row_key": CLICKS_KEY} | {name: column for name, column in CLICKS.columns.items() if not _is_enriched(column)}
 _ENRICHED = {name: column for name, column in CLICKS.columns.items() if _is_enriched(column)}
+
+_CARRIED = {name: replace(field, upstream=(name,)) for name, field in _SENT.items()}
 
 ASSETS: Mapping[str, AssetColumns] = {
     "clickstream_topic": AssetColumns("kafka", "clickstream_topic", None, TOPIC),
@@ -50,9 +47,7 @@ ASSETS: Mapping[str, AssetColumns] = {
     "dead_letters": AssetColumns(
         "hbase", DEAD_LETTERS.name, "clickstream_topic", {"row_key": DEAD_LETTERS_KEY, **DEAD_LETTERS.columns}
     ),
-    "enriched_clicks": AssetColumns(
-        "hbase", CLICKS.name, "raw_clicks", {name: _carried(field) for name, field in _SENT.items()} | _ENRICHED
-    ),
+    "enriched_clicks": AssetColumns("hbase", CLICKS.name, "raw_clicks", _CARRIED | _ENRICHED),
     "url_country_metrics": AssetColumns(
         "hbase",
         METRICS.name,

@@ -4,16 +4,19 @@ import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from math import ceil
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
 
 from clickstream_assets.domain.click_event import CLICK_TYPES, LEAVE_TYPES
 from clickstream_assets.domain.hours import HOUR_MS, key_of_hour, rfc3339_of_hour
 from clickstream_assets.domain.row_keys import contiguous
-from clickstream_assets.domain.time_spent import TIMEOUT_MS
-
-if TYPE_CHECKING:
-    import pyarrow as pa
-    from pyspark.sql import Column, DataFrame
+from clickstream_assets.domain.time_spent import TIMEOUT_MS, UNKNOWN, time_spent_ms
 
 INPUT = ("timestamp", "url", "user_id", "anonymous_id", "event_type", "engagement_time_ms", "country", "bot")
 """Columns of enriched clicks that metrics are computed from."""
@@ -68,10 +71,8 @@ class MetricsShares:
     def tasks(self) -> list[list[tuple[bytes, bytes]]]:
         return [self.ranges(number) for number in range(len(self))]
 
-    def number(self) -> "Column":
+    def number(self) -> Column:
         """Which share a row of ``clickstream_metrics`` is in, by its ``hour`` and ``row_key``."""
-        from pyspark.sql import functions as F
-
         first = F.conv(F.substring(_document_id(), 1, 2), 16, 10).cast("int")
         part = F.floor(first * self.by_digest / _DIGESTS)
         return ((F.col("hour") % self.by_hour) * self.by_digest + part).cast("int")
@@ -81,34 +82,22 @@ _DIGESTS = 256
 AT_MOST_PER_SHARE = 40_000
 """Of real traffic a quarter to a fifth of these are rows. A task costs some 70 ms of processor time whatever it does;
 if each is a row, what it holds takes some 60 MB."""
+_RFC_3339 = "yyyy-MM-dd'T'HH:mm:ss'Z'"
 _BY_USER = "hour long, url string, country string, user_key string, clicks long, measured_views long, spent_ms long"
 
 
-def by_user(batches: "Iterable[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
+def by_user(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """All events of some users, in any order, to their clicks, measured views and time spent by hour, url and country.
 
     So what follows counts user keys, of which each comes once, to know how many users there are. A row without a user,
     which ingestion does not make, is nobody's click.
     """
-    import numpy as np
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    from clickstream_assets.domain.time_spent import UNKNOWN, time_spent_ms
-
     arrived = list(batches)
     if not arrived:
         return
     table = pa.Table.from_batches(arrived).combine_chunks()
-    keys_of_users = table.column("user_key").combine_chunks().dictionary_encode(null_encoding="encode")
-    users = keys_of_users.indices.to_numpy().astype(np.int64)
-    urls = (
-        table.column("url")
-        .combine_chunks()
-        .dictionary_encode(null_encoding="encode")
-        .indices.to_numpy()
-        .astype(np.int64)
-    )
+    users = _numbered(table, "user_key")
+    urls = _numbered(table, "url")
     times = table.column("timestamp").to_numpy()
     order = np.lexsort((times, users))
     clicked = pc.fill_null(table.column("is_click"), False)
@@ -116,7 +105,7 @@ def by_user(batches: "Iterable[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
     is_leave = pc.fill_null(table.column("is_leave"), False).to_numpy()
     engaged = pc.fill_null(table.column("engagement_time_ms"), UNKNOWN).to_numpy()
     spent = np.empty(len(order), np.int64)
-    columns_of_events = (users, urls, times, is_click, is_leave, engaged)
+    columns_of_events: tuple[Any, ...] = (users, urls, times, is_click, is_leave, engaged)
     spent[order] = time_spent_ms(*(column[order] for column in columns_of_events))
     keys = ("hour", "url", "country", "user_key")
     columns = {name: table.column(name) for name in keys}
@@ -127,13 +116,17 @@ def by_user(batches: "Iterable[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
     yield from sums.rename_columns([*keys, "clicks", "measured_views", "spent_ms"]).to_batches()
 
 
-def compute(clicks: "DataFrame", hours: Iterable[int], computed_at_ms: int, run_id: str) -> "DataFrame":
+def _numbered(table: pa.Table, name: str) -> NDArray[np.int64]:
+    """A number for each value of a column, the same for the same."""
+    encoded = table.column(name).combine_chunks().dictionary_encode(null_encoding="encode")
+    return encoded.indices.to_numpy().astype(np.int64)
+
+
+def compute(clicks: DataFrame, hours: Iterable[int], computed_at_ms: int, run_id: str) -> DataFrame:
     """Metrics of ``hours`` from enriched clicks of those hours and the ones that follow each.
 
     ``clicks`` has the columns :data:`INPUT`. The result has those of ``table_schemas.METRICS``, and ``row_key``.
     """
-    from pyspark.sql import functions as F
-
     hours = sorted(set(hours))
     wanted = F.col("hour").isin(hours)
     # Of a following hour that is not itself wanted, only what an event before it can look at.
@@ -169,9 +162,9 @@ def compute(clicks: "DataFrame", hours: Iterable[int], computed_at_ms: int, run_
             F.hll_sketch_agg("user_key").alias("users_sketch"),
         )
     )
-    stamp = F.concat_ws("|", _rfc3339(F.col("hour")), "url", "country")
+    identity = F.concat_ws("|", _hour_as(_RFC_3339), "url", "country")
     return sums.select(
-        F.concat_ws("|", _partition_key(F.col("hour")), F.sha2(stamp, 256)).cast("binary").alias("row_key"),
+        F.concat_ws("|", _hour_as("yyyy-MM-dd-HH:mm"), F.sha2(identity, 256)).cast("binary").alias("row_key"),
         "*",
         F.when(F.col("measured_views") > 0, F.col("time_spent_seconds") / F.col("measured_views")).alias(
             "average_time_spent"
@@ -181,15 +174,12 @@ def compute(clicks: "DataFrame", hours: Iterable[int], computed_at_ms: int, run_
     )
 
 
-def documents(metrics: "DataFrame", alias: str) -> "DataFrame":
+def documents(metrics: DataFrame, alias: str) -> DataFrame:
     """Rows of ``clickstream_metrics`` as Elasticsearch documents, with ``_id`` and ``_index`` of their month."""
-    from pyspark.sql import functions as F
-
-    moment = F.timestamp_seconds(F.col("hour") * 3600)
     return metrics.select(
         _document_id().alias("_id"),
-        F.concat(F.lit(f"{alias}-"), F.date_format(moment, "yyyy-MM")).alias("_index"),
-        _rfc3339(F.col("hour")).alias("hour"),
+        F.concat(F.lit(f"{alias}-"), _hour_as("yyyy-MM")).alias("_index"),
+        _hour_as(_RFC_3339).alias("hour"),
         "url",
         "country",
         "clicks",
@@ -203,28 +193,16 @@ def documents(metrics: "DataFrame", alias: str) -> "DataFrame":
     )
 
 
-def _document_id() -> "Column":
-    from pyspark.sql import functions as F
-
+def _document_id() -> Column:
     return F.split_part(F.col("row_key").cast("string"), F.lit("|"), F.lit(2))
 
 
-def _rfc3339(hour: Any) -> Any:
-    from pyspark.sql import functions as F
-
-    return F.date_format(F.timestamp_seconds(hour * 3600), "yyyy-MM-dd'T'HH:mm:ss'Z'")
+def _hour_as(text_format: str) -> Column:
+    return F.date_format(F.timestamp_seconds(F.col("hour") * 3600), text_format)
 
 
-def _partition_key(hour: Any) -> Any:
-    from pyspark.sql import functions as F
-
-    return F.date_format(F.timestamp_seconds(hour * 3600), "yyyy-MM-dd-HH:mm")
-
-
-def merged(metrics: "DataFrame") -> "DataFrame":
+def merged(metrics: DataFrame) -> DataFrame:
     """Hourly metrics put together per url and country, most clicks first; unique users from the merged sketches."""
-    from pyspark.sql import functions as F
-
     sums = metrics.groupBy("url", "country").agg(
         F.sum("clicks").alias("clicks"),
         F.hll_sketch_estimate(F.hll_union_agg("users_sketch")).alias("unique_users"),

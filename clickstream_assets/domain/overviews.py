@@ -3,16 +3,15 @@
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote, urlsplit, urlunsplit
+
+from elasticsearch import Elasticsearch
 
 from clickstream_assets.domain.books import Books
 from clickstream_assets.domain.hour_counts import count_letters
 from clickstream_assets.domain.hours import HOUR_MS, rfc3339_of_hour
 from clickstream_assets.domain.offsets import OffsetRange
-
-if TYPE_CHECKING:
-    from elasticsearch import Elasticsearch
 
 HOURS_BEFORE = 23
 """With the hour itself, a day."""
@@ -39,7 +38,7 @@ class HourOverview:
     urls: tuple[UrlFigures, ...] = field(default=())
 
 
-def overviews(es: "Elasticsearch", alias: str, hours: Iterable[int]) -> dict[int, HourOverview]:
+def overviews(es: Elasticsearch, alias: str, hours: Iterable[int]) -> dict[int, HourOverview]:
     """Each hour at a glance, by one search. ``hours`` must not be empty."""
     hours = sorted(hours)
     if not es.indices.exists_alias(name=alias):

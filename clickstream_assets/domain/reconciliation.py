@@ -1,16 +1,14 @@
 """Do the books agree with the servers? Every figure is read from the server it is about."""
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+
+from elasticsearch import Elasticsearch
 
 from clickstream_assets.clients.kafka import TopicClient
 from clickstream_assets.domain.books import Books
 from clickstream_assets.domain.documents import Totals, of_hour
 from clickstream_assets.domain.hour_counts import metric_totals
 from clickstream_assets.domain.log_cuts import Generations, topic_of
-
-if TYPE_CHECKING:
-    from elasticsearch import Elasticsearch
 
 
 @dataclass(slots=True)
@@ -45,7 +43,7 @@ def progress(topic: TopicClient, books: Books) -> tuple[int, int]:
     return lag, sum(state.waiting for state in books.hours.all().values())
 
 
-def reconcile(topic: TopicClient, books: Books, es: "Elasticsearch", alias: str) -> Reconciliation:
+def reconcile(topic: TopicClient, books: Books, es: Elasticsearch, alias: str) -> Reconciliation:
     found = Reconciliation()
     found.lag, found.stale_hours = progress(topic, books)
     topic_id, ends = topic.topic_id(), topic.ends(topic.partitions())

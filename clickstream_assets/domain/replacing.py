@@ -8,17 +8,20 @@ changed are put, with the run's stamps, and rows that the result lacks are delet
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from clickstream_assets.clients.hbase import Cell, HBaseClient, RowMutation, rows_per_call
+import pyarrow as pa
+import pyarrow.compute as pc
+from datasketches import hll_sketch, hll_union
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from clickstream_assets.clients.hbase import HBaseClient, RowMutation, rows_per_call
+from clickstream_assets.clients.thrift_rows import Cell
 from clickstream_assets.domain.books import Books
 from clickstream_assets.domain.hours import hour_of_key
 from clickstream_assets.domain.metrics import MetricsShares
 from clickstream_assets.domain.table_schemas import METRICS
-
-if TYPE_CHECKING:
-    import pyarrow as pa
-    from pyspark.sql import DataFrame
+from clickstream_assets.spark_sources.hbase import mutations
 
 _COMPUTED_AT, _RUN = (METRICS.columns[name].key for name in ("computed_at", "run_id"))
 _SKETCH = METRICS.columns["users_sketch"].key
@@ -55,7 +58,6 @@ def same_users(sketch: bytes, other: bytes) -> bool:
 
     A union estimates by what it holds alone. If neither sketch adds anything to the other, they hold the same.
     """
-    from datasketches import hll_sketch, hll_union
 
     def estimate(*sketches: bytes) -> float:
         union = hll_union(_LG_K)
@@ -73,14 +75,12 @@ _LG_K = 12
 """Spark's default size of a sketch: 4,096 registers."""
 
 
-def replace(computed: "DataFrame", books: Books, hours: Iterable[int], at_most: int) -> dict[int, Replaced]:
+def replace(computed: DataFrame, books: Books, hours: Iterable[int], at_most: int) -> dict[int, Replaced]:
     """Have the metrics of ``hours`` be those of ``computed``, the result of ``metrics.compute``.
 
     ``at_most`` is a number of rows that they will hardly exceed, which the size of the tasks follows. A task that runs
     again finds less to do, and says so: ``written`` and ``deleted`` are of its last attempt.
     """
-    from pyspark.sql import functions as F
-
     hours = sorted(set(hours))
     if not hours:
         return {}
@@ -100,16 +100,11 @@ def replace(computed: "DataFrame", books: Books, hours: Iterable[int], at_most: 
 
 def _replace_share(
     host: str, port: int, table: str, shares: MetricsShares
-) -> "Callable[[tuple[pa.Scalar, ...], pa.Table], pa.Table]":
+) -> Callable[[tuple[pa.Scalar, ...], pa.Table], pa.Table]:
     cells = {name: column.key for name, column in METRICS.columns.items()}
     batch_rows = rows_per_call(METRICS.row_bytes())
 
-    def work(key: "tuple[pa.Scalar, ...]", share: "pa.Table") -> "pa.Table":
-        import pyarrow as pa
-        import pyarrow.compute as pc
-
-        from clickstream_assets.spark_sources.hbase import mutations
-
+    def work(key: tuple[pa.Scalar, ...], share: pa.Table) -> pa.Table:
         (number,) = key
         share = share.filter(pc.is_valid(share.column("row_key"))).drop_columns("share")
         computed = {row.key: row for batch in share.to_batches() for row in mutations(batch, cells)}

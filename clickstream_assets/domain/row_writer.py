@@ -15,7 +15,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from queue import LifoQueue
-from types import TracebackType
 from typing import Self, TypeVar
 
 from clickstream_assets.clients.hbase import BYTES_PER_CALL, ROWS_PER_CALL, HBaseClient, RowMutation
@@ -75,9 +74,7 @@ class RowWriter:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._threads.shutdown(wait=True, cancel_futures=True)
         for client in self._clients:
             client.close()
