@@ -16,17 +16,17 @@ from clickstream_assets.settings import Settings
 
 def described(asset: str, settings: Settings) -> dict[str, Any]:
     """Metadata of an asset's definition: columns, column lineage, where it is stored."""
-    known = ASSETS[asset]
-    columns = [_table_column(asset, field) for field in known.columns.values()]
+    of_asset = ASSETS[asset]
+    columns = [_table_column(asset, field) for field in of_asset.columns.values()]
     lineage = {
-        name: [dg.TableColumnDep(known.upstream, above) for above in field.upstream] if known.upstream else []
-        for name, field in known.columns.items()
+        name: [dg.TableColumnDep(of_asset.upstream, above) for above in field.upstream] if of_asset.upstream else []
+        for name, field in of_asset.columns.items()
     }
     return {
-        "dagster/column_schema": dg.TableSchema(columns, dg.TableConstraints(list(known.rules))),
+        "dagster/column_schema": dg.TableSchema(columns, dg.TableConstraints(list(of_asset.rules))),
         "dagster/column_lineage": dg.TableColumnLineage(lineage),
-        "dagster/table_name": settings.table(known.name),
-        "dagster/storage_kind": known.store,
+        "dagster/table_name": settings.table(of_asset.name),
+        "dagster/storage_kind": of_asset.store,
     }
 
 

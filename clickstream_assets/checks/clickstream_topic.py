@@ -76,15 +76,15 @@ def no_log_cut_back(kafka: KafkaResource, hbase: HBaseResource) -> dg.AssetCheck
     from clickstream_assets.domain.resumption import resumption
 
     with kafka.client() as topic, hbase.books() as books:
-        found = resumption(topic, books, topic.ends(topic.partitions()))
-    finding = cut_back([*found.cuts, *found.unbooked], int(time() * 1000))
+        reading = resumption(topic, books, topic.ends(topic.partitions()))
+    finding = cut_back([*reading.cuts, *reading.unbooked], int(time() * 1000))
     return dg.AssetCheckResult(passed=finding.passed, description=finding.words, metadata=finding.figures)
 
 
 def cut_back(cuts: "Sequence[Cut]", now_ms: int) -> Finding:
     """Whether all cuts are as long ago as they are told of, the sentence that says so, and all of them in a table."""
     fresh = [cut for cut in cuts if now_ms - cut.noticed_ms < CUT_SHOWN_DAYS * 86_400_000]
-    told = "; ".join(cut.in_words() for cut in sorted(fresh, key=lambda cut: cut.noticed_ms, reverse=True))
+    sentences = "; ".join(cut.in_words() for cut in sorted(fresh, key=lambda cut: cut.noticed_ms, reverse=True))
     rows = [
         dg.TableRecord(
             {
@@ -98,4 +98,4 @@ def cut_back(cuts: "Sequence[Cut]", now_ms: int) -> Finding:
         for cut in cuts
     ]
     figures = {"cuts": dg.MetadataValue.table(rows)} if rows else {}
-    return Finding(not fresh, told or f"no log was cut back in the last {CUT_SHOWN_DAYS} days", figures)
+    return Finding(not fresh, sentences or f"no log was cut back in the last {CUT_SHOWN_DAYS} days", figures)

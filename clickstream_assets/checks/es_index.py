@@ -11,15 +11,15 @@ checks = HourChecks("es_index")
     "For each country of the hour, and each run that computed some of it, the documents are as many as the metrics, "
     "and their clicks, users, measured views and time spent add up to the same, as added up by Elasticsearch itself."
 )
-def documents_match(what: Evidence) -> Findings:
+def documents_match(evidence: Evidence) -> Findings:
     from clickstream_assets.domain.documents import GROUPED, of_hour, totals
     from clickstream_assets.domain.hour_counts import metric_totals
 
-    wanted = metric_totals(what.books, what.hours)
-    with what.documents() as (es, alias):
-        stored = totals(es, alias, what.hours)
+    wanted = metric_totals(evidence.books, evidence.hours)
+    with evidence.documents() as (es, alias):
+        stored = totals(es, alias, evidence.hours)
     findings = {}
-    for hour in what.hours:
+    for hour in evidence.hours:
         want, has = of_hour(wanted[hour]), of_hour(stored[hour])
         differ = [
             f"{field} {value}"
@@ -35,10 +35,10 @@ def documents_match(what: Evidence) -> Findings:
 
 
 @checks.add("The indices have the declared mapping and stand behind the alias.")
-def mapping_as_declared(what: Evidence) -> Findings:
+def mapping_as_declared(evidence: Evidence) -> Findings:
     from clickstream_assets.domain.documents import undeclared
 
-    with what.documents() as (es, alias):
+    with evidence.documents() as (es, alias):
         wrong = undeclared(es, alias)
     finding = Finding(not wrong, "; ".join(wrong) or "as declared", {"differences": len(wrong)})
-    return dict.fromkeys(what.hours, finding)
+    return dict.fromkeys(evidence.hours, finding)

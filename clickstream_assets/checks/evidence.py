@@ -72,7 +72,7 @@ class Evidence:
 
 
 @contextmanager
-def evidence(
+def evidence_of(
     hours: Sequence[int],
     hbase: HBaseResource,
     elasticsearch: ElasticsearchResource,

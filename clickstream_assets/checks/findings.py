@@ -19,12 +19,12 @@ Findings = Mapping[int, Finding]
 _LEAST = 20
 
 
-def share(part: int, whole: int, most: float, what: str) -> Finding:
+def share(part: int, whole: int, most: float, predicate: str) -> Finding:
     """Whether ``part`` is no more than the share ``most`` of ``whole``; quiet below :data:`_LEAST` of them."""
     ratio = part / whole if whole else 0.0
-    words = f"{part} of {whole} {what} ({ratio:.1%}, warns above {most:.0%}"
+    words = f"{part} of {whole} {predicate} ({ratio:.1%}, warns above {most:.0%}"
     words += f", not below {_LEAST})" if whole < _LEAST else ")"
-    return Finding(whole < _LEAST or ratio <= most, words, {f"share that {what}": ratio})
+    return Finding(whole < _LEAST or ratio <= most, words, {f"share that {predicate}": ratio})
 
 
 def both(first: Finding, second: Finding) -> Finding:

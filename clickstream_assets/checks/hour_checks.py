@@ -14,7 +14,7 @@ import dagster as dg
 from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationTargetMaterializationData
 from dagster._core.definitions.assets.job.asset_job import IMPLICIT_ASSET_JOB_NAME
 
-from clickstream_assets.checks.evidence import Evidence, evidence
+from clickstream_assets.checks.evidence import Evidence, evidence_of
 from clickstream_assets.checks.findings import Finding, Findings
 from clickstream_assets.domain.hours import HOUR_MS, key_of_hour
 from clickstream_assets.partitions import hours_of
@@ -99,9 +99,9 @@ class HourChecks:
         ) -> Iterator[dg.AssetCheckResult | dg.Output[None]]:
             names = [name for name in self.checks if self.key(name) in context.selected_asset_check_keys]
             is_followed = context.run.job_name == IMPLICIT_ASSET_JOB_NAME
-            with evidence(hours_of(context), hbase, elasticsearch, configured, is_followed=is_followed) as what:
-                found = self.findings(what, names)
-            yield from self._report(context, found)
+            with evidence_of(hours_of(context), hbase, elasticsearch, configured, is_followed=is_followed) as evidence:
+                findings = self.findings(evidence, names)
+            yield from self._report(context, findings)
 
         return look
 
@@ -121,47 +121,47 @@ class HourChecks:
         """
         if not hours:  # Dagster would look up the materializations of all hours there are
             return
-        with evidence(hours, hbase, elasticsearch, configured) as what:
-            found = self.findings(what, list(self.checks))
-        for name, findings in found.items():
+        with evidence_of(hours, hbase, elasticsearch, configured) as evidence:
+            by_check = self.findings(evidence, list(self.checks))
+        for name, findings in by_check.items():
             self._record(context.op_execution_context, name, findings)
 
-    def findings(self, what: Evidence, names: Sequence[str]) -> dict[str, Findings]:
+    def findings(self, evidence: Evidence, names: Sequence[str]) -> dict[str, Findings]:
         """What some checks find; for one that raises, that it could not look, in every hour.
 
         Hours in which blocking checks failed are held, the others released, if all of those were asked for.
         """
-        found: dict[str, Findings] = {}
+        by_check: dict[str, Findings] = {}
         for name in names:
             try:
-                found[name] = self.checks[name].find(what)
+                by_check[name] = self.checks[name].find(evidence)
             except Exception as error:  # noqa: BLE001 - whatever went wrong, it did not see what it is to vouch for
                 words = f"could not look: {type(error).__name__}: {error}"
-                found[name] = dict.fromkeys(what.hours, Finding(passed=False, words=words[:500]))
+                by_check[name] = dict.fromkeys(evidence.hours, Finding(passed=False, words=words[:500]))
         blocking = [check.name for check in self.checks.values() if check.blocking]
-        if blocking and set(blocking) <= found.keys():
-            failed = {hour: [name for name in blocking if not found[name][hour].passed] for hour in what.hours}
-            what.books.hours.hold(self.asset, what.states, failed)
-        return found
+        if blocking and set(blocking) <= by_check.keys():
+            failed = {hour: [name for name in blocking if not by_check[name][hour].passed] for hour in evidence.hours}
+            evidence.books.hours.hold(self.asset, evidence.states, failed)
+        return by_check
 
-    def _presence(self, what: Evidence) -> Findings:
+    def _presence(self, evidence: Evidence) -> Findings:
         closed = latest_closed_hour(time())
         return {
-            hour: presence(self.asset, hour, state, closed, is_followed=what.is_followed)
-            for hour, state in what.states.items()
+            hour: presence(self.asset, hour, state, closed, is_followed=evidence.is_followed)
+            for hour, state in evidence.states.items()
         }
 
-    def _held_back(self, what: Evidence) -> Findings:
+    def _held_back(self, evidence: Evidence) -> Findings:
         findings = {}
-        for hour, state in what.states.items():
+        for hour, state in evidence.states.items():
             holds = state.held_before(self.asset)
             words = "; ".join(f"{', '.join(hold.checks)} of {name} failed" for name, hold in holds.items())
-            told = f"left as it was: {words}" if holds else "no earlier asset's check holds the hour"
-            findings[hour] = Finding(not holds, told)
+            sentence = f"left as it was: {words}" if holds else "no earlier asset's check holds the hour"
+            findings[hour] = Finding(not holds, sentence)
         return findings
 
     def _report(
-        self, context: dg.AssetCheckExecutionContext, found: Mapping[str, Findings]
+        self, context: dg.AssetCheckExecutionContext, by_check: Mapping[str, Findings]
     ) -> Iterator[dg.AssetCheckResult | dg.Output[None]]:
         """Record each finding as an evaluation of its hour; over many hours, sum up each check too.
 
@@ -170,7 +170,7 @@ class HourChecks:
         nothing. A run over one hour is not summed up: without a partition, that would be a second state beside it.
         """
         execution = context.op_execution_context
-        for name, findings in found.items():
+        for name, findings in by_check.items():
             if len(findings) == 1:
                 output_name = execution.assets_def.get_output_name_for_asset_check_key(self.key(name))
                 yield dg.Output(None, output_name=output_name)

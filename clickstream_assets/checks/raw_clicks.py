@@ -13,13 +13,13 @@ _REBUILD = "heal it with `clickstream rebuild`"
     "are the sum of what the ledger kept.",
     blocking=True,
 )
-def books_balance(what: Evidence) -> Findings:
+def books_balance(evidence: Evidence) -> Findings:
     from clickstream_assets.domain.hour_counts import count_rows
 
     findings = {}
-    for hour, rows in count_rows(what.books, what.hours).items():
-        kept = what.counts[hour].kept
-        entries = [what.entries[part] for part in what.parts[hour]]
+    for hour, rows in count_rows(evidence.books, evidence.hours).items():
+        kept = evidence.counts[hour].kept
+        entries = [evidence.entries[part] for part in evidence.parts[hour]]
         off = sum(entry is not None and not entry.balances for entry in entries)
         gone = entries.count(None)
         words = (
@@ -36,13 +36,13 @@ def books_balance(what: Evidence) -> Findings:
     "Behind every offset range that touched the hour the ledger goes on without a gap; offsets without a record and "
     "those lost to retention have entries of their own."
 )
-def offsets_complete(what: Evidence) -> Findings:
-    alone = what.books.ledger.not_followed(entry for entry in what.entries.values() if entry)
+def offsets_complete(evidence: Evidence) -> Findings:
+    alone = evidence.books.ledger.not_followed(entry for entry in evidence.entries.values() if entry)
     gaps = {entry.offsets for entry in alone}
     findings = {}
-    for hour in what.hours:
-        entries = [entry for part in what.parts[hour] if (entry := what.entries[part])]
-        gone = len(what.parts[hour]) - len(entries)
+    for hour in evidence.hours:
+        entries = [entry for part in evidence.parts[hour] if (entry := evidence.entries[part])]
+        gone = len(evidence.parts[hour]) - len(entries)
         broken = sorted({entry.offsets for entry in entries} & gaps)
         missing = ", ".join(f"partition {offsets.partition} from offset {offsets.end}" for offsets in broken)
         words = f"{len(entries)} ranges, {gone} more without their ledger row; not booked: {missing or 'nothing'}"
@@ -53,19 +53,19 @@ def offsets_complete(what: Evidence) -> Findings:
 
 
 @checks.add("The share of the hour's messages that was refused is not unusually high.", severity=WARN)
-def few_dead_letters(what: Evidence) -> Findings:
-    most = what.limits.warn_dead_letter_share
+def few_dead_letters(evidence: Evidence) -> Findings:
+    most = evidence.limits.warn_dead_letter_share
     return each(
-        what.counts,
+        evidence.counts,
         lambda hour: share(hour.dead_lettered, hour.dead_lettered + hour.kept, most, "were refused"),
     )
 
 
 @checks.add("Of many events in the hour some are of a type that counts as a click.", severity=WARN)
-def has_clicks(what: Evidence) -> Findings:
-    most = what.limits.warn_events_without_clicks
+def has_clicks(evidence: Evidence) -> Findings:
+    most = evidence.limits.warn_events_without_clicks
     findings = {}
-    for hour, counts in what.counts.items():
+    for hour, counts in evidence.counts.items():
         clicks = counts.kept - counts.other_types
         words = f"{clicks} of {counts.kept} events are of a click type (warns where none of more than {most} is)"
         findings[hour] = Finding(
@@ -79,23 +79,25 @@ def has_clicks(what: Evidence) -> Findings:
     "record, whatever the event's: that is when a producer sent it once more.",
     severity=WARN,
 )
-def few_duplicates(what: Evidence) -> Findings:
-    most = what.limits.warn_duplicate_share
-    return each(what.counts, lambda hour: share(hour.duplicates, hour.duplicates + hour.kept, most, "are duplicates"))
+def few_duplicates(evidence: Evidence) -> Findings:
+    most = evidence.limits.warn_duplicate_share
+    return each(
+        evidence.counts, lambda hour: share(hour.duplicates, hour.duplicates + hour.kept, most, "are duplicates")
+    )
 
 
 @checks.add(
     "The share of the hour's events whose clock was off by over an hour is not high.",
     severity=WARN,
 )
-def clocks_near(what: Evidence) -> Findings:
-    most, words = what.limits.warn_corrected_clock_share, "have a clock that was off by over an hour"
-    return each(what.counts, lambda hour: share(hour.corrected, hour.kept, most, words))
+def clocks_near(evidence: Evidence) -> Findings:
+    most, words = evidence.limits.warn_corrected_clock_share, "have a clock that was off by over an hour"
+    return each(evidence.counts, lambda hour: share(hour.corrected, hour.kept, most, words))
 
 
 @checks.add(
     "The share of the hour's events that came over 10 minutes after its end is not high.",
     severity=WARN,
 )
-def few_late(what: Evidence) -> Findings:
-    return each(what.counts, lambda hour: share(hour.late, hour.kept, what.limits.warn_late_share, "came late"))
+def few_late(evidence: Evidence) -> Findings:
+    return each(evidence.counts, lambda hour: share(hour.late, hour.kept, evidence.limits.warn_late_share, "came late"))

@@ -13,12 +13,12 @@ checks = HourChecks("url_country_metrics")
 @checks.add(
     "The clicks of the hour's metrics add up to its enriched events of a click type that are no bot's.", blocking=True
 )
-def clicks_add_up(what: Evidence) -> Findings:
+def clicks_add_up(evidence: Evidence) -> Findings:
     from clickstream_assets.domain.hour_counts import count_human_clicks
 
     findings = {}
-    for hour, enriched in count_human_clicks(what.books, what.hours).items():
-        clicks = what.metrics[hour].clicks
+    for hour, enriched in count_human_clicks(evidence.books, evidence.hours).items():
+        clicks = evidence.metrics[hour].clicks
         words = f"{clicks} clicks in the metrics, {enriched} in the enriched clicks"
         findings[hour] = Finding(clicks == enriched, words, {"clicks": clicks, "enriched_clicks": enriched})
     return findings
@@ -29,9 +29,9 @@ def clicks_add_up(what: Evidence) -> Findings:
     "each measured view, and the average is their ratio.",
     blocking=True,
 )
-def within_bounds(what: Evidence) -> Findings:
+def within_bounds(evidence: Evidence) -> Findings:
     findings = {}
-    for hour, counts in what.metrics.items():
+    for hour, counts in evidence.metrics.items():
         wrong = counts.contradictions
         words = f"{len(wrong)} metrics contradict themselves; {'; '.join(wrong[:3])}" if wrong else "all make sense"
         findings[hour] = Finding(not wrong, words, {"contradictions": len(wrong)})
@@ -39,10 +39,10 @@ def within_bounds(what: Evidence) -> Findings:
 
 
 @checks.add("The hour's metrics are not of unusually many distinct urls.", severity=WARN)
-def few_urls(what: Evidence) -> Findings:
-    most = what.limits.warn_urls
+def few_urls(evidence: Evidence) -> Findings:
+    most = evidence.limits.warn_urls
     return each(
-        what.metrics,
+        evidence.metrics,
         lambda hour: Finding(hour.urls <= most, f"{hour.urls} distinct urls (warns above {most})", {"urls": hour.urls}),
     )
 
@@ -51,10 +51,12 @@ def few_urls(what: Evidence) -> Findings:
     "The hour has about as many clicks as the same hour of earlier weeks, or else as the hours before it.",
     severity=WARN,
 )
-def usual_volume(what: Evidence) -> Findings:
+def usual_volume(evidence: Evidence) -> Findings:
     from clickstream_assets.domain.volume import compare, hours_before, same_hour_of_earlier_weeks
 
     open_hour = int(time() * 1000) // HOUR_MS
-    others = {other for hour in what.hours for other in (*same_hour_of_earlier_weeks(hour), *hours_before(hour))}
-    clicks = {hour: state.clicks for hour, state in what.books.hours.read({*what.hours, *others}).items()}
-    return {hour: Finding(*compare(hour, clicks, open_hour, what.limits.warn_volume_factor)) for hour in what.hours}
+    others = {other for hour in evidence.hours for other in (*same_hour_of_earlier_weeks(hour), *hours_before(hour))}
+    clicks = {hour: state.clicks for hour, state in evidence.books.hours.read({*evidence.hours, *others}).items()}
+    return {
+        hour: Finding(*compare(hour, clicks, open_hour, evidence.limits.warn_volume_factor)) for hour in evidence.hours
+    }

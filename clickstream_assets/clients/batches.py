@@ -123,16 +123,16 @@ def _records(batch: Batch, partition: int, most_kept: int) -> Iterator[Message]:
     """All records of a batch that can be opened; raises what ends the opening before its last record."""
     base, time_ms, first_ms = batch.base_offset, batch.max_timestamp, batch.first_timestamp
     is_append_time = batch.timestamp_type == batch.LOG_APPEND_TIME
-    window = _Window(batch)
-    data, at = window.data, 0
+    opened_bytes = _OpenedBytes(batch)
+    data, at = opened_bytes.data, 0
     for _ in range(batch.records_count):
-        if len(data) - at < _REACH and not window.ended:
-            data, at = window.reach(at, _REACH)
+        if len(data) - at < _REACH and not opened_bytes.ended:
+            data, at = opened_bytes.reach(at, _REACH)
         try:
             length, at = _varint(data, at)
             if length > _SMALL_BYTES:
-                delta_ms, delta, value, refusal, at = window.large_record(at, length, most_kept)
-                data = window.data
+                delta_ms, delta, value, refusal, at = opened_bytes.large_record(at, length, most_kept)
+                data = opened_bytes.data
             else:
                 stop = at + length
                 delta_ms, at = _varint(data, at + 1)  # behind the record's attributes, which say nothing
@@ -146,7 +146,7 @@ def _records(batch: Batch, partition: int, most_kept: int) -> Iterator[Message]:
                     raise IndexError("a record ends outside of itself")
                 at = stop  # behind headers, which nobody asks for
         except IndexError as error:
-            raise window.fault or Unopenable(f"{error}") from error
+            raise opened_bytes.fault or Unopenable(f"{error}") from error
         yield Message(partition, base + delta, time_ms if is_append_time else first_ms + delta_ms, value, refusal)
 
 
@@ -167,7 +167,7 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
     return int(number), at
 
 
-class _Window:
+class _OpenedBytes:
     """The opened part of a batch that is being looked at."""
 
     def __init__(self, batch: Batch) -> None:
@@ -182,10 +182,10 @@ class _Window:
         if len(self.data) - at >= size:
             return self.data, at
         parts = [self.data[at:]]
-        there = len(parts[0])
-        while there < size and (part := self._next()):
+        reached = len(parts[0])
+        while reached < size and (part := self._next()):
             parts.append(part)
-            there += len(part)
+            reached += len(part)
         self.data = b"".join(parts)
         return self.data, 0
 

@@ -125,8 +125,8 @@ def _snappy_blocks(data: memoryview) -> Iterator[memoryview]:
 def _snappy_size(block: memoryview) -> int:
     """What a block opens to, as it says itself at its beginning."""
     size = 0
-    for place, byte in enumerate(block[:5]):
-        size |= (byte & 0x7F) << 7 * place
+    for index, byte in enumerate(block[:5]):
+        size |= (byte & 0x7F) << 7 * index
         if byte < 0x80:
             return size
     raise Unopenable("a snappy block without its size")

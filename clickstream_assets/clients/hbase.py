@@ -160,8 +160,8 @@ class HBaseClient:
 
     def families(self, table: str) -> dict[str, dict[str, Any]]:
         """A table's column families with happybase's options for each; raises Thrift's IOError if it is not there."""
-        found = self._call(lambda connection: connection.table(table).families())
-        return {name.decode(): options for name, options in found.items()}
+        families = self._call(lambda connection: connection.table(table).families())
+        return {name.decode(): options for name, options in families.items()}
 
     # Rows
 
@@ -172,18 +172,18 @@ class HBaseClient:
 
         ``batch_rows`` are asked for at a time: see :func:`rows_per_call`.
         """
-        found: dict[bytes, dict[bytes, bytes]] = {}
+        cells_by_key: dict[bytes, dict[bytes, bytes]] = {}
         for start in range(0, len(keys), batch_rows):
-            some = list(keys[start : start + batch_rows])
+            batch = list(keys[start : start + batch_rows])
             rows = self._call(
-                lambda connection, some=some: connection.client.getRowsWithColumns(  # type: ignore[misc]
-                    table.encode(), some, list(columns) or None, {}
+                lambda connection, batch=batch: connection.client.getRowsWithColumns(  # type: ignore[misc]
+                    table.encode(), batch, list(columns) or None, {}
                 )
             )
-            found.update(
+            cells_by_key.update(
                 (row.row, {name: cell.value for name, cell in row.columns.items()}) for row in rows if row.columns
             )
-        return found
+        return cells_by_key
 
     def mutate(self, table: str, rows: Iterable[RowMutation]) -> int:
         """Apply row mutations in batches; returns how many rows were sent. Atomic for a row, not over rows.

@@ -112,18 +112,18 @@ def _create(jvm: Any, tables: Sequence[NewTable], zookeeper: str) -> None:
         configuration.set(name, value)
     connection = hbase.client.ConnectionFactory.createConnection(configuration)
     admin = connection.getAdmin()
-    made, others = [], []
+    under_way, others = [], []
     for table in tables:  # all are under way before the first is waited for
         try:
-            made.append((table, admin.createTableAsync(_descriptor(hbase, table), _split_keys(jvm, table))))
+            under_way.append((table, admin.createTableAsync(_descriptor(hbase, table), _split_keys(jvm, table))))
         except Py4JJavaError as error:
-            _unless_there(error)
+            _raise_unless_exists(error)
             others.append(table)
-    for table, future in made:
+    for table, future in under_way:
         try:
             future.get(_CREATE_SECONDS, seconds)
         except Py4JJavaError as error:
-            _unless_there(error)
+            _raise_unless_exists(error)
             others.append(table)
     for table in others:  # another process makes it, and may not be done
         while not admin.isTableAvailable(hbase.TableName.valueOf(table.name)):
@@ -146,8 +146,8 @@ def _split_keys(jvm: Any, table: NewTable) -> Any:
     if not table.split_keys:
         return None
     keys = jvm.java.lang.reflect.Array.newInstance(jvm.java.lang.Class.forName("[B"), len(table.split_keys))
-    for place, key in enumerate(table.split_keys):
-        keys[place] = key
+    for index, key in enumerate(table.split_keys):
+        keys[index] = key
     return keys
 
 
@@ -187,12 +187,12 @@ def _chain(error: Py4JJavaError) -> Iterator[tuple[str, str]]:
         cause = cause.getCause()
 
 
-def _unless_there(error: Py4JJavaError) -> None:
+def _raise_unless_exists(error: Py4JJavaError) -> None:
     if all(name != "TableExistsException" for name, _ in _chain(error)):
         raise error
 
 
 def _reason(error: Py4JJavaError) -> str:
     """The first line of what the innermost exception that says anything says."""
-    told = [f"{name}: {message.splitlines()[0]}" for name, message in _chain(error) if message]
-    return told[-1] if told else "an exception without a word"
+    messages = [f"{name}: {message.splitlines()[0]}" for name, message in _chain(error) if message]
+    return messages[-1] if messages else "an exception without a word"

@@ -111,24 +111,24 @@ class TopicClient:
 
     def partitions(self) -> list[int]:
         """The topic's partitions; raises :class:`TopicMissing`."""
-        found = self._call("partitions_for_topic", self.topic)
-        if not found:
+        partitions = self._call("partitions_for_topic", self.topic)
+        if not partitions:
             raise TopicMissing(
                 f"Kafka at {self.bootstrap_servers} has no topic {self.topic!r}: "
                 "materialize raw_clicks or run `clickstream produce`, either makes it"
             )
-        return sorted(found)
+        return sorted(partitions)
 
     def topic_id(self) -> str:
         """The id that tells this topic from an earlier one of the same name."""
         admin = KafkaAdminClient(bootstrap_servers=self.bootstrap_servers.split(","))
         try:
-            (found,) = admin.describe_topics([self.topic])
+            (described,) = admin.describe_topics([self.topic])
         except UnknownTopicOrPartitionError as error:
             raise TopicMissing(f"no topic {self.topic!r}") from error
         finally:
             admin.close()
-        return str(found["topic_id"])
+        return str(described["topic_id"])
 
     def earliest(self, partitions: Iterable[int]) -> dict[int, int]:
         """The first offset Kafka still holds, by partition."""
@@ -163,10 +163,10 @@ class TopicClient:
         admin = KafkaAdminClient(bootstrap_servers=self.bootstrap_servers.split(","))
         try:
             latest = dict.fromkeys(self._all(partitions), OffsetSpec.LATEST)
-            found = retrying(_is_passing, self._patience)(admin.list_partition_offsets, latest)
+            ends = retrying(_is_passing, self._patience)(admin.list_partition_offsets, latest)
         finally:
             admin.close()
-        return {tp.partition: -1 if at.leader_epoch is None else at.leader_epoch for tp, at in found.items()}
+        return {tp.partition: -1 if at.leader_epoch is None else at.leader_epoch for tp, at in ends.items()}
 
     def cut_back(self, committed: Mapping[int, int | None]) -> dict[int, int]:
         """By partition whose log was cut back below the group's committed offset, the offset at which it was.
@@ -175,8 +175,8 @@ class TopicClient:
         started again, and the leader of then has to be known to it. Messages may have got the offsets again since.
         """
         partitions = self._all(p for p, at in committed.items() if at is not None)
-        found = {tp: self._call("committed", tp, True) for tp in partitions}
-        positions = {tp: at for tp, at in found.items() if at is not None and at.leader_epoch not in (None, -1)}
+        with_epochs = {tp: self._call("committed", tp, True) for tp in partitions}
+        positions = {tp: at for tp, at in with_epochs.items() if at is not None and at.leader_epoch not in (None, -1)}
         if not positions:
             return {}
         self._consumer.assign(list(positions))

@@ -121,7 +121,7 @@ class Looks:
 
         Partitions that give nothing in time are left out.
         """
-        unseen = {p: at for p, at in offsets.items() if self._known(p, at, ends[p]) is None}
+        unseen = {p: at for p, at in offsets.items() if self._seen(p, at, ends[p]) is None}
         unseen = {p: self._past_gaps(p, at) for p, at in unseen.items() if p not in self._silent}
         for p, records in self._fetched(unseen, ends):
             self._kept[p] = [record for record in records if len(record.value or b"") <= LOOK_BYTES]
@@ -130,38 +130,38 @@ class Looks:
                 span = _span(record, at)
                 self._remember(p, span)
                 at = span.end
-        known = {p: self._known(p, at, ends[p]) for p, at in offsets.items()}
-        self._silent.update(p for p in unseen if known[p] is None)
-        return {p: span for p, span in known.items() if span is not None}
+        spans = {p: self._seen(p, at, ends[p]) for p, at in offsets.items()}
+        self._silent.update(p for p in unseen if spans[p] is None)
+        return {p: span for p, span in spans.items() if span is not None}
 
     def within(self, partition: int, span: Span, time_ms: int, first: int) -> int:
         """The first offset of a batch from ``first`` on whose record's time is ``time_ms`` or later; its end if none.
 
         The batch is opened for it, in part: :data:`_OPENED_RECORDS`.
         """
-        place = (partition, span.end, time_ms, first)
-        if place not in self._opened:
+        question = (partition, span.end, time_ms, first)
+        if question not in self._opened:
             at = max(first, span.first)
             for message in self._records(partition, span, at):
                 if message.timestamp_ms >= time_ms:
                     at = message.offset
                     break
                 at = message.offset + 1
-            self._opened[place] = at
-        return self._opened[place]
+            self._opened[question] = at
+        return self._opened[question]
 
     def times(self, offsets: Mapping[int, int], ends: Mapping[int, int]) -> dict[int, int]:
         """By partition, the time of the first record at or behind an offset, where there is one before the end."""
-        found = {}
+        times = {}
         for p, span in self.look(offsets, ends).items():
             if span.first >= ends[p]:
                 continue
             if offsets[p] <= span.first:
-                found[p] = span.first_ms
+                times[p] = span.first_ms
             else:
                 record = next(self._records(p, span, offsets[p]), None)
-                found[p] = span.last_ms if record is None else record.timestamp_ms
-        return found
+                times[p] = span.last_ms if record is None else record.timestamp_ms
+        return times
 
     def _records(self, partition: int, span: Span, first: int) -> Iterator[Message]:
         """Records of a batch from ``first`` on; none if it can't be had, or enough time was taken by others."""
@@ -184,7 +184,7 @@ class Looks:
         batch = kept[0].value if kept else None
         return batch if isinstance(batch, Batch) else None
 
-    def _known(self, partition: int, at: int, end: int) -> Span | None:
+    def _seen(self, partition: int, at: int, end: int) -> Span | None:
         past = self._past_gaps(partition, at)
         return Span(at, past, past) if past >= end else self._covering(partition, past)
 
@@ -196,16 +196,16 @@ class Looks:
 
     def _covering(self, partition: int, at: int) -> Span | None:
         spans = self._spans.get(partition, [])
-        place = bisect_right(spans, at, key=lambda span: span.end)
-        return spans[place] if place < len(spans) and spans[place].since <= at else None
+        index = bisect_right(spans, at, key=lambda span: span.end)
+        return spans[index] if index < len(spans) and spans[index].since <= at else None
 
     def _remember(self, partition: int, span: Span) -> None:
         spans = self._spans.setdefault(partition, [])
-        place = bisect_right(spans, span.end - 1, key=lambda known: known.end)
-        if place < len(spans) and spans[place].end == span.end:
-            spans[place] = spans[place]._replace(since=min(span.since, spans[place].since))
+        index = bisect_right(spans, span.end - 1, key=lambda seen: seen.end)
+        if index < len(spans) and spans[index].end == span.end:
+            spans[index] = spans[index]._replace(since=min(span.since, spans[index].since))
         else:
-            spans.insert(place, span)
+            spans.insert(index, span)
 
     def _fetched(self, offsets: Mapping[int, int], ends: Mapping[int, int]) -> Iterator[tuple[int, list[Any]]]:
         """What lies at or behind an offset, by partition, as Kafka gives it: a batch at least.

@@ -15,20 +15,20 @@ def console() -> "Console":
     """Standard output; lines are folded at a terminal's width, and nowhere else, for a program may read them."""
     from rich.console import Console
 
-    made = Console(highlight=False)
-    if not made.is_terminal:
-        made.width = _ANY_WIDTH
-    return made
+    output = Console(highlight=False)
+    if not output.is_terminal:
+        output.width = _ANY_WIDTH
+    return output
 
 
 def plain_table(columns: Iterable[str], right: Collection[str] = ()) -> "Table":
     """An empty table without lines; the columns named by ``right`` are aligned there."""
     from rich.table import Table
 
-    made = Table(box=None, pad_edge=False)
+    table = Table(box=None, pad_edge=False)
     for name in columns:
-        made.add_column(name, justify="right" if name in right else "left", overflow="fold")
-    return made
+        table.add_column(name, justify="right" if name in right else "left", overflow="fold")
+    return table
 
 
 def printable(text: str) -> str:

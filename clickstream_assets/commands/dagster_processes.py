@@ -77,12 +77,12 @@ def _answers(url: str) -> bool:
         return False
 
 
-def _wait_for(stack: "Stack", what: str, ready: Callable[[], bool]) -> None:
+def _wait_for(stack: "Stack", server: str, ready: Callable[[], bool]) -> None:
     deadline = time.monotonic() + _UP_SECONDS
     while not ready():
         stack.check()
         if time.monotonic() > deadline:
             raise click.ClickException(
-                f"{what} did not answer within {_UP_SECONDS} s: see `clickstream stack status` for its log"
+                f"{server} did not answer within {_UP_SECONDS} s: see `clickstream stack status` for its log"
             )
         time.sleep(0.2)

@@ -171,16 +171,16 @@ def _replay(*, dry_run: bool) -> "Iterator[Replay]":
     require_servers(settings(), "HBase")
     servers = resources(settings())
     with explained(), servers.kafka.client() as topic, servers.hbase.books() as books:
-        place, run_id = (topic.topic, topic.topic_id(), books), f"command-{uuid4()}"
-        yield Replay(*place, settings().first_hour_ms, run_id, settings().url_rules, dry_run=dry_run)
+        run_id, first_hour_ms, urls = f"command-{uuid4()}", settings().first_hour_ms, settings().url_rules
+        yield Replay(topic.topic, topic.topic_id(), books, first_hour_ms, run_id, urls, dry_run=dry_run)
 
 
-def _at(letters: "DeadLetters", place: str) -> "list[Letter]":
+def _at(letters: "DeadLetters", coordinates: str) -> "list[Letter]":
     try:
-        topic_id, partition, offset = place.split("/")
+        topic_id, partition, offset = coordinates.split("/")
         return letters.between(topic_id, int(partition), int(offset), int(offset) + 1)
     except ValueError:
-        raise click.BadParameter(f"{place!r} is not TOPIC_ID/PARTITION/OFFSET") from None
+        raise click.BadParameter(f"{coordinates!r} is not TOPIC_ID/PARTITION/OFFSET") from None
 
 
 def _described(letter: "Letter", value: bytes | None, *, full: bool) -> dict[str, object]:

@@ -38,16 +38,16 @@ def doctor() -> None:
     Exits with 1 if anything is wrong.
     """
     well, configured = True, settings()
-    for what, look in _checks(configured):
+    for subject, look in _checks(configured):
         try:
             good, words, warnings = look()
         except Exception as error:  # noqa: BLE001  # five clients with errors of their own; each is a finding
-            told = _first_line(error, configured)
-            good, words, warnings = Finding(False, f"{told} — {_REMEDIES.get(what, 'see the log of that server')}")
+            reason = _first_line(error, configured)
+            good, words, warnings = Finding(False, f"{reason} — {_REMEDIES.get(subject, 'see the log of that server')}")
         well &= good
-        click.echo(f"{click.style('ok  ', fg='green') if good else click.style('FAIL', fg='red')} {what}: {words}")
+        click.echo(f"{click.style('ok  ', fg='green') if good else click.style('FAIL', fg='red')} {subject}: {words}")
         for warning in warnings:
-            click.echo(f"{click.style('warn', fg='yellow')} {what}: {warning}")
+            click.echo(f"{click.style('warn', fg='yellow')} {subject}: {warning}")
     sys.exit(0 if well else 1)
 
 
@@ -83,8 +83,8 @@ def _checks(configured: Settings) -> Iterator[tuple[str, Callable[[], Finding]]]
 def _on_this_machine(configured: Settings) -> bool:
     """Whether a server is looked for on this machine, as the embedded ones are."""
     servers, host = configured.kafka_bootstrap_servers, configured.hbase_host
-    places = (servers, host, without_secrets(configured.elasticsearch_url), configured.spark_remote)
-    return any(name in place for place in places for name in ("localhost", "127.0.0.1", "::1"))
+    addresses = (servers, host, without_secrets(configured.elasticsearch_url), configured.spark_remote)
+    return any(name in address for address in addresses for name in ("localhost", "127.0.0.1", "::1"))
 
 
 def _python() -> Finding:
@@ -165,9 +165,9 @@ def _kafka(configured: Settings) -> Finding:
             return Finding(False, str(missing))
         lag = topic.lag(ends)
     group = configured.consumer_group
-    found = topic_as_it_is(servers, configured.topic, group, timeout_ms=_ANSWER_SECONDS * 1000)
+    actual = topic_as_it_is(servers, configured.topic, group, timeout_ms=_ANSWER_SECONDS * 1000)
     words = f"{servers}, topic {configured.topic} with {len(ends)} partitions, lag {lag:,} messages"
-    return _with_misfits(words, list(topic_misfits(found, configured.topic, group, servers)))
+    return _with_misfits(words, list(topic_misfits(actual, configured.topic, group, servers)))
 
 
 def _hbase(configured: Settings) -> Finding:
@@ -178,9 +178,9 @@ def _hbase(configured: Settings) -> Finding:
     host, port = configured.hbase_host, configured.hbase_port
     require_listener([(host, port)])
     with HBaseClient(host, port, **_limits()) as client:
-        there, tables = client.tables(), resources(configured).hbase.new_tables()
-        misfits = table_misfits(client, tables, there)
-    missing = [table.name for table in tables if table.name not in there]
+        existing, tables = client.tables(), resources(configured).hbase.new_tables()
+        misfits = table_misfits(client, tables, existing)
+    missing = [table.name for table in tables if table.name not in existing]
     where = f"{host}:{port}"
     if missing:
         words = f"{where} lacks {', '.join(missing)} — the first run makes them, or `clickstream setup`"
@@ -198,8 +198,8 @@ def _elasticsearch(configured: Settings) -> Finding:
     require_listener([elasticsearch_address(configured)])
     with Elasticsearch(configured.elasticsearch_url, request_timeout=_ANSWER_SECONDS, max_retries=0) as es:
         health = es.cluster.health()
-        there = bool(es.indices.exists_alias(name=configured.alias))
-        documents = es.count(index=configured.alias)["count"] if there else 0
+        has_alias = bool(es.indices.exists_alias(name=configured.alias))
+        documents = es.count(index=configured.alias)["count"] if has_alias else 0
         misfits = index_misfits(es, configured.alias, INDEX_MAPPING, where)
     words = f"{where}, status {health['status']}, {documents:,} documents in {configured.alias}"
     return _with_misfits(words, misfits, good=health["status"] != "red")

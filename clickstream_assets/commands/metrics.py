@@ -32,21 +32,21 @@ def metrics(begin: int, end: int, limit: int, as_json: bool) -> None:
     if end <= begin:
         raise click.UsageError("TO must be later than FROM: it is the hour behind the last one wanted.")
     require_servers(settings(), "HBase", "Spark")
-    made = resources(settings())
-    rows = made.hbase.read(made.spark.session, METRICS, ranges=[[metrics_key_range(begin, end - 1)]])
-    table = merged(rows)
-    found = [row.asDict() for row in (table.limit(limit) if limit else table).collect()]
+    servers = resources(settings())
+    stored = servers.hbase.read(servers.spark.session, METRICS, ranges=[[metrics_key_range(begin, end - 1)]])
+    table = merged(stored)
+    rows = [row.asDict() for row in (table.limit(limit) if limit else table).collect()]
     if as_json:
-        for row in found:
+        for row in rows:
             click.echo(json.dumps(row, ensure_ascii=False))
         return
-    _print(found)
+    _print(rows)
 
 
-def _print(found: list[dict[str, object]]) -> None:
+def _print(rows: list[dict[str, object]]) -> None:
     figures = ("clicks", "unique users", "measured views", "time spent seconds", "average time spent")
     shown = plain_table(("url", "country", *figures), right=figures)
-    for row in found:
+    for row in rows:
         average = row["average_time_spent"]
         shown.add_row(
             as_is(row["url"]),
@@ -57,4 +57,4 @@ def _print(found: list[dict[str, object]]) -> None:
             f"{row['time_spent_seconds']:,.1f}",
             "" if average is None else f"{average:,.1f}",
         )
-    console().print(shown if found else "No metrics in these hours.")
+    console().print(shown if rows else "No metrics in these hours.")

@@ -68,12 +68,12 @@ def failed_checks(instance: "DagsterInstance", partition: str) -> list[FailedChe
 
     # Planned ones are left out: a run under way does not hide what the last one found.
     evaluated = {AssetCheckExecutionRecordStatus.FAILED, AssetCheckExecutionRecordStatus.SUCCEEDED}
-    found = []
+    failed = []
     for key in sorted(defs.resolve_asset_graph().asset_check_keys):
         for record in instance.event_log_storage.get_asset_check_execution_history(
             key, limit=1, status=evaluated, partition_filter=PartitionKeyFilter(key=partition)
         ):
             if record.status == AssetCheckExecutionRecordStatus.FAILED:
                 words = record.evaluation.description if record.evaluation else None
-                found.append(FailedCheck(key.asset_key.to_user_string(), key.name, words or ""))
-    return found
+                failed.append(FailedCheck(key.asset_key.to_user_string(), key.name, words or ""))
+    return failed

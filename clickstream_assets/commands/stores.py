@@ -22,15 +22,15 @@ def prepare_stores(configured: Settings) -> None:
     from clickstream_assets.definitions import resources
     from clickstream_assets.traffic.commands import ensure_topic_or_explain
 
-    made = resources(configured)
+    servers = resources(configured)
     ensure_topic_or_explain(configured)
-    misfits = _misfits(made)
+    misfits = _misfits(servers)
     for words in [*(misfit.words for misfit in misfits if not misfit.stops), *geoip_warnings(configured)]:
         click.echo(f"Warning: {words}", err=True)
     if wrong := [misfit.words for misfit in misfits if misfit.stops]:
         raise click.ClickException("\n".join(wrong))
-    ensure_tables_or_explain(made.hbase)
-    _ensure_template_or_explain(made)
+    ensure_tables_or_explain(servers.hbase)
+    _ensure_template_or_explain(servers)
 
 
 def geoip_warnings(configured: Settings) -> list[str]:
@@ -44,22 +44,26 @@ def geoip_warnings(configured: Settings) -> list[str]:
         return [str(unfit)]
 
 
-def _misfits(made: "Resources") -> "list[Misfit]":
+def _misfits(servers: "Resources") -> "list[Misfit]":
     """Of all three stores. Raises ClickException for one that does not answer, or not as it should."""
     from elasticsearch import ApiError, TransportError
     from kafka.errors import KafkaError
     from thriftpy2.thrift import TException
 
-    found = []
-    for name, store in (("Kafka", made.kafka), ("HBase Thrift", made.hbase), ("Elasticsearch", made.elasticsearch)):
+    all_misfits = []
+    for name, store in (
+        ("Kafka", servers.kafka),
+        ("HBase Thrift", servers.hbase),
+        ("Elasticsearch", servers.elasticsearch),
+    ):
         try:
             misfits = store.misfits()
         except (OSError, TException, KafkaError, ApiError, TransportError) as error:
             raise _no_answer(name, error) from error
         if misfits is None:
             raise _no_answer(name, "no answer")
-        found += misfits
-    return found
+        all_misfits += misfits
+    return all_misfits
 
 
 def _no_answer(name: str, why: object) -> click.ClickException:
@@ -83,13 +87,13 @@ def ensure_tables_or_explain(hbase: "HBaseResource") -> None:
         ) from error
 
 
-def _ensure_template_or_explain(made: "Resources") -> None:
+def _ensure_template_or_explain(servers: "Resources") -> None:
     from elasticsearch import ApiError, TransportError
 
     from clickstream_assets.domain.documents import ensure_template
 
-    with made.elasticsearch.client() as es:
+    with servers.elasticsearch.client() as es:
         try:
-            ensure_template(es, made.elasticsearch.alias)
+            ensure_template(es, servers.elasticsearch.alias)
         except (ApiError, TransportError) as error:
             raise click.ClickException(f"Elasticsearch took no index template: {error}") from error

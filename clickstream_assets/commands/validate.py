@@ -55,9 +55,9 @@ def validate(file: Path, envelope: bool, quiet: bool) -> None:
     total = Validation()
     out = sys.stdout.buffer
     for message in _judged(file, envelope):
-        told = total.add(message)
-        if not quiet or told["outcome"] == REFUSED:
-            out.write(orjson.dumps(told) + b"\n")
+        judgement = total.add(message)
+        if not quiet or judgement["outcome"] == REFUSED:
+            out.write(orjson.dumps(judgement) + b"\n")
     out.flush()
     click.echo(_in_words(total), err=True)
     sys.exit(1 if total.outcomes[REFUSED] else 0)
@@ -77,8 +77,8 @@ def _judged(file: Path, envelope: bool) -> "Iterator[Judged]":
     # Ctrl-C is for this process; the others end with it.
     fork = get_context("fork")
     with ProcessPoolExecutor(cores, fork, signal, (SIGINT, SIG_IGN)) as processes:
-        while some := list(islice(lines, _AT_A_TIME)):
-            under_way.append(processes.submit(_judged_here, some, file, envelope, now))
+        while numbered_lines := list(islice(lines, _AT_A_TIME)):
+            under_way.append(processes.submit(_judged_here, numbered_lines, file, envelope, now))
             if len(under_way) > 2 * cores:
                 yield from under_way.popleft().result()
         for judged in under_way:

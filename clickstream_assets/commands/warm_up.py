@@ -12,9 +12,9 @@ NO_HOURS = [0]
 """An hour that holds nothing: 1970, before any first partition."""
 
 
-def warm_up(made: Resources) -> None:
+def warm_up(servers: Resources) -> None:
     """Send every kind of Spark job through once, over an hour that holds nothing; changes nothing anywhere."""
-    hbase, session, geoip, elasticsearch = made.hbase, made.spark.session, made.geoip, made.elasticsearch
+    hbase, session, geoip, elasticsearch = servers.hbase, servers.spark.session, servers.geoip, servers.elasticsearch
     clicks, ranges = table_schemas.CLICKS, key_ranges(NO_HOURS)
     with hbase.books() as books:
         enrichment.enrich(session, books, ranges, geoip.versions(), geoip.database, geoip.trusted)

@@ -64,17 +64,17 @@ def failed_checks(evaluations: Iterable[Evaluation]) -> list[FailedCheck]:
     last: dict[tuple[str, str], dict[str | None, Evaluation]] = {}
     for evaluation in evaluations:
         last.setdefault((evaluation.asset, evaluation.check), {})[evaluation.hour] = evaluation
-    found = []
+    failures = []
     for (asset, check), by_hour in last.items():
-        failed = {hour: one for hour, one in by_hour.items() if not one.passed}
+        failed = {hour: evaluation for hour, evaluation in by_hour.items() if not evaluation.passed}
         hours = sorted(hour for hour in failed if hour is not None)
-        told = [failed[hour] for hour in hours] or list(failed.values())
-        if told:
-            severity = WARNING if all(one.is_warning for one in told) else ERROR
-            found.append(
-                FailedCheck(asset, check, severity, told[0].description, hours[:_HOURS_NAMED], len(hours)),
+        concerned = [failed[hour] for hour in hours] or list(failed.values())
+        if concerned:
+            severity = WARNING if all(evaluation.is_warning for evaluation in concerned) else ERROR
+            failures.append(
+                FailedCheck(asset, check, severity, concerned[0].description, hours[:_HOURS_NAMED], len(hours)),
             )
-    return found
+    return failures
 
 
 def message(run: Run, checks: list[FailedCheck]) -> dict[str, Any] | None:

@@ -92,8 +92,8 @@ class DeadLetters:
 
     def select(self, wanted: Selection) -> Iterator[Letter]:
         """The letters wanted, in order of topic id, partition and offset; goes through the table once."""
-        found = (letter for letter in self._scan(b"", b"") if wanted.takes(letter, self._first_hour))
-        return islice(found, wanted.limit)
+        matching = (letter for letter in self._scan(b"", b"") if wanted.takes(letter, self._first_hour))
+        return islice(matching, wanted.limit)
 
     def between(self, topic_id: str, partition: int, first: int, end: int) -> list[Letter]:
         """The letters of offsets ``first`` (included) to ``end`` (not), in order."""
@@ -104,41 +104,41 @@ class DeadLetters:
 
         In lists of what fits into one call, or of one letter that is larger: as large as a Kafka message may be.
         """
-        for some in self._by_bytes(letters):
-            cells = self._hbase.get(self._table, [letter.key for letter in some], (_VALUE, _REASON))
-            yield [(letter, cells[letter.key].get(_VALUE)) for letter in some if letter.key in cells]
+        for batch in self._by_bytes(letters):
+            cells = self._hbase.get(self._table, [letter.key for letter in batch], (_VALUE, _REASON))
+            yield [(letter, cells[letter.key].get(_VALUE)) for letter in batch if letter.key in cells]
 
     def _by_bytes(self, letters: Sequence[Letter]) -> Iterator[list[Letter]]:
         if len(letters) <= _FEW:
             yield from ([letter] for letter in letters)
             return
         for start in range(0, len(letters), ROWS_PER_CALL):
-            part = letters[start : start + ROWS_PER_CALL]
-            keys = [letter.key for letter in part]
+            page = letters[start : start + ROWS_PER_CALL]
+            keys = [letter.key for letter in page]
             sizes = dict(self._hbase.sizes(self._table, min(keys), max(keys) + b"\0", _VALUE))
-            some: list[Letter] = []
+            batch: list[Letter] = []
             room = BYTES_PER_CALL
-            for letter in part:
+            for letter in page:
                 size = sizes.get(letter.key, 0)
-                if some and size > room:
-                    yield some
-                    some, room = [], BYTES_PER_CALL
-                some.append(letter)
+                if batch and size > room:
+                    yield batch
+                    batch, room = [], BYTES_PER_CALL
+                batch.append(letter)
                 room -= size
-            yield some
+            yield batch
 
     def counts(self, wanted: Selection) -> dict[tuple[int, str], int]:
         """How many of the letters wanted there are, by hour and reason, in that order."""
-        found = Counter(
+        counts = Counter(
             (hour_of_letter(letter.record_time_ms, self._first_hour), letter.reason) for letter in self.select(wanted)
         )
-        return {place: found[place] for place in sorted(found)}
+        return {group: counts[group] for group in sorted(counts)}
 
     def _scan(self, start: bytes, stop: bytes) -> Iterator[Letter]:
-        found = self._hbase.scan(
+        rows = self._hbase.scan(
             self._table, start, stop, (_TIME, _REASON, _DETAIL, _RUN), batch_rows=_ROWS_PER_CALL, large_cells=True
         )
-        for key, cells in found:
+        for key, cells in rows:
             topic_id, partition, offset = key.decode().split("|")
             texts = (cells[name].decode("utf-8", "replace") for name in (_REASON, _DETAIL, _RUN))
             yield Letter(topic_id, int(partition), int(offset), int(cells[_TIME]), *texts)
@@ -223,8 +223,8 @@ class Replay:
     def run(self, wanted: Selection, progress: Callable[[ReplayReport], None] = lambda report: None) -> ReplayReport:
         """Mend what is wanted and can be; ``progress`` is told of the report after each entry."""
         letters = list(self.letters.select(wanted))
-        for (topic_id, partition), some in groupby(letters, lambda letter: (letter.topic_id, letter.partition)):
-            for entry, chosen in self._by_entry(topic_id, partition, list(some)):
+        for (topic_id, partition), of_partition in groupby(letters, lambda letter: (letter.topic_id, letter.partition)):
+            for entry, chosen in self._by_entry(topic_id, partition, list(of_partition)):
                 self.report.letters += len(chosen)
                 if entry is None:
                     self.report.unbooked += len(chosen)
@@ -299,7 +299,9 @@ class Replay:
         for letter in mended:
             offsets[self._rules.record_hour(letter.record_time_ms)].append(letter.offset)
         gone = {at for of_hour in offsets.values() for at in of_hour}
-        stay = Counter(self._rules.record_hour(one.record_time_ms) for one in letters if one.offset not in gone)
+        stay = Counter(
+            self._rules.record_hour(letter.record_time_ms) for letter in letters if letter.offset not in gone
+        )
         hours = {}
         for hour in {*entry.hours, *outcome.hours, *stay, *offsets}:
             counts = entry.hours.get(hour, HourCounts()) + outcome.hours[hour]

@@ -48,17 +48,17 @@ def _of_hours(hours: Iterable[int]) -> dict[str, Any]:
 
 def count_documents(es: Elasticsearch, alias: str, hours: Iterable[int]) -> dict[int, int]:
     """Documents of each hour, after a refresh."""
-    found = dict.fromkeys(hours, 0)
-    if not found:
-        return found
+    counts = dict.fromkeys(hours, 0)
+    if not counts:
+        return counts
     es.indices.refresh(index=alias, ignore_unavailable=True)
-    by_hour = {"terms": {"field": "hour", "size": len(found)}}
+    by_hour = {"terms": {"field": "hour", "size": len(counts)}}
     answer = es.search(
-        index=alias, ignore_unavailable=True, size=0, query=_of_hours(found), aggs={"hours": by_hour}
+        index=alias, ignore_unavailable=True, size=0, query=_of_hours(counts), aggs={"hours": by_hour}
     ).get("aggregations")
     for hour in answer["hours"]["buckets"] if answer else ():
-        found[hour["key"] // HOUR_MS] = hour["doc_count"]
-    return found
+        counts[hour["key"] // HOUR_MS] = hour["doc_count"]
+    return counts
 
 
 def delete_left_over(es: Elasticsearch, alias: str, books: Books, counts: Mapping[int, int]) -> dict[int, int]:
@@ -87,9 +87,9 @@ def _left_over(es: Elasticsearch, alias: str, books: Books, hour: int) -> Iterat
     hits = scan(es, index=alias, query={"query": _of_hours([hour]), "_source": False}, size=ROWS_PER_CALL)
     while page := list(islice(hits, ROWS_PER_CALL)):
         keys = {hit["_id"]: prefix + hit["_id"].encode() for hit in page}
-        there = books.hbase.get(books.tables.metrics, list(keys.values()), [METRICS.columns["clicks"].key])
+        rows = books.hbase.get(books.tables.metrics, list(keys.values()), [METRICS.columns["clicks"].key])
         for hit in page:
-            if keys[hit["_id"]] not in there or (home and hit["_index"] not in home):
+            if keys[hit["_id"]] not in rows or (home and hit["_index"] not in home):
                 yield {"_op_type": "delete", "_index": hit["_index"], "_id": hit["_id"]}
 
 
@@ -137,20 +137,20 @@ def of_hour(totals: Grouped) -> Totals:
 
 def totals(es: Elasticsearch, alias: str, hours: Iterable[int]) -> dict[int, Grouped]:
     """The documents of each hour by country and by run, added up by Elasticsearch itself."""
-    found = grouped(hours)
-    if not found or not es.indices.exists_alias(name=alias):
-        return found
+    totals_by_hour = grouped(hours)
+    if not totals_by_hour or not es.indices.exists_alias(name=alias):
+        return totals_by_hour
     sums = {name: {"sum": {"field": name}} for name in SUMMED}
     groups = {field: {"terms": {"field": field, "size": _GROUPS}, "aggs": sums} for field in GROUPED}
-    wanted = sorted(found)
-    for at in range(0, len(wanted), _HOURS):
-        some = wanted[at : at + _HOURS]
-        by_hour = {"terms": {"field": "hour", "size": len(some)}, "aggs": groups}
-        answer = es.search(index=alias, size=0, query=_of_hours(some), aggs={"hours": by_hour})
+    wanted = sorted(totals_by_hour)
+    for start in range(0, len(wanted), _HOURS):
+        batch = wanted[start : start + _HOURS]
+        by_hour = {"terms": {"field": "hour", "size": len(batch)}, "aggs": groups}
+        answer = es.search(index=alias, size=0, query=_of_hours(batch), aggs={"hours": by_hour})
         for hour in answer["aggregations"]["hours"]["buckets"]:
-            for field, of_value in found[hour["key"] // HOUR_MS].items():
+            for field, of_value in totals_by_hour[hour["key"] // HOUR_MS].items():
                 of_value.update((group["key"], _added_up(group)) for group in hour[field]["buckets"])
-    return found
+    return totals_by_hour
 
 
 def _added_up(group: Mapping[str, Any]) -> Totals:
@@ -160,18 +160,18 @@ def _added_up(group: Mapping[str, Any]) -> Totals:
 
 def undeclared(es: Elasticsearch, alias: str) -> list[str]:
     """In words, where the indices behind ``alias`` differ from what ``table_schemas`` declares."""
-    wrong = []
+    differences = []
     mappings = es.indices.get_mapping(index=f"{alias}-*")
     aliases = es.indices.get_alias(index=f"{alias}-*")
-    for index, found in mappings.items():
-        fields = found["mappings"].get("properties", {})
-        if fields != INDEX_MAPPING["properties"] or found["mappings"].get("dynamic") != INDEX_MAPPING["dynamic"]:
+    for index, actual in mappings.items():
+        fields = actual["mappings"].get("properties", {})
+        if fields != INDEX_MAPPING["properties"] or actual["mappings"].get("dynamic") != INDEX_MAPPING["dynamic"]:
             differing = sorted(
                 name
                 for name in fields.keys() | INDEX_MAPPING["properties"].keys()
                 if fields.get(name) != INDEX_MAPPING["properties"].get(name)
             )
-            wrong.append(f"{index} is mapped otherwise: {', '.join(differing) or 'dynamic'}")
+            differences.append(f"{index} is mapped otherwise: {', '.join(differing) or 'dynamic'}")
         if alias not in aliases[index]["aliases"]:
-            wrong.append(f"{index} is not behind the alias {alias}")
-    return wrong
+            differences.append(f"{index} is not behind the alias {alias}")
+    return differences

@@ -176,10 +176,10 @@ def enrich(
                     rows = (
                         row
                         for start, stop in tasks[number]
-                        for some in reader.scan_batches(
+                        for page in reader.scan_batches(
                             table, start, stop, columns, filter_string=lacking, batch_rows=batch_rows
                         )
-                        for row in some
+                        for row in page
                     )
                     yield pa.record_batch({"rows": [writer.mutate(table, enricher.changes(rows))], "unfit": [""]})
 

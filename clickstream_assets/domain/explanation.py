@@ -346,7 +346,7 @@ def _view(event: Event, visits: Sequence[Event]) -> View:
     begin, end = (bisect_right(visits, event.time_ms + ms, key=lambda visit: visit.time_ms) for ms in (0, TIMEOUT_MS))
     if begin == end:
         return View.of(event, counts=True, ended_by=UNKNOWN_END)
-    in_reach = (visits[place] for place in range(begin, end))
+    in_reach = (visits[index] for index in range(begin, end))
     last = next((later for later in in_reach if later.is_click or later.leaves(event.url)), visits[end - 1])
     ended_by = NEXT_CLICK if last.is_click else LEFT if last.leaves(event.url) else SIGN_OF_LIFE
     return View.of(event, counts=True, spent_ms=last.time_ms - event.time_ms, ended_by=ended_by, end=last)
@@ -381,9 +381,9 @@ def ranges_of(ledger: Ledger, parts: Sequence[HourPart], sources: Iterable[Sourc
     sources = list(sources)
     for source in sources:
         if source is not None:
-            place = bisect_right(firsts, (source.topic_id, source.partition, source.offset)) - 1
-            if place >= 0 and firsts[place][:2] == (source.topic_id, source.partition):
-                offsets.setdefault(parts[place], []).append(source.offset)
+            index = bisect_right(firsts, (source.topic_id, source.partition, source.offset)) - 1
+            if index >= 0 and firsts[index][:2] == (source.topic_id, source.partition):
+                offsets.setdefault(parts[index], []).append(source.offset)
     ranges = []
     for part, entry in ledger.entries_of(offsets).items():
         if entry is not None and (events := sum(offset < entry.end for offset in offsets[part])):
@@ -443,12 +443,12 @@ def misplaced(hits: Iterable[Mapping[str, Any]], target: Target) -> list[str]:
     """In words, what is wrong with where documents are: what the ``_id`` promises and the fields do not keep."""
     words = []
     for hit in hits:
-        place, document = f"{hit['_index']}/{hit['_id']}", hit["_source"]
+        location, document = f"{hit['_index']}/{hit['_id']}", hit["_source"]
         if hit["_id"] != target.document_id:
-            words.append(f"a second document for this hour, url and country: {place}")
+            words.append(f"a second document for this hour, url and country: {location}")
             continue
         words += [
-            f"{place}: {name} is {document.get(name)!r}, its _id says {value!r}"
+            f"{location}: {name} is {document.get(name)!r}, its _id says {value!r}"
             for name, value in target.fields.items()
             if document.get(name) != value
         ]
@@ -483,7 +483,7 @@ def compare(
     """Each of :data:`FIELDS`, compared exactly: the same computation gives the same double."""
     comparisons = {}
     for name in FIELDS:
-        values = [None if place is None else place.get(name) for place in (document, row, now, listed)]
+        values = [None if source is None else source.get(name) for source in (document, row, now, listed)]
         of_document, of_row, of_now, of_events = values
         comparisons[name] = Comparison(of_document, of_row, of_now, of_events, values.count(of_document) == 4)
     return comparisons

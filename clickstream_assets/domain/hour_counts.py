@@ -74,8 +74,8 @@ def _by_hour(books: Books, hours: Iterable[int], families: Sequence[bytes], filt
         for keys in client.scan_keys(books.tables.clicks, start, stop, families, filter_string=filter_string):
             yield from (hour_of(key.row) for key in keys)
 
-    found = _tally(books, hours, hours_of_keys)
-    return {hour: found[hour] for hour in hours}
+    counts = _tally(books, hours, hours_of_keys)
+    return {hour: counts[hour] for hour in hours}
 
 
 def count_clicks(books: Books, hours: Iterable[int]) -> dict[int, ClickCounts]:
@@ -99,15 +99,15 @@ def count_clicks(books: Books, hours: Iterable[int]) -> dict[int, ClickCounts]:
     batch_rows = rows_per_call(CLICKS.row_bytes(*_CELLS))
 
     def unlike_rows(client: HBaseClient, start: bytes, stop: bytes) -> Iterator[tuple[Any, ...]]:
-        found = client.scan_batches(
+        pages = client.scan_batches(
             books.tables.clicks, start, stop, list(_CELLS.values()), filter_string=unlike, batch_rows=batch_rows
         )
-        for rows in found:
-            yield from map(_what_is_unlike, rows)
+        for rows in pages:
+            yield from map(_features_of, rows)
 
-    for (hour, *what), rows in _tally(books, counts, unlike_rows).items():
+    for (hour, *features), rows in _tally(books, counts, unlike_rows).items():
         count = counts[hour]
-        match what:
+        match features:
             case ["not enriched"]:
                 count.enriched -= rows
             case [country, browser, *versions]:
@@ -120,7 +120,7 @@ def count_clicks(books: Books, hours: Iterable[int]) -> dict[int, ClickCounts]:
     return counts
 
 
-def _what_is_unlike(row: Row) -> tuple[Any, ...]:
+def _features_of(row: Row) -> tuple[Any, ...]:
     cells = row.columns
     if any(_CELLS[name] not in cells for name in ENRICHED):
         return hour_of(row.row), "not enriched"
@@ -150,11 +150,11 @@ def _tally(
     """How often each thing is found in the key ranges of ``hours``: a few at a time, each of one salt."""
 
     def of_salt(ranges: list[tuple[bytes, bytes]]) -> Counter[_T]:
-        found: Counter[_T] = Counter()
+        counts: Counter[_T] = Counter()
         with books.hbase.another() as client:
             for start, stop in ranges:
-                found.update(found_in(client, start, stop))
-        return found
+                counts.update(found_in(client, start, stop))
+        return counts
 
     with ThreadPoolExecutor(_SCANS) as threads:
         return sum(threads.map(of_salt, key_ranges(hours)), Counter())
@@ -176,14 +176,14 @@ def count_letters(
 
 def metric_totals(books: Books, hours: Iterable[int]) -> dict[int, Grouped]:
     """The rows of ``clickstream_metrics`` of each hour by country and by run, added up."""
-    found = grouped(hours)
-    for hour, cells in _metrics(books, found, (*GROUPED, *SUMMED)):
+    totals = grouped(hours)
+    for hour, cells in _metrics(books, totals, (*GROUPED, *SUMMED)):
         clicks, users, views, seconds = (cells[name] for name in SUMMED)
         row = Totals(1, int(clicks), int(users), int(views), round(float(seconds) * 1000))
-        for name, of_value in found[hour].items():
+        for name, of_value in totals[hour].items():
             value = cells[name].decode()
             of_value[value] = of_value.get(value, Totals()) + row
-    return found
+    return totals
 
 
 @dataclass(slots=True)
@@ -200,33 +200,35 @@ class MetricCounts:
 
 def count_metrics(books: Books, hours: Iterable[int]) -> dict[int, MetricCounts]:
     """Rows of each hour, their clicks, and whether each makes sense."""
-    found = {hour: MetricCounts() for hour in hours}
+    counts = {hour: MetricCounts() for hour in hours}
     urls: set[bytes] = set()
-    for hour, cells in _metrics(books, found, ("url", "country", *SUMMED, "average_time_spent")):
-        count = found[hour]
-        if not count.rows:
+    for hour, cells in _metrics(books, counts, ("url", "country", *SUMMED, "average_time_spent")):
+        of_hour = counts[hour]
+        if not of_hour.rows:
             urls = set()  # rows come hour by hour: those of one are held at a time
         urls.add(cells["url"])
-        count.rows, count.urls = count.rows + 1, len(urls)
-        count.clicks += int(cells["clicks"])
-        if wrong := _contradictions(cells):
-            count.contradictions.append(f"{cells['url'].decode()} {cells['country'].decode()}: {', '.join(wrong)}")
-    return found
+        of_hour.rows, of_hour.urls = of_hour.rows + 1, len(urls)
+        of_hour.clicks += int(cells["clicks"])
+        if contradictions := _contradictions(cells):
+            of_hour.contradictions.append(
+                f"{cells['url'].decode()} {cells['country'].decode()}: {', '.join(contradictions)}"
+            )
+    return counts
 
 
 def _contradictions(cells: Mapping[str, bytes]) -> list[str]:
     clicks, users, views = (int(cells[name]) for name in SUMMED[:3])
     seconds, average = float(cells["time_spent_seconds"]), cells.get("average_time_spent")
-    wrong = []
+    sentences = []
     if not 1 <= users <= clicks:
-        wrong.append(f"{users} unique users of {clicks} clicks")
+        sentences.append(f"{users} unique users of {clicks} clicks")
     if not 0 <= views <= clicks:
-        wrong.append(f"{views} measured views of {clicks} clicks")
+        sentences.append(f"{views} measured views of {clicks} clicks")
     if not 0 <= seconds * 1000 <= views * TIMEOUT_MS:
-        wrong.append(f"{seconds} s spent in {views} measured views")
+        sentences.append(f"{seconds} s spent in {views} measured views")
     if (average is None) != (views == 0) or (average is not None and float(average) != seconds / views):
-        wrong.append(f"an average of {average.decode() if average else None} s for {seconds} s in {views} views")
-    return wrong
+        sentences.append(f"an average of {average.decode() if average else None} s for {seconds} s in {views} views")
+    return sentences
 
 
 def _metrics(books: Books, hours: Iterable[int], names: Sequence[str]) -> Iterator[tuple[int, dict[str, bytes]]]:

@@ -96,11 +96,11 @@ class Ingestion:
         """What no ledger entry covers around some offsets: from the entry before them to the one behind."""
         around = set()
         for whole in self._in({p: (self._log.earliest[p], at) for p, at in self._log.begins.items()}):
-            of_log = [one for one in offsets if (one.log_id, one.partition) == (whole.log_id, whole.partition)]
+            of_log = [near for near in offsets if (near.log_id, near.partition) == (whole.log_id, whole.partition)]
             at = whole.first
             for entry in [*self._books.ledger.overlapping(whole), None] if of_log else ():
                 gap = replace(whole, first=at, end=entry.first if entry else whole.end)
-                if any(gap.first < one.end and one.first < gap.end for one in of_log if gap.first < gap.end):
+                if any(gap.first < near.end and near.first < gap.end for near in of_log if gap.first < gap.end):
                     around.add(gap)
                 at = max(at, entry.end) if entry else at
         return sorted(around)
@@ -151,8 +151,8 @@ class Ingestion:
         for entry in entries:
             plan.read_again(entry, earliest[entry.partition])
         for offsets in ranges:
-            p, known = offsets.partition, self._books.ledger.overlapping(offsets)
-            plan.read(offsets, known, earliest[p], {at[p] for at in starts})
+            p, booked = offsets.partition, self._books.ledger.overlapping(offsets)
+            plan.read(offsets, booked, earliest[p], {at[p] for at in starts})
         for offsets, before in list(plan.to_read.items()):
             if before is not None and not self.is_readable(offsets):
                 plan.unavailable[offsets] = before
@@ -210,8 +210,8 @@ class Ingestion:
 
 def _entry(offsets: OffsetRange, kind: str, run_id: str, tally: Tally | None = None) -> Entry:
     tally = tally or Tally()
-    place = offsets.log_id, offsets.partition, offsets.first, offsets.end
-    return Entry(*place, kind, tally.read, dict(tally.hours), run_id)
+    bounds = offsets.log_id, offsets.partition, offsets.first, offsets.end
+    return Entry(*bounds, kind, tally.read, dict(tally.hours), run_id)
 
 
 def _joined(ranges: Iterable[OffsetRange]) -> list[OffsetRange]:

@@ -126,12 +126,12 @@ class HourPart:
     counts: HourCounts = field(compare=False)
 
 
-def _place(topic_id: str, partition: int, offset: int) -> str:
+def _position(topic_id: str, partition: int, offset: int) -> str:
     return f"{topic_id}|{partition:06d}|{offset:020d}"
 
 
 def _range_key(topic_id: str, partition: int, first: int) -> bytes:
-    return f"range|{_place(topic_id, partition, first)}".encode()
+    return f"range|{_position(topic_id, partition, first)}".encode()
 
 
 def _hour_prefix(hour: int) -> str:
@@ -139,7 +139,7 @@ def _hour_prefix(hour: int) -> str:
 
 
 def _part_key(of: Entry | HourPart, hour: int) -> bytes:
-    return f"{_hour_prefix(hour)}{_place(of.topic_id, of.partition, of.first)}".encode()
+    return f"{_hour_prefix(hour)}{_position(of.topic_id, of.partition, of.first)}".encode()
 
 
 def _after(prefix: str) -> bytes:

@@ -70,9 +70,9 @@ def topic_fields(asset: str, column: str) -> tuple[str, ...]:
 
     Raises KeyError where the asset, the column or one on the way does not exist.
     """
-    known = ASSETS[asset]
-    field = known.columns[column]
-    if known.upstream is None:
+    of_asset = ASSETS[asset]
+    field = of_asset.columns[column]
+    if of_asset.upstream is None:
         return (field.name,)
-    found = {name for above in field.upstream for name in topic_fields(known.upstream, above)}
-    return tuple(name for name in TOPIC if name in found)
+    sent = {name for above in field.upstream for name in topic_fields(of_asset.upstream, above)}
+    return tuple(name for name in TOPIC if name in sent)

@@ -62,13 +62,13 @@ def overviews(es: Elasticsearch, alias: str, hours: Iterable[int]) -> dict[int, 
         },
     )["aggregations"]
     clicks = {_hour(bucket): _value(bucket, "clicks") for bucket in answer["hours"]["buckets"]}
-    found = {_hour(bucket): bucket for bucket in answer["wanted"]["hours"]["buckets"]}
+    buckets = {_hour(bucket): bucket for bucket in answer["wanted"]["hours"]["buckets"]}
     return {
         hour: HourOverview(
             clicks=clicks.get(hour, 0),
             day=tuple(clicks.get(other, 0) for other in range(hour - HOURS_BEFORE, hour + 1)),
-            countries=tuple((top["key"], _value(top, "clicks")) for top in _buckets(found.get(hour), "country")),
-            urls=tuple(_url_figures(top) for top in _buckets(found.get(hour), "url")),
+            countries=tuple((top["key"], _value(top, "clicks")) for top in _buckets(buckets.get(hour), "country")),
+            urls=tuple(_url_figures(top) for top in _buckets(buckets.get(hour), "url")),
         )
         for hour in hours
     }
@@ -121,6 +121,6 @@ def refused_by_reason(books: Books, hours: Iterable[int], first_hour: int) -> di
     for part, entry in books.ledger.entries_of(with_letters).items():
         end = entry.end if entry else part.first + 1
         log = part.topic_id, part.partition
-        known = spans.get(log, OffsetRange(*log, part.first, end))
-        spans[log] = OffsetRange(*log, min(known.first, part.first), max(known.end, end))
+        span = spans.get(log, OffsetRange(*log, part.first, end))
+        spans[log] = OffsetRange(*log, min(span.first, part.first), max(span.end, end))
     return count_letters(books, spans.values(), parts, first_hour)

@@ -43,27 +43,27 @@ def _names(names: Collection[str]) -> str:
 # Kafka
 
 
-def topic_misfits(found: "TopicAsItIs", topic: str, group: str, servers: str) -> Iterator[Misfit]:
+def topic_misfits(actual: "TopicAsItIs", topic: str, group: str, servers: str) -> Iterator[Misfit]:
     """What is odd about a topic, and who else is in the consumer group.
 
     A group with members takes commits from these alone, so nobody else can commit offsets for it; this pipeline never
     joins, it is told its partitions.
     """
-    if found.members:
+    if actual.members:
         yield Misfit(
-            f"The consumer group {group} on Kafka at {servers} is in use by {_names(found.members)}, so offsets cannot "
-            f"be committed for it: stop these consumers or give them a group of their own, {_APART}.",
+            f"The consumer group {group} on Kafka at {servers} is in use by {_names(actual.members)}, so offsets "
+            f"cannot be committed for it: stop these consumers or give them a group of their own, {_APART}.",
             True,
         )
-    place = f"The topic {topic} on Kafka at {servers}"
-    if found.partitions == 1:
+    where = f"The topic {topic} on Kafka at {servers}"
+    if actual.partitions == 1:
         yield Misfit(
-            f"{place} has one partition, so it is read by one task at a time however much there is: add partitions "
+            f"{where} has one partition, so it is read by one task at a time however much there is: add partitions "
             "with Kafka's own `kafka-topics.sh --alter --partitions 8`.",
             False,
         )
-    for name, wrong in _odd_settings(found.settings):
-        yield Misfit(f"{place} has {name}={found.settings[name]}: {wrong}.", False)
+    for name, consequence in _odd_settings(actual.settings):
+        yield Misfit(f"{where} has {name}={actual.settings[name]}: {consequence}.", False)
 
 
 def _odd_settings(settings: Mapping[str, str]) -> Iterator[tuple[str, str]]:
@@ -102,46 +102,46 @@ def _odd_settings(settings: Mapping[str, str]) -> Iterator[tuple[str, str]]:
 # HBase
 
 
-def table_misfits(hbase: "HBaseClient", tables: Sequence[NewTable], there: Collection[str]) -> list[Misfit]:
-    """How the tables among ``there`` (names) differ from those that would be made: a call to HBase for each."""
-    place = f"HBase at {hbase.host}:{hbase.port}"
+def table_misfits(hbase: "HBaseClient", tables: Sequence[NewTable], existing: Collection[str]) -> list[Misfit]:
+    """How the tables among ``existing`` (names) differ from those that would be made: a call to HBase for each."""
+    where = f"HBase at {hbase.host}:{hbase.port}"
     return [
         misfit
         for table in tables
-        if table.name in there
-        for misfit in family_misfits(table, hbase.families(table.name), place)
+        if table.name in existing
+        for misfit in family_misfits(table, hbase.families(table.name), where)
     ]
 
 
-def family_misfits(table: NewTable, found: Mapping[str, Mapping[str, Any]], place: str) -> Iterator[Misfit]:
+def family_misfits(table: NewTable, existing: Mapping[str, Mapping[str, Any]], where: str) -> Iterator[Misfit]:
     """How a table's families (happybase's options by name) differ from those that it would be made with."""
-    named = f"The table {table.name} in {place}"
-    lacking, strange = table.families.keys() - found.keys(), found.keys() - table.families.keys()
+    title = f"The table {table.name} in {where}"
+    lacking, strange = table.families.keys() - existing.keys(), existing.keys() - table.families.keys()
     if lacking:
         missing = [family for family in table.families if family in lacking]
         yield Misfit(
-            f"{named} lacks the column famil{'y' if len(missing) == 1 else 'ies'} {', '.join(missing)} and was made by "
+            f"{title} lacks the column famil{'y' if len(missing) == 1 else 'ies'} {', '.join(missing)} and was made by "
             f"other code: add what it lacks in HBase's shell with `{table.alteration(missing)}`, drop the table, "
             f"{_APART}.",
             True,
         )
     elif strange:
         yield Misfit(
-            f"{named} has families that this pipeline does not know, {_names(strange)}: they are left alone; if nobody "
+            f"{title} has families that this pipeline does not know, {_names(strange)}: they are left alone; if nobody "
             "else uses the table, delete them.",
             False,
         )
-    for family in table.families.keys() & found.keys():
-        yield from _ttl_misfit(table, family, found[family].get("time_to_live"), named)
+    for family in table.families.keys() & existing.keys():
+        yield from _ttl_misfit(table, family, existing[family].get("time_to_live"), title)
 
 
-def _ttl_misfit(table: NewTable, family: str, seconds: int | None, named: str) -> Iterator[Misfit]:
+def _ttl_misfit(table: NewTable, family: str, seconds: int | None, title: str) -> Iterator[Misfit]:
     wanted = table.families[family].get("time_to_live", _FOR_EVER_SECONDS)
     # Asked of Thrift, a table without a TTL says -1 or the largest number.
     kept = _FOR_EVER_SECONDS if seconds is None or seconds < 0 else seconds
     if kept != wanted:
         yield Misfit(
-            f"{named} keeps {family} {_span(kept)} where it should be {_span(wanted)}: set it in HBase's shell with "
+            f"{title} keeps {family} {_span(kept)} where it should be {_span(wanted)}: set it in HBase's shell with "
             f"`{table.alteration([family])}`.",
             False,
         )
@@ -154,32 +154,32 @@ def _span(seconds: int) -> str:
 # Elasticsearch
 
 
-def index_misfits(es: "Elasticsearch", alias: str, mapping: Mapping[str, Any], place: str) -> list[Misfit]:
+def index_misfits(es: "Elasticsearch", alias: str, mapping: Mapping[str, Any], where: str) -> list[Misfit]:
     """How what stands behind ``alias``, or has the names of its monthly indices, differs: one call."""
-    found = es.indices.get(
+    indices = es.indices.get(
         index=[alias, f"{alias}-*"], ignore_unavailable=True, allow_no_indices=True, features=["aliases", "mappings"]
     )
-    return list(indices_misfits(found.body, alias, mapping, place))
+    return list(indices_misfits(indices.body, alias, mapping, where))
 
 
-def indices_misfits(found: Mapping[str, Any], alias: str, mapping: Mapping[str, Any], place: str) -> Iterator[Misfit]:
+def indices_misfits(indices: Mapping[str, Any], alias: str, mapping: Mapping[str, Any], where: str) -> Iterator[Misfit]:
     """The same of what Elasticsearch tells of the indices: by name, ``aliases`` and ``mappings``."""
-    if alias in found:
+    if alias in indices:
         yield Misfit(
-            f"Elasticsearch at {place} has an index named {alias}, which is to be the name of an alias: copy it under "
+            f"Elasticsearch at {where} has an index named {alias}, which is to be the name of an alias: copy it under "
             f"another name if it is worth something and delete it, {_APART}.",
             True,
         )
-    ours = {name: one for name, one in found.items() if name != alias}
+    ours = {name: index for name, index in indices.items() if name != alias}
     by_difference: dict[tuple[str, bool], list[str]] = {}
-    for name, one in ours.items():
-        is_behind = alias in one["aliases"]
+    for name, index in ours.items():
+        is_behind = alias in index["aliases"]
         if is_behind or _MONTH.fullmatch(name.removeprefix(alias)):
-            if difference := _mapped_otherwise(one["mappings"], mapping):
+            if difference := _mapped_otherwise(index["mappings"], mapping):
                 by_difference.setdefault(difference, []).append(name)
             if not is_behind:
                 yield Misfit(
-                    f"The index {name} in Elasticsearch at {place} is not behind the alias {alias}, so what is written "
+                    f"The index {name} in Elasticsearch at {where} is not behind the alias {alias}, so what is written "
                     f"to it is not seen: add it with POST _aliases, or delete it and materialize `es_index` again.",
                     True,
                 )
@@ -190,14 +190,14 @@ def indices_misfits(found: Mapping[str, Any], alias: str, mapping: Mapping[str, 
             else 'set {"dynamic": "strict"} with PUT _mapping'
         )
         yield Misfit(
-            f"Elasticsearch at {place} maps {_names(names)} behind the alias {alias} otherwise ({words}): {remedy}.",
+            f"Elasticsearch at {where} maps {_names(names)} behind the alias {alias} otherwise ({words}): {remedy}.",
             stops,
         )
 
 
-def _mapped_otherwise(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> tuple[str, bool] | None:
+def _mapped_otherwise(mapping: Mapping[str, Any], wanted: Mapping[str, Any]) -> tuple[str, bool] | None:
     """How a mapping differs, in words, and whether that keeps documents from being written or found."""
-    fields = found.get("properties", {})
+    fields = mapping.get("properties", {})
     differing = [
         f"{name} as {_type(fields[name])} instead of {_type(field)}" if name in fields else f"no {name}"
         for name, field in wanted["properties"].items()
@@ -205,8 +205,8 @@ def _mapped_otherwise(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> tu
     ]
     if differing:
         return ", ".join(differing), True
-    if found.get("dynamic") != wanted["dynamic"]:
-        return f"dynamic is {str(found.get('dynamic', True)).lower()} instead of {wanted['dynamic']}", False
+    if mapping.get("dynamic") != wanted["dynamic"]:
+        return f"dynamic is {str(mapping.get('dynamic', True)).lower()} instead of {wanted['dynamic']}", False
     return None
 
 

@@ -130,17 +130,19 @@ class Rebuild:
 
 def _covers(ranges: Iterable[OffsetRange], offsets: OffsetRange) -> bool:
     return any(
-        (offsets.log_id, offsets.partition) == (one.log_id, one.partition)
-        and one.first <= offsets.first
-        and offsets.end <= one.end
-        for one in ranges
+        (offsets.log_id, offsets.partition) == (booked.log_id, booked.partition)
+        and booked.first <= offsets.first
+        and offsets.end <= booked.end
+        for booked in ranges
     )
 
 
 def _gone(hour: int, ranges: Sequence[OffsetRange], words: str) -> str:
-    places = ", ".join(f"{one.first} to {one.end - 1} of partition {one.partition}" for one in ranges[:5])
+    bounds = ", ".join(
+        f"{offsets.first} to {offsets.end - 1} of partition {offsets.partition}" for offsets in ranges[:5]
+    )
     more = f" and {len(ranges) - 5} more ranges" if len(ranges) > 5 else ""
-    return f"{key_of_hour(hour)} cannot be read again: offsets {places}{more} {words}. It was left as it is."
+    return f"{key_of_hour(hour)} cannot be read again: offsets {bounds}{more} {words}. It was left as it is."
 
 
 def totals(plans: Iterable[HourPlan]) -> Mapping[str, int]:

@@ -44,59 +44,61 @@ def progress(topic: TopicClient, books: Books) -> tuple[int, int]:
 
 
 def reconcile(topic: TopicClient, books: Books, es: Elasticsearch, alias: str) -> Reconciliation:
-    found = Reconciliation()
-    found.lag, found.stale_hours = progress(topic, books)
+    figures = Reconciliation()
+    figures.lag, figures.stale_hours = progress(topic, books)
     topic_id, ends = topic.topic_id(), topic.ends(topic.partitions())
     generations = Generations.of(books.cuts.read(topic_id))
     first = topic.earliest(ends)
     covered = dict.fromkeys(ends, 0)
     for entry in books.ledger.entries():
         counts = entry.counts
-        found.read += entry.read
-        found.kept += counts.kept
-        found.duplicates += counts.duplicates
-        found.dead_lettered += counts.dead_lettered
-        found.mended += counts.mended
-        found.late += counts.late
+        figures.read += entry.read
+        figures.kept += counts.kept
+        figures.duplicates += counts.duplicates
+        figures.dead_lettered += counts.dead_lettered
+        figures.mended += counts.mended
+        figures.late += counts.late
         if not entry.balances:
-            found.differences.append(f"partition {entry.partition} offsets {entry.first} to {entry.end} do not balance")
+            figures.differences.append(
+                f"partition {entry.partition} offsets {entry.first} to {entry.end} do not balance"
+            )
         if topic_of(entry.topic_id) == topic_id:
             for offsets in generations.ranges(topic_id, entry.partition, entry.first, entry.end):
                 if offsets.log_id == entry.topic_id:
                     covered[entry.partition] += len(offsets)
                     first[entry.partition] = min(first[entry.partition], offsets.first)
-            found.without_record += len(entry.offsets) - entry.read
-    found.in_topic = sum(end - first[p] for p, end in ends.items())
-    found.rows = books.hbase.count(books.tables.clicks, b"", b"")
-    found.letters = books.hbase.count(books.tables.dead_letters, b"", b"")
+            figures.without_record += len(entry.offsets) - entry.read
+    figures.in_topic = sum(end - first[p] for p, end in ends.items())
+    figures.rows = books.hbase.count(books.tables.clicks, b"", b"")
+    figures.letters = books.hbase.count(books.tables.dead_letters, b"", b"")
     states = books.hours.all()
     if states:
         totals = metric_totals(books, range(min(states), max(states) + 1))
         stored = sum((of_hour(countries) for countries in totals.values()), Totals())
-        found.metrics, found.metric_clicks = stored.rows, stored.clicks
+        figures.metrics, figures.metric_clicks = stored.rows, stored.clicks
     if es.indices.exists_alias(name=alias):
         es.indices.refresh(index=alias)
         answer = es.search(index=alias, size=0, track_total_hits=True, aggs={"clicks": {"sum": {"field": "clicks"}}})
-        found.documents = answer["hits"]["total"]["value"]
-        found.document_clicks = int(answer["aggregations"]["clicks"]["value"])
-    _compare(found, sum(covered.values()))
-    return found
+        figures.documents = answer["hits"]["total"]["value"]
+        figures.document_clicks = int(answer["aggregations"]["clicks"]["value"])
+    _compare(figures, sum(covered.values()))
+    return figures
 
 
-def _compare(found: Reconciliation, covered: int) -> None:
+def _compare(figures: Reconciliation, covered: int) -> None:
     pairs = (
-        ("offsets in the topic", found.in_topic, "offsets in the ledger", covered),
+        ("offsets in the topic", figures.in_topic, "offsets in the ledger", covered),
         (
             "messages read",
-            found.read,
+            figures.read,
             "kept + duplicates + dead-lettered",
-            found.kept + found.duplicates + found.dead_lettered,
+            figures.kept + figures.duplicates + figures.dead_lettered,
         ),
-        ("rows in HBase", found.rows, "kept in the ledger", found.kept),
-        ("dead letters in HBase", found.letters, "dead-lettered in the ledger", found.dead_lettered),
-        ("documents in Elasticsearch", found.documents, "metrics in HBase", found.metrics),
-        ("clicks in Elasticsearch", found.document_clicks, "clicks in HBase", found.metric_clicks),
-        ("lag", found.lag, "expected", 0),
-        ("stale hours", found.stale_hours, "expected", 0),
+        ("rows in HBase", figures.rows, "kept in the ledger", figures.kept),
+        ("dead letters in HBase", figures.letters, "dead-lettered in the ledger", figures.dead_lettered),
+        ("documents in Elasticsearch", figures.documents, "metrics in HBase", figures.metrics),
+        ("clicks in Elasticsearch", figures.document_clicks, "clicks in HBase", figures.metric_clicks),
+        ("lag", figures.lag, "expected", 0),
+        ("stale hours", figures.stale_hours, "expected", 0),
     )
-    found.differences += [f"{a}: {x}, {b}: {y}" for a, x, b, y in pairs if x != y]
+    figures.differences += [f"{a}: {x}, {b}: {y}" for a, x, b, y in pairs if x != y]

@@ -61,8 +61,8 @@ def same_users(sketch: bytes, other: bytes) -> bool:
 
     def estimate(*sketches: bytes) -> float:
         union = hll_union(_LG_K)
-        for one in sketches:
-            union.update(hll_sketch.deserialize(one))
+        for serialized in sketches:
+            union.update(hll_sketch.deserialize(serialized))
         return float(union.get_estimate())
 
     try:
@@ -90,12 +90,12 @@ def replace(computed: DataFrame, books: Books, hours: Iterable[int], at_most: in
     rows = computed.withColumn("share", shares.number()).unionByName(every, allowMissingColumns=True)
     done = rows.groupBy("share").applyInArrow(
         _replace_share(books.hbase.host, books.hbase.port, books.tables.metrics, shares),
-        "hour long, what string, count long",
+        "hour long, kind string, count long",
     )
-    found: dict[int, Counter[str]] = {hour: Counter() for hour in hours}
-    for one in done.toArrow().to_pylist():
-        found[one["hour"]][one["what"]] += one["count"]
-    return {hour: Replaced(**counts) for hour, counts in found.items()}
+    counts: dict[int, Counter[str]] = {hour: Counter() for hour in hours}
+    for record in done.toArrow().to_pylist():
+        counts[record["hour"]][record["kind"]] += record["count"]
+    return {hour: Replaced(**of_hour) for hour, of_hour in counts.items()}
 
 
 def _replace_share(
@@ -108,30 +108,30 @@ def _replace_share(
         (number,) = key
         share = share.filter(pc.is_valid(share.column("row_key"))).drop_columns("share")
         computed = {row.key: row for batch in share.to_batches() for row in mutations(batch, cells)}
-        found: Counter[tuple[bytes, str]] = Counter()
+        counts: Counter[tuple[bytes, str]] = Counter()
         for row in computed.values():
-            found[_hour_in(row.key), "rows"] += 1
-            found[_hour_in(row.key), "clicks"] += int(row.puts[cells["clicks"]])
-        gone, changed = [], []
+            counts[_hour_in(row.key), "rows"] += 1
+            counts[_hour_in(row.key), "clicks"] += int(row.puts[cells["clicks"]])
+        deleted, changed = [], []
         with HBaseClient(host, port) as client:
             for start, stop in shares.ranges(number.as_py()):
                 for stored in client.scan_batches(table, start, stop, (_FAMILY,), batch_rows=batch_rows):
-                    for old in stored:
-                        if old.row not in computed:
-                            gone.append(RowMutation(old.row, {}, (_FAMILY,)))
+                    for row_there in stored:
+                        if row_there.row not in computed:
+                            deleted.append(RowMutation(row_there.row, {}, (_FAMILY,)))
                             continue
-                        row = computed.pop(old.row)
-                        if not is_same(row.puts, old.columns):
-                            changed.append(row._replace(deletes=tuple(old.columns.keys() - row.puts.keys())))
+                        row = computed.pop(row_there.row)
+                        if not is_same(row.puts, row_there.columns):
+                            changed.append(row._replace(deletes=tuple(row_there.columns.keys() - row.puts.keys())))
             changed += computed.values()
-            client.mutate(table, gone + changed)
-        found.update((_hour_in(row.key), "deleted") for row in gone)
-        found.update((_hour_in(row.key), "written") for row in changed)
+            client.mutate(table, deleted + changed)
+        counts.update((_hour_in(row.key), "deleted") for row in deleted)
+        counts.update((_hour_in(row.key), "written") for row in changed)
         return pa.table(
             {
-                "hour": pa.array([hour_of_key(hour.decode()) for hour, _ in found], pa.int64()),
-                "what": pa.array([what for _, what in found], pa.string()),
-                "count": pa.array(list(found.values()), pa.int64()),
+                "hour": pa.array([hour_of_key(hour.decode()) for hour, _ in counts], pa.int64()),
+                "kind": pa.array([kind for _, kind in counts], pa.string()),
+                "count": pa.array(list(counts.values()), pa.int64()),
             }
         )
 

@@ -47,7 +47,7 @@ def resumption(topic: TopicClient, books: Books, ends: Mapping[int, int]) -> Res
     offset, was cut back: reading goes on where the cut is. Below it lies what was read before.
     """
     earliest, committed, topic_id = topic.earliest(ends), topic.committed(ends), topic.topic_id()
-    told = topic.cut_back(committed)
+    kafka_cuts = topic.cut_back(committed)
     cuts = books.cuts.read(topic_id)
     generations = Generations.of(cuts)
     unbooked: list[Cut] = []
@@ -58,13 +58,13 @@ def resumption(topic: TopicClient, books: Books, ends: Mapping[int, int]) -> Res
         read_to = start if ledger_end is None else ledger_end
         # What was read meanwhile may lie beyond an end asked for before.
         now = topic.ends([p])[p] if max(read_to, at or 0) > end else end
-        cut_at = told.get(p, now)
+        cut_at = kafka_cuts.get(p, now)
         if cut_at < read_to:
             start, number, ledger_end = cut_at, number + 1, None
             unbooked.append(Cut(p, number, cut_at, read_to, int(time() * 1000)))
         # Of a log just begun anew nothing is read yet: what is committed beyond its start is of the one before.
         last = start if number and ledger_end is None else now
-        if at is not None and (p in told or at > last):
+        if at is not None and (p in kafka_cuts or at > last):
             void.add(p)
             at = None
         begins[p] = begin(at, ledger_end, start or earliest[p], now)

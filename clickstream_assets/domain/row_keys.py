@@ -46,17 +46,17 @@ def hour_of(key: bytes) -> int:
 
 
 def contiguous(hours: Iterable[int]) -> Iterator[tuple[int, int]]:
-    """Stretches of consecutive hours as (first, last)."""
+    """Hours as the (first, last) of each run of consecutive ones, both included, in order."""
     ordered = sorted(set(hours))
     for _, run in groupby(enumerate(ordered), key=lambda pair: pair[1] - pair[0]):
-        stretch = [hour for _, hour in run]
-        yield stretch[0], stretch[-1]
+        in_a_row = [hour for _, hour in run]
+        yield in_a_row[0], in_a_row[-1]
 
 
 def key_ranges(hours: Iterable[int]) -> list[list[tuple[bytes, bytes]]]:
     """For each salt the key ranges (start included, stop not) that hold the rows of ``hours``."""
-    stretches = list(contiguous(hours))
-    return [[(_first_key(salt, first), _first_key(salt, last + 1)) for first, last in stretches] for salt in SALTS]
+    spans = list(contiguous(hours))
+    return [[(_first_key(salt, first), _first_key(salt, last + 1)) for first, last in spans] for salt in SALTS]
 
 
 def scan_tasks(hours: Iterable[int], rows: int) -> list[list[tuple[bytes, bytes]]]:
@@ -72,7 +72,7 @@ def scan_tasks(hours: Iterable[int], rows: int) -> list[list[tuple[bytes, bytes]
         ranges = key_ranges(hours)
     else:
         slices = min(256, ceil(tasks / len(SALTS) / len(hours)))
-        ranges = [[one] for hour in hours for salt in SALTS for one in _sliced(salt, hour, slices)]
+        ranges = [[key_range] for hour in hours for salt in SALTS for key_range in _sliced(salt, hour, slices)]
     return [list(chain.from_iterable(ranges[task::tasks])) for task in range(min(tasks, len(ranges)))]
 
 

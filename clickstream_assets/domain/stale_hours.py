@@ -109,8 +109,8 @@ class HourStates:
     def read(self, hours: Iterable[int]) -> dict[int, HourState]:
         """The state of each hour, all zero for one that was never touched."""
         keys = {_key(hour): hour for hour in hours}
-        found = self._hbase.get(self._table, list(keys))
-        return {hour: _to_state(found.get(key, {})) for key, hour in keys.items()}
+        rows = self._hbase.get(self._table, list(keys))
+        return {hour: _to_state(rows.get(key, {})) for key, hour in keys.items()}
 
     def mark(self, step: str, marks: Mapping[int, int]) -> None:
         """Set ``step``'s mark of each hour that was ever touched."""

@@ -52,6 +52,6 @@ def time_spent_ms(
 
 def _gap_to_next(line: NDArray[np.int64], ends: NDArray[np.bool_]) -> NDArray[np.int64]:
     """From each place on the time line to the first place strictly behind it that ``ends``; very large without one."""
-    places = np.append(np.sort(line[ends]), _NEVER)
-    following = places[np.searchsorted(places, line, side="right")]
+    times = np.append(np.sort(line[ends]), _NEVER)
+    following = times[np.searchsorted(times, line, side="right")]
     return np.where(following == _NEVER, _NEVER, following - line)

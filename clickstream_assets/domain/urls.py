@@ -81,8 +81,8 @@ def normalized_url(url: str, rules: UrlRules = DEFAULT_RULES) -> str:
 
 def _normalized(url: str, rules: UrlRules) -> str:
     if (plain := _PLAIN_URL.fullmatch(url)) is not None and len(url) <= MAX_URL_BYTES:
-        place, path, query = plain.groups()
-        return f"{place}{path or '/'}{_kept_query(query, rules)}"
+        origin, path, query = plain.groups()
+        return f"{origin}{path or '/'}{_kept_query(query, rules)}"
     if len(url) > MAX_URL_BYTES or len(url.encode()) > MAX_URL_BYTES:
         raise InvalidUrl(f"{len(url.encode())} bytes, {MAX_URL_BYTES} at most")
     if _BLANK_OR_CONTROL.search(url):

@@ -23,8 +23,8 @@ class Judged(NamedTuple):
 def judged(messages: Sequence[Message], rules: Rules, is_bot: Callable[[str], bool]) -> list[Judged]:
     """Look at each message of a partition alone; processes may share the work."""
     return [
-        Judged(one.key, _refused(one) if one.event is None else _stored(one.event, is_bot))
-        for one in decoded(messages, rules)
+        Judged(message.key, _refused(message) if message.event is None else _stored(message.event, is_bot))
+        for message in decoded(messages, rules)
     ]
 
 

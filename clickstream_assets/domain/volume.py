@@ -32,17 +32,17 @@ def compare(
     """
     weeks = [count for other in same_hour_of_earlier_weeks(hour) if (count := clicks.get(other))]
     hours = [count for other in hours_before(hour) if (count := clicks.get(other))]
-    found = clicks.get(hour) or 0
+    actual = clicks.get(hour) or 0
     if hour >= open_hour:
-        return True, f"{found} clicks so far: the hour has not closed", {"clicks": found}
+        return True, f"{actual} clicks so far: the hour has not closed", {"clicks": actual}
     if len(weeks) >= _ENOUGH_WEEKS:
         usual, of = median(weeks), f"the same hour of {len(weeks)} earlier weeks"
     elif len(hours) == _HOURS:
         usual, of = median(hours), f"the {_HOURS} hours before"
     else:
-        return True, f"{found} clicks: no history to compare with", {"clicks": found}
-    words = f"{found} clicks, {usual:g} in the median of {of}"
-    if max(usual, found) < _LEAST_CLICKS:
-        return True, f"{words}: too few to compare", {"clicks": found, "usual": usual}
-    passed = usual / factor <= found <= usual * factor
-    return passed, f"{words} (warns beyond {factor:g} times more or less)", {"clicks": found, "usual": usual}
+        return True, f"{actual} clicks: no history to compare with", {"clicks": actual}
+    words = f"{actual} clicks, {usual:g} in the median of {of}"
+    if max(usual, actual) < _LEAST_CLICKS:
+        return True, f"{words}: too few to compare", {"clicks": actual, "usual": usual}
+    passed = usual / factor <= actual <= usual * factor
+    return passed, f"{words} (warns beyond {factor:g} times more or less)", {"clicks": actual, "usual": usual}

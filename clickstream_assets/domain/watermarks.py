@@ -42,13 +42,13 @@ class Watermarks:
 
         For one writer at a time, as ingestion is: it reads, then writes what is higher.
         """
-        known = self._hbase.get(self._table, [_key(topic_id, partition) for partition in event_times], (_CELL,))
+        stored = self._hbase.get(self._table, [_key(topic_id, partition) for partition in event_times], (_CELL,))
         self._hbase.mutate(
             self._table,
             [
                 RowMutation(key, {_CELL: str(time_ms).encode()})
                 for partition, time_ms in event_times.items()
-                if (key := _key(topic_id, partition)) not in known or int(known[key][_CELL]) < time_ms
+                if (key := _key(topic_id, partition)) not in stored or int(stored[key][_CELL]) < time_ms
             ],
         )
 

@@ -65,7 +65,7 @@ def rebuilt(
             lambda: Ingestion(topic, books, configured.first_hour_ms, run_id, urls=configured.url_rules),
         )
         plans = [rebuild.plan(hour) for hour in hours]
-        planned = ", ".join(f"{count:,} {what}" for what, count in totals(plans).items())
+        planned = ", ".join(f"{count:,} {name}" for name, count in totals(plans).items())
         yield f"To drop and read again: {planned}."
         for done, plan in enumerate(() if dry_run else plans, 1):
             report = rebuild.run(plan)

@@ -42,12 +42,12 @@ def replay(
 
     if unknown := sorted(set(config.reasons) - set(REASONS)):
         raise dg.Failure(f"no such reason: {', '.join(unknown)}. There are: {', '.join(REASONS)}")
-    told = monotonic()
+    last_told = monotonic()
 
     def progress(so_far: ReplayReport) -> None:
-        nonlocal told
-        if monotonic() - told > _TELL_SECONDS:
-            told = monotonic()
+        nonlocal last_told
+        if monotonic() - last_told > _TELL_SECONDS:
+            last_told = monotonic()
             context.log.info(f"So far: {so_far.in_words()}")
 
     wanted = Selection(
@@ -57,8 +57,8 @@ def replay(
         config.limit,
     )
     with kafka.client() as topic, hbase.books() as books:
-        place = topic.topic, topic.topic_id(), books
-        mending = Replay(*place, configured.first_hour_ms, context.run_id, configured.url_rules)
+        first_hour_ms, urls = configured.first_hour_ms, configured.url_rules
+        mending = Replay(topic.topic, topic.topic_id(), books, first_hour_ms, context.run_id, urls)
         report = mending.run(wanted, progress)
     context.log.info(report.in_words())
     context.log_event(dg.AssetObservation("dead_letters", description=report.in_words(), metadata=report.metadata()))

@@ -76,17 +76,17 @@ class HBaseResource(dg.ConfigurableResource):
         from clickstream_assets.resources.preflight import is_good, now_good, require_fit
 
         require_fit(self)
-        if is_good(made := f"tables of {self!r}"):
+        if is_good(tables_of_this := f"tables of {self!r}"):
             return
         with self.client() as hbase:
-            there = hbase.tables()
-            missing = [table for table in self.new_tables() if table.name not in there]
+            existing = hbase.tables()
+            missing = [table for table in self.new_tables() if table.name not in existing]
             if self.zookeeper and missing:
                 self._create_split(missing, hbase)
                 missing = []
             for table in missing:
                 hbase.create_table(table.name, table.families)
-            now_good(made)
+            now_good(tables_of_this)
             for table in missing:
                 if table.split_keys:
                     dg.get_dagster_logger().warning(
@@ -125,7 +125,5 @@ class HBaseResource(dg.ConfigurableResource):
 
         rows = spark.read.format("hbase").schema(table.spark_schema(*columns))
         batch_rows = rows_per_call(table.row_bytes(*columns))
-        found = options(
-            self.host, self.port, self._table(table.name), table.cell_of(*columns), list(ranges), batch_rows
-        )
-        return rows.options(**found).load()
+        how = options(self.host, self.port, self._table(table.name), table.cell_of(*columns), list(ranges), batch_rows)
+        return rows.options(**how).load()

@@ -49,7 +49,7 @@ class KafkaResource(dg.ConfigurableResource):
         from clickstream_assets.domain.preflight import topic_misfits
 
         try:
-            found = topic_as_it_is(self.bootstrap_servers, self.topic, self.consumer_group, _LOOK_MS)
+            actual = topic_as_it_is(self.bootstrap_servers, self.topic, self.consumer_group, _LOOK_MS)
         except KafkaError:
             return None
-        return list(topic_misfits(found, self.topic, self.consumer_group, self.bootstrap_servers))
+        return list(topic_misfits(actual, self.topic, self.consumer_group, self.bootstrap_servers))

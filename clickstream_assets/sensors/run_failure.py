@@ -24,7 +24,7 @@ Position = dict[str, int]
 """By kind of a run's end, the last event in Dagster's log that was dealt with."""
 
 
-class Told(BaseModel):
+class Progress(BaseModel):
     """How far the log and the webhook have been told."""
 
     log: Position = Field(default_factory=dict)
@@ -41,27 +41,27 @@ class Told(BaseModel):
 def run_failure(context: dg.SensorEvaluationContext, configured: dg.ResourceParam[Settings]) -> dg.SensorResult:
     if context.cursor is None:
         start = _latest(context.instance)
-        told = Told(log=start, webhook=start)
-        return dg.SensorResult(skip_reason="begins with what ends from now on", cursor=told.model_dump_json())
-    told = Told.model_validate_json(context.cursor)
-    for position, alert in _alerts(context, told.log, configured.links_to):
+        progress = Progress(log=start, webhook=start)
+        return dg.SensorResult(skip_reason="begins with what ends from now on", cursor=progress.model_dump_json())
+    progress = Progress.model_validate_json(context.cursor)
+    for position, alert in _alerts(context, progress.log, configured.links_to):
         if alert is not None:
             context.log.log(logging.ERROR if alert["severity"] == ERROR else logging.WARNING, alert["text"])
-        told.log = position
-    words = _tell_webhook(context, told, configured)
-    return dg.SensorResult(skip_reason=words, cursor=told.model_dump_json())
+        progress.log = position
+    words = _tell_webhook(context, progress, configured)
+    return dg.SensorResult(skip_reason=words, cursor=progress.model_dump_json())
 
 
-def _tell_webhook(context: dg.SensorEvaluationContext, told: Told, configured: Settings) -> str:
+def _tell_webhook(context: dg.SensorEvaluationContext, progress: Progress, configured: Settings) -> str:
     """Post what the webhook has not been told; returns what came of it. Stops at the first that it does not take."""
     from clickstream_assets.clients.webhook import NotDelivered, post
 
     url = configured.alert_webhook
     if not url:
-        told.webhook = told.log
+        progress.webhook = progress.log
         return "no webhook is set: told the log alone"
     delivered, deadline = 0, monotonic() + _TELLING_SECONDS
-    for position, alert in _alerts(context, told.webhook, configured.links_to):
+    for position, alert in _alerts(context, progress.webhook, configured.links_to):
         if alert is not None:
             try:
                 post(url, alert)
@@ -71,7 +71,7 @@ def _tell_webhook(context: dg.SensorEvaluationContext, told: Told, configured: S
                 context.log.error(words)
                 return words
             delivered += 1
-        told.webhook = position
+        progress.webhook = position
         if monotonic() > deadline:
             break
     return f"{delivered} messages delivered"
@@ -85,8 +85,8 @@ def _alerts(
     ends = []
     for kind in _ENDS:
         records = dg.RunStatusChangeRecordsFilter(kind, after_storage_id=since.get(kind.value, 0))  # type: ignore[arg-type]
-        found = instance.fetch_run_status_changes(records, limit=_RUNS_PER_TICK, ascending=True).records
-        ends += [(record.storage_id, kind, record) for record in found]
+        changes = instance.fetch_run_status_changes(records, limit=_RUNS_PER_TICK, ascending=True).records
+        ends += [(record.storage_id, kind, record) for record in changes]
     position = dict(since)
     for storage_id, kind, record in sorted(ends, key=lambda end: end[0])[:_RUNS_PER_TICK]:
         position = position | {kind.value: storage_id}
@@ -100,8 +100,8 @@ def _alerts(
 def _alert(instance: dg.DagsterInstance, run: dg.DagsterRun, end: dg.EventLogRecord, dagster_url: str) -> dict | None:
     url = f"{dagster_url}/runs/{run.run_id}"
     error = end.event_log_entry.user_message if run.status == dg.DagsterRunStatus.FAILURE else ""
-    told = Run(run.run_id, run.job_name, run.status.value, url, run.tags, cause(instance, run.run_id) or error)
-    return message(told, failed_checks(_evaluations(instance, run.run_id)))
+    ended = Run(run.run_id, run.job_name, run.status.value, url, run.tags, cause(instance, run.run_id) or error)
+    return message(ended, failed_checks(_evaluations(instance, run.run_id)))
 
 
 def cause(instance: dg.DagsterInstance, run_id: str) -> str:

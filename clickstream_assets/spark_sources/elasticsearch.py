@@ -96,12 +96,12 @@ def _differing(
             stored = _stored(es, index, list(wanted), fields)
             for doc_id, row in wanted.items():
                 # As a search gives it: of each field a list of all values, of null no field.
-                there = {
+                as_stored = {
                     name: [str(value) if is_text else value]
                     for name, is_text in names
                     if (value := row[name]) is not None
                 }
-                if stored.get(doc_id) != there:
+                if stored.get(doc_id) != as_stored:
                     yield row
 
 

@@ -88,10 +88,10 @@ def mutations(batch: pa.RecordBatch, cells: Mapping[str, bytes]) -> Iterator[Row
     keys = batch.column(ROW_KEY).to_pylist()
     names = [name for name in batch.schema.names if name != ROW_KEY]
     columns = [_values(batch.column(name)) for name in names]
-    places = [cells[name] for name in names]
+    cell_names = [cells[name] for name in names]
     for key, *values in zip(keys, *columns, strict=True):
         yield RowMutation(
-            bytes(key), {place: value for place, value in zip(places, values, strict=True) if value is not None}
+            bytes(key), {cell: value for cell, value in zip(cell_names, values, strict=True) if value is not None}
         )
 
 
