@@ -4,7 +4,14 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from clickstream_assets.assets.common import add_row_counts, hourly_asset, hours_to_do, is_by_hand, states_of
+from clickstream_assets.assets.common import (
+    add_row_counts,
+    hourly_asset,
+    hours_to_do,
+    hours_to_look_at,
+    is_by_hand,
+    states_of,
+)
 from clickstream_assets.assets.overviews import of_clicks
 from clickstream_assets.checks.es_index import checks
 from clickstream_assets.domain.hours import key_of_hour
@@ -72,4 +79,4 @@ def _materialize(
     context.add_asset_metadata({"documents_left_over": sum(deleted.values())})
     yield dg.MaterializeResult()
     if not is_by_hand(context):
-        checks.evaluate(context, hours, hbase, elasticsearch, configured)
+        checks.evaluate(context, hours_to_look_at(ASSET, hours, states), hbase, elasticsearch, configured)
