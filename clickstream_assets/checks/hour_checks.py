@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationTargetMaterializationData
 from dagster._core.definitions.assets.job.asset_job import IMPLICIT_ASSET_JOB_NAME
+from dagster._core.event_api import PartitionKeyFilter
 
 from clickstream_assets.checks.evidence import Evidence, evidence
 from clickstream_assets.checks.findings import Finding, Findings
@@ -114,18 +115,35 @@ class HourChecks:
         elasticsearch: ElasticsearchResource,
         configured: Settings,
     ) -> None:
-        """Behind the asset's materialization, in a run of the sensor: record what the checks find in some hours.
+        """Behind the asset's materialization, in a run of the sensor: record what the checks find in the hours done.
 
         Such a run has no steps for checks. Dagster plans the evaluations of those steps when it creates the run, and
         counts each of their checks as not passed until it has them. Runs follow one another all day: somebody who looks
         would mostly see that nothing has passed.
         """
-        if not hours:  # Dagster would look up the materializations of all hours there are
-            return
-        with evidence(hours, hbase, elasticsearch, configured) as what:
-            found = self.findings(what, list(self.checks))
-        for name, findings in found.items():
-            self._record(context.op_execution_context, name, findings)
+        execution = context.op_execution_context
+        # Hours that the run has passed over are as they were. What was last said of them is said again, for a
+        # materialization takes it away; of which nothing was, they are looked at.
+        said = {hour: self._last_findings(execution.instance, hour) for hour in hours_of(context) if hour not in hours}
+        looked_at = sorted({*hours, *(hour for hour, findings in said.items() if len(findings) < len(self.checks))})
+        found: dict[str, Findings] = {}
+        if looked_at:
+            with evidence(looked_at, hbase, elasticsearch, configured) as what:
+                found = self.findings(what, list(self.checks))
+        for name in self.checks:
+            again = {hour: findings[name] for hour, findings in said.items() if hour not in looked_at}
+            self._record(execution, name, {**again, **found.get(name, {})})
+
+    def _last_findings(self, instance: dg.DagsterInstance, hour: int) -> dict[str, Finding]:
+        """What the checks that have looked at an hour said last."""
+        records = instance.event_log_storage.get_latest_asset_check_execution_by_key(
+            [self.key(name) for name in self.checks], PartitionKeyFilter(key=key_of_hour(hour))
+        )
+        return {
+            key.name: Finding(evaluation.passed, evaluation.description or "", evaluation.metadata)
+            for key, record in records.items()
+            if (evaluation := record.evaluation) is not None
+        }
 
     def findings(self, what: Evidence, names: Sequence[str]) -> dict[str, Findings]:
         """What some checks find; for one that raises, that it could not look, in every hour.
