@@ -75,6 +75,11 @@ def hours_to_do(context: dg.AssetExecutionContext, asset: str, states: "Mapping[
     return [hour for hour, state in states.items() if hour not in held and (by_hand or state.lacks(asset))]
 
 
+def hours_to_look_at(asset: str, hours: Iterable[int], states: "Mapping[int, HourState]") -> list[int]:
+    """The hours that ``asset`` has done, and those that it left as they are because they are held."""
+    return sorted({*hours, *(hour for hour, state in states.items() if state.held_before(asset))})
+
+
 def scan_tasks_of(hours: Iterable[int], books: "Books") -> "list[list[tuple[bytes, bytes]]]":
     """The key ranges that each Spark task scans, for the clicks of some hours and of those that follow.
 

@@ -9,6 +9,7 @@ from clickstream_assets.assets.common import (
     hourly_spec,
     hourly_step,
     hours_to_do,
+    hours_to_look_at,
     is_by_hand,
     scan_tasks_of,
     states_of,
@@ -60,4 +61,4 @@ def _materialize(
     context.add_asset_metadata({"geoip_version": versions[0], "user_agent_version": versions[1], "rows_enriched": rows})
     yield dg.MaterializeResult()
     if not is_by_hand(context):
-        checks.evaluate(context, hours, hbase, elasticsearch, configured)
+        checks.evaluate(context, hours_to_look_at(ASSET, hours, states), hbase, elasticsearch, configured)

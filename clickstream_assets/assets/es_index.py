@@ -9,6 +9,7 @@ from clickstream_assets.assets.common import (
     hourly_spec,
     hourly_step,
     hours_to_do,
+    hours_to_look_at,
     is_by_hand,
     states_of,
 )
@@ -79,4 +80,4 @@ def _materialize(
     context.add_asset_metadata({"documents_left_over": sum(deleted.values())})
     yield dg.MaterializeResult()
     if not is_by_hand(context):
-        checks.evaluate(context, hours, hbase, elasticsearch, configured)
+        checks.evaluate(context, hours_to_look_at(ASSET, hours, states), hbase, elasticsearch, configured)

@@ -7,12 +7,14 @@ summary of a blocking check only warns, and the hour's own evaluation, recorded 
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from time import time
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationTargetMaterializationData
 from dagster._core.definitions.assets.job.asset_job import IMPLICIT_ASSET_JOB_NAME
+from dagster._core.event_api import PartitionKeyFilter
 
 from clickstream_assets.checks.evidence import Evidence, evidence_of
 from clickstream_assets.checks.findings import Finding, Findings
@@ -55,12 +57,12 @@ class HourChecks:
             f"The hour, once it has been closed for {GRACE_MINUTES} minutes, is present with all that was ingested for "
             "it. Looked at in each run, and once an hour for the latest such hour.",
             name=LATEST_CLOSED_HOUR,
-        )(self._presence)
+        )(partial(_presences, asset))
         if not is_first:
             self.add(
                 f"No blocking check of an earlier asset keeps `{asset}` from being brought up to date.",
                 name="held_back",
-            )(self._held_back)
+            )(partial(_held_back, asset))
 
     def add(
         self, description: str, *, severity: dg.AssetCheckSeverity = ERROR, blocking: bool = False, name: str = ""
@@ -113,18 +115,35 @@ class HourChecks:
         elasticsearch: ElasticsearchResource,
         configured: Settings,
     ) -> None:
-        """Behind the asset's materialization, in a run of the sensor: record what the checks find in some hours.
+        """Behind the asset's materialization, in a run of the sensor: record what the checks find in the hours done.
 
         Such a run has no steps for checks. Dagster plans the evaluations of those steps when it creates the run, and
         counts each of their checks as not passed until it has them. Runs follow one another all day: somebody who looks
         would mostly see that nothing has passed.
         """
-        if not hours:  # Dagster would look up the materializations of all hours there are
-            return
-        with evidence_of(hours, hbase, elasticsearch, configured) as evidence:
-            by_check = self.findings(evidence, list(self.checks))
-        for name, findings in by_check.items():
-            self._record(context.op_execution_context, name, findings)
+        execution = context.op_execution_context
+        # Hours that the run has passed over are as they were. What was last said of them is said again, for a
+        # materialization takes it away; of which nothing was, they are looked at.
+        said = {hour: self._last_findings(execution.instance, hour) for hour in hours_of(context) if hour not in hours}
+        looked_at = sorted({*hours, *(hour for hour, findings in said.items() if len(findings) < len(self.checks))})
+        by_check: dict[str, Findings] = {}
+        if looked_at:
+            with evidence_of(looked_at, hbase, elasticsearch, configured) as evidence:
+                by_check = self.findings(evidence, list(self.checks))
+        for name in self.checks:
+            again = {hour: findings[name] for hour, findings in said.items() if hour not in looked_at}
+            self._record(execution, name, {**again, **by_check.get(name, {})})
+
+    def _last_findings(self, instance: dg.DagsterInstance, hour: int) -> dict[str, Finding]:
+        """What the checks that have looked at an hour said last."""
+        records = instance.event_log_storage.get_latest_asset_check_execution_by_key(
+            [self.key(name) for name in self.checks], PartitionKeyFilter(key=key_of_hour(hour))
+        )
+        return {
+            key.name: Finding(evaluation.passed, evaluation.description or "", evaluation.metadata)
+            for key, record in records.items()
+            if (evaluation := record.evaluation) is not None
+        }
 
     def findings(self, evidence: Evidence, names: Sequence[str]) -> dict[str, Findings]:
         """What some checks find; for one that raises, that it could not look, in every hour.
@@ -144,22 +163,6 @@ class HourChecks:
             evidence.books.hours.hold(self.asset, evidence.states, failed)
         return by_check
 
-    def _presence(self, evidence: Evidence) -> Findings:
-        closed = latest_closed_hour(time())
-        return {
-            hour: presence(self.asset, hour, state, closed, is_followed=evidence.is_followed)
-            for hour, state in evidence.states.items()
-        }
-
-    def _held_back(self, evidence: Evidence) -> Findings:
-        findings = {}
-        for hour, state in evidence.states.items():
-            holds = state.held_before(self.asset)
-            words = "; ".join(f"{', '.join(hold.checks)} of {name} failed" for name, hold in holds.items())
-            sentence = f"left as it was: {words}" if holds else "no earlier asset's check holds the hour"
-            findings[hour] = Finding(not holds, sentence)
-        return findings
-
     def _report(
         self, context: dg.AssetCheckExecutionContext, by_check: Mapping[str, Findings]
     ) -> Iterator[dg.AssetCheckResult | dg.Output[None]]:
@@ -175,7 +178,7 @@ class HourChecks:
                 output_name = execution.assets_def.get_output_name_for_asset_check_key(self.key(name))
                 yield dg.Output(None, output_name=output_name)
             else:
-                yield self._summary(name, findings)
+                yield _summary(self.asset, self.checks[name], findings)
             self._record(execution, name, findings)
 
     def _record(self, execution: dg.OpExecutionContext, name: str, findings: Findings) -> None:
@@ -198,20 +201,38 @@ class HourChecks:
                 )
             )
 
-    def _summary(self, name: str, findings: Findings) -> dg.AssetCheckResult:
-        check = self.checks[name]
-        failed = [hour for hour, finding in findings.items() if not finding.passed]
-        words = f"{len(findings) - len(failed)} of {len(findings)} hours passed"
-        if failed:
-            words += f"; failed: {', '.join(map(key_of_hour, failed[:_NAMED]))}; {findings[failed[0]].words}"
-        return dg.AssetCheckResult(
-            passed=not failed,
-            asset_key=self.asset,
-            check_name=name,
-            severity=WARN if check.blocking else check.severity,
-            description=words,
-            metadata={"hours": len(findings), "failed": len(failed)},
-        )
+
+def _presences(asset: str, evidence: Evidence) -> Findings:
+    closed = latest_closed_hour(time())
+    return {
+        hour: presence(asset, hour, state, closed, is_followed=evidence.is_followed)
+        for hour, state in evidence.states.items()
+    }
+
+
+def _held_back(asset: str, evidence: Evidence) -> Findings:
+    findings = {}
+    for hour, state in evidence.states.items():
+        holds = state.held_before(asset)
+        words = "; ".join(f"{', '.join(hold.checks)} of {name} failed" for name, hold in holds.items())
+        sentence = f"left as it was: {words}" if holds else "no earlier asset's check holds the hour"
+        findings[hour] = Finding(not holds, sentence)
+    return findings
+
+
+def _summary(asset: str, check: HourCheck, findings: Findings) -> dg.AssetCheckResult:
+    failed = [hour for hour, finding in findings.items() if not finding.passed]
+    words = f"{len(findings) - len(failed)} of {len(findings)} hours passed"
+    if failed:
+        words += f"; failed: {', '.join(map(key_of_hour, failed[:_NAMED]))}; {findings[failed[0]].words}"
+    return dg.AssetCheckResult(
+        passed=not failed,
+        asset_key=asset,
+        check_name=check.name,
+        severity=WARN if check.blocking else check.severity,
+        description=words,
+        metadata={"hours": len(findings), "failed": len(failed)},
+    )
 
 
 def latest_closed_hour(now: float) -> int:

@@ -276,8 +276,17 @@ class Ledger:
         self._delete(_part_key(part, hour) for hour, of_hour in parts.items() for part in of_hour)
 
     def not_followed(self, entries: Iterable[Entry]) -> list[Entry]:
-        """Those of ``entries`` behind which offsets are not booked, though later ones are."""
+        """Those of ``entries`` behind which offsets are not booked, though later ones are.
+
+        Not so where the next entry is gone but has left a part of the same hour or the next: that hour tells of it.
+        """
         keys = {_range_key(entry.topic_id, entry.partition, entry.end): entry for entry in entries}
         followed = self._hbase.get(self._table, sorted(keys), (b"entry:end",)).keys()
         open_ended = [entry for key, entry in keys.items() if key not in followed]
-        return [entry for entry in open_ended if self.end(entry.topic_id, entry.partition) != entry.end]
+        unbooked = [entry for entry in open_ended if self.end(entry.topic_id, entry.partition) != entry.end]
+        return [entry for entry in unbooked if not self._next_left_a_part(entry)]
+
+    def _next_left_a_part(self, entry: Entry) -> bool:
+        following = HourPart(entry.topic_id, entry.partition, entry.end, HourCounts())
+        hours = {hour + ahead for hour in entry.hours for ahead in (0, 1)}
+        return bool(self._hbase.get(self._table, [_part_key(following, hour) for hour in sorted(hours)]))

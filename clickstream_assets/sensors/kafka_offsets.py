@@ -7,7 +7,7 @@ After failed runs the sensor waits, longer after each more in a row. On the way 
 (docs/decisions/0008-freshness-lag-and-alerts.md).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import takewhile
 from time import time
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from clickstream_assets.clients.kafka import TopicClient
     from clickstream_assets.domain.books import Books
     from clickstream_assets.domain.resumption import Resumption
+    from clickstream_assets.domain.stale_hours import HourState
 
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 10, 600
 _QUIET_SECONDS = 60
@@ -186,18 +187,23 @@ def _look(
             memory.observed_at, memory.observed_lag = now, lag
         if tick.plan:
             memory.again = [hour for hour in memory.again if not tick.plan.first <= hour <= tick.plan.last]
-        # Fewer than before means another topic of the same name.
-        written = sum(max(0, end - memory.fresh_ends.get(p, 0)) for p, end in ends.items())
-        is_due = bool(written) and now - memory.fresh_at >= _QUIET_SECONDS
-        if is_due:
-            tick.events.append(freshness(written))
-            memory.fresh_at, memory.fresh_ends = now, ends
-        if is_due or now == memory.began:
-            tick.events += [
-                evaluation(NOTHING_LOST_UNREAD, unread(log.begins, log.earliest, ends)),
-                evaluation(NO_LOG_CUT_BACK, cut_back([*log.cuts, *log.unbooked], int(now * 1000))),
-            ]
+        tick.events += _freshness(log, ends, memory, now)
     return tick
+
+
+def _freshness(
+    log: "Resumption", ends: dict[int, int], memory: Memory, now: float
+) -> Iterator[TopicEvent | dg.AssetCheckEvaluation]:
+    """The topic as written to, at most once a minute, and what its checks say then; keeps ``memory``."""
+    # Fewer than before means another topic of the same name.
+    written = sum(max(0, end - memory.fresh_ends.get(p, 0)) for p, end in ends.items())
+    is_due = bool(written) and now - memory.fresh_at >= _QUIET_SECONDS
+    if is_due:
+        yield freshness(written)
+        memory.fresh_at, memory.fresh_ends = now, ends
+    if is_due or now == memory.began:
+        yield evaluation(NOTHING_LOST_UNREAD, unread(log.begins, log.earliest, ends))
+        yield evaluation(NO_LOG_CUT_BACK, cut_back([*log.cuts, *log.unbooked], int(now * 1000)))
 
 
 def _plan(
@@ -221,12 +227,8 @@ def _plan(
     states = books.hours.all()
     silent: list[int] = []
     # At first, producers that have just started too get the time to send: their events come first.
-    closed = range(memory.closed_up_to + 1, this_hour)
-    if now - memory.began >= limits.small_run_seconds and not set(closed) & set(busy):
-        # An hour that has closed without a single event gets its (empty) turn by being touched once.
-        silent = [hour for hour in closed if hour not in states or not states[hour].touched]
-        books.hours.touch(silent)
-        memory.closed_up_to = this_hour - 1
+    if now - memory.began >= limits.small_run_seconds:
+        silent = _touch_silent(books, states, memory, this_hour, busy)
     # Rows of an hour that has not begun wait for its partition, and the hour with them.
     first_hour = limits.first_hour_ms // HOUR_MS
     due = {hour for hour, state in states.items() if state.waiting and first_hour <= hour <= this_hour}
@@ -250,6 +252,19 @@ def _plan(
         return None, False
     memory.read_at = now
     return backlog, False
+
+
+def _touch_silent(
+    books: "Books", states: "Mapping[int, HourState]", memory: Memory, this_hour: int, busy: range
+) -> list[int]:
+    """Touch each hour that has closed without a single event, so that it gets its (empty) turn; returns those."""
+    closed = range(memory.closed_up_to + 1, this_hour)
+    if set(closed) & set(busy):
+        return []
+    silent = [hour for hour in closed if hour not in states or not states[hour].touched]
+    books.hours.touch(silent)
+    memory.closed_up_to = this_hour - 1
+    return silent
 
 
 def _timeless(topic: "TopicClient", log: "Resumption", ends: Mapping[int, int], this_hour: int) -> dict[int, int]:

@@ -186,6 +186,8 @@ def test_an_hour_that_a_check_holds_is_left_as_it_is_by_whoever_runs(steps):
     for run in (lambda: steps.run(config=NOTHING_NEW), lambda: steps.run(BY_HAND, assets=LATER)):
         run()
         assert steps.worked == {"enriched_clicks": HOURS, "url_country_metrics": rest, "es_index": rest}
+        # The check that tells of it looks at it all the same.
+        assert all(HOURS[1] in hours for hours in steps.checked.values())
     assert HOURS[1] in steps.stale()
 
 

@@ -226,13 +226,22 @@ def test_a_check_that_is_added_by_one_function_is_in_definition_evaluation_and_j
     assert desk.states()["mild", FIRST] == "SUCCEEDED"
 
 
-def test_where_a_run_passed_over_all_hours_nothing_is_looked_at():
-    desk = Desk()
+def test_hours_that_a_run_passes_over_keep_what_was_said_of_them_and_are_looked_at_if_nothing_was():
+    desk, hours = Desk({("mild", HOUR)}), [HOUR, HOUR + 1]
 
     @dg.asset(**_OF_MANY_HOURS)
     def raw_clicks(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult]:
         yield dg.MaterializeResult()
-        desk.checks.evaluate(context, [], None, None, SETTINGS)
+        desk.checks.evaluate(context, hours, desk.hbase, ElasticsearchInMemory(), SETTINGS)
 
     job = dg.define_asset_job(SENSOR_JOB, dg.AssetSelection.assets(raw_clicks).without_checks())
-    assert desk.execute([raw_clicks], job, [FIRST, SECOND]) == []
+    first = said(desk.execute([raw_clicks], job, [FIRST, SECOND]))
+    states = desk.states()
+    desk.failing, hours[:] = {(name, hour) for name in NAMES for hour in hours}, []
+    assert said(desk.execute([raw_clicks], job, [FIRST, SECOND])) == first
+    assert desk.states() == states
+
+    fresh = Desk()
+    desk = fresh
+    assert len(desk.execute([raw_clicks], job, [FIRST, SECOND])) == 2 * len(NAMES)
+    assert set(desk.states().values()) == {"SUCCEEDED"}

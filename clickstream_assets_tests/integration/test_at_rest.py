@@ -4,6 +4,7 @@ import json
 import signal
 import time
 
+from clickstream_assets.partitions import hours_in
 from clickstream_assets.traffic.message_files import Message
 from clickstream_assets_tests.conftest import NOW_MS
 from clickstream_assets_tests.integration.pipeline import Pipeline, assert_golden
@@ -60,6 +61,24 @@ def test_a_backlog_of_eighty_small_hours_takes_a_few_runs(servers, tmp_path):
     closed_meanwhile = done // 3600 - begun // 3600
     assert runs <= 3 + closed_meanwhile
     assert done - begun < 180
+    assert_golden(pipeline)
+
+
+def test_scattered_stale_hours_take_a_few_runs_and_the_newest_come_first(servers, tmp_path):
+    pipeline = Pipeline(servers, "scattered", tmp_path / "sent.jsonl")
+    hours = [NOON // HOUR - 9 * number for number in range(50)]
+    pipeline.produce([event(f"s{hour}", "ada", hour * HOUR) for hour in hours[::10]])
+    pipeline.settle()
+    before = len(pipeline.runs)
+    with pipeline.resources["hbase"].books() as books:
+        books.hours.touch(hours)
+    pipeline.settle()
+    spans = [hours_in(run.dagster_run.tags) for run in pipeline.runs[before:]]
+    assert [(span[0], span[-1]) for span in spans[:3]] == [
+        (hours[22], hours[0]),  # 200 hours at most, from the newest stale one back
+        (hours[45], hours[23]),
+        (hours[49], hours[46]),
+    ]
     assert_golden(pipeline)
 
 
