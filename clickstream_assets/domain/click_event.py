@@ -131,8 +131,7 @@ def decode(
 ) -> ClickEvent:
     """One Kafka message's bytes (None for a tombstone) as an event; raises :class:`Refused`.
 
-    ``record_time_ms`` is the Kafka record's timestamp (below 0: it has none), ``first_hour_ms`` the start of the first
-    partition, both in epoch milliseconds.
+    Both times are epoch milliseconds: the Kafka record's (below 0: it has none), and the first partition's start.
     """
     obj = _json_object(message)
     pick: Callable[[str], Any] = obj.get if _SEGMENT_NAMES.isdisjoint(obj) else partial(_pick, obj)

@@ -137,6 +137,20 @@ def enricher_of(geoip_database: str, trusted: tuple[str, ...], versions: tuple[s
     return enricher
 
 
+def _lacking(
+    hbase: HBaseClient, table: str, ranges: Iterable[tuple[bytes, bytes]], versions: tuple[str, str]
+) -> Iterator[Row]:
+    """Rows of key ranges that lack one of the versions, of GeoIP and of the user-agent rules."""
+    columns, batch_rows = [_CELLS[name] for name in INPUT], rows_per_call(CLICKS.row_bytes(*INPUT))
+    lacking = b" OR ".join(
+        where(_CELLS[name], "!=", current.encode(), or_missing=True)
+        for name, current in zip(("geoip_version", "user_agent_version"), versions, strict=True)
+    )
+    for start, stop in ranges:
+        for page in hbase.scan_batches(table, start, stop, columns, filter_string=lacking, batch_rows=batch_rows):
+            yield from page
+
+
 def enrich(
     spark: "SparkSession",
     books: "Books",
@@ -154,33 +168,19 @@ def enrich(
     if not tasks:
         return 0
     server, table = (books.hbase.host, books.hbase.port), books.tables.clicks
-    columns, batch_rows = [_CELLS[name] for name in INPUT], rows_per_call(CLICKS.row_bytes(*INPUT))
-    lacking = b" OR ".join(
-        where(_CELLS[name], "!=", current.encode(), or_missing=True)
-        for name, current in zip(("geoip_version", "user_agent_version"), versions, strict=True)
-    )
 
     def work(batches: "Iterable[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
         import pyarrow as pa
 
         try:
             enricher = enricher_of(geoip_database, trusted, versions)
-        except (
-            EnrichmentUnfit
-        ) as unfit:  # told as a result: as an error, it would be tried again and end in a page of trace
+        except EnrichmentUnfit as unfit:  # as an error, it would be tried again and end in a page of trace
             yield pa.record_batch({"rows": [0], "unfit": [str(unfit)]})
             return
         with HBaseClient(*server) as reader, HBaseClient(*server) as writer:
             for batch in batches:
                 for number in batch.column(0).to_pylist():
-                    rows = (
-                        row
-                        for start, stop in tasks[number]
-                        for page in reader.scan_batches(
-                            table, start, stop, columns, filter_string=lacking, batch_rows=batch_rows
-                        )
-                        for row in page
-                    )
+                    rows = _lacking(reader, table, tasks[number], versions)
                     yield pa.record_batch({"rows": [writer.mutate(table, enricher.changes(rows))], "unfit": [""]})
 
     done = spark.range(0, len(tasks), 1, len(tasks)).mapInArrow(work, "rows long, unfit string").toArrow()

@@ -94,16 +94,10 @@ class Ingestion:
 
     def unbooked(self, offsets: Sequence[OffsetRange]) -> list[OffsetRange]:
         """What no ledger entry covers around some offsets: from the entry before them to the one behind."""
-        around = set()
-        for whole in self._in({p: (self._log.earliest[p], at) for p, at in self._log.begins.items()}):
-            of_log = [near for near in offsets if (near.log_id, near.partition) == (whole.log_id, whole.partition)]
-            at = whole.first
-            for entry in [*self._books.ledger.overlapping(whole), None] if of_log else ():
-                gap = replace(whole, first=at, end=entry.first if entry else whole.end)
-                if any(gap.first < near.end and near.first < gap.end for near in of_log if gap.first < gap.end):
-                    around.add(gap)
-                at = max(at, entry.end) if entry else at
-        return sorted(around)
+        read = self._in({p: (self._log.earliest[p], at) for p, at in self._log.begins.items()})
+        logs = (log for log in read if any(log.overlaps(near) for near in offsets))
+        gaps = (gap for log in logs for gap in self._books.ledger.gaps(log))
+        return sorted(gap for gap in gaps if any(gap.overlaps(near) for near in offsets))
 
     def _in(self, spans: Mapping[int, tuple[int, int]]) -> list[OffsetRange]:
         """Spans (first offset, end) of partitions, cut where generations of their logs begin."""
@@ -123,7 +117,8 @@ class Ingestion:
         plan = self._plan(ranges, entries, hours)
         scanned = self._worth_a_scan(plan, hours)
         tallies = read_ranges(sorted(plan.to_read), self._topic, books, self._rules, self._wide, scanned)
-        booked, replaced, mended_letters = self._booked(plan, tallies)
+        booked, replaced, ranges_booked = _booked(plan, tallies, self._rules.run_id, report)
+        mended_letters = [key for offsets in ranges_booked for key in self._letters_of_others(offsets)]
         # Before the ledger: a run killed behind that, of a group that has never committed, is not read again.
         books.hours.touch(report.touched)
         books.ledger.write(booked, replaced)
@@ -168,32 +163,6 @@ class Ingestion:
             return ()
         return hours if self._books.ledger.rows(hours) <= min(_SCANNED_FOR_ONE * offsets, _SCANNED_AT_MOST) else ()
 
-    def _booked(self, plan: ReadPlan, tallies: Tallies) -> tuple[list[Entry], list[Entry], list[bytes]]:
-        """Entries to write, entries that they replace, and the keys of letters that are refused no more."""
-        run_id, report = self._rules.run_id, self.report
-        booked = [_entry(offsets, LOST, run_id=run_id) for offsets in plan.lost]
-        replaced: list[Entry] = []
-        mended_letters: list[bytes] = []
-        for offsets, of_range in _by_range(plan.to_read, tallies):
-            before = plan.to_read[offsets]
-            entries = list(_entries(offsets, of_range, run_id))
-            for tally in of_range.values():
-                report.new_rows += tally.new_rows
-                report.touched |= tally.touched
-            for entry in entries:
-                report.add(entry)
-            report.ranges.setdefault(offsets.partition, []).append((offsets.first, offsets.end))
-            if before is not None:
-                read = sum(entry.read for entry in entries)
-                if read < before.read:
-                    # Compaction or retention took records since: the books keep what was counted when they were there.
-                    report.unavailable += before.read - read
-                    continue
-                replaced.append(before)
-            booked += entries
-            mended_letters += self._letters_of_others(offsets)
-        return booked, replaced, mended_letters
-
     def _letters_of_others(self, offsets: OffsetRange) -> Iterator[bytes]:
         """Keys of a range's dead letters that this run, which has read it, did not write: they are refused no more."""
         start, stop = (letter_key(offsets.log_id, offsets.partition, at) for at in (offsets.first, offsets.end))
@@ -206,6 +175,34 @@ class Ingestion:
         done = {p: at for p, at in commits.items() if now[p] == self._committed[p]}
         self._topic.commit(done)
         return done
+
+
+def _booked(
+    plan: ReadPlan, tallies: Tallies, run_id: str, report: IngestReport
+) -> tuple[list[Entry], list[Entry], list[OffsetRange]]:
+    """Entries to write, entries that they replace, and the ranges that were read and are booked; adds to ``report``."""
+    booked = [_entry(offsets, LOST, run_id=run_id) for offsets in plan.lost]
+    replaced: list[Entry] = []
+    ranges: list[OffsetRange] = []
+    for offsets, of_range in _by_range(plan.to_read, tallies):
+        before = plan.to_read[offsets]
+        entries = list(_entries(offsets, of_range, run_id))
+        for tally in of_range.values():
+            report.new_rows += tally.new_rows
+            report.touched |= tally.touched
+        for entry in entries:
+            report.add(entry)
+        report.ranges.setdefault(offsets.partition, []).append((offsets.first, offsets.end))
+        if before is not None:
+            read = sum(entry.read for entry in entries)
+            if read < before.read:
+                # Compaction or retention took records since: the books keep what was counted when they were there.
+                report.unavailable += before.read - read
+                continue
+            replaced.append(before)
+        booked += entries
+        ranges.append(offsets)
+    return booked, replaced, ranges
 
 
 def _entry(offsets: OffsetRange, kind: str, run_id: str, tally: Tally | None = None) -> Entry:

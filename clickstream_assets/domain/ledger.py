@@ -21,7 +21,7 @@ as before, and *mended* is 0 again.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import reduce
 from time import time
 
@@ -215,6 +215,15 @@ class Ledger:
 
     def _scan(self, start: bytes, stop: bytes) -> Iterator[tuple[bytes, dict[bytes, bytes]]]:
         return self._hbase.scan(self._table, start, stop, batch_rows=_ENTRIES_PER_CALL)
+
+    def gaps(self, offsets: OffsetRange) -> list[OffsetRange]:
+        """What no entry covers of a range, in order."""
+        gaps, at = [], offsets.first
+        for entry in self.overlapping(offsets):
+            gaps.append(replace(offsets, first=at, end=entry.first))
+            at = max(at, entry.end)
+        gaps.append(replace(offsets, first=at))
+        return [gap for gap in gaps if gap.first < gap.end]
 
     def end(self, topic_id: str, partition: int) -> int | None:
         """The offset behind the last entry of a partition; None if there is no entry."""

@@ -122,19 +122,15 @@ def _numbered(table: pa.Table, name: str) -> NDArray[np.int64]:
     return encoded.indices.to_numpy().astype(np.int64)
 
 
-def compute(clicks: DataFrame, hours: Iterable[int], computed_at_ms: int, run_id: str) -> DataFrame:
-    """Metrics of ``hours`` from enriched clicks of those hours and the ones that follow each.
-
-    ``clicks`` has the columns :data:`INPUT`. The result has those of ``table_schemas.METRICS``, and ``row_key``.
-    """
-    hours = sorted(set(hours))
+def _events_of_people(clicks: DataFrame, hours: list[int]) -> DataFrame:
+    """What :func:`by_user` needs of the events of ``hours``, and of those after them that an event in them looks at."""
     wanted = F.col("hour").isin(hours)
     # Of a following hour that is not itself wanted, only what an event before it can look at.
     ahead = (F.col("timestamp") % HOUR_MS < TIMEOUT_MS) & (F.col("hour") - 1).isin(hours)
     user_key = F.when(F.col("user_id").isNotNull(), F.concat(F.lit("u"), "user_id")).otherwise(
         F.concat(F.lit("a"), "anonymous_id")
     )
-    people = (
+    return (
         clicks.where(F.col("bot") == "false")
         .withColumn("hour", F.floor(F.col("timestamp") / HOUR_MS))
         .where(wanted | ahead)
@@ -149,8 +145,18 @@ def compute(clicks: DataFrame, hours: Iterable[int], computed_at_ms: int, run_id
             "engagement_time_ms",
         )
     )
+
+
+def compute(clicks: DataFrame, hours: Iterable[int], computed_at_ms: int, run_id: str) -> DataFrame:
+    """Metrics of ``hours`` from enriched clicks of those hours and the ones that follow each.
+
+    ``clicks`` has the columns :data:`INPUT`. The result has those of ``table_schemas.METRICS``, and ``row_key``.
+    """
+    hours = sorted(set(hours))
+    wanted = F.col("hour").isin(hours)
     sums = (
-        people.repartition("user_key")
+        _events_of_people(clicks, hours)
+        .repartition("user_key")
         .mapInArrow(by_user, _BY_USER)
         .where(wanted)
         .groupBy("hour", "url", "country")

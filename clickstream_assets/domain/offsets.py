@@ -18,6 +18,15 @@ class OffsetRange:
         """How many offsets, whether Kafka has a record for each or not."""
         return self.end - self.first
 
+    def covers(self, other: "OffsetRange") -> bool:
+        same_log = (self.log_id, self.partition) == (other.log_id, other.partition)
+        return same_log and self.first <= other.first and other.end <= self.end
+
+    def overlaps(self, other: "OffsetRange") -> bool:
+        """Whether the two share an offset; an empty range shares none."""
+        same_log = (self.log_id, self.partition) == (other.log_id, other.partition)
+        return same_log and max(self.first, other.first) < min(self.end, other.end)
+
 
 def joined(spans: Iterable[tuple[int, int]]) -> list[tuple[int, int]]:
     """Spans of offsets (first included, end not) in order, those that touch or overlap as one."""

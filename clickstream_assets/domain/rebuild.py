@@ -67,7 +67,7 @@ class Rebuild:
             elif entry not in plan.entries:
                 raise NotInKafka(_gone(hour, [entry.offsets], "are of another topic that had this name"))
         booked = [entry.offsets for entry in plan.entries]
-        not_booked = [source for source in sources if not _covers(booked, source)]
+        not_booked = [source for source in sources if not any(offsets.covers(source) for offsets in booked)]
         if gone := [offsets for offsets in (*booked, *not_booked) if not reading.is_readable(offsets)]:
             raise NotInKafka(_gone(hour, gone, "are no longer in Kafka"))
         others = {entry.offsets: entry for source in not_booked for entry in self._books.ledger.overlapping(source)}
@@ -126,15 +126,6 @@ class Rebuild:
         keys = letter_key(log_id, partition, first), letter_key(log_id, partition, end)
         for letters in self._books.hbase.scan_keys(self._books.tables.dead_letters, *keys):
             yield from (int(letter.row.rsplit(b"|", 1)[1]) for letter in letters)
-
-
-def _covers(ranges: Iterable[OffsetRange], offsets: OffsetRange) -> bool:
-    return any(
-        (offsets.log_id, offsets.partition) == (booked.log_id, booked.partition)
-        and booked.first <= offsets.first
-        and offsets.end <= booked.end
-        for booked in ranges
-    )
 
 
 def _gone(hour: int, ranges: Sequence[OffsetRange], words: str) -> str:

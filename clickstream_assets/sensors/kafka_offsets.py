@@ -233,17 +233,7 @@ def _plan(
     first_hour = limits.first_hour_ms // HOUR_MS
     due = {hour for hour, state in states.items() if state.waiting and first_hour <= hour <= this_hour}
     stale = {*silent, *(due.union(memory.again) - set(busy))}
-    timeless = _timeless(topic, log, ends, this_hour)
-    unread_from = log.readable
-    backlog = plan_backlog(
-        log.begins,
-        ends,
-        lambda hour: topic.offsets_at(hour * HOUR_MS, ends, unread_from) | (timeless if hour <= this_hour else {}),
-        first_hour=first_hour,
-        last_hour=this_hour,
-        max_events=limits.max_events_per_run,
-        max_hours=limits.max_hours_per_run,
-    )
+    backlog = _backlog(topic, log, ends, limits, this_hour)
     # Hours that have just closed without an event are new as well, and wait for no turn: a demo's lag never ends.
     if stale and (silent or backlog is None or now - memory.stale_turn >= limits.stale_turn_seconds):
         memory.stale_turn = now
@@ -252,6 +242,22 @@ def _plan(
         return None, False
     memory.read_at = now
     return backlog, False
+
+
+def _backlog(
+    topic: "TopicClient", log: "Resumption", ends: Mapping[int, int], limits: Settings, this_hour: int
+) -> RunPlan | None:
+    """A run over what is unread; None where nothing is."""
+    timeless, unread_from = _timeless(topic, log, ends, this_hour), log.readable
+    return plan_backlog(
+        log.begins,
+        ends,
+        lambda hour: topic.offsets_at(hour * HOUR_MS, ends, unread_from) | (timeless if hour <= this_hour else {}),
+        first_hour=limits.first_hour_ms // HOUR_MS,
+        last_hour=this_hour,
+        max_events=limits.max_events_per_run,
+        max_hours=limits.max_hours_per_run,
+    )
 
 
 def _touch_silent(
