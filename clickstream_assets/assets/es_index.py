@@ -51,7 +51,7 @@ def _materialize(
         ensure_template,
         indices_exist,
     )
-    from clickstream_assets.domain.metrics import MetricsShares, documents
+    from clickstream_assets.domain.metrics import MetricsTasks, documents
     from clickstream_assets.domain.overviews import documents_url, overviews
     from clickstream_assets.domain.stale_hours import INDEXED
     from clickstream_assets.domain.table_schemas import METRICS
@@ -67,7 +67,7 @@ def _materialize(
         at_most = sum(states[hour].clicks or 0 for hour in hours)  # a metric has one at least
         if hours:
             with spark.alone(alias) as session:
-                rows = hbase.read(session, METRICS, ranges=MetricsShares.of(hours, at_most).tasks())
+                rows = hbase.read(session, METRICS, ranges=MetricsTasks.of(hours, at_most).tasks())
                 elasticsearch.write(documents(rows, alias), COMPARED if filled else ())
         counts = count_documents(es, alias, states)
         deleted = delete_left_over(es, alias, books, {hour: counts[hour] for hour in filled})

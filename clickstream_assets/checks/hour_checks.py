@@ -124,7 +124,8 @@ class HourChecks:
         execution = context.op_execution_context
         # Hours that the run has passed over are as they were. What was last said of them is said again, for a
         # materialization takes it away; of which nothing was, they are looked at.
-        said = {hour: self._last_findings(execution.instance, hour) for hour in hours_of(context) if hour not in hours}
+        keys, passed_over = [self.key(name) for name in self.checks], set(hours_of(context)) - set(hours)
+        said = {hour: _last_findings(execution.instance, keys, hour) for hour in sorted(passed_over)}
         looked_at = sorted({*hours, *(hour for hour, findings in said.items() if len(findings) < len(self.checks))})
         by_check: dict[str, Findings] = {}
         if looked_at:
@@ -133,17 +134,6 @@ class HourChecks:
         for name in self.checks:
             again = {hour: findings[name] for hour, findings in said.items() if hour not in looked_at}
             self._record(execution, name, {**again, **by_check.get(name, {})})
-
-    def _last_findings(self, instance: dg.DagsterInstance, hour: int) -> dict[str, Finding]:
-        """What the checks that have looked at an hour said last."""
-        records = instance.event_log_storage.get_latest_asset_check_execution_by_key(
-            [self.key(name) for name in self.checks], PartitionKeyFilter(key=key_of_hour(hour))
-        )
-        return {
-            key.name: Finding(evaluation.passed, evaluation.description or "", evaluation.metadata)
-            for key, record in records.items()
-            if (evaluation := record.evaluation) is not None
-        }
 
     def findings(self, evidence: Evidence, names: Sequence[str]) -> dict[str, Findings]:
         """What some checks find; for one that raises, that it could not look, in every hour.
@@ -200,6 +190,17 @@ class HourChecks:
                     target_materialization_data=targets.get(key),
                 )
             )
+
+
+def _last_findings(instance: dg.DagsterInstance, checks: Sequence[dg.AssetCheckKey], hour: int) -> dict[str, Finding]:
+    """What those of some checks that have looked at an hour said last."""
+    partition = PartitionKeyFilter(key=key_of_hour(hour))
+    records = instance.event_log_storage.get_latest_asset_check_execution_by_key(checks, partition)
+    return {
+        key.name: Finding(evaluation.passed, evaluation.description or "", evaluation.metadata)
+        for key, record in records.items()
+        if (evaluation := record.evaluation) is not None
+    }
 
 
 def _presences(asset: str, evidence: Evidence) -> Findings:

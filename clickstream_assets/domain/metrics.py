@@ -38,20 +38,20 @@ def metrics_key_range(first_hour: int, last_hour: int) -> tuple[bytes, bytes]:
 
 
 @dataclass(frozen=True, slots=True)
-class MetricsShares:
-    """The metrics of some hours, shared out for Spark tasks: by hour, and of large hours by the digits of their ids."""
+class MetricsTasks:
+    """The metrics of some hours, dealt out to Spark tasks: by hour, and of large hours by the digits of their ids."""
 
     hours: tuple[int, ...]
     by_hour: int
-    """Into so many shares hours are put, by the rest of their number divided by it."""
+    """To so many tasks hours are dealt, by the rest of their number divided by it."""
     by_digest: int
-    """Into so many shares each hour is cut, by the first two hex digits of the document's id; 256 at most."""
+    """Among so many tasks each hour is divided, by the first two hex digits of the document's id; 256 at most."""
 
     @classmethod
-    def of(cls, hours: Iterable[int], at_most: int) -> "MetricsShares":
-        """Shares of ``hours`` that have no more than ``at_most`` rows together: as many as their events or clicks."""
+    def of(cls, hours: Iterable[int], at_most: int) -> "MetricsTasks":
+        """Tasks for ``hours`` that have no more than ``at_most`` rows together: as many as their events or clicks."""
         hours = tuple(sorted(set(hours)))
-        tasks = max(1, ceil(at_most / AT_MOST_PER_SHARE))
+        tasks = max(1, ceil(at_most / AT_MOST_PER_TASK))
         slices = min(_DIGESTS, ceil(tasks / max(1, len(hours))))
         return cls(hours, min(tasks, len(hours)) if slices == 1 else len(hours), slices)
 
@@ -59,7 +59,7 @@ class MetricsShares:
         return self.by_hour * self.by_digest
 
     def ranges(self, number: int) -> list[tuple[bytes, bytes]]:
-        """Keys (start included, stop not) of the metrics in a share."""
+        """Keys (start included, stop not) of a task's metrics."""
         rest, part = divmod(number, self.by_digest)
         hours = [hour for hour in self.hours if hour % self.by_hour == rest]
         if self.by_digest == 1:
@@ -72,14 +72,14 @@ class MetricsShares:
         return [self.ranges(number) for number in range(len(self))]
 
     def number(self) -> Column:
-        """Which share a row of ``clickstream_metrics`` is in, by its ``hour`` and ``row_key``."""
+        """The task of a row of ``clickstream_metrics``, by its ``hour`` and ``row_key``."""
         first = F.conv(F.substring(_document_id(), 1, 2), 16, 10).cast("int")
         part = F.floor(first * self.by_digest / _DIGESTS)
         return ((F.col("hour") % self.by_hour) * self.by_digest + part).cast("int")
 
 
 _DIGESTS = 256
-AT_MOST_PER_SHARE = 40_000
+AT_MOST_PER_TASK = 40_000
 """Of real traffic a quarter to a fifth of these are rows. A task costs some 70 ms of processor time whatever it does;
 if each is a row, what it holds takes some 60 MB."""
 _RFC_3339 = "yyyy-MM-dd'T'HH:mm:ss'Z'"

@@ -1,7 +1,7 @@
 """An hour's metrics in ``clickstream_metrics`` replaced by newly computed ones: what is the same is left as it is.
 
 While events flow an hour is computed every few seconds, and nearly all of its metrics are what they were. So each Spark
-task compares its share of what was computed with what is stored, and sends HBase the differences: rows that are new or
+task compares its part of what was computed with what is stored, and sends HBase the differences: rows that are new or
 changed are put, with the run's stamps, and rows that the result lacks are deleted (docs/decisions/0013).
 """
 
@@ -19,7 +19,7 @@ from clickstream_assets.clients.hbase import HBaseClient, RowMutation, rows_per_
 from clickstream_assets.clients.thrift_rows import Cell
 from clickstream_assets.domain.books import Books
 from clickstream_assets.domain.hours import hour_of_key
-from clickstream_assets.domain.metrics import MetricsShares
+from clickstream_assets.domain.metrics import MetricsTasks
 from clickstream_assets.domain.table_schemas import METRICS
 from clickstream_assets.spark_sources.hbase import mutations
 
@@ -84,12 +84,12 @@ def replace(computed: DataFrame, books: Books, hours: Iterable[int], at_most: in
     hours = sorted(set(hours))
     if not hours:
         return {}
-    shares = MetricsShares.of(hours, at_most)
-    # One row without a key for each share: where nothing was computed, something may be stored.
-    every = computed.sparkSession.range(len(shares)).select(F.col("id").cast("int").alias("share"))
-    rows = computed.withColumn("share", shares.number()).unionByName(every, allowMissingColumns=True)
-    done = rows.groupBy("share").applyInArrow(
-        _replace_share(books.hbase.host, books.hbase.port, books.tables.metrics, shares),
+    tasks = MetricsTasks.of(hours, at_most)
+    # One row without a key for each task: where nothing was computed, something may be stored.
+    every = computed.sparkSession.range(len(tasks)).select(F.col("id").cast("int").alias("task"))
+    rows = computed.withColumn("task", tasks.number()).unionByName(every, allowMissingColumns=True)
+    done = rows.groupBy("task").applyInArrow(
+        _replace_in_task(books.hbase.host, books.hbase.port, books.tables.metrics, tasks),
         "hour long, kind string, count long",
     )
     counts: dict[int, Counter[str]] = {hour: Counter() for hour in hours}
@@ -98,23 +98,23 @@ def replace(computed: DataFrame, books: Books, hours: Iterable[int], at_most: in
     return {hour: Replaced(**of_hour) for hour, of_hour in counts.items()}
 
 
-def _replace_share(
-    host: str, port: int, table: str, shares: MetricsShares
+def _replace_in_task(
+    host: str, port: int, table: str, tasks: MetricsTasks
 ) -> Callable[[tuple[pa.Scalar, ...], pa.Table], pa.Table]:
     cells = {name: column.key for name, column in METRICS.columns.items()}
     batch_rows = rows_per_call(METRICS.row_bytes())
 
-    def work(key: tuple[pa.Scalar, ...], share: pa.Table) -> pa.Table:
+    def work(key: tuple[pa.Scalar, ...], rows: pa.Table) -> pa.Table:
         (number,) = key
-        share = share.filter(pc.is_valid(share.column("row_key"))).drop_columns("share")
-        computed = {row.key: row for batch in share.to_batches() for row in mutations(batch, cells)}
+        rows = rows.filter(pc.is_valid(rows.column("row_key"))).drop_columns("task")
+        computed = {row.key: row for batch in rows.to_batches() for row in mutations(batch, cells)}
         counts: Counter[tuple[bytes, str]] = Counter()
         for row in computed.values():
             counts[_hour_in(row.key), "rows"] += 1
             counts[_hour_in(row.key), "clicks"] += int(row.puts[cells["clicks"]])
         deleted, changed = [], []
         with HBaseClient(host, port) as client:
-            for start, stop in shares.ranges(number.as_py()):
+            for start, stop in tasks.ranges(number.as_py()):
                 for stored in client.scan_batches(table, start, stop, (_FAMILY,), batch_rows=batch_rows):
                     for row_there in stored:
                         if row_there.row not in computed:

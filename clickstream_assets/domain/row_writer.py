@@ -2,7 +2,7 @@
 
 One thread decides, in order; a few others wait for HBase. A batch is looked up while earlier ones are still being
 decided and written, so what HBase says of its keys may be a few batches old. The rows decided since are kept until it
-can say them itself: batch *n* is looked up once batch *n* - :data:`WINDOW` is written, and decided knowing the rows
+can say them itself: batch *n* is looked up once batch *n* - :data:`UNDER_WAY` is written, and decided knowing the rows
 of those in between.
 
 Where many rows of an hour will be asked for, it is scanned beforehand: for HBase that is half the work of finding them
@@ -22,7 +22,7 @@ from clickstream_assets.domain.books import TableNames
 from clickstream_assets.domain.outcomes import SOURCE, Decoded, Rules, Tally, outcome, size_of
 from clickstream_assets.domain.row_keys import hour_of, key_ranges
 
-WINDOW = 6
+UNDER_WAY = 6
 """Batches looked up or written at a time, at most: what is held in memory."""
 _AHEAD = 2
 """Batches being looked up behind the one that is decided."""
@@ -115,7 +115,7 @@ class RowWriter:
 
     def _add(self, messages: Sequence[Decoded]) -> None:
         for batch in self._decided:
-            if batch.number > self._count - WINDOW:
+            if batch.number > self._count - UNDER_WAY:
                 break
             batch.confirm()
         keys = [m.key for m in messages if m.event is not None and hour_of(m.key) not in self._scanned]
@@ -129,7 +129,7 @@ class RowWriter:
             self._decide(self._undecided.popleft())
 
     def _decide(self, batch: _Batch) -> None:
-        while self._decided and self._decided[0].number <= batch.number - WINDOW:
+        while self._decided and self._decided[0].number <= batch.number - UNDER_WAY:
             self._forget(self._decided.popleft())
         sources: dict[bytes, bytes] = batch.stored.result() if batch.stored else {}
         rows: list[RowMutation] = []

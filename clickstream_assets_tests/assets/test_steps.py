@@ -46,7 +46,7 @@ class Steps:
         patch(documents, "indices_exist", lambda *_: True)
         patch(documents, "count_documents", lambda es, alias, hours: dict.fromkeys(hours, 0))
         patch(documents, "delete_left_over", lambda *_: {})
-        patch(metrics.MetricsShares, "of", lambda hours, rows: self.index(hours))
+        patch(metrics.MetricsTasks, "of", lambda hours, rows: self.index(hours))
         patch(metrics, "documents", lambda *_: None)
         patch(overviews, "overviews", lambda es, alias, hours: {h: overviews.HourOverview() for h in hours})
         patch(self.hbase.hbase, "count", lambda *_: 0, raising=False)

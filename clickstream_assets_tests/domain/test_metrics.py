@@ -6,7 +6,7 @@ import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clickstream_assets.domain.metrics import MetricsShares, by_user, document_id, metrics_key
+from clickstream_assets.domain.metrics import MetricsTasks, by_user, document_id, metrics_key
 from clickstream_assets.domain.time_spent import TIMEOUT_MS
 from clickstream_assets_tests.acceptance import golden
 
@@ -72,21 +72,21 @@ def test_a_users_events_add_up_to_what_golden_finds_one_by_one_in_whatever_order
 @steady
 @given(st.sets(st.integers(1_000, 1_030), max_size=5), st.integers(0, 12_000_000), st.text("abc", min_size=1))
 def test_shares_hold_each_key_once_however_many_rows_there_are(hours, rows, url):
-    tasks = MetricsShares.of(hours, rows).tasks()
+    tasks = MetricsTasks.of(hours, rows).tasks()
     for hour in (*hours, 998):
         key = metrics_key(hour, url, "DE")
         assert sum(start <= key < stop for task in tasks for start, stop in task) == (hour in hours)
 
 
 def test_few_metrics_are_one_share_and_many_are_spread_by_their_hours_and_then_by_their_ids():
-    assert [len(MetricsShares.of([1_000], rows)) for rows in (0, 40_000, 40_001, 10**9)] == [1, 1, 2, 256]
-    week = MetricsShares.of(range(1_000, 1_168), 40_000)
+    assert [len(MetricsTasks.of([1_000], rows)) for rows in (0, 40_000, 40_001, 10**9)] == [1, 1, 2, 256]
+    week = MetricsTasks.of(range(1_000, 1_168), 40_000)
     assert [len(ranges) for ranges in week.tasks()] == [1]
     ranges = [
-        len(MetricsShares.of(range(1_000, 1_168), rows).tasks()) for rows in (400_000, 6_720_000, 13_440_000, 10**10)
+        len(MetricsTasks.of(range(1_000, 1_168), rows).tasks()) for rows in (400_000, 6_720_000, 13_440_000, 10**10)
     ]
     assert ranges == [10, 168, 336, 168 * 256]
-    assert sum(map(len, MetricsShares.of(range(1_000, 1_168), 400_000).tasks())) == 168
-    shares = MetricsShares.of([1_000], 10**9)
+    assert sum(map(len, MetricsTasks.of(range(1_000, 1_168), 400_000).tasks())) == 168
+    shares = MetricsTasks.of([1_000], 10**9)
     holding = [task for task in shares.tasks() if any(s <= metrics_key(1_000, "x", "DE") < e for s, e in task)]
     assert holding == [shares.ranges(int(document_id(1_000, "x", "DE")[:2], 16))]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from clickstream_assets.domain.books import TableNames
 from clickstream_assets.domain.outcomes import SOURCE, Tally, decoded, outcomes
-from clickstream_assets.domain.row_writer import WINDOW, RowWriter
+from clickstream_assets.domain.row_writer import UNDER_WAY, RowWriter
 from clickstream_assets_tests.domain.fakes import CLICKS, LEDGER, LETTERS, World
 from clickstream_assets_tests.domain.test_ledger import FakeHBase
 from clickstream_assets_tests.domain.test_outcomes import HOUR_NOW, NOW, RULES, Message, message, partitions
@@ -84,13 +84,13 @@ class BrokenHBase(FakeHBase):
 def test_a_duplicate_of_a_row_that_is_still_on_its_way_is_seen():
     hbase = HeldHBase()
     with writer_on(hbase) as writer:
-        for offset in range(WINDOW):
+        for offset in range(UNDER_WAY):
             add(writer, message(offset))
         assert hbase.tables.get(CLICKS, {}) == {}
         hbase.may_write.set()
         tallies = writer.finish()
-    assert [tallies[0, offset].new_rows for offset in range(WINDOW)] == [1] + [0] * (WINDOW - 1)
-    assert [duplicates(tallies[0, offset]) for offset in range(WINDOW)] == [0] + [1] * (WINDOW - 1)
+    assert [tallies[0, offset].new_rows for offset in range(UNDER_WAY)] == [1] + [0] * (UNDER_WAY - 1)
+    assert [duplicates(tallies[0, offset]) for offset in range(UNDER_WAY)] == [0] + [1] * (UNDER_WAY - 1)
     assert len(hbase.tables[CLICKS]) == 1
 
 
@@ -130,19 +130,19 @@ def test_rows_of_a_scanned_hour_are_not_looked_up_by_their_keys():
     with writer_on(hbase) as writer:
         writer.scan([HOUR_NOW])
         add(writer, message(0, "a"), message(1, "b"), message(2, "c"))
-        for again in range(2 * WINDOW):  # long after its batch was written
+        for again in range(2 * UNDER_WAY):  # long after its batch was written
             add(writer, message(3 + again, "c"))
         tallies = writer.finish().values()
-    assert (sum(tally.new_rows for tally in tallies), sum(map(duplicates, tallies))) == (1, 2 * WINDOW)
+    assert (sum(tally.new_rows for tally in tallies), sum(map(duplicates, tallies))) == (1, 2 * UNDER_WAY)
 
 
 def test_what_a_writer_fails_at_is_told_before_much_more_is_read():
     hbase, added = BrokenHBase(), 0
     with pytest.raises(OSError, match="no such region"), writer_on(hbase) as writer:
-        for offset in range(10 * WINDOW):
+        for offset in range(10 * UNDER_WAY):
             add(writer, message(offset, str(offset)))
             added += 1
-    assert added <= 2 * WINDOW
+    assert added <= 2 * UNDER_WAY
 
 
 def test_a_writer_that_fails_at_the_very_end_is_told_too():

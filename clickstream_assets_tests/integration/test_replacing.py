@@ -41,7 +41,7 @@ def hbase(servers):
 @pytest.fixture
 def compute(hbase, monkeypatch):
     """Compute events and replace the hours' metrics by a run; returns what became of each hour."""
-    monkeypatch.setattr(metrics, "AT_MOST_PER_SHARE", 20)
+    monkeypatch.setattr(metrics, "AT_MOST_PER_TASK", 20)
     names = ", ".join(
         f"{name} {'long' if name in ('timestamp', 'engagement_time_ms') else 'string'}" for name in metrics.INPUT
     )

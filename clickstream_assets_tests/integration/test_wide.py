@@ -249,8 +249,8 @@ def test_documents_indexed_on_executors_that_are_killed_are_all_there(servers, c
         puts = {cells[name]: str(value).encode() for name, value in values.items()}
         return RowMutation(metrics.metrics_key(hour, url, "DE"), puts)
 
-    monkeypatch.setattr(metrics, "AT_MOST_PER_SHARE", EVENTS // 24)
-    shares = metrics.MetricsShares.of([hour], EVENTS)
+    monkeypatch.setattr(metrics, "AT_MOST_PER_TASK", EVENTS // 24)
+    shares = metrics.MetricsTasks.of([hour], EVENTS)
 
     def index_all() -> None:
         rows = hbase.read(session, METRICS, ranges=shares.tasks())
