@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from clickstream_assets.assets.columns import described
+from clickstream_assets.checks.hour_checks import HourChecks
 from clickstream_assets.domain.hours import key_of_hour
 from clickstream_assets.partitions import hourly, hours_of
 from clickstream_assets.settings import Settings
@@ -75,9 +76,17 @@ def hours_to_do(context: dg.AssetExecutionContext, asset: str, states: "Mapping[
     return [hour for hour, state in states.items() if hour not in held and (by_hand or state.lacks(asset))]
 
 
-def hours_to_look_at(asset: str, hours: Iterable[int], states: "Mapping[int, HourState]") -> list[int]:
-    """The hours that ``asset`` has done, and those that it left as they are because they are held."""
-    return sorted({*hours, *(hour for hour, state in states.items() if state.held_before(asset))})
+def evaluate_behind(
+    context: dg.AssetExecutionContext,
+    checks: HourChecks,
+    done: Iterable[int],
+    states: "Mapping[int, HourState]",
+    *resources: Any,
+) -> None:
+    """In a run of the sensor, record what the checks find in the hours done, and in those left as they are as held."""
+    if not is_by_hand(context):
+        held = (hour for hour, state in states.items() if state.held_before(checks.asset))
+        checks.evaluate(context, sorted({*done, *held}), *resources)
 
 
 def scan_tasks_of(hours: Iterable[int], books: "Books") -> "list[list[tuple[bytes, bytes]]]":

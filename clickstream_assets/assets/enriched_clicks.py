@@ -6,11 +6,10 @@ import dagster as dg
 
 from clickstream_assets.assets.common import (
     add_row_counts,
+    evaluate_behind,
     hourly_spec,
     hourly_step,
     hours_to_do,
-    hours_to_look_at,
-    is_by_hand,
     scan_tasks_of,
     states_of,
 )
@@ -60,5 +59,4 @@ def _materialize(
         add_row_counts(context, {hour: counts.kept for hour, counts in books.ledger.counts(states).items()})
     context.add_asset_metadata({"geoip_version": versions[0], "user_agent_version": versions[1], "rows_enriched": rows})
     yield dg.MaterializeResult()
-    if not is_by_hand(context):
-        checks.evaluate(context, hours_to_look_at(ASSET, hours, states), hbase, elasticsearch, configured)
+    evaluate_behind(context, checks, hours, states, hbase, elasticsearch, configured)

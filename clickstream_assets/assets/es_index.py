@@ -6,11 +6,10 @@ import dagster as dg
 
 from clickstream_assets.assets.common import (
     add_row_counts,
+    evaluate_behind,
     hourly_spec,
     hourly_step,
     hours_to_do,
-    hours_to_look_at,
-    is_by_hand,
     states_of,
 )
 from clickstream_assets.assets.overviews import of_clicks
@@ -44,14 +43,7 @@ def _materialize(
     configured: dg.ResourceParam[Settings],
 ) -> Iterator[dg.MaterializeResult]:
     """Index the metrics that differ from their documents, delete documents without one, mark hours as up to date."""
-    from clickstream_assets.domain.documents import (
-        COMPARED,
-        count_documents,
-        delete_left_over,
-        ensure_template,
-        indices_exist,
-    )
-    from clickstream_assets.domain.metrics import MetricsTasks, documents
+    from clickstream_assets.domain import documents, metrics
     from clickstream_assets.domain.overviews import documents_url, overviews
     from clickstream_assets.domain.stale_hours import INDEXED
     from clickstream_assets.domain.table_schemas import METRICS
@@ -61,16 +53,16 @@ def _materialize(
     with hbase.books() as books, elasticsearch.client() as es:
         states = states_of(context, ASSET, books)
         hours = hours_to_do(context, ASSET, states)
-        if not indices_exist(es, alias, hours):
-            ensure_template(es, alias)
-        filled = [hour for hour, count in count_documents(es, alias, hours).items() if count]
+        if not documents.indices_exist(es, alias, hours):
+            documents.ensure_template(es, alias)
+        filled = [hour for hour, count in documents.count_documents(es, alias, hours).items() if count]
         at_most = sum(states[hour].clicks or 0 for hour in hours)  # a metric has one at least
         if hours:
             with spark.alone(alias) as session:
-                rows = hbase.read(session, METRICS, ranges=MetricsTasks.of(hours, at_most).tasks())
-                elasticsearch.write(documents(rows, alias), COMPARED if filled else ())
-        counts = count_documents(es, alias, states)
-        deleted = delete_left_over(es, alias, books, {hour: counts[hour] for hour in filled})
+                rows = hbase.read(session, METRICS, ranges=metrics.MetricsTasks.of(hours, at_most).tasks())
+                elasticsearch.write(metrics.documents(rows, alias), documents.COMPARED if filled else ())
+        counts = documents.count_documents(es, alias, states)
+        deleted = documents.delete_left_over(es, alias, books, {hour: counts[hour] for hour in filled})
         books.hours.mark(INDEXED, {hour: states[hour].computed for hour in hours})
         seen = overviews(es, alias, states)
     add_row_counts(context, {hour: count - deleted.get(hour, 0) for hour, count in counts.items()})
@@ -79,5 +71,4 @@ def _materialize(
         context.add_asset_metadata(overview, partition_key=key_of_hour(hour))
     context.add_asset_metadata({"documents_left_over": sum(deleted.values())})
     yield dg.MaterializeResult()
-    if not is_by_hand(context):
-        checks.evaluate(context, hours_to_look_at(ASSET, hours, states), hbase, elasticsearch, configured)
+    evaluate_behind(context, checks, hours, states, hbase, elasticsearch, configured)

@@ -8,11 +8,10 @@ import dagster as dg
 from clickstream_assets.assets.common import (
     add_row_counts,
     clicks_of,
+    evaluate_behind,
     hourly_spec,
     hourly_step,
     hours_to_do,
-    hours_to_look_at,
-    is_by_hand,
     states_of,
 )
 from clickstream_assets.checks.url_country_metrics import checks
@@ -66,5 +65,4 @@ def _materialize(
     written, deleted = (sum(getattr(replaced, name) for replaced in done.values()) for name in ("written", "deleted"))
     context.add_asset_metadata({"rows_written": written, "rows_left_over": deleted})
     yield dg.MaterializeResult()
-    if not is_by_hand(context):
-        checks.evaluate(context, hours_to_look_at(ASSET, hours, states), hbase, elasticsearch, configured)
+    evaluate_behind(context, checks, hours, states, hbase, elasticsearch, configured)

@@ -128,8 +128,8 @@ def _add_records(configured: Settings, explanation: "Explanation") -> None:
         explanation.failed_checks = failed_checks(opened, explanation.hour)
     for run in explanation.runs:
         if record := records.get(run.run_id):
-            run.status, run.why = record.status, record.why or None
-            run.started = rfc3339(int(record.started * 1000)) if record.started else None
+            run.status, run.why = record.dagster_run.status.value, record.dagster_run.tags.get("clickstream/why")
+            run.started = rfc3339(int(record.start_time * 1000)) if record.start_time else None
 
 
 # For people

@@ -8,17 +8,7 @@ from typing import TYPE_CHECKING
 from clickstream_assets.settings import Settings
 
 if TYPE_CHECKING:
-    from dagster import DagsterInstance
-
-
-@dataclass(frozen=True, slots=True)
-class RunRecord:
-    """A run: its status, when it began (seconds since the epoch, None if it has not), why it was asked for."""
-
-    run_id: str
-    status: str
-    started: float | None
-    why: str
+    from dagster import DagsterInstance, RunRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,21 +32,13 @@ def find_instance(configured: Settings) -> "DagsterInstance | None":
     return DagsterInstance.get()
 
 
-def runs(instance: "DagsterInstance", run_ids: Iterable[str]) -> dict[str, RunRecord]:
+def runs(instance: "DagsterInstance", run_ids: Iterable[str]) -> "dict[str, RunRecord]":
     """The runs of these ids that the instance knows."""
     from dagster import RunsFilter
 
     wanted = sorted(set(run_ids))
     records = instance.get_run_records(RunsFilter(run_ids=wanted)) if wanted else []
-    return {
-        record.dagster_run.run_id: RunRecord(
-            run_id=record.dagster_run.run_id,
-            status=record.dagster_run.status.value,
-            started=record.start_time,
-            why=record.dagster_run.tags.get("clickstream/why", ""),
-        )
-        for record in records
-    }
+    return {record.dagster_run.run_id: record for record in records}
 
 
 def failed_checks(instance: "DagsterInstance", partition: str) -> list[FailedCheck]:

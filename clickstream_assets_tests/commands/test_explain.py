@@ -197,8 +197,9 @@ def test_a_run_that_dagster_has_forgotten_is_left_out():
         found = runs(instance, [run_id, "gone"])
         assert runs(instance, []) == {}
     assert list(found) == [run_id]
-    assert (found[run_id].status, found[run_id].why) == ("SUCCESS", "new offsets")
-    assert found[run_id].started > 1_700_000_000
+    run = found[run_id].dagster_run
+    assert (run.status.value, run.tags["clickstream/why"]) == ("SUCCESS", "new offsets")
+    assert found[run_id].start_time > 1_700_000_000
 
 
 def test_without_a_dagster_home_there_are_no_records(monkeypatch, tmp_path):
