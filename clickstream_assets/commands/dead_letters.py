@@ -89,11 +89,11 @@ def list_(as_json: bool, **chosen: Any) -> None:
 
 
 @dead_letters.command("show", cls=Verdict, short_help="Single letters with their bytes.")
-@click.argument("places", nargs=-1, metavar="[TOPIC_ID/PARTITION/OFFSET]...")
+@click.argument("coordinates", nargs=-1, metavar="[TOPIC_ID/PARTITION/OFFSET]...")
 @_selection
 @click.option("--full", is_flag=True, help=f"All bytes of each, not the first {PREVIEW_BYTES}.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
-def show(places: tuple[str, ...], full: bool, as_json: bool, **chosen: Any) -> None:
+def show(coordinates: tuple[str, ...], full: bool, as_json: bool, **chosen: Any) -> None:
     """Show letters: where they lie in Kafka, when, why, by which run they were refused, and their bytes.
 
     Bytes that are not UTF-8 are shown as base64. Without --limit ten are shown; places name single ones.
@@ -105,14 +105,14 @@ def show(places: tuple[str, ...], full: bool, as_json: bool, **chosen: Any) -> N
     """
     wanted = _wanted(**chosen, otherwise=10)
     with _letters() as letters:
-        named = [letter for place in places for letter in _at(letters, place)]
-        shown = named if places else list(letters.select(wanted))
+        named = [letter for text in coordinates for letter in _at(letters, text)]
+        shown = named if coordinates else list(letters.select(wanted))
         for letter, value in chain.from_iterable(letters.values(shown)):
             described = _described(letter, value, full=full)
             click.echo(json.dumps(described, ensure_ascii=False) if as_json else _in_lines(described))
     if not shown and not as_json:
         click.echo("No such dead letter.")
-    if places and len(shown) < len(places):
+    if coordinates and len(shown) < len(coordinates):
         sys.exit(1)
 
 

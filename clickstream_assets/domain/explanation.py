@@ -12,7 +12,12 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime, timedelta
 from itertools import chain, groupby
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from elasticsearch import Elasticsearch
+from pyspark.errors import PySparkException
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as F
 
 from clickstream_assets.clients.hbase import rows_per_call
 from clickstream_assets.domain.books import Books
@@ -24,10 +29,6 @@ from clickstream_assets.domain.row_keys import key_ranges
 from clickstream_assets.domain.stale_hours import STEPS
 from clickstream_assets.domain.table_schemas import CLICKS, METRICS
 from clickstream_assets.domain.time_spent import TIMEOUT_MS
-
-if TYPE_CHECKING:
-    from elasticsearch import Elasticsearch
-    from pyspark.sql import DataFrame, SparkSession
 
 Row = tuple[bytes, Mapping[bytes, bytes]]
 """A row of ``clickstream_data``: key and cells."""
@@ -338,8 +339,6 @@ def views(events: Iterable[Event], target: Target) -> list[View]:
 
 def _view(event: Event, visits: Sequence[Event]) -> View:
     """A click that counts; ``visits`` are its user's events in order of time, clicks first where it is the same."""
-    from clickstream_assets.domain.time_spent import TIMEOUT_MS
-
     if event.engagement_time_ms is not None:
         ended_by = MEASURED_CAPPED if event.engagement_time_ms > TIMEOUT_MS else MEASURED
         return View.of(event, counts=True, spent_ms=min(event.engagement_time_ms, TIMEOUT_MS), ended_by=ended_by)
@@ -428,7 +427,7 @@ def _typed(cell: bytes | None, kind: str) -> Any:
         return text
 
 
-def documents_of(es: "Elasticsearch", alias: str, target: Target) -> list[dict[str, Any]]:
+def documents_of(es: Elasticsearch, alias: str, target: Target) -> list[dict[str, Any]]:
     """Every hit with the target's ``_id``, or with its hour, url and country; there should be one."""
     if not es.indices.exists_alias(name=alias):
         return []
@@ -455,23 +454,21 @@ def misplaced(hits: Iterable[Mapping[str, Any]], target: Target) -> list[str]:
     return words
 
 
-def written(values: Values, **place: str) -> dict[str, Any]:
-    """When and by which run values were computed, behind their ``place``; a time that is no number as it stands."""
+def written(values: Values, **location: str) -> dict[str, Any]:
+    """When and by which run values were computed, behind their ``location``; a time that is no number as it stands."""
     computed_at = values.get("computed_at")
     time = rfc3339(computed_at) if isinstance(computed_at, int) else computed_at
-    return {**place, "computed_at": time, "run_id": values.get("run_id")}
+    return {**location, "computed_at": time, "run_id": values.get("run_id")}
 
 
 # Comparison
 
 
-def recomputed(clicks: "DataFrame", target: Target) -> dict[str, Any] | None:
+def recomputed(clicks: DataFrame, target: Target) -> dict[str, Any] | None:
     """The document's values as the pipeline's own computation gives them now; None if it gives none.
 
     ``clicks`` has the columns ``metrics.INPUT`` of the rows of the hour and of the one that follows.
     """
-    from pyspark.sql import functions as F
-
     wanted = (F.col("url") == target.url) & (F.col("country") == target.country)
     rows = compute(clicks, [target.hour], 0, "").where(wanted).select(*FIELDS, "users_sketch").collect()
     return rows[0].asDict() if rows else None
@@ -490,7 +487,7 @@ def compare(
 
 
 def compare_sketches(
-    spark: "SparkSession", document: Values | None, row: Values | None, now: Values | None
+    spark: SparkSession, document: Values | None, row: Values | None, now: Values | None
 ) -> Comparison:
     """``users_sketch``, each as the users it estimates; ``unreadable`` where it is no sketch.
 
@@ -519,11 +516,8 @@ def _sketch(values: Values | None) -> bytes | None:
     return sketch if isinstance(sketch, bytes) else b""
 
 
-def _estimates(spark: "SparkSession", sketch: bytes, fresh: bytes) -> tuple[int | str, ...]:
+def _estimates(spark: SparkSession, sketch: bytes, fresh: bytes) -> tuple[int | str, ...]:
     """Distinct users by two sketches and by their union; ``unreadable`` and 0 if the first is no sketch."""
-    from pyspark.errors import PySparkException
-    from pyspark.sql import functions as F
-
     if not sketch:
         return "unreadable", 0
     stored, computed = F.lit(sketch), F.lit(fresh)
@@ -545,10 +539,10 @@ def judge(explained: Explanation, misplacements: Iterable[str], first_look: Firs
     differences = [f"differs: {words}" for words in misplacements]
     for name, values in explained.values.items():
         if not values.same:
-            places = {"document": values.document, "metrics row": values.metrics_row, "recomputed": values.recomputed}
+            sources = {"document": values.document, "metrics row": values.metrics_row, "recomputed": values.recomputed}
             if name in FIELDS:
-                places["from the events"] = values.from_events
-            shown = (f"{place} {'none' if value is None else value}" for place, value in places.items())
+                sources["from the events"] = values.from_events
+            shown = (f"{source} {'none' if value is None else value}" for source, value in sources.items())
             differences.append(f"differs: {name}: {', '.join(shown)}")
     explained.same = not differences
     if differences:
@@ -625,9 +619,9 @@ def explain(
     first_hour: int,
     *,
     books: Books,
-    es: "Elasticsearch",
+    es: Elasticsearch,
     alias: str,
-    clicks: "DataFrame",
+    clicks: DataFrame,
 ) -> Explanation:
     """Look everywhere but in Dagster. ``first_hour`` is the first partition's, ``clicks`` as :func:`recomputed` wants.
 
@@ -665,7 +659,7 @@ def _compare_all(
     target: Target,
     hits: Iterable[Mapping[str, Any]],
     row: Values | None,
-    clicks: "DataFrame",
+    clicks: DataFrame,
 ) -> None:
     """Add the values, where they are stored, and the runs that made them."""
     hit = next((hit for hit in hits if hit["_id"] == target.document_id), None)

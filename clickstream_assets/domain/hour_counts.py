@@ -145,7 +145,7 @@ def _versions_of_a_row(books: Books, hours: Iterable[int]) -> tuple[bytes, bytes
 
 
 def _tally(
-    books: Books, hours: Iterable[int], found_in: Callable[[HBaseClient, bytes, bytes], Iterable[_T]]
+    books: Books, hours: Iterable[int], listed_in: Callable[[HBaseClient, bytes, bytes], Iterable[_T]]
 ) -> Counter[_T]:
     """How often each thing is found in the key ranges of ``hours``: a few at a time, each of one salt."""
 
@@ -153,7 +153,7 @@ def _tally(
         counts: Counter[_T] = Counter()
         with books.hbase.another() as client:
             for start, stop in ranges:
-                counts.update(found_in(client, start, stop))
+                counts.update(listed_in(client, start, stop))
         return counts
 
     with ThreadPoolExecutor(_SCANS) as threads:

@@ -6,15 +6,13 @@ matter: it is made.
 
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
+from elasticsearch import Elasticsearch
+
+from clickstream_assets.clients.hbase import HBaseClient
 from clickstream_assets.clients.hbase_admin import NewTable
-
-if TYPE_CHECKING:
-    from elasticsearch import Elasticsearch
-
-    from clickstream_assets.clients.hbase import HBaseClient
-    from clickstream_assets.clients.kafka_admin import TopicAsItIs
+from clickstream_assets.clients.kafka_admin import TopicAsItIs
 
 LARGEST_EVENT = 1 << 20
 """Bytes of the largest message that is accepted (docs/contract.md)."""
@@ -43,7 +41,7 @@ def _names(names: Collection[str]) -> str:
 # Kafka
 
 
-def topic_misfits(actual: "TopicAsItIs", topic: str, group: str, servers: str) -> Iterator[Misfit]:
+def topic_misfits(actual: TopicAsItIs, topic: str, group: str, servers: str) -> Iterator[Misfit]:
     """What is odd about a topic, and who else is in the consumer group.
 
     A group with members takes commits from these alone, so nobody else can commit offsets for it; this pipeline never
@@ -102,7 +100,7 @@ def _odd_settings(settings: Mapping[str, str]) -> Iterator[tuple[str, str]]:
 # HBase
 
 
-def table_misfits(hbase: "HBaseClient", tables: Sequence[NewTable], existing: Collection[str]) -> list[Misfit]:
+def table_misfits(hbase: HBaseClient, tables: Sequence[NewTable], existing: Collection[str]) -> list[Misfit]:
     """How the tables among ``existing`` (names) differ from those that would be made: a call to HBase for each."""
     where = f"HBase at {hbase.host}:{hbase.port}"
     return [
@@ -154,7 +152,7 @@ def _span(seconds: int) -> str:
 # Elasticsearch
 
 
-def index_misfits(es: "Elasticsearch", alias: str, mapping: Mapping[str, Any], where: str) -> list[Misfit]:
+def index_misfits(es: Elasticsearch, alias: str, mapping: Mapping[str, Any], where: str) -> list[Misfit]:
     """How what stands behind ``alias``, or has the names of its monthly indices, differs: one call."""
     indices = es.indices.get(
         index=[alias, f"{alias}-*"], ignore_unavailable=True, allow_no_indices=True, features=["aliases", "mappings"]
