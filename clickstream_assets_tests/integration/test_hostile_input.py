@@ -35,7 +35,7 @@ IN_A_BOMB, BOMB_VALUE = 70, 6 * MIB
 READ_OF_A_BOMB = 256 // 6
 AROUND_AN_HOUR_MS = NOW_MS // HOUR_MS * HOUR_MS - 35
 """A bomb is opened to find the hour that begins in it."""
-LETTERS, LETTER = 50, bytes(4 * MIB)
+LETTERS, LETTER = 25, bytes(4 * MIB)
 """In each of three batches."""
 NUMBERS = 150_000
 """Stored with all their zeros."""
