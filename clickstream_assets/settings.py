@@ -4,7 +4,7 @@ Read with :func:`settings`; nothing else in the project looks at the environment
 """
 
 from functools import lru_cache
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import ip_network
 from pathlib import Path
 
 import click
@@ -140,10 +140,6 @@ class Settings(BaseSettings):
         for text in filter(None, value.split(",")):
             ip_network(text.strip())
         return value
-
-    @property
-    def trusted_networks(self) -> list[IPv4Network | IPv6Network]:
-        return [ip_network(text.strip()) for text in self.trusted_proxies.split(",") if text.strip()]
 
     @property
     def url_rules(self) -> UrlRules:

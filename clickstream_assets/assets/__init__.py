@@ -1,1 +1,1 @@
-"""The assets, a module each: connect, do, report. What they do is one call into ``domain``."""
+"""The assets, by the step that writes them: connect, do, report. What they do is one call into ``domain``."""

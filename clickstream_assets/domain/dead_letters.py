@@ -51,11 +51,6 @@ class Letter:
     def key(self) -> bytes:
         return letter_key(self.topic_id, self.partition, self.offset)
 
-    @property
-    def source(self) -> str:
-        """Its coordinates, spelled as in the column ``source`` of a row."""
-        return f"{self.topic_id}/{self.partition}/{self.offset}"
-
 
 @dataclass(frozen=True, slots=True)
 class Selection:

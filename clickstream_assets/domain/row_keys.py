@@ -18,7 +18,6 @@ ROWS_PER_TASK = 20_000
 """Rows that one Spark task scans, in about half a second; a tenth of one it costs whatever it reads."""
 _HOUR_BYTES = 4
 _DIGEST_BYTES = 16
-KEY_BYTES = 1 + _HOUR_BYTES + _DIGEST_BYTES
 
 
 def event_key(hour: int, event_id: str, user_key: str, event_type: str, url: str) -> bytes:

@@ -23,7 +23,7 @@ from clickstream_assets.domain.outcomes import SOURCE, Decoded, Rules, Tally, ou
 from clickstream_assets.domain.row_keys import hour_of, key_ranges
 
 UNDER_WAY = 6
-"""Batches looked up or written at a time, at most: what is held in memory."""
+"""Batches that are being looked up or written, at most: what is held in memory."""
 _AHEAD = 2
 """Batches being looked up behind the one that is decided."""
 _CONNECTIONS = 3

@@ -1,6 +1,7 @@
 """Messages that went wrong once end as the contract says: by golden.py, and by our own rules without a server."""
 
 from datetime import UTC, datetime
+from ipaddress import ip_network
 
 import pytest
 from mmdb_writer import MMDBWriter
@@ -46,7 +47,7 @@ def geoip(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def enricher(geoip):
-    return Enricher(geoip, tuple(Settings().trusted_networks))
+    return Enricher(geoip, tuple(map(ip_network, Settings().trusted_proxies.split(","))))
 
 
 named = pytest.mark.parametrize("case", CASES, ids=[case.id for case in CASES])

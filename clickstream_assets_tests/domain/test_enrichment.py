@@ -1,5 +1,6 @@
 """What is written of a row, and how an enricher stays warm."""
 
+from ipaddress import ip_network
 from types import SimpleNamespace
 
 import pytest
@@ -10,7 +11,7 @@ from clickstream_assets.domain.table_schemas import CLICKS
 from clickstream_assets.settings import Settings
 from clickstream_assets_tests.domain.geoip_databases import write_database
 
-TRUSTED = tuple(Settings().trusted_networks)
+TRUSTED = tuple(map(ip_network, Settings().trusted_proxies.split(",")))
 FIREFOX = "Mozilla/5.0 (X11; Ubuntu; Linux x86_64; rv:120.0) Gecko/20100101 Firefox/120.0"
 
 

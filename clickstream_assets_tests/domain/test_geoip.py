@@ -2,7 +2,7 @@
 
 import time
 from datetime import UTC, datetime
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 import pytest
 from hypothesis import given, settings
@@ -19,7 +19,7 @@ from clickstream_assets.settings import Settings
 from clickstream_assets_tests.acceptance import golden
 from clickstream_assets_tests.domain.geoip_databases import write_database
 
-TRUSTED = tuple(Settings().trusted_networks)
+TRUSTED = tuple(map(ip_network, Settings().trusted_proxies.split(",")))
 
 addresses = st.one_of(
     st.integers(0, (1 << 32) - 1).map(lambda number: str(IPv4Address(number))),
