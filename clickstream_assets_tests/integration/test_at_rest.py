@@ -65,19 +65,21 @@ def test_a_backlog_of_eighty_small_hours_takes_a_few_runs(servers, tmp_path):
 
 
 def test_scattered_stale_hours_take_a_few_runs_and_the_newest_come_first(servers, tmp_path):
-    pipeline = Pipeline(servers, "scattered", tmp_path / "sent.jsonl")
-    hours = [NOON // HOUR - 9 * number for number in range(50)]
-    pipeline.produce([event(f"s{hour}", "ada", hour * HOUR) for hour in hours[::10]])
+    few = servers.model_copy(update={"max_hours_per_run": 40})
+    pipeline = Pipeline(few, "scattered", tmp_path / "sent.jsonl")
+    hours = [NOON // HOUR - 9 * number for number in range(12)]
+    pipeline.produce([event(f"s{hour}", "ada", hour * HOUR) for hour in hours[::3]])
     pipeline.settle()
     before = len(pipeline.runs)
     with pipeline.resources["hbase"].books() as books:
         books.hours.touch(hours)
     pipeline.settle()
     spans = [hours_in(run.dagster_run.tags) for run in pipeline.runs[before:]]
+    # 40 hours at most, from the newest stale one back.
     assert [(span[0], span[-1]) for span in spans[:3]] == [
-        (hours[22], hours[0]),  # 200 hours at most, from the newest stale one back
-        (hours[45], hours[23]),
-        (hours[49], hours[46]),
+        (hours[4], hours[0]),
+        (hours[9], hours[5]),
+        (hours[11], hours[10]),
     ]
     assert_golden(pipeline)
 
