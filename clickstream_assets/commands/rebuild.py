@@ -40,7 +40,7 @@ def rebuild(begin: int, end: int, dry_run: bool, url: str, here: bool) -> None:
         require_no_dagster(url)
     require_servers(settings(), "HBase")
     servers, hours = resources(settings()), range(begin, end)
-    steps = 1 if dry_run else 1 + len(hours)
+    steps = 1 if dry_run else 2 + len(hours)
     with explained():
         try:
             sentences = rebuilt(servers.kafka, servers.hbase, settings(), hours, f"command-{uuid4()}", dry_run=dry_run)

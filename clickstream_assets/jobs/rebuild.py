@@ -70,6 +70,8 @@ def rebuilt(
         for done, plan in enumerate(() if dry_run else plans, 1):
             report = rebuild.run(plan)
             yield f"{key_of_hour(plan.hour)} ({done} of {len(plans)}): {report.in_words()}"
+        if not dry_run:
+            yield "The sensor brings metrics and documents up to date, within five minutes while new events come."
 
 
 @dg.job(
