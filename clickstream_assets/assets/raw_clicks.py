@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from clickstream_assets.assets.common import hourly_spec, hourly_step, is_by_hand
+from clickstream_assets.assets.common import evaluate_behind, hourly_spec, hourly_step
 from clickstream_assets.assets.overviews import of_ingestion, of_refusals
 from clickstream_assets.checks.clickstream_topic import NO_LOG_CUT_BACK, cut_back, evaluation
 from clickstream_assets.checks.dead_letters import checks as letters_checks
@@ -83,8 +83,10 @@ def _materialize(
         else:
             report = ingestion.read_until({int(p): end for p, end in config.until.items()}, hours, config.more)
         # Hours that the run passes over are done too, as empty: they are present like those done one by one.
-        books.hours.touch(hour for hour, state in books.hours.read(hours).items() if not state.touched)
-        stale = [hour for hour, state in books.hours.read(hours).items() if state.stale]
+        states = books.hours.read(hours)
+        empty = [hour for hour, state in states.items() if not state.touched]
+        books.hours.touch(empty)
+        stale = [*empty, *(hour for hour, state in states.items() if state.stale)]
         _tell_counts(context, books, hours, configured.first_hour_ms // HOUR_MS)
     context.log.info(report.in_words())
     if report.cuts:
@@ -96,17 +98,18 @@ def _materialize(
         )
     yield dg.MaterializeResult(asset_key="raw_clicks", metadata=of_ingestion(report))
     yield dg.MaterializeResult(asset_key="dead_letters")
-    if not is_by_hand(context):
-        for of_asset in (checks, letters_checks):
-            of_asset.evaluate(context, stale, hbase, elasticsearch, configured)
+    for of_asset in (checks, letters_checks):  # before them stands no asset whose checks could hold an hour
+        evaluate_behind(context, of_asset, stale, {}, hbase, elasticsearch, configured)
 
 
 def _tell_counts(context: dg.AssetExecutionContext, books: "Books", hours: list[int], first_hour: int) -> None:
     """Say in each hour's materializations how many rows and letters it has, and why those were refused."""
+    from clickstream_assets.domain.ledger import counts_of
     from clickstream_assets.domain.overviews import refused_by_reason
 
-    counts, reasons = books.ledger.counts(hours), refused_by_reason(books, hours, first_hour)
-    for hour, of_hour in counts.items():
+    parts = books.ledger.parts(hours)
+    reasons = refused_by_reason(books, parts, first_hour)
+    for hour, of_hour in counts_of(parts).items():
         key, refused = key_of_hour(hour), of_refusals(hour, reasons[hour])
         context.add_asset_metadata({"dagster/partition_row_count": of_hour.kept}, "raw_clicks", key)
         context.add_asset_metadata(

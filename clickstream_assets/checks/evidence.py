@@ -54,9 +54,9 @@ class Evidence:
 
     @cached_property
     def counts(self) -> "Mapping[int, HourCounts]":
-        from clickstream_assets.domain.ledger import sum_of
+        from clickstream_assets.domain.ledger import counts_of
 
-        return {hour: sum_of(part.counts for part in parts) for hour, parts in self.parts.items()}
+        return counts_of(self.parts)
 
     @cached_property
     def clicks(self) -> "Mapping[int, ClickCounts]":

@@ -5,7 +5,7 @@ leave it as it is (docs/runbook.md). Dagster itself would stop the whole run, ho
 summary of a blocking check only warns, and the hour's own evaluation, recorded after it, is the error.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from time import time
@@ -34,6 +34,8 @@ LATEST_CLOSED_HOUR = "latest_closed_hour"
 _NAMED = 10
 
 Find = Callable[[Evidence], Findings]
+Targets = Mapping[str, AssetCheckEvaluationTargetMaterializationData]
+"""By partition key, the materialization that an evaluation has looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,9 +133,10 @@ class HourChecks:
         if looked_at:
             with evidence_of(looked_at, hbase, elasticsearch, configured) as evidence:
                 by_check = self.findings(evidence, list(self.checks))
+        targets = self._materializations(execution.instance, hours_of(context))
         for name in self.checks:
             again = {hour: findings[name] for hour, findings in said.items() if hour not in looked_at}
-            self._record(execution, name, {**again, **by_check.get(name, {})})
+            self._record(execution, name, {**again, **by_check.get(name, {})}, targets)
 
     def findings(self, evidence: Evidence, names: Sequence[str]) -> dict[str, Findings]:
         """What some checks find; for one that raises, that it could not look, in every hour.
@@ -163,18 +166,18 @@ class HourChecks:
         nothing. A run over one hour is not summed up: without a partition, that would be a second state beside it.
         """
         execution = context.op_execution_context
+        targets = self._materializations(execution.instance, hours_of(context))
         for name, findings in by_check.items():
             if len(findings) == 1:
                 output_name = execution.assets_def.get_output_name_for_asset_check_key(self.key(name))
                 yield dg.Output(None, output_name=output_name)
             else:
                 yield _summary(self.asset, self.checks[name], findings)
-            self._record(execution, name, findings)
+            self._record(execution, name, findings, targets)
 
-    def _record(self, execution: dg.OpExecutionContext, name: str, findings: Findings) -> None:
+    def _record(self, execution: dg.OpExecutionContext, name: str, findings: Findings, targets: Targets) -> None:
         log_event: Any = execution.log_event  # takes evaluations, though its type does not say so
         check = self.checks[name]
-        targets = _materializations(execution.instance, dg.AssetKey(self.asset), findings)
         for hour, finding in findings.items():
             key = key_of_hour(hour)
             log_event(
@@ -190,6 +193,24 @@ class HourChecks:
                     target_materialization_data=targets.get(key),
                 )
             )
+
+    def _materializations(self, instance: dg.DagsterInstance, hours: Iterable[int]) -> Targets:
+        """The latest of each hour: an evaluation counts only if it says that it looked at that one."""
+        latest = instance.get_latest_storage_id_by_partition(
+            dg.AssetKey(self.asset), dg.DagsterEventType.ASSET_MATERIALIZATION, {key_of_hour(hour) for hour in hours}
+        )
+        records = instance.get_asset_event_summary_records(
+            dg.DagsterEventType.ASSET_MATERIALIZATION,
+            asset_key=dg.AssetKey(self.asset),
+            storage_ids=sorted(latest.values()),
+        )
+        return {
+            record.partition: AssetCheckEvaluationTargetMaterializationData(
+                storage_id=record.storage_id, run_id=record.run_id or "", timestamp=record.timestamp
+            )
+            for record in records
+            if record.partition is not None
+        }
 
 
 def _last_findings(instance: dg.DagsterInstance, checks: Sequence[dg.AssetCheckKey], hour: int) -> dict[str, Finding]:
@@ -256,22 +277,3 @@ def presence(asset: str, hour: int, state: "HourState", closed: int, *, is_follo
         words += ". The sensor is about to bring it up to date"
     passed = hour > closed or (state.touched > 0 and (is_followed or mark == state.touched))
     return Finding(passed, words, {"touched": state.touched, "mark": mark})
-
-
-def _materializations(
-    instance: dg.DagsterInstance, asset: dg.AssetKey, hours: Findings
-) -> dict[str, AssetCheckEvaluationTargetMaterializationData]:
-    """By partition key the latest materialization of each hour: an evaluation counts only if it says that it looked at
-    that one."""
-    keys = {key_of_hour(hour) for hour in hours}
-    latest = instance.get_latest_storage_id_by_partition(asset, dg.DagsterEventType.ASSET_MATERIALIZATION, keys)
-    records = instance.get_asset_event_summary_records(
-        dg.DagsterEventType.ASSET_MATERIALIZATION, asset_key=asset, storage_ids=sorted(latest.values())
-    )
-    return {
-        record.partition: AssetCheckEvaluationTargetMaterializationData(
-            storage_id=record.storage_id, run_id=record.run_id or "", timestamp=record.timestamp
-        )
-        for record in records
-        if record.partition is not None
-    }

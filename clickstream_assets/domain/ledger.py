@@ -126,6 +126,11 @@ class HourPart:
     counts: HourCounts = field(compare=False)
 
 
+def counts_of(parts: Mapping[int, Iterable[HourPart]]) -> dict[int, HourCounts]:
+    """What each hour holds, of all its parts."""
+    return {hour: sum_of(part.counts for part in of_hour) for hour, of_hour in parts.items()}
+
+
 def _position(topic_id: str, partition: int, offset: int) -> str:
     return f"{topic_id}|{partition:06d}|{offset:020d}"
 
@@ -269,7 +274,7 @@ class Ledger:
         return parts
 
     def counts(self, hours: Iterable[int]) -> dict[int, HourCounts]:
-        return {hour: sum_of(part.counts for part in parts) for hour, parts in self.parts(hours).items()}
+        return counts_of(self.parts(hours))
 
     def rows(self, hours: Iterable[int]) -> int:
         return sum(counts.kept for counts in self.counts(hours).values())

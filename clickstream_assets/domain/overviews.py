@@ -11,6 +11,7 @@ from elasticsearch import Elasticsearch
 from clickstream_assets.domain.books import Books
 from clickstream_assets.domain.hour_counts import count_letters
 from clickstream_assets.domain.hours import HOUR_MS, rfc3339_of_hour
+from clickstream_assets.domain.ledger import HourPart
 from clickstream_assets.domain.offsets import OffsetRange
 
 HOURS_BEFORE = 23
@@ -110,12 +111,13 @@ def documents_url(elasticsearch: str, alias: str, hour: int) -> str:
     return f"{base}/{quote(alias)}/_search?q={wanted}&sort=clicks:desc&size=100&pretty"
 
 
-def refused_by_reason(books: Books, hours: Iterable[int], first_hour: int) -> dict[int, Counter[str]]:
-    """How many dead letters each hour has of each reason.
+def refused_by_reason(
+    books: Books, parts: Mapping[int, Iterable[HourPart]], first_hour: int
+) -> dict[int, Counter[str]]:
+    """How many dead letters each hour has of each reason; ``parts`` is what the ledger has of these hours.
 
     One scan a Kafka partition, not one an entry: the offsets of an hour lie together.
     """
-    parts = books.ledger.parts(hours)
     with_letters = [part for of_hour in parts.values() for part in of_hour if part.counts.dead_lettered]
     spans: dict[tuple[str, int], OffsetRange] = {}
     for part, entry in books.ledger.entries_of(with_letters).items():

@@ -6,7 +6,8 @@ the parts of the ledger that contradict it; then all that is booked for them, an
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
 
@@ -84,13 +85,12 @@ class Rebuild:
                 raise NotInKafka(_gone(hour, [entry.offsets], words))
         return plan
 
-    def run(self, plan: HourPlan) -> IngestReport:
-        """Drop what is planned, and read the hour again. Killed, it is made good by planning and running it again.
+    def run(self, hour: int) -> IngestReport:
+        """Drop what :meth:`plan` says of an hour now, and read it again. Killed, it is made good by running it again.
 
-        It is planned anew, for the hours rebuilt since may have changed what there is. What no part of the hour leads
-        to is booked before the rows are dropped that lead to it.
+        What no part of the hour leads to is booked before the rows are dropped that lead to it.
         """
-        books, hour = self._books, plan.hour
+        books = self._books
         plan = self.plan(hour)
         if plan.unbooked:
             self._ingestion().read_hours([hour], plan.unbooked)
@@ -136,11 +136,12 @@ def _gone(hour: int, ranges: Sequence[OffsetRange], words: str) -> str:
     return f"{key_of_hour(hour)} cannot be read again: offsets {bounds}{more} {words}. It was left as it is."
 
 
-def totals(plans: Iterable[HourPlan]) -> Mapping[str, int]:
-    plans = list(plans)
-    return {
-        "hours": len(plans),
-        "rows": sum(len(plan.rows) for plan in plans),
-        "offsets": sum(plan.offsets for plan in plans),
-        "contradicting parts of the ledger": sum(len(plan.parts) for plan in plans),
-    }
+def totals(plans: Iterable[HourPlan]) -> dict[str, int]:
+    """What plans come to together. One is held at a time: each has the keys of its rows."""
+    sums = Counter[str]()
+    for plan in plans:
+        sums["hours"] += 1
+        sums["rows"] += len(plan.rows)
+        sums["offsets"] += plan.offsets
+        sums["contradicting parts of the ledger"] += len(plan.parts)
+    return dict(sums)

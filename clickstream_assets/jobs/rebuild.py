@@ -64,14 +64,14 @@ def rebuilt(
             books,
             lambda: Ingestion(topic, books, configured.first_hour_ms, run_id, urls=configured.url_rules),
         )
-        plans = [rebuild.plan(hour) for hour in hours]
-        planned = ", ".join(f"{count:,} {name}" for name, count in totals(plans).items())
+        sums = totals(rebuild.plan(hour) for hour in hours)
+        planned = ", ".join(f"{count:,} {name}" for name, count in sums.items())
         yield f"To drop and read again: {planned}."
-        for done, plan in enumerate(() if dry_run else plans, 1):
-            report = rebuild.run(plan)
-            yield f"{key_of_hour(plan.hour)} ({done} of {len(plans)}): {report.in_words()}"
-        if not dry_run:
-            yield "The sensor brings metrics and documents up to date, within five minutes while new events come."
+        if dry_run:
+            return
+        for done, hour in enumerate(hours, 1):
+            yield f"{key_of_hour(hour)} ({done} of {len(hours)}): {rebuild.run(hour).in_words()}"
+        yield "The sensor brings metrics and documents up to date, within five minutes while new events come."
 
 
 @dg.job(

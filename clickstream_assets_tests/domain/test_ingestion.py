@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clickstream_assets.domain import ingestion, outcomes
-from clickstream_assets.domain.click_event import Refused, decode
+from clickstream_assets.domain import ingestion
 from clickstream_assets.domain.hours import hour_of_key
 from clickstream_assets.domain.ledger import COUNTS, LATE_AFTER_MS, READ, HourCounts
 from clickstream_assets.domain.offsets import OffsetRange
@@ -31,21 +30,6 @@ def world(request, monkeypatch):
         monkeypatch.setattr(ingestion, "ROWS_PER_CALL", 0)
         monkeypatch.setattr(ingestion, "_SCANNED_FOR_ONE", 1_000)
     return World(FIRST)
-
-
-@pytest.fixture
-def refuse(monkeypatch):
-    """Makes ingestion refuse messages that hold a word."""
-
-    def refuse_those_with(word):
-        def stricter(message, *rules):
-            if word in message:
-                raise Refused("invalid_url", "url: stricter now")
-            return decode(message, *rules)
-
-        monkeypatch.setattr(outcomes, "decode", stricter)
-
-    return refuse_those_with
 
 
 def test_kept_rows_are_late_from_ten_minutes_after_their_hour_on(world):

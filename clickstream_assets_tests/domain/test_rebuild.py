@@ -7,8 +7,6 @@ from collections import defaultdict
 
 import pytest
 
-from clickstream_assets.domain import outcomes
-from clickstream_assets.domain.click_event import Refused, decode
 from clickstream_assets.domain.hours import hour_of_key, key_of_hour
 from clickstream_assets.domain.outcomes import SOURCE, letter_key
 from clickstream_assets.domain.rebuild import NotInKafka, Rebuild, totals
@@ -28,8 +26,9 @@ def event(event_id, hours_ago=0, page=""):
 
 def rebuild(world, hours=HOURS):
     work = Rebuild(world.topic, world.books, world.ingestion)
-    plans = [work.plan(hour) for hour in hours]
-    return [work.run(plan) for plan in plans]
+    for hour in hours:
+        work.plan(hour)
+    return [work.run(hour) for hour in hours]
 
 
 @pytest.fixture
@@ -47,21 +46,6 @@ def world():
     assert [(entry.first, entry.end) for entry in world.entries()] == [(0, 5), (5, 10), (10, 15), (15, 16)]
     world.assert_books_balance()
     return world
-
-
-@pytest.fixture
-def refuse(monkeypatch):
-    """Makes ingestion refuse messages that hold a word."""
-
-    def refuse_those_with(word):
-        def stricter(message, *rules):
-            if word in message:
-                raise Refused("invalid_url", "url: stricter now")
-            return decode(message, *rules)
-
-        monkeypatch.setattr(outcomes, "decode", stricter)
-
-    return refuse_those_with
 
 
 def state(world):
