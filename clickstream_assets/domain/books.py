@@ -18,6 +18,7 @@ class TableNames:
     dead_letters: str
     ledger: str
     metrics: str
+    blocks: str
 
     @classmethod
     def of(cls, prefix: str = "") -> "TableNames":

@@ -116,8 +116,9 @@ class Ingestion:
         self._book_cuts()
         plan = self._plan(ranges, entries, hours)
         scanned = self._worth_a_scan(plan, hours)
-        tallies = read_ranges(sorted(plan.to_read), self._topic, books, self._rules, self._wide, scanned)
+        tallies, cells = read_ranges(sorted(plan.to_read), self._topic, books, self._rules, self._wide, scanned)
         booked, replaced, ranges_booked = _booked(plan, tallies, self._rules.run_id, report)
+        booked = [entry.with_events(cells) for entry in booked]
         mended_letters = [key for offsets in ranges_booked for key in self._letters_of_others(offsets)]
         # Before the ledger: a run killed behind that, of a group that has never committed, is not read again.
         books.hours.touch(report.touched)
@@ -231,15 +232,11 @@ def _by_range(ranges: Iterable[OffsetRange], tallies: Tallies) -> Iterator[tuple
 
 def _entries(offsets: OffsetRange, tallies: Mapping[int, Tally], run_id: str) -> Iterator[Entry]:
     """A range that was read, as entries: of its messages, and of the gaps that Kafka has no record for."""
-    at, read = offsets.first, Tally()
+    at = offsets.first
     for first, tally in tallies.items():
-        if first > at + read.read:
-            if read.read:
-                yield _entry(replace(offsets, first=at, end=at + read.read), READ, run_id, read)
-            yield _entry(replace(offsets, first=at + read.read, end=first), GAP, run_id)
-            at, read = first, Tally()
-        read.add(tally)
-    if read.read:
-        yield _entry(replace(offsets, first=at, end=at + read.read), READ, run_id, read)
-    if at + read.read < offsets.end:
-        yield _entry(replace(offsets, first=at + read.read), GAP, run_id)
+        if first > at:
+            yield _entry(replace(offsets, first=at, end=first), GAP, run_id)
+        at = first + tally.read
+        yield _entry(replace(offsets, first=first, end=at), READ, run_id, tally)
+    if at < offsets.end:
+        yield _entry(replace(offsets, first=at), GAP, run_id)

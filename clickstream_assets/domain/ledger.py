@@ -21,9 +21,11 @@ as before, and *mended* is 0 again.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import astuple, dataclass, field, fields, replace
 from functools import reduce
 from time import time
+from typing import Any
+from uuid import uuid4
 
 from clickstream_assets.clients.hbase import HBaseClient, RowMutation
 from clickstream_assets.domain.hours import hour_of_key, key_of_hour
@@ -34,6 +36,7 @@ from clickstream_assets.domain.table_schemas import LEDGER
 READ, GAP, LOST = "read", "gap", "lost"
 """Kinds of entries: read; offsets that Kafka has no record for (compaction, transactions); lost to retention."""
 
+_VERSION, _EVENTS, _BLOCK = (LEDGER.columns[name].key for name in ("version", "events", "block"))
 _ENTRIES_PER_CALL = 100
 """An entry's row may name many hours, and many offsets that were mended."""
 LATE_AFTER_MS = 10 * 60 * 1000
@@ -72,6 +75,32 @@ def sum_of(counts: Iterable[HourCounts]) -> HourCounts:
 
 
 @dataclass(frozen=True, slots=True)
+class Cells:
+    """What lies in the numbered cells of a row in ``clickstream_blocks``."""
+
+    digest: str
+    cells: int
+    bytes: int
+    """As they are stored."""
+    raw_bytes: int
+    """As they are held in memory, about."""
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """The clicks of an hour's part by column: what they were made of, by what, and where they lie."""
+
+    of: str
+    """The version of the part."""
+    enriched_by: str
+    """The versions of the GeoIP database and the user-agent rules."""
+    clicks: int
+    """Events of a click type that are no bot's."""
+    cells: Cells
+
+
+@dataclass(frozen=True, slots=True)
 class Entry:
     """What became of the offsets ``first`` (included) to ``end`` (not) of a partition.
 
@@ -89,6 +118,13 @@ class Entry:
     """By hour, what the entry holds of it."""
     run_id: str = ""
     mended_offsets: Mapping[int, Sequence[int]] = field(default_factory=dict)
+    events: Mapping[int, Cells] = field(default_factory=dict, compare=False)
+    """By hour, where its events lie by column, as the run that read them knows; the ledger keeps it with the parts."""
+
+    def with_events(self, cells: Mapping[Any, Cells]) -> "Entry":
+        """The entry as it knows where its events lie; ``cells`` by log id, partition, first offset and hour."""
+        place = self.topic_id, self.partition, self.first
+        return replace(self, events={hour: cells[key] for hour in self.hours if (key := (*place, hour)) in cells})
 
     @property
     def offsets(self) -> OffsetRange:
@@ -124,6 +160,15 @@ class HourPart:
     partition: int
     first: int
     counts: HourCounts = field(compare=False)
+    version: str = field(default="", compare=False)
+    """Another one whenever the part is written with other events."""
+    events: Cells | None = field(default=None, compare=False)
+    """Its events by column, if the run that wrote the part put them there."""
+    block: Block | None = field(default=None, compare=False)
+    """Its clicks by column, if enrichment has made them of this version."""
+
+    def is_enriched_by(self, versions: str) -> bool:
+        return not self.counts.kept or (self.block is not None and self.block.enriched_by == versions)
 
 
 def counts_of(parts: Mapping[int, Iterable[HourPart]]) -> dict[int, HourCounts]:
@@ -196,8 +241,25 @@ def _to_part(key: bytes, cells: Mapping[bytes, bytes]) -> tuple[int, HourPart]:
     """An hour, and a part of it."""
     _, hour, topic_id, partition, first = key.decode().split("|")
     stored = LEDGER.decode(cells)
-    counts = HourCounts(*(stored.get(name, 0) for name in COUNTS))
-    return hour_of_key(hour), HourPart(topic_id, int(partition), int(first), counts)
+    counts, version = HourCounts(*(stored.get(name, 0) for name in COUNTS)), stored.get("version", "")
+    events = Cells(*stored["events"]) if "events" in stored else None
+    block = _to_block(*stored["block"]) if "block" in stored else None
+    if block and block.of != version:
+        block = None  # of events that the part had before
+    return hour_of_key(hour), HourPart(topic_id, int(partition), int(first), counts, version, events, block)
+
+
+def _to_block(of: str, enriched_by: str, clicks: int, cells: Sequence[Any]) -> Block:
+    return Block(of, enriched_by, clicks, Cells(*cells))
+
+
+def _part_cells(entry: Entry, hour: int) -> dict[bytes, bytes]:
+    counts, events = entry.hours[hour], entry.events.get(hour)
+    return LEDGER.encode(
+        **{name: getattr(counts, name) for name in COUNTS},
+        version=events.digest if events else uuid4().hex if counts.kept else None,
+        events=astuple(events) if events else None,
+    )
 
 
 class Ledger:
@@ -249,8 +311,7 @@ class Ledger:
         parts: dict[bytes, dict[bytes, bytes]] = {}
         ranges: dict[bytes, dict[bytes, bytes]] = {}
         for entry in entries:
-            for hour, counts in entry.hours.items():
-                parts[_part_key(entry, hour)] = LEDGER.encode(**{name: getattr(counts, name) for name in COUNTS})
+            parts |= {_part_key(entry, hour): _part_cells(entry, hour) for hour in entry.hours}
             ranges[_range_key(entry.topic_id, entry.partition, entry.first)] = _entry_cells(entry)
         old_parts, old_ranges = set(), set()
         for entry in replaced:
@@ -258,11 +319,25 @@ class Ledger:
             old_ranges.add(_range_key(entry.topic_id, entry.partition, entry.first))
         self._delete(old_parts - parts.keys())
         # Parts before entries: a range counts as booked only when its hours know of it.
-        self._hbase.mutate(self._table, (RowMutation(key, cells) for key, cells in (parts | ranges).items()))
+        outdated = {_VERSION, _EVENTS, _BLOCK}
+        of_parts = (RowMutation(key, cells, outdated - cells.keys()) for key, cells in parts.items())
+        self._hbase.mutate(self._table, of_parts)
+        self._hbase.mutate(self._table, (RowMutation(key, cells) for key, cells in ranges.items()))
         self._delete(old_ranges - ranges.keys())
 
     def _delete(self, keys: Iterable[bytes]) -> None:
         self._hbase.mutate(self._table, (RowMutation(key, {}, (b"entry",)) for key in keys))
+
+    def name_blocks(self, blocks: Mapping[int, Iterable[tuple[HourPart, Block]]]) -> None:
+        """Say, by hour, what lies by column of parts' clicks. It counts for the version that the block was made of."""
+        self._hbase.mutate(
+            self._table,
+            (
+                RowMutation(_part_key(part, hour), LEDGER.encode(block=astuple(block)))
+                for hour, of_hour in blocks.items()
+                for part, block in of_hour
+            ),
+        )
 
     def parts(self, hours: Iterable[int]) -> dict[int, list[HourPart]]:
         """What each entry holds of each of ``hours``, by one scan for each run of consecutive ones."""

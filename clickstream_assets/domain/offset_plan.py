@@ -6,8 +6,9 @@ from dataclasses import dataclass, field, replace
 from clickstream_assets.domain.ledger import READ, Entry
 from clickstream_assets.domain.offsets import OffsetRange
 
-MAX_RANGE = 100_000
-"""Offsets in one new ledger entry at most: an entry is what is read again when one of its hours is."""
+MAX_RANGE = 25_000
+"""Offsets in one new ledger entry at most: an entry is what is read again when one of its hours is, and what a task on
+Spark reads whole."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -126,7 +126,7 @@ def outcomes(
     messages_decoded, whole = decoded(messages, rules), Outcomes()
     sources = dict(stored([message.key for message in messages_decoded if message.event is not None]))
     for message in messages_decoded:
-        change = outcome(message, whole, sources, rules)
+        change, _ = outcome(message, whole, sources, rules)
         if change is not None:
             (whole.letters if message.event is None else whole.rows).append(change)
     return whole
@@ -162,8 +162,12 @@ def decoded(messages: Iterable[Message], rules: Rules, before: Decoded | None = 
     return results
 
 
-def outcome(message: Decoded, tally: Tally, sources: MutableMapping[bytes, bytes], rules: Rules) -> RowMutation | None:
-    """Count in ``tally`` what becomes of one message; returns the row, or dead letter, to put. See :func:`outcomes`.
+def outcome(
+    message: Decoded, tally: Tally, sources: MutableMapping[bytes, bytes], rules: Rules
+) -> tuple[RowMutation | None, bool]:
+    """Count in ``tally`` what becomes of one message. See :func:`outcomes`.
+
+    Returns the row, or dead letter, to put, and whether the message is kept: its row is there, and comes from it.
 
     ``sources`` has the cell ``source`` of the row of its key, if there is one, or gets that of the row it becomes.
     """
@@ -171,7 +175,7 @@ def outcome(message: Decoded, tally: Tally, sources: MutableMapping[bytes, bytes
     event, key = message.event, message.key
     if event is None:
         tally.hours[rules.record_hour(message.record_time_ms)].dead_lettered += 1
-        return _letter(message, rules)
+        return _letter(message, rules), False
     change = None
     stored, own = sources.get(key), _source(message, rules)
     if stored is None:
@@ -180,7 +184,7 @@ def outcome(message: Decoded, tally: Tally, sources: MutableMapping[bytes, bytes
         tally.new_rows += 1
     elif stored != own:
         tally.hours[rules.record_hour(message.record_time_ms)].duplicates += 1
-        return None
+        return None, False
     time_ms = event.time_ms
     hour = time_ms // HOUR_MS
     counts = tally.hours[hour]
@@ -195,7 +199,7 @@ def outcome(message: Decoded, tally: Tally, sources: MutableMapping[bytes, bytes
     for touched in touched_by(time_ms):
         if touched >= rules.first_hour:
             tally.touched.add(touched)
-    return change
+    return change, True
 
 
 def _event_cells(message: Decoded, event: ClickEvent, source: bytes) -> dict[bytes, bytes]:

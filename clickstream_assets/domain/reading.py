@@ -8,14 +8,15 @@ attempt.
 
 import pickle
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from math import ceil
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from clickstream_assets.clients.hbase import HBaseClient
 from clickstream_assets.clients.kafka import TopicClient
-from clickstream_assets.domain.books import Books
+from clickstream_assets.domain.blocks import EventsWriter, Place, columns_of
+from clickstream_assets.domain.books import Books, TableNames
 from clickstream_assets.domain.click_event import ClickEvent, Refused
+from clickstream_assets.domain.ledger import Cells
 from clickstream_assets.domain.offsets import OffsetRange
 from clickstream_assets.domain.outcomes import Decoded, Rules, Tally, decoded
 from clickstream_assets.domain.row_writer import RowWriter, Tallies
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 TASK_OFFSETS = 25_000
-"""Offsets that one Spark task reads, and keys that one puts, at most: what is done again when a task is lost."""
+"""Offsets that one Spark task reads, about: what is done again when it is lost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,16 +44,35 @@ def read_ranges(
     rules: Rules,
     wide: Wide | None,
     scanned: Iterable[int] = (),
-) -> Tallies:
-    """Read ranges and put what is in them; returns when all is written. ``scanned``: see :meth:`RowWriter.scan`."""
+) -> tuple[Tallies, dict[Place, Cells]]:
+    """Read ranges and put what is in them, rows and events by column; returns when all is written.
+
+    ``scanned``: see :meth:`RowWriter.scan`.
+    """
     if wide is not None and sum(map(len, ranges)) > wide.beyond_offsets:
         return _read_on_spark(ranges, topic, books, rules, wide.session())
-    with RowWriter(books.hbase, books.tables, rules) as writer:
+    events = EventsWriter(lambda row: books.hbase.mutate(books.tables.blocks, [row]))
+
+    def keep(message: Decoded) -> None:
+        events.add(_place(message, rules), _columns(message))
+
+    with RowWriter(books.hbase, books.tables, rules, keep) as writer:
         writer.scan(scanned)
         for offsets in ranges:
             for messages in _decoded(topic, rules, offsets):
                 writer.add(messages)
-        return writer.finish()
+        return writer.finish(), events.finish()
+
+
+def _place(message: Decoded, rules: Rules) -> Place:
+    assert message.event is not None
+    log_id = rules.log_id(message.partition, message.gapless_from)
+    return Place(log_id, message.partition, message.gapless_from, message.event.hour)
+
+
+def _columns(message: Decoded) -> tuple[object, ...]:
+    assert message.event is not None
+    return columns_of(message.offset, message.key, message.event)
 
 
 def _decoded(topic: TopicClient, rules: Rules, offsets: OffsetRange) -> Iterator[list[Decoded]]:
@@ -63,13 +83,39 @@ def _decoded(topic: TopicClient, rules: Rules, offsets: OffsetRange) -> Iterator
         yield batch
 
 
+_Stage = Callable[["Iterable[pa.RecordBatch]"], "Iterator[pa.RecordBatch]"]
+
+
 def _read_on_spark(
     ranges: Sequence[OffsetRange], topic: TopicClient, books: Books, rules: Rules, session: "SparkSession"
-) -> Tallies:
-    tasks = _tasks(ranges)
-    kafka, server = (topic.bootstrap_servers, topic.topic, topic.group), (books.hbase.host, books.hbase.port)
-    tables = books.tables
+) -> tuple[Tallies, dict[Place, Cells]]:
+    """In three stages: read and decode; by row key, decide and put rows; by ledger part, put events by column."""
+    tasks, server = _tasks(ranges), (books.hbase.host, books.hbase.port)
+    answers = (
+        session.range(0, len(tasks), 1, len(tasks))
+        .mapInArrow(
+            _reading(tasks, (topic.bootstrap_servers, topic.topic, topic.group), rules),
+            "key binary, partition int, offset long, message binary",
+        )
+        .repartition(len(tasks), "key")
+        .sortWithinPartitions("key", "partition", "offset")
+        .mapInArrow(_putting(server, books.tables, rules), "place binary, event binary, answer binary, offset long")
+        .repartition(len(tasks), "place")
+        .sortWithinPartitions("place", "offset")
+        .mapInArrow(_putting_events(server, books.tables.blocks), "answer binary")
+    )
+    tallies: Tallies = {}
+    cells: dict[Place, Cells] = {}
+    for packed in answers.toArrow().column("answer").to_pylist():
+        for key, value in pickle.loads(packed).items():  # noqa: S301 - what the tasks above have packed
+            if isinstance(value, Cells):
+                cells[key] = value
+            else:
+                tallies.setdefault(key, Tally()).add(value)
+    return tallies, cells
 
+
+def _reading(tasks: Sequence[Sequence[OffsetRange]], kafka: tuple[str, str, str], rules: Rules) -> _Stage:
     def read(batches: "Iterable[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
         with TopicClient(*kafka) as reader:
             for batch in batches:
@@ -77,44 +123,71 @@ def _read_on_spark(
                     for offsets in tasks[number]:
                         yield from map(_packed, _decoded(reader, rules, offsets))
 
+    return read
+
+
+def _putting(server: tuple[str, int], tables: TableNames, rules: Rules) -> _Stage:
+    def put(batches: "Iterable[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
+        kept: list[Decoded] = []
+        with HBaseClient(*server) as client, RowWriter(client, tables, rules, kept.append) as writer:
+            for batch in batches:
+                writer.add([_unpacked(message) for message in batch.column("message").to_pylist()])
+                yield _packed_events(kept, rules)
+                kept.clear()
+            tallies = writer.finish()
+            yield _packed_events(kept, rules, pickle.dumps(tallies))
+
+    return put
+
+
+def _putting_events(server: tuple[str, int], table: str) -> _Stage:
     def put(batches: "Iterable[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
         import pyarrow as pa
 
-        with HBaseClient(*server) as client, RowWriter(client, tables, rules) as writer:
+        with HBaseClient(*server) as client:
+            events = EventsWriter(lambda row: client.mutate(table, [row]))
             for batch in batches:
-                writer.add([_unpacked(message) for message in batch.column("message").to_pylist()])
-            yield pa.record_batch({"tallies": [pickle.dumps(writer.finish())]})
+                for place, event, answer in zip(*(batch.column(name).to_pylist() for name in _KEPT), strict=True):
+                    if answer is not None:
+                        yield pa.record_batch({"answer": [answer]})
+                    else:
+                        events.add(Place(*pickle.loads(place)), pickle.loads(event))  # noqa: S301 - packed above
+            yield pa.record_batch({"answer": [pickle.dumps(events.finish())]})
 
-    counts = (
-        session.range(0, len(tasks), 1, len(tasks))
-        .mapInArrow(read, "key binary, partition int, offset long, message binary")
-        .repartition(len(tasks), "key")
-        .sortWithinPartitions("key", "partition", "offset")
-        .mapInArrow(put, "tallies binary")
+    return put
+
+
+_KEPT = "place", "event", "answer"
+
+
+def _packed_events(messages: Sequence[Decoded], rules: Rules, answer: bytes | None = None) -> "pa.RecordBatch":
+    """Kept messages as Spark carries them to the task that has their part; behind them what is for the run."""
+    import pyarrow as pa
+
+    places = [pickle.dumps(tuple(_place(message, rules))) for message in messages]
+    columns = [pickle.dumps(_columns(message)) for message in messages]
+    nothing = [None] * len(messages)
+    last = [] if answer is None else [None]
+    return pa.record_batch(
+        {
+            "place": pa.array(places + last, pa.binary()),
+            "event": pa.array(columns + last, pa.binary()),
+            "answer": pa.array([*nothing, *([] if answer is None else [answer])], pa.binary()),
+            "offset": pa.array([message.offset for message in messages] + last, pa.int64()),
+        }
     )
-    tallies: Tallies = {}
-    for of_task in counts.toArrow().column("tallies").to_pylist():
-        for counted_by, tally in pickle.loads(of_task).items():  # noqa: S301 - what the tasks above have packed
-            tallies.setdefault(counted_by, Tally()).add(tally)
-    return tallies
 
 
 def _tasks(ranges: Sequence[OffsetRange]) -> list[list[OffsetRange]]:
-    """Ranges cut and put together into lists of as many offsets each (the last may have fewer)."""
-    offsets = sum(map(len, ranges))
-    size = ceil(offsets / ceil(offsets / TASK_OFFSETS)) if offsets else 0
+    """Ranges put together into lists of about :data:`TASK_OFFSETS`; each stays whole, as the ledger has it."""
     tasks: list[list[OffsetRange]] = []
     room = 0
-    for whole in ranges:
-        at = whole.first
-        while at < whole.end:
-            if not room:
-                tasks.append([])
-                room = size
-            stop = min(whole.end, at + room)
-            tasks[-1].append(replace(whole, first=at, end=stop))
-            room -= stop - at
-            at = stop
+    for offsets in ranges:
+        if not tasks or len(offsets) > room:
+            tasks.append([])
+            room = TASK_OFFSETS
+        tasks[-1].append(offsets)
+        room -= len(offsets)
     return tasks
 
 

@@ -55,7 +55,7 @@ def contiguous(hours: Iterable[int]) -> Iterator[tuple[int, int]]:
 def key_ranges(hours: Iterable[int]) -> list[list[tuple[bytes, bytes]]]:
     """For each salt the key ranges (start included, stop not) that hold the rows of ``hours``."""
     spans = list(contiguous(hours))
-    return [[(_first_key(salt, first), _first_key(salt, last + 1)) for first, last in spans] for salt in SALTS]
+    return [[(first_key(salt, first), first_key(salt, last + 1)) for first, last in spans] for salt in SALTS]
 
 
 def scan_tasks(hours: Iterable[int], rows: int) -> list[list[tuple[bytes, bytes]]]:
@@ -75,11 +75,12 @@ def scan_tasks(hours: Iterable[int], rows: int) -> list[list[tuple[bytes, bytes]
     return [list(chain.from_iterable(ranges[task::tasks])) for task in range(min(tasks, len(ranges)))]
 
 
-def _first_key(salt: int, hour: int) -> bytes:
+def first_key(salt: int, hour: int) -> bytes:
+    """Where the rows of an hour begin that have a salt."""
     return bytes((salt,)) + hour.to_bytes(_HOUR_BYTES, "big")
 
 
 def _sliced(salt: int, hour: int, slices: int) -> Iterator[tuple[bytes, bytes]]:
     """Key ranges that share out an hour's rows of one salt, by the first byte of their digests."""
-    inner = [_first_key(salt, hour) + bytes((256 * at // slices,)) for at in range(1, slices)]
-    return pairwise((_first_key(salt, hour), *inner, _first_key(salt, hour + 1)))
+    inner = [first_key(salt, hour) + bytes((256 * at // slices,)) for at in range(1, slices)]
+    return pairwise((first_key(salt, hour), *inner, first_key(salt, hour + 1)))

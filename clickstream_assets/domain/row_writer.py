@@ -56,7 +56,15 @@ class RowWriter:
     Use it in a ``with`` statement: what is still on its way when an error leaves it is waited for and given up.
     """
 
-    def __init__(self, hbase: HBaseClient, tables: TableNames, rules: Rules) -> None:
+    def __init__(
+        self,
+        hbase: HBaseClient,
+        tables: TableNames,
+        rules: Rules,
+        keep: Callable[[Decoded], None] = lambda message: None,
+    ) -> None:
+        """``keep`` is told of each message that is kept, in order, as soon as that is decided."""
+        self._keep = keep
         self._clicks, self._letters, self._rules = tables.clicks, tables.dead_letters, rules
         self._clients = [hbase.another() for _ in range(_CONNECTIONS)]
         self._free: LifoQueue[HBaseClient] = LifoQueue()  # the last used first: for little, one connection is opened
@@ -142,7 +150,9 @@ class RowWriter:
             key = message.key
             if (source := self._sources.get(key)) is not None:  # what was decided since HBase was asked
                 sources[key] = source
-            change = outcome(message, tally, sources, self._rules)
+            change, is_kept = outcome(message, tally, sources, self._rules)
+            if is_kept:
+                self._keep(message)
             if change is None:
                 continue
             if message.event is None:

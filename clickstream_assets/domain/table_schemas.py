@@ -181,8 +181,8 @@ TOPIC = _by_name(
 
 _FAMILY: dict[str, Any] = {"max_versions": 1, "bloom_filter_type": "ROW", "block_cache_enabled": True}
 
-REQUEST_DATA = "request_data"
-"""The family with a TTL of its own: personal data that enrichment needs."""
+REQUEST_DATA, TODO = "request_data", "todo"
+"""The families with a TTL of their own: personal data that enrichment needs."""
 
 _PERSONAL: dict[str, Any] = {"nullable": True, "personal": True}
 _EVENT_TIME = ("timestamp", "sent_at", "received_at", "record_time")
@@ -324,6 +324,9 @@ LEDGER = Table(
         _column("run_id", "string", "the Dagster run that booked it"),
         _column("written_at", "long", "when it was booked", unit=EPOCH_MS),
         _column("mended_offsets", "json", "offsets of mended dead letters, by hour"),
+        _column("version", "string", "of an hour's part: which writing of its events it tells of"),
+        _column("events", "json", "of an hour's part: what lies in `clickstream_blocks` of its events"),
+        _column("block", "json", "of an hour's part: what lies there of its clicks, and what enriched them"),
         *(_column(name, "long", text) for name, text in _HOUR_COUNTS.items()),
         *(_column(f"{name}_by_hour", "json", text) for name, text in _HOUR_COUNTS.items()),
     ),
@@ -370,13 +373,18 @@ METRICS = Table(
     ),
 )
 
-TABLES = (CLICKS, DEAD_LETTERS, LEDGER, METRICS)
+BLOCKS = Table("clickstream_blocks", {TODO: _FAMILY, "block": _FAMILY, "hour": _FAMILY}, {}, split_keys=SALT_BOUNDS)
+"""Events by column, in numbered cells (:mod:`clickstream_assets.domain.blocks`)."""
+
+TABLES = (CLICKS, DEAD_LETTERS, LEDGER, METRICS, BLOCKS)
 
 
 def families(table: Table, request_data_ttl_days: int) -> dict[str, dict[str, Any]]:
     """happybase's family options of a table, with the TTL of personal data."""
     ttl = {"time_to_live": request_data_ttl_days * 86_400}
-    return {name: {**options, **(ttl if name == REQUEST_DATA else {})} for name, options in table.families.items()}
+    return {
+        name: {**options, **(ttl if name in (REQUEST_DATA, TODO) else {})} for name, options in table.families.items()
+    }
 
 
 def _document_field(name: str, kind: str, **more: Any) -> Field:

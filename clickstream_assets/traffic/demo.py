@@ -50,7 +50,8 @@ def demo_messages(
     """
     start_ms = _to_ms(start)
     if events is None:
-        return _Traffic(f"{seed}/{start_ms}", start_ms, 1000 / rate, visitors).messages()
+        # Nothing was there before it: hours of late events alone would look like a fault.
+        return _Traffic(f"{seed}/{start_ms}", start_ms, 1000 / rate, visitors, start_ms).messages()
     spacing_ms = hours * HOUR_MS / events
     begin_ms = start_ms - round(hours * HOUR_MS)
     traffic = _Traffic(f"{seed}/{start_ms}", begin_ms, spacing_ms, visitors).messages()
@@ -111,8 +112,9 @@ class _Visit(NamedTuple):
 class _Traffic:
     """The one generator behind all demo traffic."""
 
-    def __init__(self, seed: str, begin_ms: int, spacing_ms: float, visitors: int) -> None:
-        self._seed = seed
+    def __init__(self, seed: str, begin_ms: int, spacing_ms: float, visitors: int, earliest_ms: int = 0) -> None:
+        """``earliest_ms``: a visit that would be late by more is in time."""
+        self._seed, self._earliest_ms = seed, earliest_ms
         self._begin_ms = begin_ms
         self._spacing_ms = spacing_ms
         self._rng = Random(f"traffic/{seed}")
@@ -163,7 +165,8 @@ class _Traffic:
         if rng.random() < LATE_VISITS:
             # Honest about when, and never seen in time: what only a plain timestamp can say
             visitor = replace(visitor, sends_sent_at=False, clock_off_ms=0)
-            behind_ms = int(rng.uniform(0.6, 5) * HOUR_MS)
+            late_ms = int(rng.uniform(0.6, 5) * HOUR_MS)
+            behind_ms = late_ms if record_ms - late_ms >= self._earliest_ms else 0
         first_ms = record_ms - self._latency_ms()
         steps = (_crawl if crawler else _browse)(rng, self._shelf, visitor, first_ms)
         self._push(record_ms, _Visit(visitor, steps, behind_ms), next(steps))

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clickstream_assets.clients.kafka import Message
-from clickstream_assets.domain import reading
+from clickstream_assets.domain import offset_plan, reading
 from clickstream_assets.domain.offsets import OffsetRange
 from clickstream_assets.domain.outcomes import SOURCE, Rules, decoded
 from clickstream_assets.domain.reading import Wide, _packed, _tasks, _unpacked
@@ -58,6 +58,7 @@ def patch():
 @pytest.mark.parametrize(("attempts", "task_offsets"), [(1, 50_000), (2, 90)])
 def test_the_hard_cases_end_as_in_the_process(patch, attempts, task_offsets):
     patch.setattr(reading, "TASK_OFFSETS", task_offsets)
+    patch.setattr(offset_plan, "MAX_RANGE", task_offsets)
     worlds = World(FIRST, 3), WideWorld(patch, attempts, 3)
     cases = hard_cases(NOW_MS)
     for world in worlds:
@@ -129,13 +130,12 @@ def test_a_message_reaches_the_other_process_as_it_is():
 
 @settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 99), st.integers(0, 40)), max_size=8))
-def test_tasks_have_every_offset_once_and_none_has_more_than_its_number(drawn):
+def test_tasks_have_every_range_once_and_none_more_than_fit(drawn):
     ranges = [OffsetRange("id", partition, first, first + size) for partition, first, size in drawn]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(reading, "TASK_OFFSETS", 10)
+        patch.setattr(reading, "TASK_OFFSETS", 50)
         tasks = _tasks(ranges)
+    assert list(itertools.chain(*tasks)) == ranges
     sizes = [sum(map(len, task)) for task in tasks]
-    assert len(sizes) == -(-sum(sizes) // 10) or not sizes
-    assert all(size == max(sizes) <= 10 for size in sizes[:-1])
-    offsets = [(one.partition, at) for one in itertools.chain(*tasks) for at in range(one.first, one.end)]
-    assert offsets == [(one.partition, at) for one in ranges for at in range(one.first, one.end)]
+    assert all(size <= 50 for size in sizes)
+    assert all(size + len(after[0]) > 50 for size, after in zip(sizes, tasks[1:], strict=False))

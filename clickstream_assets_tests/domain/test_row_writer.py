@@ -182,7 +182,7 @@ def test_books_are_written_when_all_rows_and_letters_are(monkeypatch):
     world.ingest()
     order = list(dict.fromkeys(log))
     assert set(order[:2]) == {CLICKS, LETTERS}
-    assert order[2:4] == ["touched", "entries"]
+    assert order[2:5] == ["clickstream_blocks", "touched", "entries"]
     assert order[-1] == "commit"
     assert max(at for at, name in enumerate(log) if name in (CLICKS, LETTERS)) < log.index("entries")
     world.assert_books_balance()

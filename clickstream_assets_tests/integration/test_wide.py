@@ -12,7 +12,7 @@ from elasticsearch.helpers import scan
 
 from clickstream_assets.clients.hbase import RowMutation
 from clickstream_assets.clients.kafka import TopicClient
-from clickstream_assets.domain import enrichment, metrics, reading, row_keys
+from clickstream_assets.domain import enrichment, metrics, offset_plan, reading, row_keys
 from clickstream_assets.domain.documents import COMPARED, ensure_template
 from clickstream_assets.domain.hour_counts import count_clicks, count_rows
 from clickstream_assets.domain.ingest_report import IngestReport
@@ -112,6 +112,7 @@ def test_hard_cases_and_demo_events_read_on_spark_are_golden(servers, tmp_path, 
     always = servers.model_copy(update={"spark_ingest_events": 0})
     pipeline = Pipeline(always, "wide", tmp_path / "sent.jsonl")
     monkeypatch.setattr(reading, "TASK_OFFSETS", 1_000)
+    monkeypatch.setattr(offset_plan, "MAX_RANGE", 500)
     read_on_spark, jobs = reading._read_on_spark, []
     monkeypatch.setattr(reading, "_read_on_spark", lambda *work: (jobs.append(work), read_on_spark(*work))[1])
     pipeline.produce([*hard_cases(NOW_MS), *demo_messages(7, datetime.fromtimestamp(NOW_MS / 1000, UTC), events=2000)])
@@ -148,6 +149,7 @@ def test_an_executor_and_a_worker_that_are_killed_change_nothing(servers, cluste
     pipeline.produce(some_events())
     here = ingest(pipeline, "here", None, "run")
     monkeypatch.setattr(reading, "TASK_OFFSETS", EVENTS // 12)
+    monkeypatch.setattr(offset_plan, "MAX_RANGE", EVENTS // 24)
 
     with ThreadPoolExecutor(1) as thread, pipeline.resources["hbase"].client() as client:
         wide = thread.submit(ingest, pipeline, "wide", Wide(lambda: session, 0), "run")

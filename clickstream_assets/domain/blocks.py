@@ -1,0 +1,241 @@
+"""An hour's events by column, beside its rows: table ``clickstream_blocks`` (docs/decisions/0023-events-by-column.md).
+
+For each hour's part of a ledger entry there is one HBase row. Ingestion puts the part's events there (family ``todo``,
+kept as long as request data), enrichment its clicks (family ``block``): what metrics need of an event, a few dozen
+bytes. Each lies in numbered cells of a bounded size. The ledger's part names the digest of what it has put there, so a
+row counts only if it holds just that; one that does not is made again from the rows of ``clickstream_data``.
+"""
+
+import struct
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import NamedTuple
+
+import pyarrow as pa
+
+from clickstream_assets.clients.hbase import BYTES_PER_CALL, ROWS_PER_CALL, HBaseClient, RowMutation
+from clickstream_assets.domain.click_event import CLICK_TYPES, LEAVE_TYPES, ClickEvent
+from clickstream_assets.domain.ledger import Cells, HourPart
+from clickstream_assets.domain.row_keys import SALTS, first_key
+
+TODO, BLOCK = "todo", "block"
+"""Families: a part's events as ingestion leaves them; its clicks as enrichment does."""
+CLICK, LEAVE, OTHER_KIND = 1, 2, 0
+UNKNOWN = -1
+"""Instead of a time that the client did not measure."""
+
+CLICKS = pa.schema(
+    [
+        ("time_ms", pa.int64()),
+        ("user_key", pa.string()),
+        ("url", pa.string()),
+        ("kind", pa.int8()),
+        ("engaged_ms", pa.int64()),
+        ("country", pa.string()),
+        ("bot", pa.bool_()),
+    ]
+)
+"""What metrics need of an event."""
+EVENTS = pa.schema(
+    [
+        ("offset", pa.int64()),
+        ("row_key", pa.binary()),
+        *(CLICKS.field(name) for name in ("time_ms", "user_key", "url", "kind", "engaged_ms")),
+        ("ip", pa.string()),
+        ("user_agent", pa.string()),
+    ]
+)
+"""What enrichment needs of an event, and what it hands on."""
+
+CELL_BYTES = 4 << 20
+"""Of a cell before it is compressed; a single event is always less."""
+_FORMAT = 1
+_HEAD = struct.Struct(">BI8s")
+"""Before each cell's compressed bytes: the format, how many they are otherwise, and their digest."""
+_ZSTD = pa.Codec("zstd", 1)
+_OPEN_BYTES = 16 << 20
+"""Of events that wait to be put, over all parts."""
+
+
+class CellsUnfit(Exception):
+    """What lies in a row's cells is not what it is to be: cut short, changed, of another format."""
+
+
+class Place(NamedTuple):
+    """An hour's part of the ledger entry that begins at ``first``."""
+
+    log_id: str
+    partition: int
+    first: int
+    hour: int
+
+
+def row_key(place: Place) -> bytes:
+    """Salt, hour and position, so that parts that are written at a time lie in different regions."""
+    position = f"{place.log_id}|{place.partition:06d}|{place.first:020d}".encode()
+    return first_key(SALTS[zlib.crc32(position) % len(SALTS)], place.hour) + b"|" + position
+
+
+def place_of(part: HourPart, hour: int) -> Place:
+    return Place(part.topic_id, part.partition, part.first, hour)
+
+
+def kind_of(event_type: str) -> int:
+    """What an event is to the metrics."""
+    return CLICK if event_type in CLICK_TYPES else LEAVE if event_type in LEAVE_TYPES else OTHER_KIND
+
+
+def columns_of(offset: int, key: bytes, event: ClickEvent) -> tuple[object, ...]:
+    """An event as a row of :data:`EVENTS`."""
+    engaged = event.engagement_time_ms
+    engaged = UNKNOWN if engaged is None else min(engaged, _MOST_MS)
+    kind = kind_of(event.event_type)
+    return offset, key, event.time_ms, event.user_key, event.url, kind, engaged, event.ip, event.user_agent
+
+
+_MOST_MS = (1 << 63) - 1
+
+
+def cell(number: int, family: str) -> bytes:
+    return f"{family}:{number}".encode()
+
+
+def packed(batch: pa.RecordBatch) -> tuple[bytes, bytes]:
+    """A cell's bytes, and the digest of what is in it."""
+    raw = batch.serialize()
+    digest = blake2b(raw, digest_size=8).digest()
+    return _HEAD.pack(_FORMAT, len(raw), digest) + _ZSTD.compress(raw, asbytes=True), digest
+
+
+def unpacked(stored: bytes, schema: pa.Schema) -> tuple[pa.RecordBatch, bytes]:
+    """What is in a cell, and its digest; raises :class:`CellsUnfit`."""
+    if len(stored) < _HEAD.size:
+        raise CellsUnfit("shorter than its head")
+    form, size, digest = _HEAD.unpack_from(stored)
+    if form != _FORMAT or size > 4 * CELL_BYTES:
+        raise CellsUnfit("of another format")
+    try:
+        raw = _ZSTD.decompress(stored[_HEAD.size :], size, asbytes=True)
+    except (OSError, ValueError) as error:
+        raise CellsUnfit(str(error)) from error
+    if blake2b(raw, digest_size=8).digest() != digest:
+        raise CellsUnfit("changed since it was written")
+    return pa.ipc.read_record_batch(pa.py_buffer(raw), schema), digest
+
+
+class CellWriter:
+    """Puts what is in one row and family, batch by batch, as numbered cells."""
+
+    def __init__(self, put: Callable[[RowMutation], object], key: bytes, family: str) -> None:
+        self._put, self._key, self._family = put, key, family
+        self._digest = blake2b(digest_size=8)
+        self._cells = self._bytes = self._raw_bytes = self._rows = 0
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        """Put a batch, cut in halves as long as it is too large for a cell."""
+        if batch.nbytes > CELL_BYTES and batch.num_rows > 1:
+            half = batch.num_rows // 2
+            self.write(batch.slice(0, half))
+            self.write(batch.slice(half))
+            return
+        value, digest = packed(batch)
+        self._put(RowMutation(self._key, {cell(self._cells, self._family): value}))
+        self._digest.update(digest)
+        self._cells += 1
+        self._bytes += len(value)
+        self._raw_bytes += batch.nbytes
+        self._rows += batch.num_rows
+
+    @property
+    def written(self) -> Cells:
+        return Cells(self._digest.hexdigest(), self._cells, self._bytes, self._raw_bytes, self._rows)
+
+
+@dataclass(slots=True)
+class _Open:
+    writer: CellWriter
+    rows: list[tuple[object, ...]] = field(default_factory=list)
+    bytes: int = 0
+
+
+class EventsWriter:
+    """Puts events that come in order of offset into the rows of their parts; holds no more than a few megabytes."""
+
+    def __init__(self, put: Callable[[RowMutation], object]) -> None:
+        self._put, self._bytes = put, 0
+        self._open: dict[Place, _Open] = {}
+
+    def add(self, place: Place, event: tuple[object, ...]) -> None:
+        """``event`` as :func:`columns_of` has it."""
+        part = self._open.get(place)
+        if part is None:
+            part = self._open[place] = _Open(CellWriter(self._put, row_key(place), TODO))
+        *_, user_key, url, _, _, ip, agent = event
+        size = 100 + len(user_key) + len(url) + len(ip or "") + len(agent or "")  # type: ignore[arg-type]
+        part.rows.append(event)
+        part.bytes += size
+        self._bytes += size
+        if part.bytes > CELL_BYTES:
+            self._flush(part)
+        elif self._bytes > _OPEN_BYTES:
+            for other in self._open.values():
+                self._flush(other)
+
+    def _flush(self, part: _Open) -> None:
+        if part.rows:
+            columns = zip(EVENTS, zip(*part.rows, strict=True), strict=True)
+            arrays = [pa.array(values, of.type) for of, values in columns]
+            part.writer.write(pa.RecordBatch.from_arrays(arrays, schema=EVENTS))
+            self._bytes -= part.bytes
+            part.rows, part.bytes = [], 0
+
+    def finish(self) -> dict[Place, Cells]:
+        """Put what is left; returns what lies where now."""
+        for part in self._open.values():
+            self._flush(part)
+        return {place: part.writer.written for place, part in self._open.items()}
+
+
+def read(
+    hbase: HBaseClient, table: str, family: str, wanted: Mapping[Place, Cells], schema: pa.Schema
+) -> Iterator[tuple[Place, pa.RecordBatch | None]]:
+    """What lies in the cells of places, cell by cell; None behind those of a place that does not hold what is wanted.
+
+    Places of a single small cell are asked for together.
+    """
+    for batch in _calls(wanted):
+        keys = {place: row_key(place) for place in batch}
+        for number in range(max(wanted[place].cells for place in batch)):
+            rows = hbase.get(table, list(keys.values()), [cell(number, family)])
+            if number == 0:
+                digests = {place: blake2b(digest_size=8) for place in batch}
+            for place, key in keys.items():
+                try:
+                    content, digest = unpacked(rows.get(key, {}).get(cell(number, family), b""), schema)
+                except CellsUnfit:
+                    continue
+                digests[place].update(digest)
+                yield place, content
+        yield from ((place, None) for place in batch if digests[place].hexdigest() != wanted[place].digest)
+
+
+def _calls(wanted: Mapping[Place, Cells]) -> Iterator[list[Place]]:
+    """Places whose cells fit into one answer; one of several cells alone."""
+    batch: list[Place] = []
+    room = BYTES_PER_CALL
+    for place, cells in wanted.items():
+        if batch and (cells.cells > 1 or cells.bytes > room or len(batch) == ROWS_PER_CALL):
+            yield batch
+            batch, room = [], BYTES_PER_CALL
+        batch.append(place)
+        room -= cells.bytes if cells.cells == 1 else BYTES_PER_CALL
+    if batch:
+        yield batch
+
+
+def drop(hbase: HBaseClient, table: str, places: Iterable[Place], *families: str) -> None:
+    """Delete families of rows."""
+    names = tuple(name.encode() for name in families)
+    hbase.mutate(table, (RowMutation(row_key(place), {}, names) for place in places))
