@@ -25,7 +25,7 @@ browser: setup  ## Chromium, which the tests look at Dagster's pages with: Debia
 test: setup browser  ## Every test, those on real servers included; ARGS="-k name" and the like
 	@$(BIN)/python -m pytest $(ARGS)
 
-bench: setup  ## Rates of every stage beside their yardsticks, 25 min; ARGS=--quick (2 to 3 min) or --long (big hours, an hour)
+bench: setup  ## Rates of every stage beside their yardsticks, 25 min; ARGS=--quick (2 to 3 min), --long (an hour), or "--live RATE MINUTES FILL"
 	@$(BIN)/python -W ignore -m benchmarks $(ARGS)
 
 check: setup  ## Format, lint, types, definitions

@@ -1,6 +1,8 @@
 """The yardsticks: what happybase and elasticsearch-py do with the same rows and documents, and nothing else."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from time import perf_counter
 from typing import Any
 
@@ -14,7 +16,6 @@ Rows = Sequence[tuple[bytes, Mapping[bytes, bytes]]]
 """Row keys and cells."""
 
 _ROWS_PER_BATCH = 2_000  # larger ones are no faster
-_ROWS_PER_FETCH = 5_000
 _DOCUMENTS_PER_REQUEST = 2_000
 
 
@@ -30,16 +31,17 @@ def put_rows(connection: happybase.Connection, table: str, rows: Rows) -> Timing
     return Timing(len(rows), perf_counter() - begun)
 
 
-def scan_rows(
-    connection: happybase.Connection, table: str, ranges: Iterable[tuple[bytes, bytes]], columns: Sequence[bytes]
-) -> Timing:
-    """Scan key ranges one after the other, over one connection."""
-    store = connection.table(table)
-    count, begun = 0, perf_counter()
-    for start, stop in ranges:
-        for _ in store.scan(row_start=start, row_stop=stop, columns=columns, batch_size=_ROWS_PER_FETCH):
-            count += 1
-    return Timing(count, perf_counter() - begun)
+def put_rows_by_two(host: str, port: int, table: str, rows: Rows) -> Timing:
+    """Put rows over two connections at a time, half of them each."""
+    half = len(rows) // 2
+    with (
+        closing(happybase.Connection(host, port, timeout=60_000)) as one,
+        closing(happybase.Connection(host, port, timeout=60_000)) as other,
+        ThreadPoolExecutor(2) as threads,
+    ):
+        begun = perf_counter()
+        list(threads.map(put_rows, (one, other), (table, table), (rows[:half], rows[half:])))
+        return Timing(len(rows), perf_counter() - begun)
 
 
 def index_documents(es: Elasticsearch, index: str, documents: Sequence[tuple[str, Mapping[str, Any]]]) -> Timing:

@@ -2,10 +2,10 @@
 
 import gc
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from time import perf_counter
+from itertools import chain
 from typing import Any
 
 import happybase
@@ -20,14 +20,16 @@ from benchmarks.scale import Scale
 from benchmarks.seed_loop import seed_loop
 from benchmarks.statistics import Timing
 from clickstream_assets.clients.hbase_admin import create_tables
-from clickstream_assets.domain import enrichment, metrics
 from clickstream_assets.domain.documents import ensure_template
+from clickstream_assets.domain.metrics import metrics_key_range
 from clickstream_assets.domain.row_keys import key_ranges
-from clickstream_assets.domain.table_schemas import CLICKS, ENRICHED_FAMILIES, REQUEST_DATA
+from clickstream_assets.domain.table_schemas import CLICKS, ENRICHED_FAMILIES, METRICS, REQUEST_DATA
 from clickstream_assets.stack.java import java_binary
 
 FIRST = "bench-"
 """Prefix of the topic, and of the run that everything else is a repetition of."""
+BY_TWO = "bare puts over two connections"
+"""The yardstick of all stages together."""
 _SOURCE = CLICKS.columns["source"].key
 _HOUR_OF_NOTHING = -24
 
@@ -39,7 +41,8 @@ class Copies:
     rows: bare.Rows
     """In the order of their messages."""
     enriched: bare.Rows
-    """In the order of a scan."""
+    """What enrichment put into these rows, in the same order."""
+    metrics: bare.Rows
     documents: Sequence[tuple[str, dict[str, Any]]]
 
 
@@ -52,7 +55,7 @@ class Figures:
     rows: int
     documents: int
     timings: dict[str, list[Timing]] = field(default_factory=lambda: defaultdict(list))
-    """Stages, ``read again``, ``checks``, ``late`` and yardsticks, by name."""
+    """Stages, checks of each, ``read again``, ``late`` and yardsticks, by name."""
     empty_runs: list[DagsterRun] = field(default_factory=list)
     differences: list[str] = field(default_factory=list)
 
@@ -78,13 +81,10 @@ def measure_hour(bench: Bench, scale: Scale, hour: int) -> Figures:
     )
     copies = bench.show("Taking copies for the yardsticks", lambda: _copies(first, hour))
     figures = Figures(found, run, len(copies.rows), len(copies.documents))
-    parquet = str(bench.home / "clicks.parquet")
-    if scale.on_parquet:
-        bench.show("Writing Parquet for the yardsticks", lambda: _write_parquet(first, hour, parquet))
     gc.collect()
     gc.freeze()  # millions of objects that stay: nothing that the yardsticks are to pay for
     for number in range(scale.repetitions):
-        repetition = _Repetition(bench, figures, copies, parquet, number, scale)
+        repetition = _Repetition(bench, figures, copies, number, scale)
         repetition.measure()
         if number == scale.repetitions - 1:
             figures.differences = bench.show(
@@ -107,34 +107,35 @@ def measure_hour(bench: Bench, scale: Scale, hour: int) -> Figures:
 class _Repetition:
     """Everything once, under a prefix of its own. Every second one has the yardstick before the stage."""
 
-    def __init__(self, bench: Bench, figures: Figures, copies: Copies, parquet: str, number: int, scale: Scale) -> None:
-        self._bench, self._figures, self._copies, self._parquet, self._scale = bench, figures, copies, parquet, scale
+    def __init__(self, bench: Bench, figures: Figures, copies: Copies, number: int, scale: Scale) -> None:
+        self._bench, self._figures, self._copies, self._scale = bench, figures, copies, scale
         self._number, self._hour = number, figures.feed.hour
         self.pipeline = Pipeline(bench.settings, f"bench{number + 1}-", figures.feed.topic)
-        self._bare = f"{self.pipeline.settings.name_prefix}bare"
-        self._clicks = [pair for ranges in key_ranges([self._hour, self._hour + 1]) for pair in ranges]
+        self._bare, self._bare_by_two, self._bare_metrics = (
+            f"{self.pipeline.settings.name_prefix}{name}" for name in ("bare", "bare-by-two", "bare-metrics")
+        )
 
     def measure(self) -> None:
         """Measure all stages and yardsticks once."""
         events, feed = self._figures.feed.events, self._figures.feed
         self._bench.show(f"Making the tables of repetition {self._number + 1}", self._make_tables)
-        connection = happybase.Connection(
-            self.pipeline.settings.hbase_host, self.pipeline.settings.hbase_port, timeout=60_000
-        )
+        hbase = self.pipeline.settings.hbase_host, self.pipeline.settings.hbase_port
+        connection = happybase.Connection(*hbase, timeout=60_000)
         self._timed("the seed's loop", lambda: self._seed_loop(connection))
         self._side_by_side(
             lambda: self._stage("raw_clicks", events, feed.ends),
             ("bare puts", lambda: bare.put_rows(connection, self._bare, self._copies.rows)),
+            (BY_TWO, lambda: bare.put_rows_by_two(*hbase, self._bare_by_two, self._copies.rows)),
         )
         self._timed("read again", lambda: Timing(events, self._run("raw_clicks").asset))
         self._side_by_side(
             lambda: self._stage("enriched_clicks", events),
-            ("bare scan and puts", lambda: self._scan_and_put(connection)),
+            ("bare puts of its cells", lambda: bare.put_rows(connection, self._bare, self._copies.enriched)),
         )
-        yardsticks = [("bare scan", lambda: self._scan(connection, metrics.INPUT))]
-        if self._scale.on_parquet:
-            yardsticks.append(("Spark on Parquet", self._aggregate_parquet))
-        self._side_by_side(lambda: self._stage("url_country_metrics", events), *yardsticks)
+        self._side_by_side(
+            lambda: self._stage("url_country_metrics", events),
+            ("bare puts of its rows", lambda: bare.put_rows(connection, self._bare_metrics, self._copies.metrics)),
+        )
         self._side_by_side(
             lambda: self._stage("es_index", self._figures.documents), ("bare bulk", self._index_documents)
         )
@@ -168,19 +169,24 @@ class _Repetition:
         return self._bench.worker.run(prefix, topic, asset, self._hour, until)
 
     def _recompute(self) -> Timing:
-        """The hour once more through all stages, after late events came."""
+        """The hour once more through all stages and their checks, after late events came."""
         feed = self._figures.feed
-        seconds = sum(self._run(asset, feed.late_ends if asset == "raw_clicks" else None).asset for asset in STAGES)
-        return Timing(feed.events, seconds)
+        runs = [self._run(asset, feed.late_ends if asset == "raw_clicks" else None) for asset in STAGES]
+        return Timing(feed.events, sum(ran.asset + ran.checks for ran in runs))
 
     # Yardsticks
 
     def _make_tables(self) -> None:
         hbase = self.pipeline.hbase
         hbase.ensure_tables()
-        (clicks,) = (table for table in hbase.new_tables() if table.name == self.pipeline.settings.table(CLICKS.name))
+        tables = {table.name: table for table in hbase.new_tables()}
+        clicks, metrics = (tables[self.pipeline.settings.table(table.name)] for table in (CLICKS, METRICS))
         create_tables(
-            [replace(clicks, name=self._bare)],
+            [
+                replace(clicks, name=self._bare),
+                replace(clicks, name=self._bare_by_two),
+                replace(metrics, name=self._bare_metrics),
+            ],
             zookeeper=hbase.zookeeper,
             jars=self.pipeline.settings.hbase_jars,
             java=java_binary(),
@@ -193,20 +199,6 @@ class _Repetition:
         with self.pipeline.kafka.client() as topic:
             messages = [m.value for batch in topic.read(0, 0, self._figures.feed.ends[0]) for m in batch if m.value]
         return seed_loop(messages[: self._scale.seed_events], connection, table, str(settings.geoip_database))
-
-    def _scan(self, connection: happybase.Connection, columns: Sequence[str]) -> Timing:
-        keys = [CLICKS.columns[name].key for name in columns]
-        return bare.scan_rows(connection, self._bare, self._clicks, keys)
-
-    def _scan_and_put(self, connection: happybase.Connection) -> Timing:
-        scanned = self._scan(connection, enrichment.INPUT)
-        return scanned + bare.put_rows(connection, self._bare, self._copies.enriched)
-
-    def _aggregate_parquet(self) -> Timing:
-        clicks = self.pipeline.spark.session.read.parquet(self._parquet)
-        begun = perf_counter()
-        metrics.compute(clicks, [self._hour], 0, "").write.format("noop").mode("overwrite").save()
-        return Timing(self._figures.rows, perf_counter() - begun)
 
     def _index_documents(self) -> Timing:
         alias = f"{self.pipeline.settings.name_prefix}bare"
@@ -221,27 +213,22 @@ class _Repetition:
 
 
 def _copies(pipeline: Pipeline, hour: int) -> Copies:
-    table = pipeline.settings.table(CLICKS.name)
-    same: dict[bytes, bytes] = {}  # urls and user agents come again and again
-    rows: list[tuple[bytes, dict[bytes, bytes]]] = []
-    enriched: list[tuple[bytes, dict[bytes, bytes]]] = []
-    with pipeline.hbase.client() as hbase:
-        for ranges in key_ranges([hour]):
-            for start, stop in ranges:
-                for families, found in (
-                    ((b"click_data", REQUEST_DATA.encode()), rows),
-                    (tuple(family.encode() for family in ENRICHED_FAMILIES), enriched),
-                ):
-                    for key, cells in hbase.scan(table, start, stop, families):
-                        kept = {same.setdefault(k, k): same.setdefault(v, v) for k, v in cells.items()}
-                        found.append((same.setdefault(key, key), kept))
-    rows.sort(key=lambda row: [int(part) for part in row[1][_SOURCE].split(b"/")[1:]])
     settings = pipeline.settings
+    clicks, metrics = (settings.table(table.name) for table in (CLICKS, METRICS))
+    same: dict[bytes, bytes] = {}  # urls and user agents come again and again
+
+    def rows_of(table: str, start: bytes, stop: bytes, *families: str) -> Iterator[tuple[bytes, dict[bytes, bytes]]]:
+        for key, cells in hbase.scan(table, start, stop, [family.encode() for family in families]):
+            kept = {same.setdefault(k, k): same.setdefault(v, v) for k, v in cells.items()}
+            yield same.setdefault(key, key), kept
+
+    with pipeline.hbase.client() as hbase:
+        ranges = list(chain.from_iterable(key_ranges([hour])))
+        rows = [row for pair in ranges for row in rows_of(clicks, *pair, "click_data", REQUEST_DATA)]
+        rows.sort(key=lambda row: [int(part) for part in row[1][_SOURCE].split(b"/")[1:]])
+        cells = dict(row for pair in ranges for row in rows_of(clicks, *pair, *ENRICHED_FAMILIES))
+        enriched = [(key, cells[key]) for key, _ in rows]
+        of_metrics = list(rows_of(metrics, *metrics_key_range(hour, hour)))
     with pipeline.elasticsearch.client() as es:
         documents = [(hit["_id"], hit["_source"]) for hit in scan(es, index=settings.alias, size=5_000)]
-    return Copies(rows, enriched, documents)
-
-
-def _write_parquet(pipeline: Pipeline, hour: int, path: str) -> None:
-    clicks = pipeline.hbase.read(pipeline.spark.session, CLICKS, metrics.INPUT, key_ranges([hour]))
-    clicks.write.parquet(path)
+    return Copies(rows, enriched, of_metrics, documents)

@@ -8,6 +8,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,18 +21,33 @@ from benchmarks import golden
 from benchmarks.bench import Bench
 from benchmarks.dagster_run import dagster_instance
 from benchmarks.feed import SEED
+from benchmarks.open_hour import require_room, wait_for_room
 from benchmarks.pipeline import STAGES, Pipeline
+from benchmarks.processes import machine_seconds
 from benchmarks.traffic import Shop, Stretch
 from clickstream_assets.assets.common import SENSOR_JOB
+from clickstream_assets.domain.hours import HOUR_MS
 from clickstream_assets.resources.kafka import ensure_topic
+from clickstream_assets.stack.errors import StackError
+from clickstream_assets.stack.processes import tail
 from clickstream_assets.traffic.message_files import Message
 from clickstream_assets.traffic.producer import send
 from clickstream_assets_tests.dagster_dev import DagsterDev
 
 _PREFIX = "bench-live-"
+LIVE = "live"
+"""The stage that CPU seconds of the live part count for."""
 _LOOK_SECONDS = 0.25
 _PATIENCE_SECONDS = 180
+_FILLED_A_SECOND = 1_000
+"""So many events a second are indexed of what an hour is filled with, or it is given up."""
 _LEAD_SECONDS = 3
+_DRAWN_A_SECOND = 25_000
+_REST_SECONDS = 12
+"""Three looks of the sensor."""
+_LAST_RUNS = 10
+_APART_SECONDS = 20
+"""Between the last event that an hour is filled with and the moment of sending it."""
 
 Times = NDArray[np.float64]
 """Seconds since the epoch, or between two of these."""
@@ -42,76 +58,174 @@ class Latency:
     """What became of the clicks of a live span."""
 
     seconds: Times
-    """From the moment a click was sent to the moment Elasticsearch counted it."""
+    """From the moment a click was sent to the moment Elasticsearch counted it, in the order of sending."""
     parts: dict[str, float]
     """Where that time went, in its order: means over all clicks, which add up to the mean latency."""
     runs: int
+    """How many took part."""
+    last_runs: "list[Run]"
+    """The last of them, and those that did stale hours between, oldest first."""
+    cores: dict[str, float]
+    """CPU seconds a second, by process, from the first event to the last document."""
+    cores_elsewhere: float
+    """Of whatever else the machine did meanwhile: figures beside much of it say little."""
     differences: list[str]
 
+    def percentile(self, share: float) -> float:
+        """Seconds that ``share`` percent of the clicks did not take longer than."""
+        return float(np.percentile(self.seconds, share))
 
-def measure_latency(bench: Bench, rate: int, seconds: int) -> Latency:
-    """Send ``rate`` events a second for so long to a pipeline that Dagster keeps up to date."""
+    def thirds(self) -> list[float]:
+        """The median of the clicks sent first, then, and last."""
+        return [float(np.median(third)) for third in np.array_split(self.seconds, 3)]
+
+
+def measure_latency(bench: Bench, rate: int, seconds: int, fill: int = 0) -> Latency:
+    """Send ``rate`` events a second for so long to a pipeline that Dagster keeps up to date.
+
+    All within one hour, which holds ``fill`` events before: sent and indexed when the first of the others is sent.
+    Waits for an hour with room. Raises StackError if none is left once the hour is filled, if clicks are not counted or
+    a run fails.
+    """
+    wait_for_room(bench, seconds, fill)
     pipeline = Pipeline(bench.settings, _PREFIX)
     ensure_topic(pipeline.settings)
     pipeline.hbase.ensure_tables()
-    home = bench.home / "dagster-live"
+    home, sent, before = bench.home / "dagster-live", bench.home / "live.jsonl", 0
+    if fill:
+        before = bench.show(f"Sending {fill:,} events of the open hour", lambda: _fill(pipeline, sent, fill))
+    with _dagster(home) as dagster:
+        patience = _PATIENCE_SECONDS + fill / _FILLED_A_SECOND
+        bench.show("Dagster, and an hour that is up to date", lambda: _index(pipeline, dagster, before, patience))
+        require_room(time.time(), seconds)
+        live = _Live(pipeline, sent, rate, seconds, before)
+        text = f"{rate:,} events/s for {seconds:,} s under Dagster"
+        (sent_at, counted_at), cores, elsewhere = _watch(bench, dagster, text, live)
+        dagster.wait(lambda: dagster.runs() is not None, seconds=300)  # the last run, whose times are asked for, ends
+    runs = _runs(home)
+    parts, taking_part = parts_of(runs, sent_at, counted_at)
+    differences = bench.show(
+        "Comparing documents with the independent computation",
+        lambda: golden.differences(sent, pipeline.settings),
+        lambda lines: f"{len(lines)} differences",
+    )
+    pipeline.drop()
+    last_runs = last_of(runs, sent_at[0])
+    return Latency(counted_at - sent_at, parts, taking_part, last_runs, cores, elsewhere, differences)
+
+
+@contextmanager
+def _dagster(home: Path) -> Iterator[DagsterDev]:
+    """Dagster's processes in a new folder. What is waited for in vain is told with the end of their log."""
     home.mkdir()
-    names = {"CLICKSTREAM_NAME_PREFIX": _PREFIX}
-    dagster = DagsterDev(home, os.environ | names)
+    dagster = DagsterDev(home, os.environ | {"CLICKSTREAM_NAME_PREFIX": _PREFIX})
     try:
-        dagster.wait(dagster.runs, seconds=300)  # the first run makes the latest closed hour, as an empty one
-        live = _Live(pipeline, bench.home / "live.jsonl", rate, seconds)
-        sent, counted = live.watch()
-        dagster.wait(
-            lambda: dagster.runs() is not None, seconds=300
-        )  # the last run, whose times are asked for, ends too
+        yield dagster
+    except (TimeoutError, AssertionError) as error:
+        raise StackError(f"{error}. The end of Dagster's log:\n{tail(home / 'log')}") from error
     finally:
         dagster.stop()
-    parts, runs = parts_of(_runs(home), sent, counted)
-    differences = golden.differences(live.sent, pipeline.settings)
-    pipeline.drop()
-    return Latency(counted - sent, parts, runs, differences)
+
+
+def _watch(
+    bench: Bench, dagster: DagsterDev, text: str, live: "_Live"
+) -> tuple[tuple[Times, Times], dict[str, float], float]:
+    """When each click was sent and counted; the cores that each process used meanwhile, and all others together."""
+    with bench.watch.dagster(dagster.process.pid), bench.watch.stage(LIVE):
+        begun, busy = time.monotonic(), machine_seconds()
+        moments = bench.show(text, live.watch, _median)
+        passed, busy = time.monotonic() - begun, machine_seconds() - busy
+    cores = {name: seconds / passed for name, seconds in bench.watch.cpu_seconds[LIVE].items()}
+    return moments, cores, max(0.0, busy / passed - sum(cores.values()))
+
+
+def _median(moments: tuple[Times, Times]) -> str:
+    sent_at, counted_at = moments
+    return f"{np.median(counted_at - sent_at):.1f} s from event to document"
+
+
+def _fill(pipeline: Pipeline, sent: Path, events: int) -> int:
+    """Send events of the open hour, recorded in it up to now; how many are clicks."""
+    now_ms = round(time.time() * 1000)
+    begin_ms = now_ms // HOUR_MS * HOUR_MS
+    clicks = 0
+
+    def messages() -> Iterator[Message]:
+        nonlocal clicks
+        shop, length_ms = Shop(SEED + 1, events), now_ms - begin_ms - _APART_SECONDS * 1000
+        for stretch in shop.span(begin_ms, length_ms, events, clean=True):
+            clicks += sum(stretch.counted)
+            yield from stretch.messages
+
+    _send(pipeline, messages(), sent)
+    return clicks
+
+
+def _index(pipeline: Pipeline, dagster: DagsterDev, clicks: int, patience: float) -> None:
+    """Wait until so many clicks are counted, and nothing is left to be done."""
+    _looks(pipeline, 0, clicks, patience)
+    dagster.wait(lambda: _is_at_rest(dagster), seconds=300)
+
+
+def _is_at_rest(dagster: DagsterDev) -> bool:
+    """Whether runs have ended, and none has begun since then though the sensor has looked."""
+    before = dagster.runs()  # the first makes the latest closed hour, as an empty one
+    if not before:
+        return False
+    time.sleep(_REST_SECONDS)
+    return dagster.runs() == before
+
+
+def _looks(
+    pipeline: Pipeline, before: int, clicks: int, patience: float, is_sending: Callable[[], bool] = lambda: False
+) -> tuple[Times, NDArray[np.int64]]:
+    """When the alias was asked, and how many clicks beyond those ``before`` it held, until it holds so many.
+
+    Raises TimeoutError if nothing is sent and the number has not risen for ``patience`` seconds.
+    """
+    looked, counts = [time.time()], [0]
+    with pipeline.elasticsearch.client() as es:
+        deadline = looked[0] + patience
+        while counts[-1] < clicks:
+            time.sleep(_LOOK_SECONDS)
+            now = time.time()
+            looked.append(now)
+            counts.append(max(counts[-1], _clicks(es, pipeline.settings.alias) - before))
+            if is_sending() or counts[-1] > counts[-2]:  # a slow machine may lag behind by minutes
+                deadline = now + patience
+            if now > deadline:
+                raise TimeoutError(f"{counts[-1]:,} of {clicks:,} clicks were counted in the end")
+    return np.array(looked), np.array(counts)
+
+
+def _send(pipeline: Pipeline, messages: Iterator[Message], sent: Path) -> None:
+    """Send messages, and add them to the file of all that was sent, as envelopes."""
+    configured = pipeline.settings
+    with sent.open("a", encoding="utf-8") as record:
+        send(messages, bootstrap_servers=configured.kafka_bootstrap_servers, topic=configured.topic, record=record)
 
 
 class _Live:
-    """Sends events when it is their time, and looks how many are counted."""
+    """Sends events when it is their time, and looks how many are counted besides those that were ``before``."""
 
-    def __init__(self, pipeline: Pipeline, sent: Path, rate: int, seconds: int) -> None:
-        self.sent = sent
-        """What was sent, as envelopes."""
-        self._pipeline = pipeline
+    def __init__(self, pipeline: Pipeline, sent: Path, rate: int, seconds: int, before: int) -> None:
+        self._pipeline, self._sent, self._before = pipeline, sent, before
         events = rate * seconds
         shop = Shop(SEED, events)
-        start_ms = round((time.time() + _LEAD_SECONDS + events / 50_000) * 1000)
+        start_ms = round((time.time() + _LEAD_SECONDS + events / _DRAWN_A_SECOND) * 1000)
         self._stretches: list[Stretch] = list(shop.span(start_ms, seconds * 1000, events, clean=True))
         self._clicks = sum(sum(stretch.counted) for stretch in self._stretches)
         self._sent_at: list[float] = []
 
     def watch(self) -> tuple[Times, Times]:
         """When each click was sent, and when it was counted. Raises TimeoutError if some never are."""
-        thread = threading.Thread(target=self._send, name="live-events", daemon=True)
+        sending = (self._pipeline, self._when_due(), self._sent)
+        thread = threading.Thread(target=_send, args=sending, name="live-events", daemon=True)
         thread.start()
-        looked, counts = [time.time()], [0]
-        with self._pipeline.elasticsearch.client() as es:
-            deadline = 0.0
-            while counts[-1] < self._clicks:
-                time.sleep(_LOOK_SECONDS)
-                now = time.time()
-                looked.append(now)
-                counts.append(max(counts[-1], _clicks(es, self._pipeline.settings.alias)))
-                if thread.is_alive() or counts[-1] > counts[-2]:  # a slow machine may lag behind by minutes
-                    deadline = now + _PATIENCE_SECONDS
-                if now > deadline:
-                    raise TimeoutError(f"{counts[-1]:,} of {self._clicks:,} clicks were counted in the end")
+        looked, counts = _looks(self._pipeline, self._before, self._clicks, _PATIENCE_SECONDS, thread.is_alive)
         thread.join()
-        first_look = np.searchsorted(np.array(counts), np.arange(1, self._clicks + 1))
-        return np.array(self._sent_at), np.array(looked)[first_look]
-
-    def _send(self) -> None:
-        configured = self._pipeline.settings
-        with self.sent.open("w", encoding="utf-8") as record:
-            servers, topic = configured.kafka_bootstrap_servers, configured.topic
-            send(self._when_due(), bootstrap_servers=servers, topic=topic, record=record)
+        first_look = np.searchsorted(counts, np.arange(1, self._clicks + 1))
+        return np.array(self._sent_at), looked[first_look]
 
     def _when_due(self) -> Iterator[Message]:
         for stretch in self._stretches:
@@ -143,6 +257,18 @@ class Run:
     index_step: float
     ended: float
     steps: dict[str, float]
+    why: str = ""
+    """What it was asked for: new offsets or stale hours."""
+
+    @property
+    def seconds(self) -> float:
+        """From the moment that it was launched to its end."""
+        return self.ended - self.launched
+
+
+def last_of(runs: Sequence[Run], since: float) -> list[Run]:
+    """The last of ``runs``, which came one after the other, that were launched ``since`` then."""
+    return [run for run in runs if run.launched >= since][-_LAST_RUNS:]
 
 
 def _runs(home: Path) -> list[Run]:
@@ -166,7 +292,8 @@ def _runs(home: Path) -> list[Run]:
                 elif event.event_type is dg.DagsterEventType.STEP_SUCCESS:
                     steps[str(event.step_key)] = event.step_success_data.duration_ms / 1000
             created = record.create_timestamp.timestamp()
-            found.append(Run(created, launched, starts["raw_clicks"], starts["es_index"], ended, steps))
+            why = record.dagster_run.tags.get("clickstream/why", "")
+            found.append(Run(created, launched, starts["raw_clicks"], starts["es_index"], ended, steps, why))
     return found
 
 
@@ -198,6 +325,6 @@ def parts_of(runs: Sequence[Run], sent: Times, counted: Times) -> tuple[dict[str
     for asset in before[1:]:
         parts[STAGES[asset]] = np.array([run.steps[asset] for run in runs])[of_click]
         at = at + parts[STAGES[asset]]
-    parts["checks between the stages"] = each(lambda run: run.index_step) - at
+    parts["between the steps"] = each(lambda run: run.index_step) - at
     parts["index, until it is seen"] = counted - each(lambda run: run.index_step)
     return {name: float(seconds.mean()) for name, seconds in parts.items()}, len(np.unique(of_click))

@@ -6,15 +6,15 @@ from datetime import UTC, datetime
 from typing import get_args
 
 import click
-import numpy as np
 
 from benchmarks import golden
 from benchmarks.bench import Bench
 from benchmarks.dagster_run import DagsterRun, run_all_assets
 from benchmarks.feed import feed
 from benchmarks.latency import Latency, measure_latency
+from benchmarks.live import details
 from benchmarks.pipeline import STAGES, Pipeline
-from benchmarks.report import LONG_HEADING, Line, facts_table, table, targets_table
+from benchmarks.report import LONG_HEADING, Line, facts_table, targets_table
 from benchmarks.scale import LONG
 from benchmarks.statistics import Summary, Target
 from benchmarks.traffic import Skew
@@ -38,17 +38,13 @@ def long_part(bench: Bench, hour: int, facts: Mapping[str, str]) -> tuple[str, l
     lines: list[Line] = []
     try:
         differences = _measure_hours(bench, hour, lines)
-        latency = bench.show(
-            f"{LONG.live_rate} events/s for {LONG.live_seconds} s under Dagster",
-            lambda: measure_latency(bench, LONG.live_rate, LONG.live_seconds),
-            lambda latency: f"{np.median(latency.seconds):.1f} s from event to document",
-        )
+        latency = measure_latency(bench, LONG.live_rate, LONG.live_seconds)
     except BaseException:  # Ctrl-C as well: they took long
         if lines:
             click.echo(f"Measured so far, and not kept:\n{targets_table(lines)}", err=True)
         raise
     differences += latency.differences
-    return _in_words(lines, latency, facts, len(differences)), differences
+    return _in_words(lines, latency, facts, bench.watch.peak_mb, len(differences)), differences
 
 
 def _measure_hours(bench: Bench, hour: int, lines: list[Line]) -> list[str]:
@@ -100,7 +96,7 @@ def _whole_hour(
 
 
 def _seconds(run: DagsterRun) -> float:
-    """Of the assets, without their checks."""
+    """Of the assets, their checks included."""
     return sum(run.steps[asset] for asset in STAGES)
 
 
@@ -108,28 +104,27 @@ def _rate(events: int, run: DagsterRun) -> Summary:
     return Summary.of([events / _seconds(run)])
 
 
-def _in_words(lines: list[Line], latency: Latency, facts: Mapping[str, str], differences: int) -> str:
-    middle, most = (Summary.of([float(np.percentile(latency.seconds, share))]) for share in (50, 95))
+def _in_words(
+    lines: list[Line], latency: Latency, facts: Mapping[str, str], peak_mb: Mapping[str, int], differences: int
+) -> str:
+    middle, most = (Summary.of([latency.percentile(share)]) for share in (50, 95))
     at_most_15, at_most_30 = (Target(seconds, at_least=False) for seconds in (15, 30))
     lines = [
         *lines,
         Line("event to document, median", middle, "s", target=at_most_15),
         Line("event to document, 95th percentile", most, "s", target=at_most_30),
     ]
-    parts = [[name, f"{seconds:.1f} s"] for name, seconds in latency.parts.items()]
-    together = ["together", f"{float(latency.seconds.mean()):.1f} s"]
     return "\n\n".join(
         (
             LONG_HEADING,
             f"Run of {datetime.now(UTC):%Y-%m-%d %H:%M} UTC with `make bench ARGS=--long`. "
-            "Each hour is one Dagster run in a process of its own, measured once; its checks are not counted, "
-            "nor is a first run that warms the servers up.",
+            "Each hour is one Dagster run in a process of its own, measured once, checks included; a first run "
+            "that warms the servers up is not counted.",
             facts_table(facts),
             targets_table(lines),
             f"Documents that differ from the independent computation: {differences}.",
-            "### Where the seconds go",
-            f"{LONG.live_rate} events a second for {LONG.live_seconds // 60} minutes, {latency.runs} runs. "
-            "Means over all clicks.",
-            table(("", "mean"), [*parts, together]),
+            f"Latency: {LONG.live_rate} events a second for {LONG.live_seconds // 60} minutes, into an hour that was "
+            f"empty; {latency.runs} runs.",
+            *details(latency, peak_mb, "###"),
         )
     )

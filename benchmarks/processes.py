@@ -11,6 +11,10 @@ import psutil
 from clickstream_assets.stack.processes import Child
 
 OWN = "the process that runs the assets"
+MEASURING = "the benchmark itself: sends, and looks"
+DAGSTER = "Dagster's webserver and daemon"
+CODE_SERVERS = "Dagster's code servers: sensors"
+RUNS = "Dagster's runs"
 _SPARK, _EXECUTORS, _WORKERS = "Spark Connect server (driver)", "Spark executors", "Spark's Python workers"
 _NAMES = {
     "kafka": "Kafka",
@@ -19,7 +23,7 @@ _NAMES = {
     "elasticsearch": "Elasticsearch",
     "spark": _SPARK,
 }
-ORDER = (*_NAMES.values(), _EXECUTORS, _WORKERS, OWN)
+ORDER = (*_NAMES.values(), _EXECUTORS, _WORKERS, OWN, RUNS, CODE_SERVERS, DAGSTER, MEASURING)
 _LOOK_SECONDS = 0.5
 
 
@@ -32,6 +36,7 @@ class ProcessWatch:
 
     def __init__(self, children: Callable[[], Sequence[Child]], own: int) -> None:
         self._children, self._own = children, own
+        self._dagster: psutil.Process | None = None
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._look, name="process-watch", daemon=True)
         self._lock = threading.Lock()
@@ -49,6 +54,13 @@ class ProcessWatch:
     def __exit__(self, *_: object) -> None:
         self._end.set()
         self._thread.join()
+
+    @contextmanager
+    def dagster(self, pid: int) -> Iterator[None]:
+        """Within the block the processes of a ``dagster dev`` are looked at too, and this one."""
+        self._dagster = psutil.Process(pid)
+        yield
+        self._dagster = None
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -72,11 +84,36 @@ class ProcessWatch:
                     times = process.cpu_times()
                     self._seen[name, process.pid, process.create_time()] = times.user + times.system
                     resident[name] += process.memory_info().rss
+            for name, seconds, size in self._dagsters():
+                cpu[name] += seconds
+                resident[name] += size
             for name, size in resident.items():
                 self.peak_mb[name] = max(self.peak_mb[name], size >> 20)
             for (name, _, _), seconds in self._seen.items():
                 cpu[name] += seconds
         return cpu
+
+    def _dagsters(self) -> Iterator[tuple[str, float, int]]:
+        """CPU seconds and resident bytes below ``dagster dev``, and of this process.
+
+        Runs come and go between two looks. What has ended counts as the kernel adds it to who waited for it: all that
+        ends below ``dagster dev`` are runs and what they started.
+        """
+        root = self._dagster
+        if root is None:
+            return
+        with suppress(psutil.Error):
+            own = psutil.Process()
+            times = own.cpu_times()
+            yield MEASURING, times.user + times.system, own.memory_info().rss
+            for process in (root, *root.children(recursive=True)):
+                with suppress(psutil.Error):
+                    times = process.cpu_times()
+                    yield RUNS, times.children_user + times.children_system, 0
+                    # Of one that has ended and was not waited for yet, the kernel keeps the times alone.
+                    is_alive = process.status() != psutil.STATUS_ZOMBIE
+                    size = process.memory_info().rss if is_alive else 0
+                    yield dagster_name(process.cmdline() if is_alive else ()), times.user + times.system, size
 
     def _processes(self) -> Iterator[tuple[str, psutil.Process]]:
         with suppress(psutil.Error):
@@ -91,6 +128,21 @@ class ProcessWatch:
                 # The others have no children but such as they are just forking, which look as large as they are.
                 for below in root.children(recursive=True) if name == _SPARK else ():
                     yield _below_spark(below), below
+
+
+def machine_seconds() -> float:
+    """CPU seconds that all processes of the machine have had so far."""
+    times = psutil.cpu_times()
+    return sum(getattr(times, name, 0.0) for name in ("user", "nice", "system", "irq", "softirq"))
+
+
+def dagster_name(argv: Sequence[str]) -> str:
+    """What a process below ``dagster dev`` is, by its command line. A run's names no server."""
+    if {"grpc", "code-server"} & {*argv}:
+        return CODE_SERVERS
+    if {"dagster_webserver", "dagster._daemon", "dev"} & {*argv}:
+        return DAGSTER
+    return RUNS
 
 
 def _below_spark(process: psutil.Process) -> str:

@@ -89,6 +89,13 @@ def cpu_table(cpu_seconds: Mapping[str, Mapping[str, float]], peak_mb: Mapping[s
     return table(["process", *stages, "peak memory"], [*rows, total])
 
 
+def cores_table(cores: Mapping[str, float], elsewhere: float, peak_mb: Mapping[str, int], order: Sequence[str]) -> str:
+    """Cores used by each process that used any, with the peak of its memory, and by what else the machine did."""
+    rows = [[name, f"{cores[name]:.2f}", f"{peak_mb[name]:,} MB"] for name in order if cores.get(name, 0) >= 0.005]
+    rows += [["together", f"{sum(cores.values()):.2f}", ""], ["all else on this machine", f"{elsewhere:.2f}", ""]]
+    return table(["process", "cores", "peak memory"], rows)
+
+
 def with_part(part: str, document: str) -> str:
     """``document`` with its long part in place of the one it has, if ``part`` is one; else with its main part."""
     main, heading, long = document.partition(LONG_HEADING)

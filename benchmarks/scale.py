@@ -16,12 +16,10 @@ class Scale:
     """Dagster runs over an hour without events, warm: what starting one costs. Without any, the first run tells."""
     late_share: float
     """Events of the hour, as a share of ``events``, that come when it was computed already; with 0 it stays at that."""
-    on_parquet: bool
-    """Whether metrics are held against the same computation on Parquet as well."""
 
 
-FULL = Scale(events=300_000, repetitions=3, seed_events=20_000, empty_runs=3, late_share=0.01, on_parquet=True)
-QUICK = Scale(events=10_000, repetitions=1, seed_events=1_000, empty_runs=0, late_share=0, on_parquet=False)
+FULL = Scale(events=300_000, repetitions=3, seed_events=20_000, empty_runs=3, late_share=0.01)
+QUICK = Scale(events=10_000, repetitions=1, seed_events=1_000, empty_runs=0, late_share=0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 
-from benchmarks.hour import Figures
+from benchmarks.hour import BY_TWO, Figures
 from benchmarks.pipeline import STAGES
 from benchmarks.processes import ORDER, ProcessWatch
 from benchmarks.report import Line, cpu_table, facts_table, table, targets_table
@@ -17,9 +17,11 @@ Written by `make bench`, which measures every stage side by side with its yardst
 Targets are ratios where there is a yardstick: they last, rates belong to the machine. Where a figure was measured more
 than once, the median stands first, then the lowest and the highest.
 
-A stage is the step of its asset as Dagster executes it, without its checks; starting a run is a row of its own. Each
-repetition writes new tables, pre-split as in production, and a new index. The yardsticks store and read the very same
-cells and documents over one connection: *bare* is happybase or elasticsearch-py and nothing else. The seed's loop is
+A stage is the step of its asset in a run of the sensor's job, without the checks in it; starting a run is a row of its
+own. Each repetition writes new tables, pre-split as in production, and a new index. The yardsticks store the very same
+cells and documents: *bare* is happybase or elasticsearch-py and nothing else, over one connection or over two at a
+time, which is about as fast as HBase takes rows here. *Everything* is held against putting the rows of ingestion alone,
+and the hour with new events against the hour afresh, checks included in both. The seed's loop is
 what this project began with: `json`, `geoip2`, `user_agents` and a put for each of the two stages, one event at a time
 and from memory; it neither checks, nor looks for duplicates, nor keeps books."""
 
@@ -29,19 +31,18 @@ def lines_of(figures: Figures) -> list[Line]:
     timings, stages = figures.timings, list(STAGES.values())
     seed = timings["the seed's loop"]
     everything, up_to_enrichment = figures.sums(*stages), figures.sums("ingest", "enrich")
-    checks = [f"checks of {stage}" for stage in stages]
+    checked = figures.sums(*stages, *(f"checks of {stage}" for stage in stages))
     found = [
         _beside(figures, "ingest", "bare puts", EVENTS, 0.60),
-        Line("read the same offsets again", rates(timings["read again"]), EVENTS, target=Target(35_000)),
-        _beside(figures, "enrich", "bare scan and puts", EVENTS, 0.70),
-        _beside(figures, "metrics", "bare scan", EVENTS, 0.60),
-        *([_beside(figures, "metrics", "Spark on Parquet", EVENTS)] if timings["Spark on Parquet"] else []),
+        Line("read the same offsets again", rates(timings["read again"]), EVENTS),
+        _beside(figures, "enrich", "bare puts of its cells", EVENTS),
+        _beside(figures, "metrics", "bare puts of its rows", EVENTS),
         _beside(figures, "index", "bare bulk", "documents/s", 0.60),
-        Line("everything", rates(everything), EVENTS, target=Target(8_000)),
+        _compared("everything", everything, BY_TWO, timings[BY_TWO], Target(0.40)),
         _beside_seed("everything", everything, seed, None),
-        _beside_seed("ingest and enrich", up_to_enrichment, seed, 12),
-        Line("everything, all checks included", rates(figures.sums(*stages, *checks)), EVENTS),
-        *([_recomputed(figures, everything)] if figures.feed.late else []),
+        _beside_seed("ingest and enrich", up_to_enrichment, seed, 14),
+        Line("everything, all checks included", rates(checked), EVENTS),
+        *([_recomputed(figures, checked)] if figures.feed.late else []),
         Line(
             "memory of the process that Dagster runs",
             Summary.of([figures.first_run.peak_mb]),
@@ -60,24 +61,28 @@ def lines_of(figures: Figures) -> list[Line]:
 def _recomputed(figures: Figures, afresh: Sequence[Timing]) -> Line:
     seconds, others = ([timing.seconds for timing in found] for found in (figures.timings["late"], afresh))
     what = f"the hour again, {figures.feed.late:,} events new"
-    target = Target(1 / 3, at_least=False)
+    target = Target(0.08, at_least=False)
     return Line(
         what, Summary.of(seconds), SECONDS, "the hour afresh", Summary.of(others), ratios(seconds, others), target
     )
 
 
 def _beside(figures: Figures, stage: str, yardstick: str, unit: str, target: float | None = None) -> Line:
-    one, other = figures.timings[stage], figures.timings[yardstick]
-    return Line(
-        stage,
-        rates(one),
-        unit,
-        yardstick,
-        rates(other),
-        # The same hour through both: seconds compare, whether counted by message or by row.
-        ratios([timing.seconds for timing in other], [timing.seconds for timing in one]),
-        Target(target) if target else None,
-    )
+    timings = figures.timings
+    return _compared(stage, timings[stage], yardstick, timings[yardstick], Target(target) if target else None, unit)
+
+
+def _compared(
+    what: str,
+    ours: Sequence[Timing],
+    yardstick: str,
+    others: Sequence[Timing],
+    target: Target | None,
+    unit: str = EVENTS,
+) -> Line:
+    # The same hour through both: seconds compare, whether counted by message or by row.
+    ratio = ratios([timing.seconds for timing in others], [timing.seconds for timing in ours])
+    return Line(what, rates(ours), unit, yardstick, rates(others), ratio, target)
 
 
 def _beside_seed(what: str, ours: Sequence[Timing], seed: Sequence[Timing], target: float | None) -> Line:

@@ -10,7 +10,13 @@ from clickstream_assets.assets.es_index import es_index
 from clickstream_assets.assets.raw_clicks import raw_clicks
 from clickstream_assets.assets.url_country_metrics import url_country_metrics
 from clickstream_assets.checks.clickstream_topic import no_log_cut_back, nothing_lost_unread
-from clickstream_assets.jobs.hours import CHECKS, clickstream_checks, clickstream_hours, clickstream_now
+from clickstream_assets.jobs.hours import (
+    CHECKS,
+    clickstream_audit,
+    clickstream_checks,
+    clickstream_hours,
+    clickstream_now,
+)
 from clickstream_assets.jobs.rebuild import rebuild_hours
 from clickstream_assets.jobs.replay import replay_dead_letters
 from clickstream_assets.partitions import hourly
@@ -19,7 +25,8 @@ from clickstream_assets.resources.geoip import GeoIPResource
 from clickstream_assets.resources.hbase import HBaseResource
 from clickstream_assets.resources.kafka import KafkaResource
 from clickstream_assets.resources.spark import SparkResource
-from clickstream_assets.schedules import hourly_look
+from clickstream_assets.runs.forking import fork_runs
+from clickstream_assets.schedules import hourly_look, nightly_audit
 from clickstream_assets.sensors.kafka_offsets import kafka_offsets
 from clickstream_assets.sensors.run_failure import run_failure
 from clickstream_assets.settings import Settings, settings
@@ -66,8 +73,13 @@ def build(configured: Settings) -> dg.Definitions:
     return dg.Definitions(
         assets=[asset(configured) for asset in assets],
         asset_checks=[nothing_lost_unread, no_log_cut_back, *(checks.definition(partitions) for checks in CHECKS)],
-        jobs=[clickstream_hours, clickstream_checks(configured), clickstream_now, replay_dead_letters, rebuild_hours],
-        schedules=[hourly_look],
+        jobs=[
+            clickstream_hours,
+            *(job(configured) for job in (clickstream_checks, clickstream_now, clickstream_audit)),
+            replay_dead_letters,
+            rebuild_hours,
+        ],
+        schedules=[hourly_look(configured), nightly_audit(configured)],
         sensors=[kafka_offsets(configured), run_failure],
         resources=resources(configured)._asdict(),
         # Steps are short and run one after the other: a process for each would cost more than it does.
@@ -76,3 +88,4 @@ def build(configured: Settings) -> dg.Definitions:
 
 
 defs = build(settings())
+fork_runs()

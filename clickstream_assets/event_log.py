@@ -1,8 +1,8 @@
-"""Dagster's event log in one SQLite file, with connections that are kept.
+"""Dagster's event log in one SQLite file, with connections that stay open.
 
-Dagster's own class opens an engine and a connection for each statement. The last connection that is closed writes the
-whole log ahead back into the file, and every commit waits for the disk: an event costs tens of milliseconds. A run
-records one event for each of its hours and checks.
+Dagster's own class opens an engine and a connection for each statement. When the last connection closes, SQLite writes
+its whole log (WAL) back into the file, and every commit waits for the disk: an event costs tens of milliseconds, and a
+run records one for each of its hours and checks.
 """
 
 from collections.abc import Iterator
@@ -16,10 +16,10 @@ from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS
 
 
 class KeptSqliteEventLog(ConsolidatedSqliteEventLogStorage):
-    """The same file and tables; named in ``dagster.yaml``.
+    """The same file and tables; ``dagster.yaml`` names this class.
 
-    The disk is waited for at checkpoints alone: a machine that loses power may lose the last seconds of the log, and
-    never more. What is stored of clicks does not depend on it.
+    Only checkpoints wait for the disk. So a machine that loses power may lose the last seconds of the log, and no more;
+    what is stored of clicks does not depend on it.
     """
 
     @cached_property
@@ -42,7 +42,7 @@ class KeptSqliteEventLog(ConsolidatedSqliteEventLogStorage):
         return set()
 
     def has_table(self, table_name: str) -> bool:
-        """Whether there is such a table; asked once for one that is there."""
+        """Whether a table exists; a table that does is asked for once."""
         if table_name not in self._known_tables and db.inspect(self._engine).has_table(table_name):
             self._known_tables.add(table_name)
         return table_name in self._known_tables

@@ -86,6 +86,8 @@ class Settings(BaseSettings):
         300, ge=0, description="under constant lag, stale hours get a run of their own this often"
     )
 
+    audit_days: int = Field(2, ge=0, description="days that the nightly audit compares record by record; 0: none")
+
     # When checks warn
     warn_dead_letter_share: float = Field(0.05, ge=0, le=1, description="share of an hour's messages that was refused")
     warn_late_share: float = Field(0.2, ge=0, le=1, description="share of an hour's events that came late")

@@ -50,6 +50,3 @@ class ElasticsearchInMemory:
 
     def misfits(self):
         return []
-
-    def write(self, *_):
-        pass

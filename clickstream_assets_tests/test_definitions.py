@@ -83,6 +83,7 @@ def test_resources_lead_to_the_pipelines_own_servers_and_names(settings, defs):
     assert {table.name for table in hbase.new_tables()} == {
         settings.table(name)
         for name in (
+            "clickstream_blocks",
             "clickstream_data",
             "clickstream_dead_letters",
             "clickstream_ingest_ledger",
@@ -101,8 +102,7 @@ def test_the_schedule_asks_for_no_hour_before_the_pipelines_own_first(settings, 
 
     def answer(hour):
         at = datetime.fromtimestamp(hour * 3600 + 660, UTC)
-        resources = {"configured": defs.resources["configured"]}
-        context = dg.build_schedule_context(scheduled_execution_time=at, resources=resources)
+        context = dg.build_schedule_context(scheduled_execution_time=at)
         return schedule.evaluate_tick(context).run_requests
 
     assert not answer(first)
@@ -110,25 +110,19 @@ def test_the_schedule_asks_for_no_hour_before_the_pipelines_own_first(settings, 
 
 
 @each_pipeline
-def test_every_check_of_an_hourly_asset_is_in_the_job_that_looks_at_hours_or_at_the_latest(settings, defs):
+def test_every_check_of_an_hourly_asset_is_in_the_jobs_that_look_at_hours(settings, defs):
     declared = {(checks.asset, name) for checks in CHECKS for name in checks.checks}
     looked_at = {
         job: {
             (key.asset_key.to_user_string(), key.name)
             for key in defs.resolve_job_def(job).asset_layer.asset_graph.asset_check_keys
         }
-        for job in ("clickstream_checks", "clickstream_now")
+        for job in ("clickstream_checks", "clickstream_now", "clickstream_audit")
     }
-    of_latest = {(asset, name) for asset, name in declared if name == LATEST_CLOSED_HOUR}
-    assert looked_at["clickstream_checks"] == declared - of_latest
-    assert (
-        looked_at["clickstream_now"]
-        - {
-            ("clickstream_topic", "nothing_lost_unread"),
-            ("clickstream_topic", "no_log_cut_back"),
-        }
-        == of_latest
-    )
+    of_topic = {("clickstream_topic", "nothing_lost_unread"), ("clickstream_topic", "no_log_cut_back")}
+    assert looked_at["clickstream_checks"] == {(asset, name) for asset, name in declared if name != LATEST_CLOSED_HOUR}
+    assert looked_at["clickstream_now"] == declared | of_topic
+    assert looked_at["clickstream_audit"] == declared
 
 
 IMPORTED = """

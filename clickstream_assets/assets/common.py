@@ -1,6 +1,6 @@
 """What all hourly assets share: partitions, one run for any list of hours, one writer at a time, what is to be done."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -13,11 +13,9 @@ from clickstream_assets.partitions import hourly, hours_of
 from clickstream_assets.settings import Settings
 
 if TYPE_CHECKING:
-    from pyspark.sql import DataFrame, SparkSession
-
     from clickstream_assets.domain.books import Books
+    from clickstream_assets.domain.ledger import HourPart
     from clickstream_assets.domain.stale_hours import HourState
-    from clickstream_assets.resources.hbase import HBaseResource
 
 GROUP = "clickstream"
 OWNERS = ["team:data-engineering"]
@@ -52,13 +50,13 @@ def is_by_hand(context: dg.AssetExecutionContext) -> bool:
 
 
 def states_of(context: dg.AssetExecutionContext, asset: str, books: "Books") -> "dict[int, HourState]":
-    """The states of the run's hours. The first step of a run that people started touches them: all assets follow."""
+    """The states of the run's hours. The first step of a run that people started doubts them: all assets follow."""
     from clickstream_assets.domain.stale_hours import STEPS
 
     hours, assets = hours_of(context), list(STEPS)
     earlier = {dg.AssetKey(name) for name in assets[: assets.index(asset)]}
     if is_by_hand(context) and not earlier & (context.run.asset_selection or set()):
-        books.hours.touch(hours)
+        books.hours.doubt(hours)
     return books.hours.read(hours)
 
 
@@ -76,36 +74,29 @@ def hours_to_do(context: dg.AssetExecutionContext, asset: str, states: "Mapping[
     return [hour for hour, state in states.items() if hour not in held and (by_hand or state.lacks(asset))]
 
 
+def hours_whole(
+    context: dg.AssetExecutionContext, asset: str, states: "Mapping[int, HourState]", hours: Iterable[int]
+) -> list[int]:
+    """Those of the ``hours`` to be done in which ``asset`` trusts nothing that it made before."""
+    by_hand = is_by_hand(context)
+    return [hour for hour in hours if by_hand or states[hour].is_whole_due(asset)]
+
+
 def evaluate_behind(
     context: dg.AssetExecutionContext,
     checks: HourChecks,
     done: Iterable[int],
     states: "Mapping[int, HourState]",
+    new: "Mapping[int, Sequence[HourPart]]",
     *resources: Any,
 ) -> None:
-    """In a run of the sensor, record what the checks find in the hours done, and in those left as they are as held."""
+    """In a run of the sensor, record what the checks find in the hours done, and in those left as they are as held.
+
+    Of hours in ``new`` they look at these parts of the ledger, of the others at all.
+    """
     if not is_by_hand(context):
         held = (hour for hour, state in states.items() if state.held_before(checks.asset))
-        checks.evaluate(context, sorted({*done, *held}), *resources)
-
-
-def scan_tasks_of(hours: Iterable[int], books: "Books") -> "list[list[tuple[bytes, bytes]]]":
-    """The key ranges that each Spark task scans, for the clicks of some hours and of those that follow.
-
-    Time spent looks into the following hour.
-    """
-    from clickstream_assets.domain.row_keys import scan_tasks
-
-    read = {following for hour in hours for following in (hour, hour + 1)}
-    return scan_tasks(read, books.ledger.rows(read))
-
-
-def clicks_of(hours: Iterable[int], hbase: "HBaseResource", books: "Books", spark: "SparkSession") -> "DataFrame":
-    """What metrics are computed from: the clicks of some hours and of the ones that follow."""
-    from clickstream_assets.domain.metrics import INPUT
-    from clickstream_assets.domain.table_schemas import CLICKS
-
-    return hbase.read(spark, CLICKS, INPUT, scan_tasks_of(hours, books))
+        checks.evaluate(context, sorted({*done, *held}), new, *resources)
 
 
 def add_row_counts(context: dg.AssetExecutionContext, rows: Mapping[int, int]) -> None:

@@ -10,7 +10,7 @@ from clickstream_assets.assets.common import (
     hourly_spec,
     hourly_step,
     hours_to_do,
-    scan_tasks_of,
+    hours_whole,
     states_of,
 )
 from clickstream_assets.checks.enriched_clicks import checks
@@ -30,7 +30,8 @@ def enriched_clicks(settings: Settings) -> dg.AssetsDefinition:
         deps=["raw_clicks"],
         kinds={"spark", "hbase"},
         description="Country, city, browser, os and device of each event, in families of their own of the HBase table "
-        "`clickstream_data`. Only rows that lack the current GeoIP build or user-agent rules are written.",
+        "`clickstream_data`, and the events by column that metrics are computed from in `clickstream_blocks`. "
+        "Only what is new, or was enriched by another GeoIP build or other user-agent rules, is written.",
     )(_materialize)
 
 
@@ -42,21 +43,24 @@ def _materialize(
     elasticsearch: ElasticsearchResource,
     configured: dg.ResourceParam[Settings],
 ) -> Iterator[dg.MaterializeResult]:
-    from clickstream_assets.domain.enrichment import EnrichmentUnfit, enrich
+    from clickstream_assets.domain.enriching import Enriched, Rules, enrich
+    from clickstream_assets.domain.enrichment import EnrichmentUnfit
     from clickstream_assets.domain.stale_hours import ENRICHED
 
     versions = geoip.versions()
+    rules = Rules(geoip.database, geoip.trusted, versions)
     with hbase.books() as books:
         states = states_of(context, ASSET, books)
         hours = hours_to_do(context, ASSET, states)
         try:
-            # The hour that follows too: time spent has to know the bots there.
-            tasks = scan_tasks_of(hours, books)
-            rows = enrich(spark.session, books, tasks, versions, geoip.database, geoip.trusted) if hours else 0
+            whole = hours_whole(context, ASSET, states, hours)
+            done = enrich(spark.session, books, hours, rules, whole) if hours else Enriched()
         except EnrichmentUnfit as unfit:
             raise dg.Failure(str(unfit)) from unfit
         books.hours.mark(ENRICHED, {hour: states[hour].touched for hour in hours})
         add_row_counts(context, {hour: counts.kept for hour, counts in books.ledger.counts(states).items()})
-    context.add_asset_metadata({"geoip_version": versions[0], "user_agent_version": versions[1], "rows_enriched": rows})
+    enriched_by = {"geoip_version": versions[0], "user_agent_version": versions[1]}
+    context.add_asset_metadata({**enriched_by, "rows_enriched": done.rows})
     yield dg.MaterializeResult()
-    evaluate_behind(context, checks, hours, states, hbase, elasticsearch, configured)
+    new = {hour: done.parts[hour] for hour in hours if hour not in whole}
+    evaluate_behind(context, checks, hours, states, new, hbase, elasticsearch, configured)

@@ -1,6 +1,8 @@
 """``es_index``: the metrics as documents that dashboards query."""
 
 from collections.abc import Iterator
+from time import time
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
@@ -10,6 +12,7 @@ from clickstream_assets.assets.common import (
     hourly_spec,
     hourly_step,
     hours_to_do,
+    hours_whole,
     states_of,
 )
 from clickstream_assets.assets.overviews import of_clicks
@@ -21,6 +24,9 @@ from clickstream_assets.resources.preflight import require_fit
 from clickstream_assets.resources.spark import SparkResource
 from clickstream_assets.settings import Settings
 
+if TYPE_CHECKING:
+    from clickstream_assets.domain.ledger import HourPart
+
 ASSET = "es_index"
 
 
@@ -31,7 +37,7 @@ def es_index(settings: Settings) -> dg.AssetsDefinition:
         deps=["url_country_metrics"],
         kinds={"spark", "elasticsearch"},
         description="One document for each hour, url and country behind the alias `clickstream-metrics`. "
-        "An hour is replaced whole: no document of it that the metrics lack stays behind.",
+        "Written, or deleted, is what changed in the metrics; an hour that somebody doubts is compared whole.",
     )(_materialize)
 
 
@@ -42,33 +48,40 @@ def _materialize(
     elasticsearch: ElasticsearchResource,
     configured: dg.ResourceParam[Settings],
 ) -> Iterator[dg.MaterializeResult]:
-    """Index the metrics that differ from their documents, delete documents without one, mark hours as up to date."""
-    from clickstream_assets.domain import documents, metrics
+    """Index what changed in the metrics, delete documents without a row, mark hours as up to date."""
+    from clickstream_assets.domain import documents
+    from clickstream_assets.domain.computing import Checkpoints
+    from clickstream_assets.domain.indexing import Indexed, Target, index_changed, index_whole
     from clickstream_assets.domain.overviews import documents_url, overviews
     from clickstream_assets.domain.stale_hours import INDEXED
-    from clickstream_assets.domain.table_schemas import METRICS
 
     require_fit(elasticsearch)
     alias = elasticsearch.alias
     with hbase.books() as books, elasticsearch.client() as es:
         states = states_of(context, ASSET, books)
         hours = hours_to_do(context, ASSET, states)
+        whole = hours_whole(context, ASSET, states, hours)
         if not documents.indices_exist(es, alias, hours):
             documents.ensure_template(es, alias)
-        filled = [hour for hour, count in documents.count_documents(es, alias, hours).items() if count]
-        at_most = sum(states[hour].clicks or 0 for hour in hours)  # a metric has one at least
+        written: dict[int, Indexed] = {}
         if hours:
+            target = Target(elasticsearch.url, alias, int(time() * 1000))
             with spark.alone(alias) as session:
-                rows = hbase.read(session, METRICS, ranges=metrics.MetricsTasks.of(hours, at_most).tasks())
-                elasticsearch.write(metrics.documents(rows, alias), documents.COMPARED if filled else ())
+                written, lists = index_changed(session, books, target, hours)
+                at_most = sum(states[hour].clicks or 0 for hour in whole)  # a metric has one at least
+                written |= index_whole(session, books, target, whole, at_most)
         counts = documents.count_documents(es, alias, states)
-        deleted = documents.delete_left_over(es, alias, books, {hour: counts[hour] for hour in filled})
+        deleted = documents.delete_left_over(es, alias, books, {hour: counts[hour] for hour in whole})
         books.hours.mark(INDEXED, {hour: states[hour].computed for hour in hours})
+        if hours:
+            Checkpoints(books).forget(lists)
         seen = overviews(es, alias, states)
     add_row_counts(context, {hour: count - deleted.get(hour, 0) for hour, count in counts.items()})
     for hour in states:
         overview = of_clicks(hour, seen[hour], documents_url(elasticsearch.url, alias, hour))
         context.add_asset_metadata(overview, partition_key=key_of_hour(hour))
-    context.add_asset_metadata({"documents_left_over": sum(deleted.values())})
+    documents_written = sum(indexed.written for indexed in written.values())
+    context.add_asset_metadata({"documents_written": documents_written, "documents_left_over": sum(deleted.values())})
     yield dg.MaterializeResult()
-    evaluate_behind(context, checks, hours, states, hbase, elasticsearch, configured)
+    new: dict[int, list[HourPart]] = {hour: [] for hour in hours if hour not in whole}
+    evaluate_behind(context, checks, hours, states, new, hbase, elasticsearch, configured)

@@ -87,6 +87,7 @@ def _materialize(
         empty = [hour for hour, state in states.items() if not state.touched]
         books.hours.touch(empty)
         stale = [*empty, *(hour for hour, state in states.items() if state.stale)]
+        new = {hour: report.parts[hour] for hour in stale if not states[hour].is_whole_due("enriched_clicks")}
         _tell_counts(context, books, hours, configured.first_hour_ms // HOUR_MS)
     context.log.info(report.in_words())
     if report.cuts:
@@ -99,7 +100,7 @@ def _materialize(
     yield dg.MaterializeResult(asset_key="raw_clicks", metadata=of_ingestion(report))
     yield dg.MaterializeResult(asset_key="dead_letters")
     for of_asset in (checks, letters_checks):  # before them stands no asset whose checks could hold an hour
-        evaluate_behind(context, of_asset, stale, {}, hbase, elasticsearch, configured)
+        evaluate_behind(context, of_asset, stale, {}, new, hbase, elasticsearch, configured)
 
 
 def _tell_counts(context: dg.AssetExecutionContext, books: "Books", hours: list[int], first_hour: int) -> None:

@@ -1,24 +1,29 @@
 """``url_country_metrics``: clicks, users and time spent by hour, url and country."""
 
 from collections.abc import Iterator
-from time import time
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
 from clickstream_assets.assets.common import (
     add_row_counts,
-    clicks_of,
     evaluate_behind,
     hourly_spec,
     hourly_step,
     hours_to_do,
+    hours_whole,
     states_of,
 )
 from clickstream_assets.checks.url_country_metrics import checks
+from clickstream_assets.domain.hours import key_of_hour
 from clickstream_assets.resources.elasticsearch import ElasticsearchResource
+from clickstream_assets.resources.geoip import GeoIPResource
 from clickstream_assets.resources.hbase import HBaseResource
 from clickstream_assets.resources.spark import SparkResource
 from clickstream_assets.settings import Settings
+
+if TYPE_CHECKING:
+    from clickstream_assets.domain.ledger import HourPart
 
 ASSET = "url_country_metrics"
 
@@ -30,8 +35,8 @@ def url_country_metrics(settings: Settings) -> dg.AssetsDefinition:
         deps=["enriched_clicks"],
         kinds={"spark", "hbase"},
         description="Clicks, exact unique users and time spent of each hour, url and country, without bots, in the "
-        "HBase table `clickstream_metrics`. An hour is replaced whole: rows that stay the same keep the run that "
-        "computed them.",
+        "HBase table `clickstream_metrics`. What new events change is added to what was computed before; an hour that "
+        "somebody doubts is computed whole. Rows that stay the same keep the run that computed them.",
     )(_materialize)
 
 
@@ -39,30 +44,40 @@ def _materialize(
     context: dg.AssetExecutionContext,
     hbase: HBaseResource,
     spark: SparkResource,
+    geoip: GeoIPResource,
     elasticsearch: ElasticsearchResource,
     configured: dg.ResourceParam[Settings],
 ) -> Iterator[dg.MaterializeResult]:
-    """Compute the hours, write what differs from what is stored, delete what they no longer have."""
-    from clickstream_assets.domain.metrics import compute, metrics_key_range
-    from clickstream_assets.domain.replacing import replace
+    """Bring the hours' rows up to date, delete what they no longer have."""
+    from clickstream_assets.domain.computing import Computed, compute
+    from clickstream_assets.domain.enriching import Rules, enrich
+    from clickstream_assets.domain.metrics import metrics_key_range
     from clickstream_assets.domain.stale_hours import COMPUTED
 
     with hbase.books() as books:
         states = states_of(context, ASSET, books)
         hours = hours_to_do(context, ASSET, states)
-        done = {}
+        whole = hours_whole(context, ASSET, states, hours)
+        done: dict[int, Computed] = {}
         if hours:
             with spark.alone(books.tables.metrics) as session:
-                clicks = clicks_of(hours, hbase, books, session)
-                computed = compute(clicks, hours, int(time() * 1000), context.run_id)
-                done = replace(computed, books, hours, books.ledger.rows(hours))
+                done, unfit = compute(session, books, hours, context.run_id, whole)
+                if unfit:
+                    context.log.warning(f"{len(unfit)} blocks are not what the ledger says: made again from their rows")
+                    rules = Rules(geoip.database, geoip.trusted, geoip.versions())
+                    left = [hour for hour in hours if hour not in done]
+                    enrich(session, books, left, rules, {place.hour for place in unfit})
+                    done |= compute(session, books, left, context.run_id, left)[0]
+        if undone := [key_of_hour(hour) for hour in hours if hour not in done]:
+            raise dg.Failure(f"blocks are not what the ledger says, though they were made again: {', '.join(undone)}")
         books.hours.mark(COMPUTED, {hour: states[hour].enriched for hour in hours})
         books.hours.remember_clicks({hour: done[hour].clicks for hour in hours if states[hour].touched})
-        rows = {hour: replaced.rows for hour, replaced in done.items()}
+        rows = {hour: computed.rows for hour, computed in done.items()}
         others = (hour for hour in states if hour not in rows)
         rows |= {hour: books.hbase.count(books.tables.metrics, *metrics_key_range(hour, hour)) for hour in others}
         add_row_counts(context, rows)
-    written, deleted = (sum(getattr(replaced, name) for replaced in done.values()) for name in ("written", "deleted"))
+    written, deleted = (sum(getattr(computed, name) for computed in done.values()) for name in ("written", "deleted"))
     context.add_asset_metadata({"rows_written": written, "rows_left_over": deleted})
     yield dg.MaterializeResult()
-    evaluate_behind(context, checks, hours, states, hbase, elasticsearch, configured)
+    new: dict[int, list[HourPart]] = {hour: [] for hour in hours if hour not in whole}
+    evaluate_behind(context, checks, hours, states, new, hbase, elasticsearch, configured)

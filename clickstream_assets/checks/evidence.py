@@ -3,13 +3,17 @@
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from clickstream_assets.resources.elasticsearch import ElasticsearchResource
 from clickstream_assets.resources.hbase import HBaseResource
 from clickstream_assets.settings import Settings
 
+_T = TypeVar("_T")
+
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from elasticsearch import Elasticsearch
 
     from clickstream_assets.domain.books import Books
@@ -28,9 +32,12 @@ class Evidence:
         limits: Settings,
         elasticsearch: ElasticsearchResource,
         *,
+        new: "Mapping[int, Sequence[HourPart]] | None" = None,
         is_followed: bool = False,
     ) -> None:
         self.hours, self.books, self.limits, self._elasticsearch = hours, books, limits, elasticsearch
+        self.new = {hour: parts for hour, parts in (new or {}).items() if hour in hours}
+        """Hours that are looked at for these parts of the ledger alone; the others are from end to end."""
         self.is_followed = is_followed
         """Whether someone has just materialized the hours, so that a run of the sensor follows."""
         self.states: dict[int, HourState] = books.hours.read(hours)
@@ -42,6 +49,14 @@ class Evidence:
         with self._elasticsearch.client() as es:
             yield es, self._elasticsearch.alias
 
+    def looked_at(self, hour: int) -> "Sequence[HourPart]":
+        """The parts of an hour that checks look at: the new ones, or all."""
+        return self.new[hour] if hour in self.new else self.parts[hour]
+
+    def extent(self, hour: int) -> str:
+        """How far checks look at an hour, in words."""
+        return "of what is new" if hour in self.new else "of the whole hour"
+
     @cached_property
     def parts(self) -> "Mapping[int, list[HourPart]]":
         """By hour, what each ledger entry holds of it."""
@@ -49,26 +64,62 @@ class Evidence:
 
     @cached_property
     def entries(self) -> "Mapping[HourPart, Entry | None]":
-        """The entry of each part; None if it is gone."""
-        return self.books.ledger.entries_of(part for of_hour in self.parts.values() for part in of_hour)
+        """The entry of each part that is looked at; None if it is gone."""
+        return self.books.ledger.entries_of(part for hour in self.hours for part in self.looked_at(hour))
 
     @cached_property
     def counts(self) -> "Mapping[int, HourCounts]":
+        """What the ledger holds of each hour, of all its parts."""
         from clickstream_assets.domain.ledger import counts_of
 
         return counts_of(self.parts)
 
     @cached_property
-    def clicks(self) -> "Mapping[int, ClickCounts]":
-        from clickstream_assets.domain.hour_counts import count_clicks
+    def rows(self) -> "Mapping[int, int]":
+        """Rows that are there of each hour, or of its new parts."""
+        from clickstream_assets.domain.hour_counts import count_new_rows, count_rows
 
-        return count_clicks(self.books, self.hours)
+        return self._counted(lambda new: count_new_rows(self.books, new), lambda hours: count_rows(self.books, hours))
 
     @cached_property
-    def metrics(self) -> "Mapping[int, MetricCounts]":
-        from clickstream_assets.domain.hour_counts import count_metrics
+    def clicks(self) -> "Mapping[int, ClickCounts]":
+        """Rows of each hour, or of its new parts, and what enrichment made of them."""
+        from clickstream_assets.domain.hour_counts import count_clicks, count_new_clicks
 
-        return count_metrics(self.books, self.hours)
+        return self._counted(
+            lambda new: count_new_clicks(self.books, new), lambda hours: count_clicks(self.books, hours)
+        )
+
+    def _counted(
+        self,
+        new: "Callable[[Mapping[int, Sequence[HourPart]]], dict[int, _T]]",
+        whole: "Callable[[list[int]], dict[int, _T]]",
+    ) -> "dict[int, _T]":
+        """Hours counted by what is new where that is known, else, and where it is much of the hour, from end to end."""
+        few = {
+            hour: parts
+            for hour, parts in self.new.items()
+            if _MUCH * sum(part.counts.kept for part in parts) <= self.counts[hour].kept
+        }
+        counted = new(few)
+        for hour in self.new.keys() - counted.keys():
+            del self.new[hour]
+            self.__dict__.pop("entries", None)
+        return counted | whole([hour for hour in self.hours if hour not in counted])
+
+    @cached_property
+    def metrics(self) -> "Mapping[int, tuple[MetricCounts, int]]":
+        """The metrics of each hour, and the clicks that they are to count."""
+        from clickstream_assets.domain.hour_counts import count_human_clicks, count_metrics, count_new_metrics
+
+        counted = count_new_metrics(self.books, self.new)
+        whole = [hour for hour in self.hours if hour not in counted]
+        clicks = count_human_clicks(self.books, whole)
+        return counted | {hour: (of_hour, clicks[hour]) for hour, of_hour in count_metrics(self.books, whole).items()}
+
+
+_MUCH = 3
+"""Looking rows up costs about so many times what counting them in a scan does."""
 
 
 @contextmanager
@@ -78,8 +129,9 @@ def evidence_of(
     elasticsearch: ElasticsearchResource,
     limits: Settings,
     *,
+    new: "Mapping[int, Sequence[HourPart]] | None" = None,
     is_followed: bool = False,
 ) -> Iterator[Evidence]:
     """The evidence of some hours, on a connection that ends with the block."""
     with hbase.books() as books:
-        yield Evidence(hours, books, limits, elasticsearch, is_followed=is_followed)
+        yield Evidence(hours, books, limits, elasticsearch, new=new, is_followed=is_followed)

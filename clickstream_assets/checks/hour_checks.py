@@ -8,7 +8,7 @@ summary of a blocking check only warns, and the hour's own evaluation, recorded 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from time import time
+from time import sleep, time
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -16,21 +16,28 @@ from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetC
 from dagster._core.definitions.assets.job.asset_job import IMPLICIT_ASSET_JOB_NAME
 from dagster._core.event_api import PartitionKeyFilter
 
+from clickstream_assets.checks.audit import Audit
 from clickstream_assets.checks.evidence import Evidence, evidence_of
 from clickstream_assets.checks.findings import Finding, Findings
 from clickstream_assets.domain.hours import HOUR_MS, key_of_hour
 from clickstream_assets.partitions import hours_of
 from clickstream_assets.resources.elasticsearch import ElasticsearchResource
+from clickstream_assets.resources.geoip import GeoIPResource
 from clickstream_assets.resources.hbase import HBaseResource
+from clickstream_assets.resources.spark import SparkResource
 from clickstream_assets.settings import Settings
 
 if TYPE_CHECKING:
+    from clickstream_assets.domain.ledger import HourPart
     from clickstream_assets.domain.stale_hours import HourState
 
 ERROR, WARN = dg.AssetCheckSeverity.ERROR, dg.AssetCheckSeverity.WARN
 GRACE_MINUTES = 10
 """Time for the run that does an hour that has just closed."""
 LATEST_CLOSED_HOUR = "latest_closed_hour"
+NOW_JOB, AUDIT_JOB = "clickstream_now", "clickstream_audit"
+_LOOK_AGAIN_SECONDS = 10
+"""Behind a look by schedule that failed: a run may just have been writing."""
 _NAMED = 10
 
 Find = Callable[[Evidence], Findings]
@@ -47,6 +54,8 @@ class HourCheck:
     find: Find
     severity: dg.AssetCheckSeverity = ERROR
     blocking: bool = False
+    audited: bool = False
+    """Whether the audit says here what differs in the asset."""
 
 
 class HourChecks:
@@ -67,12 +76,18 @@ class HourChecks:
             )(partial(_held_back, asset))
 
     def add(
-        self, description: str, *, severity: dg.AssetCheckSeverity = ERROR, blocking: bool = False, name: str = ""
+        self,
+        description: str,
+        *,
+        severity: dg.AssetCheckSeverity = ERROR,
+        blocking: bool = False,
+        audited: bool = False,
+        name: str = "",
     ) -> Callable[[Find], Find]:
         """Declare the decorated function a check, under its own name unless another is given."""
 
         def declare(find: Find) -> Find:
-            check = HourCheck(name or find.__name__, description, find, severity, blocking)
+            check = HourCheck(name or find.__name__, description, find, severity, blocking, audited)
             self.checks[check.name] = check
             return find
 
@@ -98,13 +113,20 @@ class HourChecks:
         def look(
             context: dg.AssetCheckExecutionContext,
             hbase: HBaseResource,
+            spark: SparkResource,
+            geoip: GeoIPResource,
             elasticsearch: ElasticsearchResource,
             configured: dg.ResourceParam[Settings],
         ) -> Iterator[dg.AssetCheckResult | dg.Output[None]]:
             names = [name for name in self.checks if self.key(name) in context.selected_asset_check_keys]
             is_followed = context.run.job_name == IMPLICIT_ASSET_JOB_NAME
             with evidence_of(hours_of(context), hbase, elasticsearch, configured, is_followed=is_followed) as evidence:
-                findings = self.findings(evidence, names)
+                audit = Audit(spark, geoip, elasticsearch) if context.run.job_name == AUDIT_JOB else None
+                findings = self.findings(evidence, names, audit)
+            if context.run.job_name == NOW_JOB and not all(f.passed for of in findings.values() for f in of.values()):
+                sleep(_LOOK_AGAIN_SECONDS)
+                with evidence_of(hours_of(context), hbase, elasticsearch, configured) as evidence:
+                    findings = self.findings(evidence, names)
             yield from self._report(context, findings)
 
         return look
@@ -113,11 +135,14 @@ class HourChecks:
         self,
         context: dg.AssetExecutionContext,
         hours: Sequence[int],
+        new: Mapping[int, Sequence["HourPart"]],
         hbase: HBaseResource,
         elasticsearch: ElasticsearchResource,
         configured: Settings,
     ) -> None:
         """Behind the asset's materialization, in a run of the sensor: record what the checks find in the hours done.
+
+        Of hours in ``new`` they look at these parts of the ledger, of the others at all.
 
         Such a run has no steps for checks. Dagster plans the evaluations of those steps when it creates the run, and
         counts each of their checks as not passed until it has them. Runs follow one another all day: somebody who looks
@@ -131,15 +156,17 @@ class HourChecks:
         looked_at = sorted({*hours, *(hour for hour, findings in said.items() if len(findings) < len(self.checks))})
         by_check: dict[str, Findings] = {}
         if looked_at:
-            with evidence_of(looked_at, hbase, elasticsearch, configured) as evidence:
+            with evidence_of(looked_at, hbase, elasticsearch, configured, new=new) as evidence:
                 by_check = self.findings(evidence, list(self.checks))
         targets = self._materializations(execution.instance, hours_of(context))
         for name in self.checks:
             again = {hour: findings[name] for hour, findings in said.items() if hour not in looked_at}
             self._record(execution, name, {**again, **by_check.get(name, {})}, targets)
 
-    def findings(self, evidence: Evidence, names: Sequence[str]) -> dict[str, Findings]:
+    def findings(self, evidence: Evidence, names: Sequence[str], audit: Audit | None = None) -> dict[str, Findings]:
         """What some checks find; for one that raises, that it could not look, in every hour.
+
+        Hours in which an ``audit`` finds differences are doubted.
 
         Hours in which blocking checks failed are held, the others released, if all of those were asked for.
         """
@@ -147,6 +174,8 @@ class HourChecks:
         for name in names:
             try:
                 by_check[name] = self.checks[name].find(evidence)
+                if audit and self.checks[name].audited:
+                    by_check[name] = self._audited(evidence, audit, by_check[name])
             except Exception as error:  # noqa: BLE001 - whatever went wrong, it did not see what it is to vouch for
                 words = f"could not look: {type(error).__name__}: {error}"
                 by_check[name] = dict.fromkeys(evidence.hours, Finding(passed=False, words=words[:500]))
@@ -155,6 +184,26 @@ class HourChecks:
             failed = {hour: [name for name in blocking if not by_check[name][hour].passed] for hour in evidence.hours}
             evidence.books.hours.hold(self.asset, evidence.states, failed)
         return by_check
+
+    def _audited(self, evidence: Evidence, audit: Audit, findings: Findings) -> Findings:
+        """Findings with what differs in the asset.
+
+        Hours that wait to be computed are passed over, but for those that the audit itself has doubted for another
+        asset: its steps come in any order.
+        """
+        at_rest = [
+            hour
+            for hour, state in evidence.states.items()
+            if state.touched and (not state.stale or state.touched == state.doubted)
+        ]
+        differences = audit.differences(self.asset, evidence.books, at_rest)
+        evidence.books.hours.doubt(differences)
+        return {
+            hour: Finding(passed=False, words=finding.words + differences[hour], figures=finding.figures)
+            if hour in differences
+            else finding
+            for hour, finding in findings.items()
+        }
 
     def _report(
         self, context: dg.AssetCheckExecutionContext, by_check: Mapping[str, Findings]

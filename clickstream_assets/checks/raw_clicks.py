@@ -9,22 +9,21 @@ _REBUILD = "heal it with `clickstream rebuild`"
 
 
 @checks.add(
-    "For every offset range that touched the hour, read = kept + duplicates + dead-lettered; the hour's rows in HBase "
-    "are the sum of what the ledger kept.",
+    "For every offset range that touched the hour, read = kept + duplicates + dead-lettered; the rows in HBase are the "
+    "sum of what the ledger kept. Runs of the sensor look at their own ranges, all others at the whole hour.",
     blocking=True,
 )
 def books_balance(evidence: Evidence) -> Findings:
-    from clickstream_assets.domain.hour_counts import count_rows
-
     findings = {}
-    for hour, rows in count_rows(evidence.books, evidence.hours).items():
-        kept = evidence.counts[hour].kept
-        entries = [evidence.entries[part] for part in evidence.parts[hour]]
+    for hour, rows in evidence.rows.items():
+        parts = evidence.looked_at(hour)
+        kept = sum(part.counts.kept for part in parts)
+        entries = [evidence.entries[part] for part in parts]
         off = sum(entry is not None and not entry.balances for entry in entries)
         gone = entries.count(None)
         words = (
-            f"{rows} rows in HBase, {kept} in the ledger; of {len(entries)} offset ranges {off} do not balance, "
-            f"{gone} have lost their ledger row"
+            f"{evidence.extent(hour)}: {rows} rows in HBase, {kept} in the ledger; of {len(entries)} offset ranges "
+            f"{off} do not balance, {gone} have lost their ledger row"
         )
         passed = rows == kept and not off and not gone
         figures = {"rows": rows, "rows_in_ledger": kept, "unbalanced_ranges": off, "lost_ranges": gone}
@@ -41,8 +40,9 @@ def offsets_complete(evidence: Evidence) -> Findings:
     gaps = {entry.offsets for entry in alone}
     findings = {}
     for hour in evidence.hours:
-        entries = [entry for part in evidence.parts[hour] if (entry := evidence.entries[part])]
-        gone = len(evidence.parts[hour]) - len(entries)
+        parts = evidence.looked_at(hour)
+        entries = [entry for part in parts if (entry := evidence.entries[part])]
+        gone = len(parts) - len(entries)
         broken = sorted({entry.offsets for entry in entries} & gaps)
         missing = ", ".join(f"partition {offsets.partition} from offset {offsets.end}" for offsets in broken)
         words = f"{len(entries)} ranges, {gone} more without their ledger row; not booked: {missing or 'nothing'}"

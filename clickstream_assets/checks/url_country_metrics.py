@@ -3,7 +3,7 @@
 from time import time
 
 from clickstream_assets.checks.evidence import Evidence
-from clickstream_assets.checks.findings import Finding, Findings, each
+from clickstream_assets.checks.findings import Finding, Findings
 from clickstream_assets.checks.hour_checks import WARN, HourChecks
 from clickstream_assets.domain.hours import HOUR_MS
 
@@ -11,14 +11,15 @@ checks = HourChecks("url_country_metrics")
 
 
 @checks.add(
-    "The clicks of the hour's metrics add up to its enriched events of a click type that are no bot's.", blocking=True
+    "The clicks of the hour's metrics add up to its enriched events of a click type that are no bot's. Runs of the "
+    "sensor compare the sums of their computation, all others count the whole hour; the audit computes it anew.",
+    blocking=True,
+    audited=True,
 )
 def clicks_add_up(evidence: Evidence) -> Findings:
-    from clickstream_assets.domain.hour_counts import count_human_clicks
-
     findings = {}
-    for hour, enriched in count_human_clicks(evidence.books, evidence.hours).items():
-        clicks = evidence.metrics[hour].clicks
+    for hour, (counts, enriched) in evidence.metrics.items():
+        clicks = counts.clicks
         words = f"{clicks} clicks in the metrics, {enriched} in the enriched clicks"
         findings[hour] = Finding(clicks == enriched, words, {"clicks": clicks, "enriched_clicks": enriched})
     return findings
@@ -26,12 +27,12 @@ def clicks_add_up(evidence: Evidence) -> Findings:
 
 @checks.add(
     "In each metric: unique users and measured views are no more than clicks, time spent is at most 30 minutes for "
-    "each measured view, and the average is their ratio.",
+    "each measured view, and the average is their ratio. Runs of the sensor look at what changed, all others at all.",
     blocking=True,
 )
 def within_bounds(evidence: Evidence) -> Findings:
     findings = {}
-    for hour, counts in evidence.metrics.items():
+    for hour, (counts, _) in evidence.metrics.items():
         wrong = counts.contradictions
         words = f"{len(wrong)} metrics contradict themselves; {'; '.join(wrong[:3])}" if wrong else "all make sense"
         findings[hour] = Finding(not wrong, words, {"contradictions": len(wrong)})
@@ -41,10 +42,10 @@ def within_bounds(evidence: Evidence) -> Findings:
 @checks.add("The hour's metrics are not of unusually many distinct urls.", severity=WARN)
 def few_urls(evidence: Evidence) -> Findings:
     most = evidence.limits.warn_urls
-    return each(
-        evidence.metrics,
-        lambda hour: Finding(hour.urls <= most, f"{hour.urls} distinct urls (warns above {most})", {"urls": hour.urls}),
-    )
+    return {
+        hour: Finding(counts.urls <= most, f"{counts.urls} distinct urls (warns above {most})", {"urls": counts.urls})
+        for hour, (counts, _) in evidence.metrics.items()
+    }
 
 
 @checks.add(

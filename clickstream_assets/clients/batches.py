@@ -1,10 +1,10 @@
-"""Kafka's batches of records, opened as a stream: what is held is a part of a batch, not what all of it grows to.
+"""Kafka's batches of records, decompressed as a stream, so that only a part of a batch is in memory.
 
-kafka-python hands out records, and opens their batch at once for it. :class:`WholeBatches`, put in the place of its own
-class, hands out batches (those that are committed, whose checksum is right) as they lie in Kafka, and
-:func:`messages_of` opens them one record at a time. A batch may open to :data:`MOST_OPENED_BYTES`; what lies behind,
-and what cannot be opened at all, is known by the batch's header alone: its offsets are given with why they were not
-read. The same bytes give the same, whenever they are read.
+kafka-python decompresses a whole batch before it gives the first record. :class:`WholeBatches`, put in the place of its
+own class, gives the batches as they lie in Kafka instead (committed ones with a right checksum), and
+:func:`messages_of` opens them record by record. A batch may grow to :data:`MOST_OPENED_BYTES`. Records beyond, and
+batches that cannot be opened, are given as messages without bytes that say why; the header tells their offsets. The
+result depends on the bytes alone, so a second reading gives the same.
 """
 
 from collections.abc import Iterator
@@ -19,12 +19,12 @@ from kafka.record.util import decode_varint
 from clickstream_assets.clients.decompression import GZIP, LZ4, SNAPPY, ZSTD, Beyond, Unopenable, opened
 
 MOST_OPENED_BYTES = 256 << 20
-"""What a compressed batch may open to: as much again is refused by its header."""
+"""Of a compressed batch that grows beyond, the records that lie behind are refused."""
 MOST_KEPT_BYTES = 4 << 20
-"""Of a record's value. The contract takes 1 MiB; a larger one is refused, and its bytes are kept up to this."""
+"""Largest value that is kept. Beyond 1 MiB a message is refused, and its bytes go to the dead letters up to this."""
 _NAMES = {GZIP: "gzip", SNAPPY: "snappy", LZ4: "lz4", ZSTD: "zstd"}
 _SMALL_BYTES = 64 << 10
-"""A record up to this is taken apart in one piece."""
+"""A record up to this size is parsed in one piece."""
 _REACH = _SMALL_BYTES + 10
 """A small record with its length before it."""
 
@@ -32,7 +32,7 @@ _REACH = _SMALL_BYTES + 10
 class Message(NamedTuple):
     """A Kafka record: where it lies, its timestamp in epoch milliseconds, its bytes (None for a tombstone).
 
-    ``refusal`` says in words why the bytes of a record that is too large are not there.
+    ``refusal`` says why a record has no bytes: it is too large, or its batch cannot be opened.
     """
 
     partition: int
@@ -43,7 +43,7 @@ class Message(NamedTuple):
 
 
 class Batch(DefaultRecordBatch):
-    """A batch that gives itself for a record, unopened; it lies at its last offset, so that reading goes on behind."""
+    """A batch that pretends to be one record, at its last offset, so that kafka-python goes on reading behind it."""
 
     __slots__ = ()
 
@@ -61,7 +61,7 @@ class Batch(DefaultRecordBatch):
 
 
 class _Unopened:
-    """What kafka-python wants to know of a record, answered for a batch."""
+    """The attributes that kafka-python reads of a record, answered for a batch."""
 
     key, checksum = None, None
     headers: ClassVar[list[Any]] = []
@@ -76,8 +76,8 @@ class _Unopened:
 
 
 class _Batches(MemoryRecords):
-    """The batches of a fetch. Markers of transactions, which are for kafka-python, and the formats of before Kafka
-    0.11, whose batches it opens at once, stay its own."""
+    """The batches of a fetch. Markers of transactions and batches in formats from before Kafka 0.11 are left to
+    kafka-python."""
 
     __slots__ = ()
 
@@ -89,7 +89,7 @@ class _Batches(MemoryRecords):
 
 
 class WholeBatches(Fetcher.PartitionRecords):
-    """In the place of ``Fetcher.PartitionRecords``: records whose value is a :class:`Batch`."""
+    """``Fetcher.PartitionRecords`` with records whose value is a :class:`Batch`."""
 
     def _unpack_records(self, tp: Any, records: MemoryRecords, *deserializers: Any) -> Iterator[Any]:
         return super()._unpack_records(tp, _Batches(records._buffer), *deserializers)
@@ -120,7 +120,7 @@ def messages_of(batch: Batch, partition: int, first: int, most_kept: int = MOST_
 
 
 def _records(batch: Batch, partition: int, most_kept: int) -> Iterator[Message]:
-    """All records of a batch that can be opened; raises what ends the opening before its last record."""
+    """The records of a batch; raises Beyond, Unopenable, IndexError or ValueError where it cannot be read further."""
     base, time_ms, first_ms = batch.base_offset, batch.max_timestamp, batch.first_timestamp
     is_append_time = batch.timestamp_type == batch.LOG_APPEND_TIME
     opened_bytes = _OpenedBytes(batch)
@@ -155,7 +155,7 @@ def _too_large(size: int, most_kept: int) -> str:
 
 
 def _varint(data: bytes, at: int) -> tuple[int, int]:
-    """A number, and the place behind it. Most are of one or two bytes."""
+    """A number of variable length, and the place behind it. Most have one or two bytes, decoded here for speed."""
     low = data[at]
     if low < 0x80:
         return (low >> 1) ^ -(low & 1), at + 1
@@ -168,17 +168,17 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
 
 
 class _OpenedBytes:
-    """The opened part of a batch that is being looked at."""
+    """The decompressed part of a batch that is being parsed."""
 
     def __init__(self, batch: Batch) -> None:
         codec, body = batch.compression_type, batch.body
         self._parts = opened(codec, body, MOST_OPENED_BYTES) if codec else iter((bytes(body),))
         self.data, self.ended = b"", False
         self.fault: Exception | None = None
-        """Why there is no more; None at the batch's end."""
+        """Why decompression stopped early; None if it reached the batch's end."""
 
     def reach(self, at: int, size: int) -> tuple[bytes, int]:
-        """``size`` bytes from ``at`` on, or as many as there are: the data that has them, and where they begin."""
+        """Make ``size`` bytes from ``at`` on available, or all that are left: the data, and where they begin in it."""
         if len(self.data) - at >= size:
             return self.data, at
         parts = [self.data[at:]]
@@ -198,9 +198,9 @@ class _OpenedBytes:
         return part
 
     def large_record(self, at: int, length: int, most_kept: int) -> tuple[int, int, bytes | None, str | None, int]:
-        """A record by parts: its time and offset behind the batch's first, value or why not, the place behind it.
+        """A large record, parsed piece by piece. Raises IndexError where the batch ends within it.
 
-        Raises IndexError where the batch ends within.
+        Returns its time and offset relative to the batch's first, its value, why there is none, the place behind it.
         """
         data, at = self.reach(at, _REACH)
         begin = at
@@ -224,7 +224,7 @@ class _OpenedBytes:
         return delta_ms, delta, value, refusal, self._pass(at, length - passed)
 
     def _pass(self, at: int, size: int) -> int:
-        """The place ``size`` bytes behind ``at``, what lies between let go of; raises IndexError if it ends before."""
+        """Skip ``size`` bytes from ``at`` on and free them; returns the place. IndexError if the batch ends before."""
         at += size
         while at > len(self.data):
             part = self._next()

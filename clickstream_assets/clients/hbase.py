@@ -18,7 +18,7 @@ from thriftpy2.thrift import TClient, TException
 from thriftpy2.transport import TCyBufferedTransport
 
 from clickstream_assets.clients.retries import PATIENCE_SECONDS, retrying
-from clickstream_assets.clients.thrift_rows import SCANS, Key, Row, RowMutation, mutate_rows
+from clickstream_assets.clients.thrift_rows import SCANS, Key, Row, RowMutation, SharedMutation, mutate_rows
 
 ROWS_PER_CALL = 2_000
 """Rows in one batch of puts or gets: beyond 2,000 to 4,000 a larger batch is no faster."""
@@ -185,9 +185,10 @@ class HBaseClient:
             )
         return cells_by_key
 
-    def mutate(self, table: str, rows: Iterable[RowMutation]) -> int:
+    def mutate(self, table: str, rows: Iterable[RowMutation | SharedMutation], time_ms: int | None = None) -> int:
         """Apply row mutations in batches; returns how many rows were sent. Atomic for a row, not over rows.
 
+        With ``time_ms`` (since the epoch) cells get that time instead of the server's: what has a later one hides it.
         A batch ends before :data:`ROWS_PER_CALL` or :data:`BYTES_PER_CALL`; a larger row goes alone.
         """
         sent = size = 0
@@ -195,21 +196,21 @@ class HBaseClient:
         for row in rows:
             encoded = row.encoded()
             if batch and (len(batch) == ROWS_PER_CALL or size + len(encoded) > BYTES_PER_CALL):
-                self._send(table, batch)
+                self._send(table, batch, time_ms)
                 sent, batch, size = sent + len(batch), [], 0
             batch.append(encoded)
             size += len(encoded)
-        self._send(table, batch)
+        self._send(table, batch, time_ms)
         return sent + len(batch)
 
-    def _send(self, table: str, batch: list[bytes]) -> None:
+    def _send(self, table: str, batch: list[bytes], time_ms: int | None) -> None:
         def send(connection: Any) -> None:
             connection.transport.write(call)
             connection.transport.flush()
-            connection.client._recv("mutateRows")
+            connection.client._recv(name)
 
         if batch:
-            call = mutate_rows(table, batch)
+            name, call = mutate_rows(table, batch, time_ms)
             self._call(send)
 
     def increment(self, table: str, key: bytes, column: bytes) -> int:

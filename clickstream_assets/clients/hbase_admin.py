@@ -1,14 +1,14 @@
-"""Makes HBase tables with split keys, which HBase's Thrift 1 server cannot, by HBase's own Java client.
+"""Makes HBase tables with split keys. HBase's Thrift 1 server cannot, so it is done by HBase's own Java client.
 
-A Java that lives for a few seconds loads the client from a folder of jars and takes calls over py4j, which PySpark
-brings along. It ends with this process, however that ends: it waits for the end of its standard input.
+A Java process is started for a few seconds. It loads the client from a folder of jars and is called by py4j, which
+PySpark brings along. It ends when its standard input does, so it never outlives this process.
 """
 
 import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,8 +45,9 @@ class TablesNotMade(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class NewTable:
-    """A table to be made: its families with happybase's options, and the keys at which one region ends and the
-    next begins. Without such keys it is one region.
+    """A table to be made: its families with happybase's options, and the keys at which it is split into regions.
+
+    Without such keys it is one region.
     """
 
     name: str
@@ -92,7 +93,7 @@ def create_tables(tables: Sequence[NewTable], *, zookeeper: str, jars: Path, jav
         with _java(java, f"{jars}:{jars}/*") as jvm:
             try:
                 _create(jvm, tables, zookeeper)
-            except Py4JJavaError as error:  # what it says is to be asked for while Java lives
+            except Py4JJavaError as error:  # its words have to be fetched before Java ends
                 reason = _reason(error)
     except Py4JError as error:
         reason = f"{str(error).splitlines()[0]} (its Java client ended, or gave no answer within {_JAVA_SECONDS} s)"
@@ -105,27 +106,21 @@ def create_tables(tables: Sequence[NewTable], *, zookeeper: str, jars: Path, jav
 def _create(jvm: Any, tables: Sequence[NewTable], zookeeper: str) -> None:
     hbase = jvm.org.apache.hadoop.hbase
     seconds = jvm.java.util.concurrent.TimeUnit.SECONDS
-    # To py4j an unknown class is a package, and calling it a TypeError; this names the class that the jars lack
+    # py4j takes an unknown class for a package, and calling it is a TypeError; this names the class that is missing
     jvm.java.lang.Class.forName("org.apache.hadoop.hbase.HBaseConfiguration")
     configuration = hbase.HBaseConfiguration.create()
     for name, value in {**_CONNECT, "hbase.zookeeper.quorum": zookeeper}.items():
         configuration.set(name, value)
     connection = hbase.client.ConnectionFactory.createConnection(configuration)
     admin = connection.getAdmin()
-    under_way, others = [], []
-    for table in tables:  # all are under way before the first is waited for
-        try:
-            under_way.append((table, admin.createTableAsync(_descriptor(hbase, table), _split_keys(jvm, table))))
-        except Py4JJavaError as error:
-            _raise_unless_exists(error)
-            others.append(table)
-    for table, future in under_way:
-        try:
-            future.get(_CREATE_SECONDS, seconds)
-        except Py4JJavaError as error:
-            _raise_unless_exists(error)
-            others.append(table)
-    for table in others:  # another process makes it, and may not be done
+    futures = [  # all are under way before the first is waited for
+        _unless_it_exists(admin.createTableAsync, _descriptor(hbase, table), _split_keys(jvm, table))
+        for table in tables
+    ]
+    for future in futures:
+        if future is not None:
+            _unless_it_exists(future.get, _CREATE_SECONDS, seconds)
+    for table in tables:  # one that exists may be another process's, and not be ready
         while not admin.isTableAvailable(hbase.TableName.valueOf(table.name)):
             time.sleep(0.2)
     connection.close()
@@ -187,9 +182,14 @@ def _chain(error: Py4JJavaError) -> Iterator[tuple[str, str]]:
         cause = cause.getCause()
 
 
-def _raise_unless_exists(error: Py4JJavaError) -> None:
-    if all(name != "TableExistsException" for name, _ in _chain(error)):
-        raise error
+def _unless_it_exists(call: Callable[..., Any], *arguments: Any) -> Any:
+    """What a call that makes a table returns; None if the table exists."""
+    try:
+        return call(*arguments)
+    except Py4JJavaError as error:
+        if all(name != "TableExistsException" for name, _ in _chain(error)):
+            raise
+        return None
 
 
 def _reason(error: Py4JJavaError) -> str:

@@ -1,7 +1,7 @@
 """The topic and its consumer group on kafka-python: offsets, record times, exact ranges, commits."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import closing, suppress
 from time import monotonic
 from typing import Any, Self
 
@@ -16,11 +16,12 @@ from clickstream_assets.clients.retries import PATIENCE_SECONDS, retrying
 PARTITIONS = 8
 MAX_MESSAGE_BYTES = 4 << 20
 _LIST_RECORDS, _LIST_BYTES = 5_000, 4 << 20
-"""What a list that is read holds, at most; bytes of values, and one value beyond."""
+"""What :meth:`TopicClient.read` gives at a time, at most: records, and bytes of values before the last one."""
 _POLL_BATCHES = 1_000
 _FETCH_BYTES = 8 << 20
 _FETCH_WAIT_MS = 10
-"""What is read is there. A fetch behind the end, sent ahead, would keep the next partition's waiting for so long."""
+"""Short, for only what is in Kafka already is read: kafka-python fetches ahead, and a fetch behind the end of one
+partition would keep the next partition waiting for so long."""
 
 
 class TopicMissing(Exception):
@@ -29,15 +30,17 @@ class TopicMissing(Exception):
 
 def ensure_topic(bootstrap_servers: str, topic: str) -> bool:
     """Make the topic with 8 partitions and 4 MiB messages if it is missing; returns whether it was made."""
-    admin = KafkaAdminClient(bootstrap_servers=bootstrap_servers.split(","))
-    try:
-        options = {"num_partitions": PARTITIONS, "configs": {"max.message.bytes": str(MAX_MESSAGE_BYTES)}}
-        admin.create_topics({topic: options}, wait_for_metadata=True)
-    except TopicAlreadyExistsError:
-        return False
-    finally:
-        admin.close()
+    options = {"num_partitions": PARTITIONS, "configs": {"max.message.bytes": str(MAX_MESSAGE_BYTES)}}
+    with _admin(bootstrap_servers) as admin:
+        try:
+            admin.create_topics({topic: options}, wait_for_metadata=True)
+        except TopicAlreadyExistsError:
+            return False
     return True
+
+
+def _admin(bootstrap_servers: str) -> closing[Any]:
+    return closing(KafkaAdminClient(bootstrap_servers=bootstrap_servers.split(",")))
 
 
 def _is_passing(error: BaseException) -> bool:
@@ -45,10 +48,10 @@ def _is_passing(error: BaseException) -> bool:
 
 
 class TopicClient:
-    """One topic as one consumer group sees it; reads transactions only when they are committed.
+    """One topic as one consumer group sees it; records of transactions are read once these are committed.
 
-    Each answer is waited for up to ``timeout_ms``, a lost server for ``patience_seconds``. Up to ``fetch_bytes`` are
-    fetched ahead from each partition, one batch of records at least. Batches are opened as they are read.
+    An answer is waited for up to ``timeout_ms``, a lost server up to ``patience_seconds``. From each partition up to
+    ``fetch_bytes`` are fetched ahead, or one batch of records if that is larger. Batches are opened as they are read.
     """
 
     def __init__(
@@ -121,13 +124,11 @@ class TopicClient:
 
     def topic_id(self) -> str:
         """The id that tells this topic from an earlier one of the same name."""
-        admin = KafkaAdminClient(bootstrap_servers=self.bootstrap_servers.split(","))
-        try:
-            (described,) = admin.describe_topics([self.topic])
-        except UnknownTopicOrPartitionError as error:
-            raise TopicMissing(f"no topic {self.topic!r}") from error
-        finally:
-            admin.close()
+        with _admin(self.bootstrap_servers) as admin:
+            try:
+                (described,) = admin.describe_topics([self.topic])
+            except UnknownTopicOrPartitionError as error:
+                raise TopicMissing(f"no topic {self.topic!r}") from error
         return str(described["topic_id"])
 
     def earliest(self, partitions: Iterable[int]) -> dict[int, int]:
@@ -148,10 +149,10 @@ class TopicClient:
         return sum(end - (earliest[p] if (at := committed[p]) is None else at) for p, end in ends.items())
 
     def commit(self, offsets: Mapping[int, int]) -> None:
-        """Commit offsets for the group, each with its leader's epoch, by which :meth:`cut_back` tells of it later.
+        """Commit offsets for the group, each with its leader's epoch, which :meth:`cut_back` needs later.
 
-        To be called when what lies before the offsets was read: of a partition that has a newer leader by then, what
-        is committed is as of that one.
+        To be called when all before the offsets was read. If a partition has got a new leader since then, the offset is
+        committed with the new leader's epoch.
         """
         if offsets:
             epochs = self._leader_epochs(offsets)
@@ -159,20 +160,17 @@ class TopicClient:
             self._call("commit", commits)
 
     def _leader_epochs(self, partitions: Iterable[int]) -> dict[int, int]:
-        """The epoch of each partition's leader as that one gives it; -1 where it gives none."""
-        admin = KafkaAdminClient(bootstrap_servers=self.bootstrap_servers.split(","))
-        try:
-            latest = dict.fromkeys(self._all(partitions), OffsetSpec.LATEST)
+        """The epoch of each partition's leader, asked of the leader; -1 where it gives none."""
+        latest = dict.fromkeys(self._all(partitions), OffsetSpec.LATEST)
+        with _admin(self.bootstrap_servers) as admin:
             ends = retrying(_is_passing, self._patience)(admin.list_partition_offsets, latest)
-        finally:
-            admin.close()
         return {tp.partition: -1 if at.leader_epoch is None else at.leader_epoch for tp, at in ends.items()}
 
     def cut_back(self, committed: Mapping[int, int | None]) -> dict[int, int]:
-        """By partition whose log was cut back below the group's committed offset, the offset at which it was.
+        """Where logs were cut back: the offset, by partition whose log was cut below the group's committed offset.
 
-        As far as Kafka can tell: a partition has to have got another leader since the commit, be it the same server
-        started again, and the leader of then has to be known to it. Messages may have got the offsets again since.
+        Kafka tells it only of a partition whose leader has changed since the commit (a restart of the same server
+        counts) and that still knows the earlier leader's epoch. Offsets behind the cut may have new messages by now.
         """
         partitions = self._all(p for p, at in committed.items() if at is not None)
         with_epochs = {tp: self._call("committed", tp, True) for tp in partitions}
@@ -183,7 +181,7 @@ class TopicClient:
         for tp, at in positions.items():
             self._consumer._subscription.seek(tp, at)  # its own seek takes no epoch along
         try:
-            # The first answer waits for all of them to be looked at, the second gives what was found.
+            # The first call has Kafka asked about all partitions, the second raises what it answered.
             for _ in range(2):
                 self._call("position", next(iter(positions)))
         except LogTruncationError as error:
@@ -194,15 +192,16 @@ class TopicClient:
     def offsets_at(
         self, time_ms: int, ends: Mapping[int, int], begins: Mapping[int, int] | None = None
     ) -> dict[int, int]:
-        """By partition, the offset at which records of ``time_ms`` or later begin, of those from ``begins`` (the
-        earliest there is) up to ``ends``.
+        """By partition, the offset at which records of ``time_ms`` or later begin, between ``begins`` (by default the
+        earliest) and ``ends``.
 
-        Found by bisection, for which record times are taken as rising. Where they do not (several producers, each with
-        its own clock; records without a time, -1), it is a boundary, and which one only decides in which run, and for
-        which hours, a record is read: a later time never has an earlier one. ``begins`` if the first record is as late
-        as that, if there is no record at all, or if Kafka gives none within a second; ``ends`` if no record is as late.
+        It is ``begins`` if the first record is as late, if there is no record, or if Kafka gives none within a second;
+        ``ends`` if no record is as late. It is searched by bisection, as if record times rose with the offsets. Where
+        they do not (producers with clocks of their own; records without a time, -1), it is one of several boundaries. A
+        later time never has an earlier boundary, so this decides only in which run, and for which hours, a record is
+        read.
 
-        What is seen is remembered for as long as the client lives.
+        What the client has seen of a partition it remembers.
         """
         first = self.earliest(ends) if begins is None else begins
         return boundaries(time_ms, first, ends, self._looks.look, self._looks.within)
@@ -215,7 +214,7 @@ class TopicClient:
         return self._looks.times(offsets, self.ends(offsets)) if offsets else {}
 
     def read(self, partition: int, first: int, end: int) -> Iterator[list[Message]]:
-        """Records of ``first`` (included) to ``end`` (not), in lists; offsets without a record are just not there.
+        """Records of ``first`` (included) to ``end`` (not), in lists; offsets without a record are passed over.
 
         Raises TimeoutError if nothing comes for as long as a lost server is waited for.
         """

@@ -1,8 +1,8 @@
-"""At which offsets record times begin, found by looking at single batches (docs/decisions/0015-bounded-by-bytes.md).
+"""At which offset the records of a time begin, by looks at single batches (docs/decisions/0015-bounded-by-bytes.md).
 
-Kafka's own answer (ListOffsets by time) takes opening a batch whole in the broker's heap, whatever it grows to. A look
-fetches a batch, whose header tells its offsets and times; none is opened but the one that a boundary lies in, as a
-stream.
+Kafka's own search by time (ListOffsets) decompresses a whole batch in the broker's heap, however large it gets. Here a
+*look* fetches one batch, whose header tells its offsets and times. Only a batch in which the searched offset lies is
+opened, as a stream.
 """
 
 from bisect import bisect_right
@@ -17,21 +17,21 @@ from kafka.errors import OffsetOutOfRangeError
 from clickstream_assets.clients.batches import Batch, Message, messages_of
 
 LOOK_BYTES = 64 << 10
-"""Of a partition: a few batches, or one that is larger. With less, Kafka answers for one partition at a time."""
+"""Fetched of a partition: a few batches, or a larger one. With less, Kafka answers for one partition at a time."""
 MOST_ROUNDS = 64
-"""Of looks, for one question. Halving the offsets of a partition takes fewer."""
+"""Looks at a partition for one search. Halving its offsets takes fewer."""
 _LOOK_SECONDS = 1
 _POLL_MS = 20
 _OPENED_RECORDS = 20_000
-"""Of a batch that a boundary lies in: in one that has more of them, it lies behind so many at most."""
+"""At most so many records of a batch are read to find a boundary; then the boundary is put behind them."""
 _OPENING_SECONDS = 10
-"""For all batches that a client opens: after that, a boundary within a batch lies where the batch begins."""
+"""At most so long a client reads within batches; after that, a boundary within a batch is put at the batch's begin."""
 
 
 class Span(NamedTuple):
     """Offsets of one batch, ``first`` (included) to ``end`` (not), and its times, epoch milliseconds.
 
-    From ``since`` up to ``first`` there is no record. A span whose ``first`` is its ``end`` tells of that alone.
+    From ``since`` to ``first`` there are no records. If ``first`` is ``end``, there is no batch either.
     """
 
     since: int
@@ -42,18 +42,18 @@ class Span(NamedTuple):
 
 
 Look = Callable[[Mapping[int, int], Mapping[int, int]], Mapping[int, Span]]
-"""Spans by partition, of the first batch at or behind an offset; what came of none in time is not there."""
+"""By partition, the span of the first batch at or behind an offset; without partitions that gave nothing in time."""
 Within = Callable[[int, Span, int, int], int]
-"""Of a partition's span, the first offset from one on whose record has a time or a later one."""
+"""In a partition's span, the first offset whose record is as late as a time, searched from an offset on."""
 
 
 def boundaries(
     time_ms: int, begins: Mapping[int, int], ends: Mapping[int, int], look: Look, within: Within
 ) -> dict[int, int]:
-    """By partition, the offset at which records of ``time_ms`` or later begin: ``begins`` if that is the first, or
-    nothing can be told; ``ends`` if there is none.
+    """By partition, the offset at which records of ``time_ms`` or later begin.
 
-    All partitions are looked at side by side, in :data:`MOST_ROUNDS` rounds at most.
+    ``begins`` if the first record is as late or nothing is known; ``ends`` if no record is. All partitions are searched
+    side by side, in :data:`MOST_ROUNDS` rounds at most.
     """
     searches = {p: _search(time_ms, p, min(begins[p], end), end, within) for p, end in ends.items()}
     answers: dict[int, int] = {}
@@ -72,10 +72,10 @@ def boundaries(
 
 
 def _search(time_ms: int, partition: int, begin: int, end: int, within: Within) -> Generator[int, Span | None, int]:
-    """Offsets to look at, for the spans there; returns the boundary.
+    """Yields an offset to look at and is sent the span seen; returns the boundary.
 
-    What is looked at depends on what was seen alone. So a later time never has an earlier boundary, even where record
-    times do not rise.
+    Where it looks next depends on what it has seen and on nothing else. So a later time never has an earlier boundary,
+    even where record times do not rise.
     """
     low, high, answer, at = begin, end, end, begin
     for _ in range(MOST_ROUNDS):
@@ -97,15 +97,15 @@ def _search(time_ms: int, partition: int, begin: int, end: int, within: Within) 
             low = span.end
         else:
             return min(within(partition, span, time_ms, low), end)
-        # The last one first: most of what is asked for lies before the first record or behind the last.
+        # After the first record the last: most times searched for lie before the first record or behind the last.
         at = high - 1 if at == begin else (low + high) // 2
     return low
 
 
 class Looks:
-    """What a topic's partitions were seen to hold, for as long as this is kept; looks with a consumer of its own.
+    """Looks at the partitions of a topic, with a consumer of its own, and remembers what it has seen.
 
-    A partition that has given nothing for a second is not looked at again.
+    A partition that gave nothing for a second is not looked at again.
     """
 
     def __init__(self, topic: str, consumer: Callable[[], Any]) -> None:
@@ -117,7 +117,7 @@ class Looks:
         self._opening_seconds = 0.0
 
     def look(self, offsets: Mapping[int, int], ends: Mapping[int, int]) -> dict[int, Span]:
-        """The first batch at or behind an offset and before the end, by partition; an empty span if there is none.
+        """By partition, the first batch at or behind an offset and before the end; an empty span if there is none.
 
         Partitions that give nothing in time are left out.
         """
@@ -135,9 +135,9 @@ class Looks:
         return {p: span for p, span in spans.items() if span is not None}
 
     def within(self, partition: int, span: Span, time_ms: int, first: int) -> int:
-        """The first offset of a batch from ``first`` on whose record's time is ``time_ms`` or later; its end if none.
+        """The first offset of a batch, from ``first`` on, whose record is as late as ``time_ms``; its end if none is.
 
-        The batch is opened for it, in part: :data:`_OPENED_RECORDS`.
+        Opens the batch and reads up to :data:`_OPENED_RECORDS` of it.
         """
         question = (partition, span.end, time_ms, first)
         if question not in self._opened:
@@ -164,7 +164,7 @@ class Looks:
         return times
 
     def _records(self, partition: int, span: Span, first: int) -> Iterator[Message]:
-        """Records of a batch from ``first`` on; none if it can't be had, or enough time was taken by others."""
+        """Records of a batch from ``first`` on; none if Kafka does not give it, or the time for opening is used up."""
         if self._opening_seconds >= _OPENING_SECONDS:
             return
         batch = self._batch(partition, span, first)
@@ -177,7 +177,7 @@ class Looks:
             self._opening_seconds += monotonic() - began
 
     def _batch(self, partition: int, span: Span, first: int) -> Batch | None:
-        """The batch of a span: that of the latest look, or fetched again."""
+        """The batch of a span: kept from the latest look, or fetched again."""
         kept = [record for record in self._kept.get(partition, []) if span.first <= record.offset < span.end]
         if not kept:
             kept = next((records for _, records in self._fetched({partition: first}, {partition: span.end})), [])
@@ -189,7 +189,7 @@ class Looks:
         return Span(at, past, past) if past >= end else self._covering(partition, past)
 
     def _past_gaps(self, partition: int, at: int) -> int:
-        """The first offset from ``at`` on that is not known to lie where no record is."""
+        """The first offset from ``at`` on, without stretches that are known to have no records."""
         while (span := self._covering(partition, at)) is not None and span.first == span.end:
             at = span.end
         return at
@@ -208,9 +208,9 @@ class Looks:
             spans.insert(index, span)
 
     def _fetched(self, offsets: Mapping[int, int], ends: Mapping[int, int]) -> Iterator[tuple[int, list[Any]]]:
-        """What lies at or behind an offset, by partition, as Kafka gives it: a batch at least.
+        """By partition, what Kafka gives at or behind an offset: at least one batch.
 
-        Ends after a second; where no record is left before the end, at once.
+        Ends after a second, and for a partition without a record before its end at once.
         """
         waiting = {TopicPartition(self._topic, p): at for p, at in offsets.items()}
         if not waiting:
@@ -238,11 +238,11 @@ class Looks:
 
 
 def _span(record: Any, at: int) -> Span:
-    """A batch's span, or that of one record of the formats of old, for a look at an offset."""
+    """The span of a batch, or of a single record in a format from before Kafka 0.11, seen by a look at an offset."""
     batch = record.value
     if not isinstance(batch, Batch):
         return Span(min(at, record.offset), record.offset, record.offset + 1, record.timestamp, record.timestamp)
     last_ms = batch.max_timestamp
-    # By the broker's time all records of a batch have the same.
+    # Where the broker sets the time, all records of a batch have the same.
     first_ms = last_ms if batch.timestamp_type == batch.LOG_APPEND_TIME else batch.first_timestamp
     return Span(min(at, batch.base_offset), batch.base_offset, batch.next_offset, first_ms, last_ms)

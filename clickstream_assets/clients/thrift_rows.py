@@ -30,14 +30,41 @@ class RowMutation(NamedTuple):
 
     def encoded(self) -> bytes:
         """Thrift's ``BatchMutation``, in its binary protocol."""
-        cells = [
-            part
-            for column, value in self.puts.items()
-            for part in (_put_of(column), len(value).to_bytes(4, "big"), value, b"\0")
-        ]
         deletes = [_IS_DELETE + _put_of(column)[:-3] + b"\0" for column in self.deletes]
-        count = len(self.puts) + len(deletes)
-        return b"".join([_string(1, self.key), _list_of_structs(2), count.to_bytes(4, "big"), *cells, *deletes, b"\0"])
+        return _mutation(self.key, len(self.puts) + len(deletes), _puts(self.puts), *deletes)
+
+
+class SharedCells:
+    """Cells that many rows have alike, encoded once."""
+
+    __slots__ = ("cells", "encoded")
+
+    def __init__(self, cells: Cells) -> None:
+        self.cells, self.encoded = cells, _puts(cells)
+
+
+class SharedMutation(NamedTuple):
+    """Shared cells put in one row."""
+
+    key: bytes
+    shared: Sequence[SharedCells]
+
+    def encoded(self) -> bytes:
+        """As :meth:`RowMutation.encoded`."""
+        count = sum(len(cells.cells) for cells in self.shared)
+        return _mutation(self.key, count, *(cells.encoded for cells in self.shared))
+
+
+def _mutation(key: bytes, count: int, *encoded: bytes) -> bytes:
+    return b"".join([_string(1, key), _list_of_structs(2), count.to_bytes(4, "big"), *encoded, b"\0"])
+
+
+def _puts(cells: Cells) -> bytes:
+    return b"".join(
+        part
+        for column, value in cells.items()
+        for part in (_put_of(column), len(value).to_bytes(4, "big"), value, b"\0")
+    )
 
 
 _IS_DELETE = b"\x02\0\x01\x01"
@@ -57,12 +84,14 @@ def _put_of(column: bytes) -> bytes:
     return _string(2, column) + b"\x0b\0\x03"
 
 
-def mutate_rows(table: str, rows: Sequence[bytes]) -> bytes:
-    """A call of Thrift's ``mutateRows`` with encoded rows."""
-    name = b"mutateRows"
-    head = b"\x80\x01\0\x01" + len(name).to_bytes(4, "big") + name + bytes(4)
+def mutate_rows(table: str, rows: Sequence[bytes], time_ms: int | None = None) -> tuple[str, bytes]:
+    """A call of Thrift's ``mutateRows`` with encoded rows, or of ``mutateRowsTs`` with a time: its name, its bytes."""
+    name, time = "mutateRows", b""
+    if time_ms is not None:
+        name, time = "mutateRowsTs", b"\x0a\0\x03" + time_ms.to_bytes(8, "big")
+    head = b"\x80\x01\0\x01" + len(name).to_bytes(4, "big") + name.encode() + bytes(4)
     arguments = _string(1, table.encode()) + _list_of_structs(2) + len(rows).to_bytes(4, "big")
-    return b"".join([head, arguments, *rows, b"\0"])
+    return name, b"".join([head, arguments, *rows, time, b"\0"])
 
 
 class Cell:

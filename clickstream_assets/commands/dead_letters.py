@@ -5,9 +5,8 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from functools import partial
 from itertools import chain
-from time import monotonic
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -19,11 +18,11 @@ from clickstream_assets.commands.servers import require_servers
 from clickstream_assets.commands.through_dagster import explained, require_no_dagster, run_in_dagster, who_writes
 from clickstream_assets.commands.verdict import Verdict
 from clickstream_assets.domain.click_event import REASONS
-from clickstream_assets.domain.hours import HOUR_MS, key_of_hour
+from clickstream_assets.domain.hours import HOUR_MS, key_of_hour, rfc3339
 from clickstream_assets.settings import settings
 
 if TYPE_CHECKING:
-    from clickstream_assets.domain.dead_letters import DeadLetters, Letter, Replay, ReplayReport, Selection
+    from clickstream_assets.domain.dead_letters import DeadLetters, Letter, ReplayReport, Selection
 
 PREVIEW_BYTES = 200
 """Bytes of a letter shown without ``--full``."""
@@ -48,7 +47,7 @@ def _selection(command: _Command) -> _Command:
 def _wanted(
     *, reasons: tuple[str, ...], first: int | None, end: int | None, limit: int | None, otherwise: int | None = None
 ) -> "Selection":
-    """The letters that the options choose; ``otherwise`` is the limit where none is given."""
+    """The letters that the options choose; ``otherwise`` is the limit if none is given."""
     from clickstream_assets.domain.dead_letters import Selection
 
     if first is not None and end is not None and end <= first:
@@ -133,10 +132,10 @@ def replay(dry_run: bool, url: str, here: bool, **chosen: Any) -> None:
     \b
     clickstream dead-letters replay --reason before_first_partition --dry-run
     """
+    from clickstream_assets.jobs.replay import JOB, OP
+
     wanted = _wanted(**chosen)
     if not dry_run and not here:
-        from clickstream_assets.jobs.replay import JOB, OP
-
         config = {
             "reasons": sorted(wanted.reasons),
             "first": None if wanted.first is None else key_of_hour(wanted.first),
@@ -147,10 +146,20 @@ def replay(dry_run: bool, url: str, here: bool, **chosen: Any) -> None:
         sys.exit(1 if figures.get("unbooked") else 0)
     if not dry_run:
         require_no_dagster(url)
-    with _replay(dry_run=dry_run) as mending:
-        report = mending.run(wanted, _Teller(dry_run))
-    click.echo(report.in_words(dry_run=dry_run))
+    report = _replayed(wanted, dry_run=dry_run)
+    click.echo(report.in_words())
     sys.exit(1 if report.unbooked else 0)
+
+
+def _replayed(wanted: "Selection", *, dry_run: bool) -> "ReplayReport":
+    """The replay in this process, its progress on standard error."""
+    from clickstream_assets.definitions import resources
+    from clickstream_assets.jobs.replay import replayed
+
+    require_servers(settings(), "HBase")
+    servers, say = resources(settings()), partial(click.echo, err=True)
+    with explained():
+        return replayed(servers.kafka, servers.hbase, settings(), wanted, f"command-{uuid4()}", say, dry_run=dry_run)
 
 
 @contextmanager
@@ -163,18 +172,6 @@ def _letters() -> "Iterator[DeadLetters]":
         yield DeadLetters(books.hbase, books.tables.dead_letters, settings().first_hour_ms // HOUR_MS)
 
 
-@contextmanager
-def _replay(*, dry_run: bool) -> "Iterator[Replay]":
-    from clickstream_assets.definitions import resources
-    from clickstream_assets.domain.dead_letters import Replay
-
-    require_servers(settings(), "HBase")
-    servers = resources(settings())
-    with explained(), servers.kafka.client() as topic, servers.hbase.books() as books:
-        run_id, first_hour_ms, urls = f"command-{uuid4()}", settings().first_hour_ms, settings().url_rules
-        yield Replay(topic.topic, topic.topic_id(), books, first_hour_ms, run_id, urls, dry_run=dry_run)
-
-
 def _at(letters: "DeadLetters", coordinates: str) -> "list[Letter]":
     try:
         topic_id, partition, offset = coordinates.split("/")
@@ -184,13 +181,11 @@ def _at(letters: "DeadLetters", coordinates: str) -> "list[Letter]":
 
 
 def _described(letter: "Letter", value: bytes | None, *, full: bool) -> dict[str, object]:
-    time_ms = letter.record_time_ms
-    moment = datetime.fromtimestamp(time_ms / 1000, UTC) if time_ms >= 0 else None
     described: dict[str, object] = {
         "topic_id": letter.topic_id,
         "partition": letter.partition,
         "offset": letter.offset,
-        "record_time": None if moment is None else moment.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "record_time": rfc3339(letter.record_time_ms) if letter.record_time_ms >= 0 else None,
         "reason": letter.reason,
         "detail": letter.detail,
         "run_id": letter.run_id,
@@ -209,7 +204,7 @@ def _described(letter: "Letter", value: bytes | None, *, full: bool) -> dict[str
 
 
 def _in_lines(described: dict[str, object]) -> str:
-    """A letter for people: its bytes may hold anything, so what a terminal would obey is escaped."""
+    """A letter for people. Control characters are escaped, for a terminal would obey them."""
     size, truncated = described.pop("bytes"), described.pop("truncated", False)
     topic_id, partition, offset = (described.pop(name) for name in ("topic_id", "partition", "offset"))
     lines = [f"{topic_id}/{partition}/{offset}"]
@@ -225,15 +220,3 @@ def _in_lines(described: dict[str, object]) -> str:
         else:
             lines.append(f"  {name}: {text}")
     return "\n".join(lines)
-
-
-class _Teller:
-    """Says how far a replay is, every few seconds."""
-
-    def __init__(self, dry_run: bool) -> None:
-        self._dry_run, self._told = dry_run, monotonic()
-
-    def __call__(self, report: "ReplayReport") -> None:
-        if monotonic() - self._told > 2:
-            self._told = monotonic()
-            click.echo(f"So far: {report.in_words(dry_run=self._dry_run)}", err=True)

@@ -2,37 +2,39 @@
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
 from clickstream_assets.clients.reachability import address_of, require_listener, without_secrets
 from clickstream_assets.commands.servers import elasticsearch_address
+from clickstream_assets.domain.hours import key_of_hour
 from clickstream_assets.settings import Settings, settings
 
 if TYPE_CHECKING:
     from clickstream_assets.domain.preflight import Misfit
+    from clickstream_assets.domain.stale_hours import HourState
 
 
 class Finding(NamedTuple):
-    """Whether all is well, and in words what was found and what to do."""
+    """Whether all is well, and in words how it is and what to do."""
 
     good: bool
     words: str
     warnings: Sequence[str] = ()
-    """What is not wrong and should be known."""
+    """What keeps nothing from working, and should be known."""
 
 
 _ANSWER_SECONDS = 8
-"""Who accepts a connection and then does not answer for as long is no server of ours, or not well."""
+"""How long each server has to answer."""
 _PATIENCE_SECONDS = 1
-"""What fails sooner is tried again for as long, and what has taken its time is not: nobody waits twice."""
+"""A call that fails is tried again for so long; one that took longer is not, so that nobody waits twice."""
 
 
 @click.command("doctor", short_help="Checks this machine and the servers; says what to do.")
 def doctor() -> None:
-    """Check Python, memory, the GeoIP database, the servers, topic, tables and lag.
+    """Check Python, memory, the GeoIP database, the servers, topic, tables, lag, and hours not yet up to date.
 
     Looks at whatever the CLICKSTREAM_* variables name; at memory and ports only if a server is to be on this machine.
     Exits with 1 if anything is wrong.
@@ -81,7 +83,7 @@ def _checks(configured: Settings) -> Iterator[tuple[str, Callable[[], Finding]]]
 
 
 def _on_this_machine(configured: Settings) -> bool:
-    """Whether a server is looked for on this machine, as the embedded ones are."""
+    """Whether the address of a server is on this machine, as those of the embedded ones are."""
     servers, host = configured.kafka_bootstrap_servers, configured.hbase_host
     addresses = (servers, host, without_secrets(configured.elasticsearch_url), configured.spark_remote)
     return any(name in address for address in addresses for name in ("localhost", "127.0.0.1", "::1"))
@@ -139,7 +141,7 @@ def _geoip(configured: Settings) -> Finding:
 
 
 def _with_misfits(words: str, misfits: "Sequence[Misfit]", *, good: bool = True) -> Finding:
-    """What a store is like: not well if something about it keeps everything from working."""
+    """A store's finding: a misfit that stops everything is a failure, others are warnings."""
     wrong = [misfit.words for misfit in misfits if misfit.stops]
     odd = [misfit.words for misfit in misfits if not misfit.stops]
     return Finding(good and not wrong, f"{words} — {' '.join(wrong)}" if wrong else words, odd)
@@ -173,6 +175,7 @@ def _kafka(configured: Settings) -> Finding:
 def _hbase(configured: Settings) -> Finding:
     from clickstream_assets.clients.hbase import HBaseClient
     from clickstream_assets.definitions import resources
+    from clickstream_assets.domain.books import Books, TableNames
     from clickstream_assets.domain.preflight import table_misfits
 
     host, port = configured.hbase_host, configured.hbase_port
@@ -180,12 +183,32 @@ def _hbase(configured: Settings) -> Finding:
     with HBaseClient(host, port, **_limits()) as client:
         existing, tables = client.tables(), resources(configured).hbase.new_tables()
         misfits = table_misfits(client, tables, existing)
-    missing = [table.name for table in tables if table.name not in existing]
-    where = f"{host}:{port}"
-    if missing:
-        words = f"{where} lacks {', '.join(missing)} — the first run makes them, or `clickstream setup`"
-        return _with_misfits(words, misfits, good=False)
-    return _with_misfits(f"{where}, all {len(tables)} tables are there", misfits)
+        where, missing = f"{host}:{port}", [table.name for table in tables if table.name not in existing]
+        if missing:
+            words = f"{where} lacks {', '.join(missing)} — the first run makes them, or `clickstream setup`"
+            return _with_misfits(words, misfits, good=False)
+        states = Books(client, TableNames.of(configured.name_prefix)).hours.all()
+    words, warnings = _hours_behind(states, configured.stale_turn_seconds)
+    finding = _with_misfits(f"{where}, all {len(tables)} tables are there; {words}", misfits)
+    return finding._replace(warnings=[*finding.warnings, *warnings])
+
+
+def _hours_behind(states: "Mapping[int, HourState]", stale_turn_seconds: int) -> tuple[str, list[str]]:
+    """How many hours are not up to date and what happens to them, and a warning about those that are held."""
+    from clickstream_assets.domain.preflight import first_few
+
+    waiting = sum(state.waiting for state in states.values())
+    held = [
+        f"{key_of_hour(hour)} ({', '.join(check for hold in state.holds.values() for check in hold.checks)})"
+        for hour, state in states.items()
+        if state.stale and not state.waiting
+    ]
+    words = (
+        f"hours that wait to be computed: {waiting:,} (the sensor kafka_offsets takes them at least every "
+        f"{stale_turn_seconds / 60:g} min, CLICKSTREAM_STALE_TURN_SECONDS), held by failed checks: {len(held):,}"
+    )
+    warning = f"documents of these hours stay as they are until the checks pass or new events come: {first_few(held)}"
+    return words, [warning] if held else []
 
 
 def _elasticsearch(configured: Settings) -> Finding:
@@ -216,7 +239,7 @@ def _spark(configured: Settings) -> Finding:
 
 
 def _require_grpc(remote: str) -> None:
-    """Raise TimeoutError unless a gRPC server answers: pyspark itself tries for many minutes."""
+    """Raise TimeoutError unless a gRPC server answers; pyspark itself would try for many minutes."""
     import grpc
     from pyspark.sql.connect.client.core import DefaultChannelBuilder
 

@@ -13,6 +13,7 @@ from clickstream_assets.commands.hours import Hour
 from clickstream_assets.commands.run_records import failed_checks, find_instance, runs
 from clickstream_assets.commands.servers import require_servers
 from clickstream_assets.commands.verdict import Verdict
+from clickstream_assets.domain.hours import rfc3339
 from clickstream_assets.settings import Settings, settings
 
 if TYPE_CHECKING:
@@ -89,9 +90,8 @@ def explain(hour: int, url: str, country: str, limit: int, as_json: bool) -> Non
 
 
 def _explained(configured: Settings, hour: int, url: str, country: str) -> "Explanation":
-    require_servers(configured, "HBase", "Elasticsearch", "Spark")
+    require_servers(configured, "HBase", "Elasticsearch")
 
-    from clickstream_assets.assets.common import clicks_of
     from clickstream_assets.definitions import resources
     from clickstream_assets.domain import explanation as domain
     from clickstream_assets.domain.books import Books, TableNames
@@ -112,14 +112,11 @@ def _explained(configured: Settings, hour: int, url: str, country: str) -> "Expl
             books=books,
             es=es,
             alias=servers.elasticsearch.alias,
-            clicks=clicks_of([hour], servers.hbase, books, servers.spark.session),
         )
 
 
 def _add_records(configured: Settings, explanation: "Explanation") -> None:
     """Add what Dagster remembers of the runs and of the hour's checks, if an instance is found."""
-    from clickstream_assets.domain.explanation import rfc3339
-
     instance = find_instance(configured)
     if instance is None:
         return

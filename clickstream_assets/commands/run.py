@@ -6,6 +6,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -34,11 +35,11 @@ if TYPE_CHECKING:
 _STUCK_SECONDS = 600
 
 Watch = Callable[[], None]
-"""Looks once whether all that was started runs, and at what has failed. Raises StackError."""
+"""Looks once whether every process that was started still runs, and tells of failed runs. Raises StackError."""
 
 
 class Traffic(NamedTuple):
-    """What is sent: a file's messages, so many demo events, or live ones. The options of ``run`` of the same names."""
+    """The options of ``run`` that say what is sent: messages of a file, a number of demo events, or live ones."""
 
     file: Path | None
     envelope: bool
@@ -107,7 +108,7 @@ def run(leave: bool, **options: Any) -> None:
 
 
 def _run(traffic: Traffic, leave: bool) -> int:
-    """All of it, from the first server's start to the last one's end; the exit code. Ctrl-C is raised."""
+    """Start everything, send, wait, and stop everything; returns the exit code. Ctrl-C is raised."""
     from clickstream_assets.stack.steps import TerminalSteps
     from clickstream_assets.stack.supervisor import Stack
 
@@ -132,7 +133,7 @@ def _run(traffic: Traffic, leave: bool) -> int:
 
 
 def _watch(stack: "Stack", url: str) -> Watch:
-    failed = FailedRuns.of_home(dagster_home(settings()), url, lambda words: click.echo(words, err=True))
+    failed = FailedRuns.of_home(dagster_home(settings()), url, partial(click.echo, err=True))
 
     def watch() -> None:
         stack.watch()
@@ -142,12 +143,10 @@ def _watch(stack: "Stack", url: str) -> Watch:
 
 
 def _send(configured: Settings, watch: Watch, traffic: Traffic) -> int:
-    """Send what was asked for; 1 if the topic did not take some of it."""
+    """Send the messages of a file, or a number of demo events; 1 if the topic refused a message."""
     from clickstream_assets.traffic.message_files import count_messages, read_messages
 
-    def say_waiting() -> None:
-        click.echo("Waiting for Kafka to confirm what is under way …", err=True)
-
+    say_waiting = partial(click.echo, "Waiting for Kafka to confirm what is under way …", err=True)
     messages: Iterable[Message]
     if traffic.file:
         refuse_same_file(traffic.file, traffic.record)
@@ -187,7 +186,7 @@ def _stay(watch: Watch) -> int:
 
 
 def _finish(watch: Watch) -> int:
-    """Wait until all that was sent is indexed, then print and judge the figures."""
+    """Wait until all that was sent is indexed, then print the figures; 1 if they differ."""
     begun = time.monotonic()
     reconciliation, finished = beside(watch, _await_metrics)
     print_reconciliation(reconciliation)
@@ -196,7 +195,7 @@ def _finish(watch: Watch) -> int:
 
 
 def _await_metrics(stop: threading.Event) -> "tuple[Reconciliation, float]":
-    """The figures once nothing is left to do, and when that was. Raises ClickException if nothing moves for long."""
+    """The figures once nothing is left to do, and the time of that; ClickException if nothing moves for 10 minutes."""
     from clickstream_assets.definitions import resources
     from clickstream_assets.domain.reconciliation import progress, reconcile
 

@@ -3,9 +3,10 @@
 python -m clickstream_assets.commands.warm_up
 """
 
+from time import time
+
 from clickstream_assets.definitions import Resources, resources
-from clickstream_assets.domain import enrichment, metrics, replacing, table_schemas
-from clickstream_assets.domain.row_keys import key_ranges
+from clickstream_assets.domain import computing, enriching, indexing
 from clickstream_assets.settings import settings
 
 NO_HOURS = [0]
@@ -13,15 +14,14 @@ NO_HOURS = [0]
 
 
 def warm_up(servers: Resources) -> None:
-    """Send every kind of Spark job through once, over an hour that holds nothing; changes nothing anywhere."""
+    """Send every kind of Spark job through once, over an hour that holds nothing; changes nothing that counts."""
     hbase, session, geoip, elasticsearch = servers.hbase, servers.spark.session, servers.geoip, servers.elasticsearch
-    clicks, ranges = table_schemas.CLICKS, key_ranges(NO_HOURS)
     with hbase.books() as books:
-        enrichment.enrich(session, books, ranges, geoip.versions(), geoip.database, geoip.trusted)
-        computed = metrics.compute(hbase.read(session, clicks, metrics.INPUT, ranges), NO_HOURS, 0, "")
-        replacing.replace(computed, books, NO_HOURS, 0)
-    stored = hbase.read(session, table_schemas.METRICS, ranges=[[metrics.metrics_key_range(0, 0)]])
-    elasticsearch.write(metrics.documents(stored, elasticsearch.alias))
+        rules = enriching.Rules(geoip.database, geoip.trusted, geoip.versions())
+        enriching.warm_up(session, books, rules)
+        computing.compute(session, books, NO_HOURS, "", dry_run=True)
+        target = indexing.Target(elasticsearch.url, elasticsearch.alias, int(time() * 1000), dry_run=True)
+        indexing.index_whole(session, books, target, NO_HOURS, 0)
 
 
 if __name__ == "__main__":

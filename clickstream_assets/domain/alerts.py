@@ -1,4 +1,4 @@
-"""What people are told when a run or a check fails: one message a run, however many hours are concerned.
+"""What people are told when a run or a check fails: one message for each run, however many hours failed.
 
 The message is a contract (docs/runbook.md, "Alerts"): what changes its meaning raises :data:`VERSION`.
 """
@@ -10,7 +10,7 @@ from typing import Any
 VERSION = 1
 ERROR, WARNING = "error", "warning"
 _HOURS_NAMED = 24
-"""Hours of a failed check that a message names one by one; the rest are counted."""
+"""So many hours of a failed check are named in a message; the rest are counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +57,9 @@ class Run:
 
 
 def failed_checks(evaluations: Iterable[Evaluation]) -> list[FailedCheck]:
-    """Failures by check, in the order they came. The last word on an hour counts.
+    """The checks that failed, in the order they came. What a check said last of an hour counts.
 
-    A check over many hours also sums up its run: that is left out where it told of failed hours one by one.
+    A check over many hours also says something of the whole run: left out where it named the hours that failed.
     """
     last: dict[tuple[str, str], dict[str | None, Evaluation]] = {}
     for evaluation in evaluations:
@@ -78,7 +78,7 @@ def failed_checks(evaluations: Iterable[Evaluation]) -> list[FailedCheck]:
 
 
 def message(run: Run, checks: list[FailedCheck]) -> dict[str, Any] | None:
-    """The message on a finished run, ready for JSON; None if there is nothing to tell."""
+    """The message on a finished run, ready for JSON; None if neither the run nor a check failed."""
     if not (run.failed or checks):
         return None
     severity = ERROR if run.failed or any(check.severity == ERROR for check in checks) else WARNING
@@ -94,18 +94,20 @@ def message(run: Run, checks: list[FailedCheck]) -> dict[str, Any] | None:
 
 
 def _hours_of(tags: Mapping[str, str]) -> dict[str, str] | None:
-    """First and last hour of a run, both included; None if it is not over hours."""
+    """First and last hour of a run, both included; None for a run without hours."""
     first = tags.get("dagster/asset_partition_range_start") or tags.get("dagster/partition")
     last = tags.get("dagster/asset_partition_range_end") or first
     return {"first": first, "last": last} if first and last else None
 
 
 def _in_words(run: Run, checks: list[FailedCheck], severity: str) -> str:
-    """A message in a line that chat programs show as it is."""
-    parts = [f"run {run.id[:8]} of {run.job} failed: {run.error.splitlines()[0] if run.error else 'no reason given'}"]
-    parts = parts if run.failed else []
+    """The message as one line of text, for chat programs."""
+    parts = []
+    if run.failed:
+        error = run.error.splitlines()[0] if run.error else "no reason given"
+        parts.append(f"run {run.id[:8]} of {run.job} failed: {error}")
     for check in checks:
-        of = f" for {check.hours_failed} hours from {check.hours[0]}" if check.hours_failed > 1 else ""
-        of = f" for {check.hours[0]}" if check.hours_failed == 1 else of
-        parts.append(f"{check.asset}: {check.check} ({check.severity}) failed{of}: {check.description}")
+        hours = f" for {check.hours_failed} hours from {check.hours[0]}" if check.hours_failed > 1 else ""
+        hours = f" for {check.hours[0]}" if check.hours_failed == 1 else hours
+        parts.append(f"{check.asset}: {check.check} ({check.severity}) failed{hours}: {check.description}")
     return f"[{severity}] {'; '.join(parts)} — {run.url}"

@@ -7,11 +7,11 @@ row counts only if it holds just that; one that does not is made again from the 
 """
 
 import struct
-import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from hashlib import blake2b
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import pyarrow as pa
 
@@ -59,6 +59,9 @@ _OPEN_BYTES = 16 << 20
 """Of events that wait to be put, over all parts."""
 
 
+_K = TypeVar("_K")
+
+
 class CellsUnfit(Exception):
     """What lies in a row's cells is not what it is to be: cut short, changed, of another format."""
 
@@ -75,7 +78,8 @@ class Place(NamedTuple):
 def row_key(place: Place) -> bytes:
     """Salt, hour and position, so that parts that are written at a time lie in different regions."""
     position = f"{place.log_id}|{place.partition:06d}|{place.first:020d}".encode()
-    return first_key(SALTS[zlib.crc32(position) % len(SALTS)], place.hour) + b"|" + position
+    salt = blake2b(position, digest_size=1).digest()[0] % len(SALTS)
+    return first_key(SALTS[salt], place.hour) + b"|" + position
 
 
 def place_of(part: HourPart, hour: int) -> Place:
@@ -102,11 +106,34 @@ def cell(number: int, family: str) -> bytes:
     return f"{family}:{number}".encode()
 
 
+def ddl(schema: pa.Schema) -> str:
+    """A schema as Spark wants it."""
+    kinds = {pa.string(): "string", pa.int64(): "long", pa.int8(): "byte", pa.bool_(): "boolean", pa.binary(): "binary"}
+    return ", ".join(f"{name} {kinds[schema.field(name).type]}" for name in schema.names)
+
+
 def packed(batch: pa.RecordBatch) -> tuple[bytes, bytes]:
-    """A cell's bytes, and the digest of what is in it."""
-    raw = batch.serialize()
-    digest = blake2b(raw, digest_size=8).digest()
+    """A cell's bytes, and the digest of what is in it: the same for the same content, wherever that was computed."""
+    raw = _exact(batch).serialize()
+    digest = _digest(raw, batch.schema)
     return _HEAD.pack(_FORMAT, len(raw), digest) + _ZSTD.compress(raw, asbytes=True), digest
+
+
+def _digest(raw: pa.Buffer | bytes, schema: pa.Schema) -> bytes:
+    """Of bytes and of the columns that they are: taken for others, they could be read as anything."""
+    return blake2b(raw, digest_size=8, person=_fingerprint(schema)).digest()
+
+
+@lru_cache
+def _fingerprint(schema: pa.Schema) -> bytes:
+    columns = [(of.name, str(of.type)) for of in schema]
+    return blake2b(repr(columns).encode(), digest_size=16).digest()
+
+
+def _exact(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """The same values in buffers of just their size: of a slice, Arrow would store what it was cut from too."""
+    columns = [pa.concat_arrays([column.slice(0, 0), column]) for column in batch.columns]
+    return pa.RecordBatch.from_arrays(columns, schema=batch.schema)
 
 
 def unpacked(stored: bytes, schema: pa.Schema) -> tuple[pa.RecordBatch, bytes]:
@@ -120,7 +147,7 @@ def unpacked(stored: bytes, schema: pa.Schema) -> tuple[pa.RecordBatch, bytes]:
         raw = _ZSTD.decompress(stored[_HEAD.size :], size, asbytes=True)
     except (OSError, ValueError) as error:
         raise CellsUnfit(str(error)) from error
-    if blake2b(raw, digest_size=8).digest() != digest:
+    if _digest(raw, schema) != digest:
         raise CellsUnfit("changed since it was written")
     return pa.ipc.read_record_batch(pa.py_buffer(raw), schema), digest
 
@@ -135,6 +162,7 @@ class CellWriter:
 
     def write(self, batch: pa.RecordBatch) -> None:
         """Put a batch, cut in halves as long as it is too large for a cell."""
+        batch = _exact(batch)
         if batch.nbytes > CELL_BYTES and batch.num_rows > 1:
             half = batch.num_rows // 2
             self.write(batch.slice(0, half))
@@ -199,18 +227,22 @@ class EventsWriter:
 
 
 def read(
-    hbase: HBaseClient, table: str, family: str, wanted: Mapping[Place, Cells], schema: pa.Schema
-) -> Iterator[tuple[Place, pa.RecordBatch | None]]:
+    hbase: HBaseClient,
+    table: str,
+    family: str,
+    wanted: Mapping[_K, Cells],
+    schema: pa.Schema,
+    key_of: Callable[[_K], bytes] = row_key,  # type: ignore[assignment]
+) -> Iterator[tuple[_K, pa.RecordBatch | None]]:
     """What lies in the cells of places, cell by cell; None behind those of a place that does not hold what is wanted.
 
     Places of a single small cell are asked for together.
     """
     for batch in _calls(wanted):
-        keys = {place: row_key(place) for place in batch}
+        keys = {place: key_of(place) for place in batch}
+        digests = {place: blake2b(digest_size=8) for place in batch}
         for number in range(max(wanted[place].cells for place in batch)):
             rows = hbase.get(table, list(keys.values()), [cell(number, family)])
-            if number == 0:
-                digests = {place: blake2b(digest_size=8) for place in batch}
             for place, key in keys.items():
                 try:
                     content, digest = unpacked(rows.get(key, {}).get(cell(number, family), b""), schema)
@@ -221,16 +253,16 @@ def read(
         yield from ((place, None) for place in batch if digests[place].hexdigest() != wanted[place].digest)
 
 
-def _calls(wanted: Mapping[Place, Cells]) -> Iterator[list[Place]]:
+def _calls(wanted: Mapping[_K, Cells]) -> Iterator[list[_K]]:
     """Places whose cells fit into one answer; one of several cells alone."""
-    batch: list[Place] = []
+    batch: list[_K] = []
     room = BYTES_PER_CALL
     for place, cells in wanted.items():
         if batch and (cells.cells > 1 or cells.bytes > room or len(batch) == ROWS_PER_CALL):
             yield batch
             batch, room = [], BYTES_PER_CALL
         batch.append(place)
-        room -= cells.bytes if cells.cells == 1 else BYTES_PER_CALL
+        room -= cells.bytes if cells.cells <= 1 else BYTES_PER_CALL
     if batch:
         yield batch
 

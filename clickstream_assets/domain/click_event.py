@@ -16,16 +16,16 @@ from clickstream_assets.domain.urls import DEFAULT_RULES, InvalidUrl, UrlRules, 
 
 MAX_MESSAGE_BYTES = 1 << 20
 MAX_LEVELS = 128
-"""How deeply a message may be nested, the object itself being the first level."""
+"""How deeply a message may be nested; the object itself is the first level."""
 MAX_USER_BYTES = 512
 MAX_NAME_CHARACTERS = 128
 """Of ``event_id`` and of ``event_type``."""
 MAX_REQUEST_CHARACTERS = 2_048
-"""``user_agent`` and ``referrer`` are cut behind so many, a longer ``ip`` counts as missing."""
+"""``user_agent`` and ``referrer`` are cut after so many; a longer ``ip`` counts as missing."""
 FUTURE_TOLERANCE_MS = 5 * 60 * 1000
 """How far a device clock may run ahead of the Kafka record time before its event is refused."""
 ROUNDED_MS = 2_000
-"""By so much ``sent_at`` may lie before ``timestamp``: it was rounded to a second, or the two were read in turn."""
+"""``sent_at`` may lie before ``timestamp`` by so much: it was rounded to a second, or read a moment earlier."""
 CLICK_TYPES = frozenset({"page_view", "click"})
 LEAVE_TYPES = frozenset({"page_leave", "pageleave", "$pageleave"})
 """Event types that end a view of their url."""
@@ -39,7 +39,7 @@ _NO_IDS = (
     "00000000-0000-0000-0000-000000000000"
 )
 NO_IDS = frozenset({"", "[object object]", *_NO_IDS.split()})
-"""What programs write, in any case, where they mean that there is no id."""
+"""Words that mean that there is no id, in lower case: programs write them in any case."""
 _LONGEST_NO_ID = max(map(len, NO_IDS))
 
 REASONS = (
@@ -70,7 +70,7 @@ SEGMENT_SPELLINGS: dict[str, tuple[tuple[str, ...], ...]] = {
     "url": (("context", "page", "url"), ("properties", "url")),
     "referrer": (("context", "page", "referrer"), ("properties", "referrer")),
 }
-"""Where else a field is looked for, in order, if it is missing under its own name."""
+"""Where a field is looked for, in this order, if it is missing under its own name."""
 FIELDS = (*SEGMENT_SPELLINGS, "engagement_time_ms")
 
 _TO_THE_SECOND = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)", re.ASCII)
@@ -80,7 +80,7 @@ _EXACT_TYPES = frozenset({str, int, bool, type(None)})
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _SECOND = timedelta(seconds=1)
 _CACHED_CHARACTERS = 256
-"""Longer texts are not remembered: caches hold a bounded number of them, and are to be bounded in bytes too."""
+"""Longer texts are not cached: a cache bounds how many texts it holds, and this how long they are."""
 
 
 class Refused(Exception):
@@ -137,7 +137,9 @@ def decode(
     pick: Callable[[str], Any] = obj.get if _SEGMENT_NAMES.isdisjoint(obj) else partial(_pick, obj)
     if message and b"\\u0000" in message:  # the one spelling of U+0000 in JSON
         _refuse_nul(pick)
-    client_time = _required_time(pick("timestamp"))
+    client_time = _time_ms(pick("timestamp"), "timestamp")
+    if client_time is None:
+        raise Refused("missing_field", "timestamp")
     url = pick("url")
     if url is None or url == "":
         raise Refused("missing_field", "url")
@@ -146,7 +148,7 @@ def decode(
     user_id, anonymous_id = _user(pick("user_id"), "user_id"), _user(pick("anonymous_id"), "anonymous_id")
     if user_id is None and anonymous_id is None:
         raise Refused("missing_field", "user_id or anonymous_id")
-    sent_at, received_at = _time_or_none(pick, "sent_at"), _time_or_none(pick, "received_at")
+    sent_at, received_at = _time_ms(pick("sent_at"), "sent_at"), _time_ms(pick("received_at"), "received_at")
     corrected = _by_the_broker(obj, client_time, sent_at, received_at, record_time_ms)
     ip = _text(pick("ip"), "ip")
     return ClickEvent(
@@ -194,7 +196,7 @@ def _json_object(message: bytes | None) -> dict[str, Any]:
 
 
 def _levels(message: bytes) -> int:
-    """How deeply JSON is nested, if that may be too deep; else a number that is not."""
+    """How deeply JSON is nested; 1 where it has too few brackets to be nested too deeply."""
     if message.count(b"[") + message.count(b"{") <= MAX_LEVELS:
         return 1
     import numpy as np
@@ -295,19 +297,10 @@ def _engagement(value: Any) -> int | None:
     return int(value)
 
 
-def _required_time(value: Any) -> int:
+def _time_ms(value: Any, name: str) -> int | None:
+    """Epoch milliseconds, truncated, of an RFC 3339 string or a number of them; None if the field is missing."""
     if value is None or value == "":
-        raise Refused("missing_field", "timestamp")
-    return _time_ms(value, "timestamp")
-
-
-def _time_or_none(pick: Callable[[str], Any], field: str) -> int | None:
-    value = pick(field)
-    return None if value is None or value == "" else _time_ms(value, field)
-
-
-def _time_ms(value: Any, name: str) -> int:
-    """Epoch milliseconds, truncated, of an RFC 3339 string or a number of them."""
+        return None
     if isinstance(value, str):
         return _parsed_time_ms(value, name)
     if isinstance(value, bool) or not isinstance(value, (int, float)):
@@ -352,11 +345,11 @@ def _rest_ms(text: str) -> int:
 def _by_the_broker(
     obj: dict[str, Any], client_ms: int, sent_ms: int | None, received_ms: int | None, record_ms: int
 ) -> int:
-    """When it happened by the clock of whoever received it.
+    """When the event happened, by the clock of whoever received it.
 
-    A device that says when it sent the event lets its own clock's error cancel out: what counts is how long before
-    sending it happened. Not so where the times are not of one clock: ``sent_at`` long before the event, or a collector
-    that has corrected ``timestamp`` already and left the device's beside it.
+    Where the device says when it sent the event, the error of its clock cancels out: the event happened as long before
+    it was received as before it was sent. This is not done where the times come from different clocks: ``sent_at`` lies
+    long before the event, or a collector has corrected ``timestamp`` and keeps the device's in ``originalTimestamp``.
     """
     received = received_ms if received_ms is not None else record_ms if record_ms >= 0 else None
     if sent_ms is None or received is None or sent_ms - client_ms < -ROUNDED_MS:

@@ -1,12 +1,12 @@
-"""Dead letters looked at, and mended: decoded once more by today's code and settings, under their own coordinates.
+"""Dead letters: list them, and mend them by decoding them again with the code and settings of today (a *replay*).
 
 A replay takes the bytes that HBase keeps and decides on them as ingestion does: same row keys, same look-up, same rule
 for duplicates. It neither reads Kafka nor produces to it.
 
-For each ledger entry it writes, in this order: rows, and today's reason of what is still refused; the entry itself;
-touched hours; and last it deletes the letters it has mended. As the commit is for ingestion, the letter is what a
-replay has left to do: killed anywhere, the next one finds it and does the same again. The entry keeps the offsets it
-has booked as mended, so that no letter is counted twice.
+For each ledger entry it writes, in this order: rows, and the new reason of what is still refused; the entry; touched
+hours. Last it deletes the letters that it has mended: a letter in the table is what a replay has left to do. If it is
+killed at any point, the next one does the same again. The entry keeps the offsets that were mended, so that no letter
+is counted twice.
 """
 
 from bisect import bisect_left
@@ -14,6 +14,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby, islice
+from time import monotonic
 
 from clickstream_assets.clients.hbase import BYTES_PER_CALL, ROWS_PER_CALL, HBaseClient, RowMutation, rows_per_call
 from clickstream_assets.clients.kafka import Message
@@ -26,18 +27,17 @@ from clickstream_assets.domain.outcomes import SOURCE, Outcomes, Rules, letter_k
 from clickstream_assets.domain.table_schemas import DEAD_LETTERS
 from clickstream_assets.domain.urls import DEFAULT_RULES, UrlRules
 
-_VALUE, _TIME, _REASON, _DETAIL, _RUN = (
-    DEAD_LETTERS.columns[name].key for name in ("value", "record_time", "reason", "detail", "run_id")
-)
-
-_ROWS_PER_CALL = rows_per_call(DEAD_LETTERS.row_bytes("record_time", "reason", "detail", "run_id"))
+_VALUE, _REASON = DEAD_LETTERS.columns["value"].key, DEAD_LETTERS.columns["reason"].key
+_BESIDE_VALUE = [column for column in DEAD_LETTERS.columns.values() if column.key != _VALUE]
+_ROWS_PER_CALL = rows_per_call(DEAD_LETTERS.row_bytes(*(column.name for column in _BESIDE_VALUE)))
+_TELL_SECONDS = 5
 _FEW = 50
-"""Letters that are asked for one by one: to ask first how large they are would cost more."""
+"""Up to so many letters are asked for one by one: to ask first how large they are would cost more."""
 
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """A dead letter without its bytes: where its message lies, when it was recorded, why it was refused."""
+    """A dead letter without its bytes: its message's place in Kafka, the record time, why it was refused."""
 
     topic_id: str
     partition: int
@@ -74,7 +74,7 @@ class Selection:
 
 
 def _message(letter: Letter, value: bytes | None) -> Message:
-    """The Kafka record that a letter was. What was too large to be kept is refused again, in the same words."""
+    """The Kafka record that a letter was. One that was too large to be kept is refused again, in the same words."""
     refusal = letter.detail if value is None and letter.reason == "too_large" else None
     return Message(letter.partition, letter.offset, letter.record_time_ms, value, refusal)
 
@@ -86,7 +86,7 @@ class DeadLetters:
         self._hbase, self._table, self._first_hour = hbase, table, first_hour
 
     def select(self, wanted: Selection) -> Iterator[Letter]:
-        """The letters wanted, in order of topic id, partition and offset; goes through the table once."""
+        """The letters wanted, in order of topic id, partition and offset; scans the whole table."""
         matching = (letter for letter in self._scan(b"", b"") if wanted.takes(letter, self._first_hour))
         return islice(matching, wanted.limit)
 
@@ -97,7 +97,7 @@ class DeadLetters:
     def values(self, letters: Sequence[Letter]) -> Iterator[list[tuple[Letter, bytes | None]]]:
         """Each letter with its message's bytes, None where it has none; one deleted meanwhile is left out.
 
-        In lists of what fits into one call, or of one letter that is larger: as large as a Kafka message may be.
+        In lists of as much as fits into one call. A larger letter, up to a whole Kafka message, comes alone.
         """
         for batch in self._by_bytes(letters):
             cells = self._hbase.get(self._table, [letter.key for letter in batch], (_VALUE, _REASON))
@@ -130,28 +130,28 @@ class DeadLetters:
         return {group: counts[group] for group in sorted(counts)}
 
     def _scan(self, start: bytes, stop: bytes) -> Iterator[Letter]:
-        rows = self._hbase.scan(
-            self._table, start, stop, (_TIME, _REASON, _DETAIL, _RUN), batch_rows=_ROWS_PER_CALL, large_cells=True
-        )
+        columns = [column.key for column in _BESIDE_VALUE]
+        rows = self._hbase.scan(self._table, start, stop, columns, batch_rows=_ROWS_PER_CALL, large_cells=True)
         for key, cells in rows:
             topic_id, partition, offset = key.decode().split("|")
-            texts = (cells[name].decode("utf-8", "replace") for name in (_REASON, _DETAIL, _RUN))
-            yield Letter(topic_id, int(partition), int(offset), int(cells[_TIME]), *texts)
+            row = DEAD_LETTERS.decode(cells)
+            yield Letter(topic_id, int(partition), int(offset), row.pop("record_time"), **row)
 
 
 @dataclass(slots=True)
 class ReplayReport:
-    """What became of the letters that a replay looked at, or would become of them."""
+    """What became of the letters that a replay looked at; of a dry run, what would become of them."""
 
+    dry_run: bool = field(default=False, compare=False)
     letters: int = 0
     rows: int = 0
     duplicates: int = 0
     refused: Counter[str] = field(default_factory=Counter)
     """Still refused, by today's reason."""
     finished: int = 0
-    """Letters that a replay had mended already and, killed, had not deleted."""
+    """Letters that an earlier replay had mended, but not deleted, for it was killed."""
     unbooked: int = 0
-    """Letters that no ledger entry counts: their offsets are still to be read, or the books are wrong. Left alone."""
+    """Letters that no ledger entry counts, so they are left alone: their offsets are unread, or the ledger is wrong."""
     mended_by_reason: Counter[str] = field(default_factory=Counter)
     mended_by_hour: Counter[int] = field(default_factory=Counter)
     """By the hour of the Kafka record."""
@@ -162,8 +162,8 @@ class ReplayReport:
         """Letters that became a row or a duplicate."""
         return self.rows + self.duplicates
 
-    def in_words(self, *, dry_run: bool = False) -> str:
-        verb = "would mend" if dry_run else "mended"
+    def in_words(self) -> str:
+        verb = "would mend" if self.dry_run else "mended"
         words = (
             f"{verb} {self.mended} of {self.letters} dead letters: {self.rows} rows, {self.duplicates} duplicates; "
             f"{self.refused.total()} still refused"
@@ -175,7 +175,7 @@ class ReplayReport:
         if self.unbooked:
             words += f"; {self.unbooked} left alone, for no ledger entry counts them"
         if self.touched:
-            words += f"; {len(self.touched)} hours {'would be' if dry_run else 'wait to be'} computed again"
+            words += f"; {len(self.touched)} hours {'would be' if self.dry_run else 'wait to be'} computed again"
         return words
 
     def metadata(self) -> dict[str, int | dict[str, int] | list[str]]:
@@ -194,7 +194,7 @@ class ReplayReport:
 
 
 class Replay:
-    """One replay: the letters it is given, entry by entry, into rows, books and touched hours."""
+    """One replay: decodes letters again, ledger entry by ledger entry, and writes rows, ledger and touched hours."""
 
     def __init__(
         self,
@@ -212,12 +212,12 @@ class Replay:
         self._rules = Rules(topic, topic_id, first_hour_ms, run_id, urls, generations)
         self.letters = DeadLetters(books.hbase, books.tables.dead_letters, self._rules.first_hour)
         self._planned: dict[bytes, bytes] = {}
-        """Where the rows come from that a dry run would have put."""
-        self.report = ReplayReport()
+        """By key, the source of each row that a dry run would have put."""
+        self.report = ReplayReport(dry_run)
 
-    def run(self, wanted: Selection, progress: Callable[[ReplayReport], None] = lambda report: None) -> ReplayReport:
-        """Mend what is wanted and can be; ``progress`` is told of the report after each entry."""
-        letters = list(self.letters.select(wanted))
+    def run(self, wanted: Selection, tell: Callable[[str], None] = lambda words: None) -> ReplayReport:
+        """Mend what is wanted and can be mended; ``tell`` is given the report so far every few seconds."""
+        letters, told = list(self.letters.select(wanted)), monotonic()
         for (topic_id, partition), of_partition in groupby(letters, lambda letter: (letter.topic_id, letter.partition)):
             for entry, chosen in self._by_entry(topic_id, partition, list(of_partition)):
                 self.report.letters += len(chosen)
@@ -225,7 +225,9 @@ class Replay:
                     self.report.unbooked += len(chosen)
                 else:
                     self._mend(entry, chosen)
-                progress(self.report)
+                if monotonic() - told > _TELL_SECONDS:
+                    tell(f"So far: {self.report.in_words()}")
+                    told = monotonic()
         return self.report
 
     def _by_entry(
@@ -247,12 +249,12 @@ class Replay:
         unfinished = [letter for letter in letters if letter.offset in before]
         tried = [letter for letter in chosen if letter.offset not in before]
         if len(letters) - len(unfinished) != entry.dead_lettered:
-            # Letters were deleted by hand, or a reading of the entry was killed: none can be moved in its count.
+            # Letters were deleted by hand, or a run that read the entry was killed: its counts cannot be corrected.
             self.report.unbooked += len(chosen)
             return
         outcome, mended = self._decided(entry, tried)
         if unfinished:
-            # A replay was killed behind its entry: whether it touched the hours cannot be seen.
+            # A replay was killed after it wrote the entry; it may not have touched the hours.
             kept = [hour for hour, counts in entry.hours.items() if counts.kept]
             outcome.touched |= {at for hour in kept for at in (hour, hour - 1) if at >= self._rules.first_hour}
         self._count(outcome, mended, unfinished)
@@ -265,9 +267,9 @@ class Replay:
         self._books.hbase.mutate(self._books.tables.dead_letters, done)
 
     def _decided(self, entry: Entry, letters: Sequence[Letter]) -> tuple[Outcomes, list[Letter]]:
-        """Decode letters of one entry and, unless it is a dry run, write rows and today's reasons.
+        """Decode letters of one entry and, unless it is a dry run, write rows and the new reasons.
 
-        Returns what became of them, and those that are refused no more.
+        Returns what became of the letters, and those that are no longer refused.
         """
         books, rules = self._books, replace(self._rules, topic_id=entry.topic_id, generations=Generations())
         whole, mended = Outcomes(), []
@@ -285,10 +287,10 @@ class Replay:
         return whole, mended
 
     def _booked(self, entry: Entry, outcome: Outcomes, letters: Iterable[Letter], mended: Iterable[Letter]) -> Entry:
-        """The entry with the count of mended letters moved.
+        """The entry with ``mended`` letters counted as rows or duplicates.
 
-        Its dead letters are counted anew from those that stay, by hours as they are now: the first partition may have
-        been another one when they were refused.
+        The letters that stay are counted again by hour, for the first partition may have changed since they were
+        refused, and with it the hour that a letter counts in.
         """
         offsets = defaultdict(list, {hour: list(at) for hour, at in entry.mended_offsets.items()})
         for letter in mended:

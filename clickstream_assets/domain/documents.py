@@ -12,18 +12,7 @@ from clickstream_assets.clients.hbase import ROWS_PER_CALL
 from clickstream_assets.domain.books import Books
 from clickstream_assets.domain.hours import HOUR_MS, rfc3339_of_hour
 from clickstream_assets.domain.metrics import metrics_key_range
-from clickstream_assets.domain.table_schemas import DOCUMENT, INDEX_MAPPING, METRICS, index_template
-
-_AS_ROWS_SPELL_IT = {"hour": "date_time_no_millis", "computed_at": "epoch_millis"}
-COMPARED = [
-    {"field": name, **({"format": _AS_ROWS_SPELL_IT[name]} if name in _AS_ROWS_SPELL_IT else {})}
-    for name in DOCUMENT
-    if name not in ("_id", "users_sketch")
-]
-"""The fields that tell whether a document is its metrics row, as the source ``elasticsearch`` takes them.
-
-All but the sketch: a row with another one is another run's.
-"""
+from clickstream_assets.domain.table_schemas import INDEX_MAPPING, METRICS, index_template
 
 
 def ensure_template(es: Elasticsearch, alias: str) -> None:
@@ -75,6 +64,13 @@ def delete_left_over(es: Elasticsearch, alias: str, books: Books, counts: Mappin
     if any(deleted.values()):
         es.indices.refresh(index=alias)
     return deleted
+
+
+def left_over(es: Elasticsearch, alias: str, books: Books, hour: int) -> list[str]:
+    """Ids of an hour's documents that there is no row of, or that are not in its month's index."""
+    if not es.indices.exists_alias(name=alias):
+        return []
+    return [action["_id"] for action in _left_over(es, alias, books, hour)]
 
 
 def _left_over(es: Elasticsearch, alias: str, books: Books, hour: int) -> Iterator[dict[str, Any]]:

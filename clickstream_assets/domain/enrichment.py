@@ -1,27 +1,19 @@
 """Where a click came from and with what: country, city, browser, os, device (docs/contract.md, "Enrichment")."""
 
 import socket
-from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from importlib.metadata import version
 from ipaddress import ip_network
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import ua_parser
 from crawleruseragents import is_crawler
 from ua_parser import Result
 
-from clickstream_assets.clients.hbase import HBaseClient, Row, RowMutation, rows_per_call, where
+from clickstream_assets.clients.thrift_rows import SharedCells
 from clickstream_assets.domain.geoip import GeoIPDatabase, GeoIPUnfit, Networks, client_address
 from clickstream_assets.domain.remembering import remembering
 from clickstream_assets.domain.table_schemas import CLICKS
-
-if TYPE_CHECKING:
-    import pyarrow as pa
-    from pyspark.sql import SparkSession
-
-    from clickstream_assets.domain.books import Books
 
 OTHER = "Other"
 BOT_DEVICE = "Spider"
@@ -29,14 +21,8 @@ BOT_DEVICE = "Spider"
 _LONGEST_REMEMBERED = 256
 """Bytes of an address list or user agent."""
 
-INPUT = ("timestamp", "ip", "user_agent", "geoip_version", "user_agent_version")
-"""Columns that enrichment reads. ``timestamp`` is there for rows without address and user agent: HBase leaves out rows
-that have none of the columns asked for."""
-
 OUTPUT = ("country", "city", "geoip_version", "browser", "os", "device", "bot", "user_agent_version")
 """Columns that enrichment writes."""
-
-_CELLS = {name: CLICKS.columns[name].key for name in {*INPUT, *OUTPUT}}
 
 
 def user_agent_version() -> str:
@@ -54,27 +40,12 @@ class Enricher:
         self.place = remembering(self._place, _LONGEST_REMEMBERED)
         self.client = remembering(self._client, _LONGEST_REMEMBERED)
 
-    def changes(self, rows: Iterable[Row]) -> Iterator[RowMutation]:
-        """The cells of :data:`OUTPUT` for each of some rows, which hold those of :data:`INPUT`.
-
-        A row that was enriched once and whose request data has expired since is left out: it keeps what it has.
-        """
-        ip_cell, agent_cell, geoip_cell = (_CELLS[name] for name in ("ip", "user_agent", "geoip_version"))
-        for row in rows:
-            cells = row.columns
-            ip, agent = cells.get(ip_cell), cells.get(agent_cell)
-            if ip is None and agent is None and geoip_cell in cells:
-                continue
-            yield RowMutation(
-                row.row, self.place(ip.value if ip else None) | self.client(agent.value if agent else None)
-            )
-
-    def _place(self, ip: bytes | None) -> dict[bytes, bytes]:
+    def _place(self, ip: bytes | None) -> SharedCells:
         """Country code and English city name of an address or list of them as sent."""
         place = self.geoip.place(client_address(ip.decode() if ip else "", self._trusted))
         return _puts(country=place.country, city=place.city, geoip_version=self.versions[0])
 
-    def _client(self, user_agent: bytes | None) -> dict[bytes, bytes]:
+    def _client(self, user_agent: bytes | None) -> SharedCells:
         """Browser, os and device family of a user agent as sent, and whether it is a bot's."""
         text = user_agent.decode() if user_agent else ""
         parsed = ua_parser.parse(text)
@@ -99,8 +70,8 @@ is_bot = remembering(_parsed_for_a_bot, _LONGEST_REMEMBERED)
 """Whether a user agent as it is stored is a bot's."""
 
 
-def _puts(**values: str) -> dict[bytes, bytes]:
-    return {_CELLS[name]: value.encode() for name, value in values.items()}
+def _puts(**values: str) -> SharedCells:
+    return SharedCells(CLICKS.encode(**values))
 
 
 @lru_cache(maxsize=1)
@@ -135,55 +106,3 @@ def enricher_of(geoip_database: str, trusted: tuple[str, ...], versions: tuple[s
     if enricher.versions[1] != versions[1]:
         raise EnrichmentUnfit(f"{has} {enricher.versions[1]}, and the run wants {versions[1]}: install what runs have.")
     return enricher
-
-
-def _lacking(
-    hbase: HBaseClient, table: str, ranges: Iterable[tuple[bytes, bytes]], versions: tuple[str, str]
-) -> Iterator[Row]:
-    """Rows of key ranges that lack one of the versions, of GeoIP and of the user-agent rules."""
-    columns, batch_rows = [_CELLS[name] for name in INPUT], rows_per_call(CLICKS.row_bytes(*INPUT))
-    lacking = b" OR ".join(
-        where(_CELLS[name], "!=", current.encode(), or_missing=True)
-        for name, current in zip(("geoip_version", "user_agent_version"), versions, strict=True)
-    )
-    for start, stop in ranges:
-        for page in hbase.scan_batches(table, start, stop, columns, filter_string=lacking, batch_rows=batch_rows):
-            yield from page
-
-
-def enrich(
-    spark: "SparkSession",
-    books: "Books",
-    tasks: Sequence[Sequence[tuple[bytes, bytes]]],
-    versions: tuple[str, str],
-    geoip_database: str,
-    trusted: tuple[str, ...],
-) -> int:
-    """Enrich the rows that lack the current ``versions``, of GeoIP and of the user-agent rules; returns how many.
-
-    ``tasks`` are the key ranges (start included, stop not) that each Spark task sees to, from scan to put: only what
-    lacks the versions leaves HBase, and nothing of it the worker. A task that runs again finds less to do.
-    Raises :class:`EnrichmentUnfit` if a worker cannot enrich by these versions; nothing is enriched there.
-    """
-    if not tasks:
-        return 0
-    server, table = (books.hbase.host, books.hbase.port), books.tables.clicks
-
-    def work(batches: "Iterable[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
-        import pyarrow as pa
-
-        try:
-            enricher = enricher_of(geoip_database, trusted, versions)
-        except EnrichmentUnfit as unfit:  # as an error, it would be tried again and end in a page of trace
-            yield pa.record_batch({"rows": [0], "unfit": [str(unfit)]})
-            return
-        with HBaseClient(*server) as reader, HBaseClient(*server) as writer:
-            for batch in batches:
-                for number in batch.column(0).to_pylist():
-                    rows = _lacking(reader, table, tasks[number], versions)
-                    yield pa.record_batch({"rows": [writer.mutate(table, enricher.changes(rows))], "unfit": [""]})
-
-    done = spark.range(0, len(tasks), 1, len(tasks)).mapInArrow(work, "rows long, unfit string").toArrow()
-    if unfit := sorted(filter(None, done.column("unfit").to_pylist())):
-        raise EnrichmentUnfit(unfit[0])
-    return sum(done.column("rows").to_pylist())

@@ -1,8 +1,7 @@
 """How a metrics document came to be: its events, the time spent event by event, and what the stores say.
 
-All of it is one :class:`Explanation`, of plain values. An hour may be large, so it is scanned twice: once for the
-document's users, once to keep the events of these users alone. Memory is bounded by what one document's users did in
-one hour.
+The result is an :class:`Explanation` of plain values. The rows of the hour are scanned twice: first for the document's
+users, then for what these users did. So memory holds the events of one document's users, however large the hour is.
 """
 
 import base64
@@ -10,25 +9,25 @@ from bisect import bisect_right
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
-from datetime import UTC, datetime, timedelta
 from itertools import chain, groupby
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
 from elasticsearch import Elasticsearch
-from pyspark.errors import PySparkException
-from pyspark.sql import DataFrame, SparkSession
-from pyspark.sql import functions as F
 
 from clickstream_assets.clients.hbase import rows_per_call
+from clickstream_assets.domain.blocks import CLICKS as EVENT_COLUMNS
+from clickstream_assets.domain.blocks import kind_of
 from clickstream_assets.domain.books import Books
 from clickstream_assets.domain.click_event import CLICK_TYPES, LEAVE_TYPES
-from clickstream_assets.domain.hours import HOUR_MS, hour_of_key, key_of_hour, rfc3339_of_hour
+from clickstream_assets.domain.hours import HOUR_MS, hour_of_key, key_of_hour, rfc3339, rfc3339_of_hour
 from clickstream_assets.domain.ledger import HourPart, Ledger
-from clickstream_assets.domain.metrics import compute, document_id, metrics_key
+from clickstream_assets.domain.metrics import changes, document_id, estimate_of, metrics_key
 from clickstream_assets.domain.row_keys import key_ranges
 from clickstream_assets.domain.stale_hours import STEPS
-from clickstream_assets.domain.table_schemas import CLICKS, METRICS
-from clickstream_assets.domain.time_spent import TIMEOUT_MS
+from clickstream_assets.domain.table_schemas import CLICKS, METRICS, Column
+from clickstream_assets.domain.time_spent import TIMEOUT_MS, UNKNOWN
 
 Row = tuple[bytes, Mapping[bytes, bytes]]
 """A row of ``clickstream_data``: key and cells."""
@@ -41,8 +40,8 @@ FIELDS = ("clicks", "unique_users", "measured_views", "time_spent_seconds", "ave
 NEXT_CLICK, LEFT, SIGN_OF_LIFE = "next_click", "left", "sign_of_life"
 MEASURED, MEASURED_CAPPED = "own_measurement", "own_measurement_capped"
 UNKNOWN_END = "unknown"
-"""What ended a view: the user's next click, their leaving of its url, their last sign of life, the client's own
-measurement; or nothing did."""
+"""How a view's time is known: by the user's next click, by their leaving the url, by their last sign of life, by the
+client's own measurement; or it is unknown."""
 
 _FIRST_LOOK = ("timestamp", "url", "user_id", "anonymous_id", "event_type", "country", "bot")
 _ALL = (*_FIRST_LOOK, "engagement_time_ms", "source", "geoip_version", "user_agent_version")
@@ -79,13 +78,19 @@ class Source:
     partition: int
     offset: int
 
+    @classmethod
+    def of(cls, cell: str) -> "Source":
+        """The column ``source`` of a row, ``topic id/partition/offset``."""
+        topic_id, partition, offset = cell.split("/")
+        return cls(topic_id, int(partition), int(offset))
+
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """What metrics are computed from in a row of ``clickstream_data``, and where the row came from.
+    """A row of ``clickstream_data``: the values that metrics are computed from, and where it came from.
 
-    ``row_key`` is in hex. ``kafka`` is None where the row does not say it, ``country`` and the versions where it is
-    not enriched.
+    ``row_key`` is in hex. ``kafka`` is None if the row has no ``source``; ``country`` and the versions are None if it
+    is not enriched.
     """
 
     row_key: str
@@ -121,10 +126,10 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class View(Event):
-    """An event of the document's url, country and hour, and for one that counts, what is known of its time.
+    """An event of the document's url, country and hour, with the time spent if it counts for the metrics.
 
-    ``left_out`` is why it does not count: ``bot``, ``not_enriched`` or ``no_click``. ``spent_ms`` is None where it is
-    unknown. ``end`` is the event that ended a view, if one did.
+    If it does not count, ``left_out`` says why: ``bot``, ``not_enriched`` or ``no_click``. ``spent_ms`` is None where
+    it is unknown. ``end`` is the event that ended the view; None if none did.
     """
 
     counts: bool
@@ -141,9 +146,9 @@ class View(Event):
 
 @dataclass(frozen=True, slots=True, order=True)
 class Range:
-    """Offsets ``first`` (included) to ``end`` (not), booked by one ledger entry.
+    """Offsets ``first`` (included) to ``end`` (not) of one ledger entry.
 
-    ``read`` are the messages among them, ``events`` the document's own.
+    ``read`` is the number of messages in it, ``events`` how many of them are the document's.
     """
 
     topic_id: str
@@ -168,7 +173,10 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """A field as the document, the metrics row, a recomputation and the listed events have it; None: not there."""
+    """A field's value in the document, in the metrics row, computed again, and added up from the events listed.
+
+    None if there is no value.
+    """
 
     document: Any
     metrics_row: Any
@@ -179,7 +187,7 @@ class Comparison:
 
 @dataclass(slots=True)
 class Explanation:
-    """All that is known of a document. Times are RFC 3339, in UTC; None is what is not there."""
+    """All that is known of a document. Times are RFC 3339, in UTC; None stands for what does not exist."""
 
     hour: str
     url: str
@@ -187,10 +195,10 @@ class Explanation:
     document_id: str
     verdict: str = ""
     same: bool = False
-    """Whether document, metrics row, recomputation and listed events agree, be it that there is nothing."""
+    """Whether document, metrics row, recomputation and listed events agree, or none of them exists."""
     values: dict[str, Comparison] = field(default_factory=dict)
     remarks: list[str] = field(default_factory=list)
-    """What differs, why there is what there is, or nothing, and what to do about it."""
+    """What differs, why there is no document, how the hour is, and what to do."""
     events: list[View] = field(default_factory=list)
     events_not_shown: int = 0
     ranges: list[Range] = field(default_factory=list)
@@ -203,8 +211,8 @@ class Explanation:
     document: dict[str, Any] | None = None
     metrics_row: dict[str, Any] | None = None
     state: dict[str, Any] = field(default_factory=dict)
-    """The hour's, with ``refused``, its dead letters of any url, for their urls cannot be known, and ``moved``, whether
-    it was touched while this was looked at."""
+    """The hour's state; with ``refused``, its dead letters (of any url, for theirs is not known), and ``moved``:
+    whether the hour was touched in the meantime."""
     failed_checks: Sequence[object] | None = None
     """Checks whose last evaluation of the hour failed; None where Dagster was not asked."""
 
@@ -218,12 +226,6 @@ class Explanation:
 # Events
 
 
-def rfc3339(time_ms: int) -> str:
-    """Milliseconds since the epoch to ``2026-01-31T12:00:00.000Z``."""
-    moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=time_ms)
-    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
 def _user_key(cells: Mapping[bytes, bytes]) -> str:
     """The kind of id, a colon, the id: so the two kinds never collide."""
     kind = "user_id" if _CELLS["user_id"] in cells else "anonymous_id"
@@ -232,35 +234,37 @@ def _user_key(cells: Mapping[bytes, bytes]) -> str:
 
 def to_event(key: bytes, cells: Mapping[bytes, bytes]) -> Event:
     """A row that has a timestamp as an event."""
-    text = {name: cells[cell].decode("utf-8", "replace") for name, cell in _CELLS.items() if cell in cells}
-    kafka = None
-    if source := text.get("source"):
-        topic_id, partition, offset = source.split("/")
-        kafka = Source(topic_id, int(partition), int(offset))
+    row = CLICKS.decode(cells)
     return Event(
         row_key=key.hex(),
-        kafka=kafka,
-        time=rfc3339(int(text["timestamp"])),
-        time_ms=int(text["timestamp"]),
+        kafka=Source.of(row["source"]) if "source" in row else None,
+        time=rfc3339(row["timestamp"]),
+        time_ms=row["timestamp"],
         user_key=_user_key(cells),
-        event_type=text.get("event_type", ""),
-        url=text.get("url", ""),
-        country=text.get("country"),
-        is_enriched="bot" in text,
-        is_bot=text.get("bot", "false") != "false",
-        engagement_time_ms=int(text["engagement_time_ms"]) if "engagement_time_ms" in text else None,
-        geoip_version=text.get("geoip_version"),
-        user_agent_version=text.get("user_agent_version"),
+        event_type=row.get("event_type", ""),
+        url=row.get("url", ""),
+        country=row.get("country"),
+        is_enriched="bot" in row,
+        is_bot=row.get("bot", "false") != "false",
+        engagement_time_ms=row.get("engagement_time_ms"),
+        geoip_version=row.get("geoip_version"),
+        user_agent_version=row.get("user_agent_version"),
     )
 
 
-def _is_within(cells: Mapping[bytes, bytes], begin_ms: int, end_ms: int) -> bool:
-    return begin_ms <= int(cells.get(_CELLS["timestamp"], b"-1")) < end_ms
+def _events_around(rows: Iterable[Row], target: Target, users: Collection[str] = ()) -> Iterator[Event]:
+    """Events of the document's url or of ``users``, from the begin of its hour to half an hour behind its end."""
+    begin_ms, url = target.hour * HOUR_MS, target.url.encode()
+    end_ms = begin_ms + HOUR_MS + TIMEOUT_MS
+    for key, cells in rows:
+        is_in_time = begin_ms <= int(cells.get(_CELLS["timestamp"], b"-1")) < end_ms
+        if is_in_time and (cells.get(_CELLS["url"]) == url or _user_key(cells) in users):
+            yield to_event(key, cells)
 
 
 @dataclass(slots=True)
 class FirstLook:
-    """What an hour holds of a url: whose clicks the document is made of, and what else there is."""
+    """What the first scan of an hour tells of a url."""
 
     users: set[str] = field(default_factory=set)
     """Keys of the users with a click that counts for the document."""
@@ -271,13 +275,9 @@ class FirstLook:
 
 
 def look(rows: Iterable[Row], target: Target) -> FirstLook:
-    """Find the document's users among the rows of its hour."""
-    first_look, url = FirstLook(), target.url.encode()
-    begin_ms = target.hour * HOUR_MS
-    for key, cells in rows:
-        if cells.get(_CELLS["url"]) != url or not _is_within(cells, begin_ms, begin_ms + HOUR_MS):
-            continue
-        event = to_event(key, cells)
+    """The first scan: finds the document's users among the rows of its hour."""
+    first_look = FirstLook()
+    for event in _events_around(rows, target):
         first_look.not_enriched += not event.is_enriched
         if event.is_persons and event.is_click:
             first_look.clicks_by_country[event.country or ""] += 1
@@ -287,18 +287,12 @@ def look(rows: Iterable[Row], target: Target) -> FirstLook:
 
 
 def gather(rows: Iterable[Row], target: Target, users: Collection[str]) -> list[Event]:
-    """The events that the document depends on, from rows of its hour and of the one that follows.
+    """The second scan: the events that the document depends on, from rows of its hour and of the one that follows.
 
     All events of ``users`` in the hour and the half hour behind it, as far as metrics see them; and every event on
     the document's url, from its country, in its hour.
     """
-    begin_ms, url = target.hour * HOUR_MS, target.url.encode()
-    events = (
-        to_event(key, cells)
-        for key, cells in rows
-        if _is_within(cells, begin_ms, begin_ms + HOUR_MS + TIMEOUT_MS)
-        and (cells.get(_CELLS["url"]) == url or _user_key(cells) in users)
-    )
+    events = _events_around(rows, target, users)
     return [event for event in events if (event.is_persons and event.user_key in users) or event.is_of(target)]
 
 
@@ -321,8 +315,8 @@ def events_of(books: Books, target: Target) -> tuple[FirstLook, list[Event]]:
 def views(events: Iterable[Event], target: Target) -> list[View]:
     """The document's events in order of time, each view with its time and the event that ended it.
 
-    The times are those of :func:`~clickstream_assets.domain.time_spent.time_spent_ms`, which tells no event from
-    another; tests hold the two to each other.
+    :func:`~clickstream_assets.domain.time_spent.time_spent_ms` gives the same times, but not the events that end the
+    views; tests compare the two.
     """
     events = list(events)
     people = sorted((e for e in events if e.is_persons), key=lambda e: (e.user_key, e.time_ms, not e.is_click))
@@ -338,7 +332,7 @@ def views(events: Iterable[Event], target: Target) -> list[View]:
 
 
 def _view(event: Event, visits: Sequence[Event]) -> View:
-    """A click that counts; ``visits`` are its user's events in order of time, clicks first where it is the same."""
+    """A click that counts. ``visits`` are its user's events in order of time; at the same time clicks come first."""
     if event.engagement_time_ms is not None:
         ended_by = MEASURED_CAPPED if event.engagement_time_ms > TIMEOUT_MS else MEASURED
         return View.of(event, counts=True, spent_ms=min(event.engagement_time_ms, TIMEOUT_MS), ended_by=ended_by)
@@ -352,7 +346,7 @@ def _view(event: Event, visits: Sequence[Event]) -> View:
 
 
 def add_up(listed: Iterable[View]) -> dict[str, Any] | None:
-    """The values that views add up to; None if none counts."""
+    """The metrics that the views add up to; None if no view counts."""
     counted = [view for view in listed if view.counts]
     if not counted:
         return None
@@ -371,9 +365,9 @@ def add_up(listed: Iterable[View]) -> dict[str, Any] | None:
 
 
 def ranges_of(ledger: Ledger, parts: Sequence[HourPart], sources: Iterable[Source | None]) -> tuple[list[Range], int]:
-    """The ledger entries that brought ``sources``, in order, and how many of them no entry accounts for.
+    """The ledger entries whose offsets include ``sources``, in order, and how many sources are in no entry.
 
-    ``parts`` are the hour's, in order; only those that hold one of the sources are looked up.
+    ``parts`` are those of the hour, in order; entries are read only of parts in which a source lies.
     """
     firsts = [(part.topic_id, part.partition, part.first) for part in parts]
     offsets: dict[HourPart, list[int]] = {}
@@ -392,13 +386,22 @@ def ranges_of(ledger: Ledger, parts: Sequence[HourPart], sources: Iterable[Sourc
 
 
 def runs_of(ranges: Iterable[Range], *stored: Values | None) -> list[Run]:
-    """What each run did for the document: those that booked ``ranges``, then those that what is stored names."""
+    """The runs that read the ``ranges``, then the runs named in what is ``stored``, each with what it did."""
     read = dict.fromkeys(offsets.run_id for offsets in ranges)
     computed = dict.fromkeys(str(values["run_id"]) for values in stored if values and values.get("run_id"))
     roles = {"read its events": read, "computed it": computed}
     return [
         Run(run_id, ", ".join(role for role, run_ids in roles.items() if run_id in run_ids))
         for run_id in read | computed
+    ]
+
+
+def enrichment_of(listed: Iterable[View]) -> list[dict[str, Any]]:
+    """How many of the events each GeoIP build and user-agent rules have enriched, most first."""
+    versions = Counter((view.geoip_version, view.user_agent_version) for view in listed)
+    return [
+        {"geoip_version": geoip, "user_agent_version": rules, "events": events}
+        for (geoip, rules), events in versions.most_common()
     ]
 
 
@@ -414,17 +417,16 @@ def stored_metrics(books: Books, target: Target) -> dict[str, Any] | None:
     cells = books.hbase.get(books.tables.metrics, [key]).get(key)
     if cells is None:
         return None
-    return {name: _typed(cells.get(column.key), column.type) for name, column in METRICS.columns.items()}
+    return {name: _value(column, cells.get(column.key)) for name, column in METRICS.columns.items()}
 
 
-def _typed(cell: bytes | None, kind: str) -> Any:
-    if cell is None or kind == "binary":
-        return cell
-    text = cell.decode("utf-8", "replace")
+def _value(column: Column, cell: bytes | None) -> Any:
+    if cell is None:
+        return None
     try:
-        return {"long": int, "double": float}.get(kind, str)(text)
+        return column.decode(cell)
     except ValueError:
-        return text
+        return cell.decode("utf-8", "replace")
 
 
 def documents_of(es: Elasticsearch, alias: str, target: Target) -> list[dict[str, Any]]:
@@ -439,7 +441,7 @@ def documents_of(es: Elasticsearch, alias: str, target: Target) -> list[dict[str
 
 
 def misplaced(hits: Iterable[Mapping[str, Any]], target: Target) -> list[str]:
-    """In words, what is wrong with where documents are: what the ``_id`` promises and the fields do not keep."""
+    """Sentences on documents in the wrong place: a second one, or one whose fields are not those of its ``_id``."""
     words = []
     for hit in hits:
         location, document = f"{hit['_index']}/{hit['_id']}", hit["_source"]
@@ -455,7 +457,7 @@ def misplaced(hits: Iterable[Mapping[str, Any]], target: Target) -> list[str]:
 
 
 def written(values: Values, **location: str) -> dict[str, Any]:
-    """When and by which run values were computed, behind their ``location``; a time that is no number as it stands."""
+    """The ``location`` of values, when and by which run they were computed. A time that is no number stays as it is."""
     computed_at = values.get("computed_at")
     time = rfc3339(computed_at) if isinstance(computed_at, int) else computed_at
     return {**location, "computed_at": time, "run_id": values.get("run_id")}
@@ -464,14 +466,39 @@ def written(values: Values, **location: str) -> dict[str, Any]:
 # Comparison
 
 
-def recomputed(clicks: DataFrame, target: Target) -> dict[str, Any] | None:
-    """The document's values as the pipeline's own computation gives them now; None if it gives none.
+def recomputed(events: Iterable[Event], target: Target) -> dict[str, Any] | None:
+    """The document's values, computed now by the pipeline's own code; None if there are none.
 
-    ``clicks`` has the columns ``metrics.INPUT`` of the rows of the hour and of the one that follows.
+    ``events`` are those of the document's users, in the hour and the one that follows.
     """
-    wanted = (F.col("url") == target.url) & (F.col("country") == target.country)
-    rows = compute(clicks, [target.hour], 0, "").where(wanted).select(*FIELDS, "users_sketch").collect()
-    return rows[0].asDict() if rows else None
+    rows = [
+        (
+            event.time_ms,
+            _as_counted(event.user_key),
+            event.url,
+            kind_of(event.event_type),
+            UNKNOWN if event.engagement_time_ms is None else event.engagement_time_ms,
+            event.country,
+            False,
+        )
+        for event in events
+        if event.is_persons
+    ]
+    columns = zip(*rows, strict=True) if rows else [()] * len(EVENT_COLUMNS)
+    arrays = [pa.array(column, of.type) for column, of in zip(columns, EVENT_COLUMNS, strict=True)]
+    counted = changes(pa.Table.from_arrays(arrays, schema=EVENT_COLUMNS), np.ones(len(rows), np.bool_), target.hour)
+    for row in counted.to_pylist():
+        if (row["url"], row["country"]) == (target.url, target.country):
+            views, seconds = row["measured_views"], row.pop("spent_ms") / 1000
+            times = {"time_spent_seconds": seconds, "average_time_spent": seconds / views if views else None}
+            return {name: row[name] for name in ("clicks", "unique_users", "measured_views", "users_sketch")} | times
+    return None
+
+
+def _as_counted(user_key: str) -> str:
+    """A user key as metrics count it: of the kind its first letter."""
+    kind, _, user_id = user_key.partition(":")
+    return kind[0] + user_id
 
 
 def compare(
@@ -486,25 +513,23 @@ def compare(
     return comparisons
 
 
-def compare_sketches(
-    spark: SparkSession, document: Values | None, row: Values | None, now: Values | None
-) -> Comparison:
-    """``users_sketch``, each as the users it estimates; ``unreadable`` where it is no sketch.
+def compare_sketches(document: Values | None, row: Values | None, now: Values | None) -> Comparison:
+    """``users_sketch``, shown as the number of users it estimates; ``unreadable`` if it is no sketch.
 
-    A sketch's bytes depend on the order in which users came, so they say nothing. Sketches of the same users
-    estimate the same, and so does their union.
+    The bytes of a sketch depend on the order of the users, so they cannot be compared. Two sketches are the same if
+    they and their union all estimate the same number.
     """
     sketches = [_sketch(values) for values in (document, row, now)]
     fresh = sketches[-1]
-    # As a rule document and row have the same bytes, which are estimated once.
-    estimates = {sketch: _estimates(spark, sketch, fresh) for sketch in set(sketches) if sketch is not None and fresh}
+    # Document and row usually have the same bytes: estimated once.
+    estimates = {sketch: _estimates(sketch, fresh) for sketch in set(sketches) if sketch is not None and fresh}
     users = [estimates[sketch][0] if sketch in estimates else None for sketch in sketches]
     same = [len(set(estimates[sketch])) == 1 if sketch in estimates else sketch is fresh for sketch in sketches]
     return Comparison(users[0], users[1], users[2], None, all(same))
 
 
 def _sketch(values: Values | None) -> bytes | None:
-    """The bytes of ``users_sketch``, which a document has in base64; empty if there are none that can be read."""
+    """The bytes of ``users_sketch`` (base64 in a document); empty if they cannot be read, None without values."""
     if values is None:
         return None
     sketch = values.get("users_sketch")
@@ -516,26 +541,19 @@ def _sketch(values: Values | None) -> bytes | None:
     return sketch if isinstance(sketch, bytes) else b""
 
 
-def _estimates(spark: SparkSession, sketch: bytes, fresh: bytes) -> tuple[int | str, ...]:
+def _estimates(sketch: bytes, fresh: bytes) -> tuple[int | str, ...]:
     """Distinct users by two sketches and by their union; ``unreadable`` and 0 if the first is no sketch."""
-    if not sketch:
-        return "unreadable", 0
-    stored, computed = F.lit(sketch), F.lit(fresh)
-    pairs = (F.hll_union(stored, stored), F.hll_union(computed, computed), F.hll_union(stored, computed))
     try:
-        (row,) = spark.range(1).select(*(F.hll_sketch_estimate(pair) for pair in pairs)).collect()
-    except PySparkException as error:
-        if "HLL_" not in (error.getCondition() or ""):
-            raise
+        return tuple(round(estimate_of(*pair)) for pair in ((sketch, sketch), (fresh, fresh), (sketch, fresh)))
+    except ValueError:
         return "unreadable", 0
-    return tuple(row)
 
 
 # Judgement
 
 
 def judge(explained: Explanation, misplacements: Iterable[str], first_look: FirstLook, first_hour: int) -> None:
-    """Add whether all is the same, the verdict and the remarks. ``first_hour`` is the first partition's."""
+    """Set ``same``, the verdict and the remarks of an explanation. ``first_hour`` is that of the first partition."""
     differences = [f"differs: {words}" for words in misplacements]
     for name, values in explained.values.items():
         if not values.same:
@@ -614,59 +632,33 @@ def _what_to_do(explained: Explanation) -> list[str]:
 # All of it
 
 
-def explain(
-    target: Target,
-    first_hour: int,
-    *,
-    books: Books,
-    es: Elasticsearch,
-    alias: str,
-    clicks: DataFrame,
-) -> Explanation:
-    """Look everywhere but in Dagster. ``first_hour`` is the first partition's, ``clicks`` as :func:`recomputed` wants.
+def explain(target: Target, first_hour: int, *, books: Books, es: Elasticsearch, alias: str) -> Explanation:
+    """Explain a document from all stores but Dagster's.
 
-    The hour's state is read before all else and again at the end, so that what moved in between is told.
+    The hour's state is read first and once more at the end, to see whether the hour was touched in between.
     """
-    explained = Explanation(key_of_hour(target.hour), target.url, target.country, target.document_id)
     state = books.hours.read([target.hour])[target.hour]
-    hits = documents_of(es, alias, target)
-    row = stored_metrics(books, target)
-    first_look, events = events_of(books, target)
-    explained.events = views(events, target)
-    refused = _trace(explained, books.ledger, target.hour)
-    _compare_all(explained, target, hits, row, clicks)
-    moved = books.hours.read([target.hour])[target.hour] != state
-    explained.state = {**asdict(state), "stale": state.stale, "refused": refused, "moved": moved}
-    judge(explained, misplaced(hits, target), first_look, first_hour)
-    return explained
-
-
-def _trace(explained: Explanation, ledger: Ledger, hour: int) -> int:
-    """Add what brought and enriched the events; returns the dead letters that were recorded in the hour."""
-    parts = ledger.parts([hour])[hour]
-    sources = [view.kafka for view in explained.events]
-    explained.ranges, explained.events_in_no_range = ranges_of(ledger, parts, sources)
-    versions = Counter((view.geoip_version, view.user_agent_version) for view in explained.events)
-    explained.enrichment = [
-        {"geoip_version": geoip, "user_agent_version": rules, "events": events}
-        for (geoip, rules), events in versions.most_common()
-    ]
-    return sum(part.counts.dead_lettered for part in parts)
-
-
-def _compare_all(
-    explained: Explanation,
-    target: Target,
-    hits: Iterable[Mapping[str, Any]],
-    row: Values | None,
-    clicks: DataFrame,
-) -> None:
-    """Add the values, where they are stored, and the runs that made them."""
+    hits, row = documents_of(es, alias, target), stored_metrics(books, target)
     hit = next((hit for hit in hits if hit["_id"] == target.document_id), None)
     document: Values | None = hit["_source"] if hit else None
-    now = recomputed(clicks, target)
-    explained.values = compare(document, row, now, add_up(explained.events))
-    explained.values["users_sketch"] = compare_sketches(clicks.sparkSession, document, row, now)
-    explained.runs = runs_of(explained.ranges, row, document)
-    explained.document = written(hit["_source"], index=hit["_index"], id=hit["_id"]) if hit else None
-    explained.metrics_row = written(row) if row else None
+    first_look, events = events_of(books, target)
+    listed, now = views(events, target), recomputed(events, target)
+    sketches = compare_sketches(document, row, now)
+    parts = books.ledger.parts([target.hour])[target.hour]
+    ranges, events_in_no_range = ranges_of(books.ledger, parts, [view.kafka for view in listed])
+    refused = sum(part.counts.dead_lettered for part in parts)
+    moved = books.hours.read([target.hour])[target.hour] != state
+    explained = Explanation(
+        *(key_of_hour(target.hour), target.url, target.country, target.document_id),
+        values=compare(document, row, now, add_up(listed)) | {"users_sketch": sketches},
+        events=listed,
+        ranges=ranges,
+        events_in_no_range=events_in_no_range,
+        runs=runs_of(ranges, row, document),
+        enrichment=enrichment_of(listed),
+        document=written(hit["_source"], index=hit["_index"], id=hit["_id"]) if hit else None,
+        metrics_row=written(row) if row else None,
+        state={**asdict(state), "stale": state.stale, "refused": refused, "moved": moved},
+    )
+    judge(explained, misplaced(hits, target), first_look, first_hour)
+    return explained

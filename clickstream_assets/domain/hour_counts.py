@@ -8,13 +8,17 @@ from itertools import chain
 from typing import Any, TypeVar
 
 from clickstream_assets.clients.hbase import KEYS_ONLY, HBaseClient, Row, has, lacks, rows_per_call, where
+from clickstream_assets.domain import blocks
+from clickstream_assets.domain.blocks import TODO, place_of
 from clickstream_assets.domain.books import Books
 from clickstream_assets.domain.click_event import CLICK_TYPES
+from clickstream_assets.domain.computing import Checkpoints
 from clickstream_assets.domain.documents import GROUPED, SUMMED, Grouped, Totals, grouped
 from clickstream_assets.domain.enrichment import OTHER
 from clickstream_assets.domain.enrichment import OUTPUT as ENRICHED
 from clickstream_assets.domain.geoip import UNKNOWN_COUNTRY
 from clickstream_assets.domain.hours import hour_of_key, hour_of_letter
+from clickstream_assets.domain.ledger import Cells, HourPart
 from clickstream_assets.domain.metrics import metrics_key_range
 from clickstream_assets.domain.offsets import OffsetRange
 from clickstream_assets.domain.outcomes import letter_key
@@ -24,6 +28,7 @@ from clickstream_assets.domain.time_spent import TIMEOUT_MS
 
 _T = TypeVar("_T")
 _CELLS = {name: CLICKS.columns[name].key for name in ("event_type", *ENRICHED)}
+_SOURCE = CLICKS.columns["source"].key
 _OF_LETTERS = _RECORD_TIME, _REASON = tuple(DEAD_LETTERS.columns[name].key for name in ("record_time", "reason"))
 _EVERY_ROW = (b"click_data",)
 """The family that each event has. A scan that names none looks into all four, for as many times the work."""
@@ -43,6 +48,53 @@ class ClickCounts:
     other_browser: int = 0
     versions: Counter[str] = field(default_factory=Counter)
     """Enriched rows by the versions, of GeoIP and of the user-agent rules, that enriched them."""
+
+    def add(self, country: bytes, browser: bytes, *versions: bytes, rows: int = 1) -> None:
+        """Count enriched rows that are alike."""
+        self.unknown_country += rows * (country == UNKNOWN_COUNTRY.encode())
+        self.other_browser += rows * (browser == OTHER.encode())
+        self.versions[_in_words(versions)] += rows
+
+
+def count_new_rows(books: Books, new: Mapping[int, Sequence[HourPart]]) -> dict[int, int]:
+    """By hour, how many rows are there of parts of the ledger: asked for by the keys that ingestion left by column.
+
+    Hours of which these keys are not there are left out.
+    """
+    return {hour: sum(cells is not None for cells in rows) for hour, rows in _rows_of(books, new, (_SOURCE,)).items()}
+
+
+def count_new_clicks(books: Books, new: Mapping[int, Sequence[HourPart]]) -> dict[int, ClickCounts]:
+    """The same of rows and what enrichment made of them."""
+    counts = {}
+    for hour, rows in _rows_of(books, new, tuple(_CELLS.values())).items():
+        of_hour = counts[hour] = ClickCounts(rows=sum(part.counts.kept for part in new[hour]))
+        for cells in rows:
+            if cells is not None and all(_CELLS[name] in cells for name in ENRICHED):
+                of_hour.enriched += 1
+                of_hour.add(*(cells[_CELLS[name]] for name in ("country", "browser", *_VERSIONS)))
+    return counts
+
+
+def _rows_of(
+    books: Books, new: Mapping[int, Sequence[HourPart]], columns: Sequence[bytes]
+) -> dict[int, list[Mapping[bytes, bytes] | None]]:
+    """By hour, cells of each row of some parts; None for one that is gone."""
+    wanted = {
+        place_of(part, hour): part.events or Cells("", 0, 0, 0, 0)
+        for hour, parts in new.items()
+        for part in parts
+        if part.counts.kept
+    }
+    rows: dict[int, list[Mapping[bytes, bytes] | None]] = {hour: [] for hour in new}
+    for place, events in blocks.read(books.hbase, books.tables.blocks, TODO, wanted, blocks.EVENTS):
+        if events is None:
+            rows.pop(place.hour, None)
+        elif place.hour in rows:
+            keys = events.column("row_key").to_pylist()
+            stored = books.hbase.get(books.tables.clicks, keys, columns)
+            rows[place.hour] += map(stored.get, keys)
+    return rows
 
 
 def count_rows(books: Books, hours: Iterable[int]) -> dict[int, int]:
@@ -110,10 +162,8 @@ def count_clicks(books: Books, hours: Iterable[int]) -> dict[int, ClickCounts]:
         match features:
             case ["not enriched"]:
                 count.enriched -= rows
-            case [country, browser, *versions]:
-                count.unknown_country += rows * (country == UNKNOWN_COUNTRY.encode())
-                count.other_browser += rows * (browser == OTHER.encode())
-                count.versions[_in_words(versions)] += rows
+            case _:
+                count.add(*features, rows=rows)
     for count in counts.values():
         if alike := count.enriched - count.versions.total():
             count.versions[_in_words(usual)] += alike
@@ -186,6 +236,15 @@ def metric_totals(books: Books, hours: Iterable[int]) -> dict[int, Grouped]:
     return totals
 
 
+def computed_totals(books: Books, hours: Iterable[int]) -> dict[int, Grouped]:
+    """What the metrics of each hour that has a checkpoint come to by country, as it says."""
+    known = Checkpoints(books).read(hours)
+    totals = grouped(known)
+    for hour, checkpoint in known.items():
+        totals[hour][GROUPED[0]] = {country: Totals(*sums) for country, sums in checkpoint.sums.by_country.items()}
+    return totals
+
+
 @dataclass(slots=True)
 class MetricCounts:
     """Rows of one hour of ``clickstream_metrics``."""
@@ -198,22 +257,53 @@ class MetricCounts:
     """In words, the metrics that contradict themselves (docs/contract.md, "Metrics")."""
 
 
+_METRIC_CELLS = {METRICS.columns[name].key: name for name in ("url", "country", *SUMMED, "average_time_spent")}
+
+
 def count_metrics(books: Books, hours: Iterable[int]) -> dict[int, MetricCounts]:
     """Rows of each hour, their clicks, and whether each makes sense."""
     counts = {hour: MetricCounts() for hour in hours}
     urls: set[bytes] = set()
-    for hour, cells in _metrics(books, counts, ("url", "country", *SUMMED, "average_time_spent")):
+    for hour, cells in _metrics(books, counts, tuple(_METRIC_CELLS.values())):
         of_hour = counts[hour]
         if not of_hour.rows:
             urls = set()  # rows come hour by hour: those of one are held at a time
-        urls.add(cells["url"])
+        urls.add(cells.get("url", b""))
         of_hour.rows, of_hour.urls = of_hour.rows + 1, len(urls)
-        of_hour.clicks += int(cells["clicks"])
-        if contradictions := _contradictions(cells):
-            of_hour.contradictions.append(
-                f"{cells['url'].decode()} {cells['country'].decode()}: {', '.join(contradictions)}"
-            )
+        of_hour.clicks += int(cells.get("clicks", b"0"))
+        of_hour.contradictions += _contradicting(cells)
     return counts
+
+
+def count_new_metrics(books: Books, hours: Iterable[int]) -> dict[int, tuple[MetricCounts, int]]:
+    """Of each hour what its checkpoint says, whether the rows that changed make sense, and the clicks of its blocks.
+
+    Hours without a checkpoint are left out.
+    """
+    counts, checkpoints = {}, Checkpoints(books)
+    known = checkpoints.read(hours)
+    parts = books.ledger.parts(known)
+    for hour, checkpoint in known.items():
+        of_hour = MetricCounts(checkpoint.sums.rows, checkpoint.sums.clicks, checkpoint.sums.urls)
+        for keys in checkpoints.changed(hour):
+            rows = books.hbase.get(books.tables.metrics, keys, list(_METRIC_CELLS))
+            for key in keys:
+                cells = {_METRIC_CELLS[cell]: value for cell, value in rows.get(key, {}).items()}
+                of_hour.contradictions += _contradicting(cells) if cells else ()
+        clicks = sum(
+            part.block.clicks for part in parts[hour] if part.block and place_of(part, hour) in checkpoint.covered
+        )
+        counts[hour] = of_hour, clicks
+    return counts
+
+
+def _contradicting(cells: Mapping[str, bytes]) -> list[str]:
+    """What is wrong about a metric, after its url and country; nothing if all is right."""
+    page = " ".join(cells.get(name, b"?").decode() for name in ("url", "country"))
+    if missing := [name for name in ("url", "country", *SUMMED) if name not in cells]:
+        return [f"{page}: without {', '.join(missing)}"]
+    contradictions = _contradictions(cells)
+    return [f"{page}: {', '.join(contradictions)}"] if contradictions else []
 
 
 def _contradictions(cells: Mapping[str, bytes]) -> list[str]:

@@ -1,6 +1,6 @@
 """Hours: numbers since the epoch inside, Dagster partition keys and RFC 3339 outside."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
 HOUR_MS = 3_600_000
@@ -22,6 +22,12 @@ def key_of_hour(hour: int) -> str:
 def rfc3339_of_hour(hour: int) -> str:
     """Hours since the epoch to ``2026-01-01T00:00:00Z``."""
     return datetime.fromtimestamp(hour * 3600, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def rfc3339(time_ms: int) -> str:
+    """Milliseconds since the epoch to ``2026-01-31T12:00:00.000Z``."""
+    moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=time_ms)
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def hour_of_letter(record_time_ms: int, first_hour: int) -> int:

@@ -1,8 +1,9 @@
 """What a run's ingestion did, for its log and its metadata."""
 
+from collections import defaultdict
 from dataclasses import dataclass, field
 
-from clickstream_assets.domain.ledger import Entry
+from clickstream_assets.domain.ledger import Entry, HourPart
 from clickstream_assets.domain.log_cuts import Cut
 from clickstream_assets.domain.offsets import joined
 
@@ -25,6 +26,8 @@ class IngestReport:
     ranges: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
     committed: dict[int, int] = field(default_factory=dict)
     touched: set[int] = field(default_factory=set)
+    parts: defaultdict[int, list[HourPart]] = field(default_factory=lambda: defaultdict(list))
+    """By hour, what the run booked of it."""
 
     def add(self, entry: Entry) -> None:
         self.read += entry.read

@@ -123,6 +123,9 @@ class Ingestion:
         # Before the ledger: a run killed behind that, of a group that has never committed, is not read again.
         books.hours.touch(report.touched)
         books.ledger.write(booked, replaced)
+        for entry in booked:
+            for hour, part in entry.parts():
+                report.parts[hour].append(part)
         latest: defaultdict[int, int] = defaultdict(lambda: -1)
         for (partition, _), tally in tallies.items():
             latest[partition] = max(latest[partition], tally.latest_ms)

@@ -97,6 +97,8 @@ class Block:
     """The versions of the GeoIP database and the user-agent rules."""
     clicks: int
     """Events of a click type that are no bot's."""
+    first_ms: int
+    """The earliest event time in it."""
     cells: Cells
 
 
@@ -125,6 +127,11 @@ class Entry:
         """The entry as it knows where its events lie; ``cells`` by log id, partition, first offset and hour."""
         place = self.topic_id, self.partition, self.first
         return replace(self, events={hour: cells[key] for hour in self.hours if (key := (*place, hour)) in cells})
+
+    def parts(self) -> Iterator[tuple[int, "HourPart"]]:
+        """Hours, and what the entry holds of each."""
+        for hour, counts in self.hours.items():
+            yield hour, HourPart(self.topic_id, self.partition, self.first, counts, events=self.events.get(hour))
 
     @property
     def offsets(self) -> OffsetRange:
@@ -249,8 +256,8 @@ def _to_part(key: bytes, cells: Mapping[bytes, bytes]) -> tuple[int, HourPart]:
     return hour_of_key(hour), HourPart(topic_id, int(partition), int(first), counts, version, events, block)
 
 
-def _to_block(of: str, enriched_by: str, clicks: int, cells: Sequence[Any]) -> Block:
-    return Block(of, enriched_by, clicks, Cells(*cells))
+def _to_block(of: str, enriched_by: str, clicks: int, first_ms: int, cells: Sequence[Any]) -> Block:
+    return Block(of, enriched_by, clicks, first_ms, Cells(*cells))
 
 
 def _part_cells(entry: Entry, hour: int) -> dict[bytes, bytes]:

@@ -1,25 +1,22 @@
 """From enriched clicks to clicks, users and time spent by hour, url and country (docs/contract.md), on Spark."""
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from math import ceil
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from datasketches import hll_sketch, hll_union
 from numpy.typing import NDArray
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from clickstream_assets.domain.click_event import CLICK_TYPES, LEAVE_TYPES
+from clickstream_assets.domain.blocks import CLICK, LEAVE
 from clickstream_assets.domain.hours import HOUR_MS, key_of_hour, rfc3339_of_hour
 from clickstream_assets.domain.row_keys import contiguous
 from clickstream_assets.domain.time_spent import TIMEOUT_MS, UNKNOWN, time_spent_ms
-
-INPUT = ("timestamp", "url", "user_id", "anonymous_id", "event_type", "engagement_time_ms", "country", "bot")
-"""Columns of enriched clicks that metrics are computed from."""
 
 
 def document_id(hour: int, url: str, country: str) -> str:
@@ -71,140 +68,147 @@ class MetricsTasks:
     def tasks(self) -> list[list[tuple[bytes, bytes]]]:
         return [self.ranges(number) for number in range(len(self))]
 
-    def number(self) -> Column:
-        """The task of a row of ``clickstream_metrics``, by its ``hour`` and ``row_key``."""
-        first = F.conv(F.substring(_document_id(), 1, 2), 16, 10).cast("int")
-        part = F.floor(first * self.by_digest / _DIGESTS)
-        return ((F.col("hour") % self.by_hour) * self.by_digest + part).cast("int")
-
 
 _DIGESTS = 256
 AT_MOST_PER_TASK = 40_000
 """Of real traffic a quarter to a fifth of these are rows. A task costs some 70 ms of processor time whatever it does;
 if each is a row, what it holds takes some 60 MB."""
-_RFC_3339 = "yyyy-MM-dd'T'HH:mm:ss'Z'"
-_BY_USER = "hour long, url string, country string, user_key string, clicks long, measured_views long, spent_ms long"
+SKETCH_LG_K = 12
+"""Spark's default size of a sketch: 4,096 registers."""
+COUNTED = pa.schema(
+    [
+        ("url", pa.string()),
+        ("country", pa.string()),
+        ("clicks", pa.int64()),
+        ("unique_users", pa.int64()),
+        ("measured_views", pa.int64()),
+        ("spent_ms", pa.int64()),
+    ]
+)
+"""What is counted of an hour's url and country."""
+CHANGES = COUNTED.append(pa.field("users_sketch", pa.binary()))
+"""What events add to it (views and times may shrink), and a sketch of the users that are new to it, if any are."""
 
 
-def by_user(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """All events of some users, in any order, to their clicks, measured views and time spent by hour, url and country.
+def changes(events: pa.Table, is_new: NDArray[np.bool_], hour: int) -> pa.Table:
+    """What the new ones among some events add to an hour's metrics, by url and country: :data:`CHANGES`.
 
-    So what follows counts user keys, of which each comes once, to know how many users there are. A row without a user,
-    which ingestion does not make, is nobody's click.
+    ``events`` (:data:`blocks.CLICKS`, in any order) are all that the users of the new ones did in the hour, and in the
+    half hour behind it that time spent looks into. All counts are of whole users, so those of different users add up.
+    If all are new, the result is what they count.
     """
-    arrived = list(batches)
-    if not arrived:
-        return
-    table = pa.Table.from_batches(arrived).combine_chunks()
-    users = _numbered(table, "user_key")
-    urls = _numbered(table, "url")
-    times = table.column("timestamp").to_numpy()
-    order = np.lexsort((times, users))
-    clicked = pc.fill_null(table.column("is_click"), False)
-    is_click = clicked.to_numpy()
-    is_leave = pc.fill_null(table.column("is_leave"), False).to_numpy()
-    engaged = pc.fill_null(table.column("engagement_time_ms"), UNKNOWN).to_numpy()
-    spent = np.empty(len(order), np.int64)
-    columns_of_events: tuple[Any, ...] = (users, urls, times, is_click, is_leave, engaged)
-    spent[order] = time_spent_ms(*(column[order] for column in columns_of_events))
-    keys = ("hour", "url", "country", "user_key")
-    columns = {name: table.column(name) for name in keys}
-    columns["spent_ms"] = pa.array(spent, pa.int64(), mask=spent == UNKNOWN)
-    clicks = pa.table(columns).filter(clicked)
-    sums = clicks.group_by(keys).aggregate([([], "count_all"), ("spent_ms", "count"), ("spent_ms", "sum")])
-    sums = sums.select([*keys, "count_all", "spent_ms_count", "spent_ms_sum"])
-    yield from sums.rename_columns([*keys, "clicks", "measured_views", "spent_ms"]).to_batches()
-
-
-def _numbered(table: pa.Table, name: str) -> NDArray[np.int64]:
-    """A number for each value of a column, the same for the same."""
-    encoded = table.column(name).combine_chunks().dictionary_encode(null_encoding="encode")
-    return encoded.indices.to_numpy().astype(np.int64)
-
-
-def _events_of_people(clicks: DataFrame, hours: list[int]) -> DataFrame:
-    """What :func:`by_user` needs of the events of ``hours``, and of those after them that an event in them looks at."""
-    wanted = F.col("hour").isin(hours)
-    # Of a following hour that is not itself wanted, only what an event before it can look at.
-    ahead = (F.col("timestamp") % HOUR_MS < TIMEOUT_MS) & (F.col("hour") - 1).isin(hours)
-    user_key = F.when(F.col("user_id").isNotNull(), F.concat(F.lit("u"), "user_id")).otherwise(
-        F.concat(F.lit("a"), "anonymous_id")
+    wanted = pc.and_(
+        pc.invert(events.column("bot")), pc.less(events.column("time_ms"), (hour + 1) * HOUR_MS + TIMEOUT_MS)
     )
-    return (
-        clicks.where(F.col("bot") == "false")
-        .withColumn("hour", F.floor(F.col("timestamp") / HOUR_MS))
-        .where(wanted | ahead)
-        .select(
-            "hour",
-            "timestamp",
-            "url",
-            "country",
-            user_key.alias("user_key"),
-            F.col("event_type").isin(*CLICK_TYPES).alias("is_click"),
-            F.col("event_type").isin(*LEAVE_TYPES).alias("is_leave"),
-            "engagement_time_ms",
+    is_new = is_new[wanted.to_numpy()]
+    events = events.filter(wanted).combine_chunks()
+    people, pages = _encoded(events.column("user_key")), _encoded(_pages(events))
+    of_events = _Numbered(
+        people.indices.to_numpy().astype(np.int64), pages.indices.to_numpy().astype(np.int64), events, hour
+    )
+    after = of_events.count(np.ones(len(is_new), np.bool_))
+    before = of_events.count(~is_new)
+    pairs = np.setdiff1d(after.pairs, before.pairs, assume_unique=True)
+    page_of_pair, user_of_pair = np.divmod(pairs, max(1, of_events.users))
+    users = np.bincount(page_of_pair, minlength=of_events.pages)
+    columns = [after.clicks - before.clicks, users, after.views - before.views, after.spent_ms - before.spent_ms]
+    changed = np.flatnonzero(np.any(columns, axis=0))
+    starts, ends = (np.searchsorted(page_of_pair, changed, side) for side in ("left", "right"))
+    names, user_keys = pages.dictionary.take(pa.array(changed)).to_pylist(), people.dictionary.to_pylist()
+    sketches = [
+        sketch_of(user_keys[user] for user in user_of_pair[start:end].tolist()) if end > start else None
+        for start, end in zip(starts.tolist(), ends.tolist(), strict=True)
+    ]
+    countries, urls = zip(*(name.split("|", 1) for name in names), strict=True) if names else ((), ())
+    counted = [pa.array(column[changed].astype(np.int64)) for column in columns]
+    arrays = [pa.array(urls, pa.string()), pa.array(countries, pa.string()), *counted, pa.array(sketches, pa.binary())]
+    return pa.Table.from_arrays(arrays, schema=CHANGES)
+
+
+def sketch_of(users: Iterable[str]) -> bytes:
+    """A mergeable sketch of user keys, as Spark's ``hll_sketch_agg`` makes it."""
+    sketch = hll_sketch(SKETCH_LG_K)
+    for user in users:
+        sketch.update(user)
+    return sketch.serialize_updatable()
+
+
+def estimate_of(*sketches: bytes) -> float:
+    """How many users sketches hold together, by what they hold alone; raises ValueError for no sketch."""
+    union = hll_union(SKETCH_LG_K)
+    for sketch in sketches:
+        union.update(to_sketch(sketch))
+    return float(union.get_estimate())
+
+
+def to_sketch(stored: bytes) -> hll_sketch:
+    """A sketch as it is stored; raises ValueError for what is none: cut short, changed by hand."""
+    try:
+        if stored[0] == _OF_A_LIST and stored[6] > _LISTED:  # the library would write behind its end
+            raise ValueError("a list of more than it has room for")
+        return hll_sketch.deserialize(stored)
+    except (IndexError, MemoryError, RuntimeError) as error:
+        raise ValueError(str(error)) from error
+
+
+_OF_A_LIST, _LISTED = 2, 8
+"""First byte of a sketch that lists its users still, and how many it lists at most, of which the seventh tells."""
+
+
+def _pages(events: pa.Table) -> pa.ChunkedArray:
+    # A country has no "|".
+    return pc.binary_join_element_wise(events.column("country"), events.column("url"), "|")
+
+
+def _encoded(column: pa.ChunkedArray) -> pa.DictionaryArray:
+    encoded = column.dictionary_encode()
+    return encoded.combine_chunks() if encoded.num_chunks else pa.array([], encoded.type)
+
+
+@dataclass(frozen=True, slots=True)
+class _Counts:
+    """By number of a page (url and country)."""
+
+    clicks: NDArray[np.int64]
+    views: NDArray[np.int64]
+    spent_ms: NDArray[np.int64]
+    pairs: NDArray[np.int64]
+    """Page and user as one number, each pair once, in order."""
+
+
+class _Numbered:
+    """Events whose users and pages are numbers."""
+
+    def __init__(self, user: NDArray[np.int64], page: NDArray[np.int64], events: pa.Table, hour: int) -> None:
+        self._user, self._page = user, page
+        self.users, self.pages = int(user.max(initial=-1)) + 1, int(page.max(initial=-1)) + 1
+        self._url = _encoded(events.column("url")).indices.to_numpy().astype(np.int64)
+        self._time, self._kind = events.column("time_ms").to_numpy(), events.column("kind").to_numpy()
+        self._engaged = events.column("engaged_ms").to_numpy()
+        self._counts = (self._kind == CLICK) & (self._time // HOUR_MS == hour)
+        self._order = np.lexsort((self._time, user))
+
+    def count(self, among: NDArray[np.bool_]) -> _Counts:
+        """What the events among which no others are add up to."""
+        order = self._order[among[self._order]]
+        kind = self._kind[order]
+        spent = time_spent_ms(
+            self._user[order],
+            self._url[order],
+            self._time[order],
+            kind == CLICK,
+            kind == LEAVE,
+            self._engaged[order],
         )
-    )
-
-
-def compute(clicks: DataFrame, hours: Iterable[int], computed_at_ms: int, run_id: str) -> DataFrame:
-    """Metrics of ``hours`` from enriched clicks of those hours and the ones that follow each.
-
-    ``clicks`` has the columns :data:`INPUT`. The result has those of ``table_schemas.METRICS``, and ``row_key``.
-    """
-    hours = sorted(set(hours))
-    wanted = F.col("hour").isin(hours)
-    sums = (
-        _events_of_people(clicks, hours)
-        .repartition("user_key")
-        .mapInArrow(by_user, _BY_USER)
-        .where(wanted)
-        .groupBy("hour", "url", "country")
-        .agg(
-            F.sum("clicks").alias("clicks"),
-            F.count("user_key").alias("unique_users"),
-            F.sum("measured_views").alias("measured_views"),
-            (F.coalesce(F.sum("spent_ms"), F.lit(0)) / 1000).alias("time_spent_seconds"),
-            F.hll_sketch_agg("user_key").alias("users_sketch"),
+        mine = self._counts[order]
+        page, user, spent = self._page[order][mine], self._user[order][mine], spent[mine]
+        known = spent != UNKNOWN
+        pairs = np.unique(page * max(1, self.users) + user)
+        spent_ms = np.zeros(self.pages, np.int64)
+        np.add.at(spent_ms, page[known], spent[known])
+        return _Counts(
+            np.bincount(page, minlength=self.pages), np.bincount(page[known], minlength=self.pages), spent_ms, pairs
         )
-    )
-    identity = F.concat_ws("|", _hour_as(_RFC_3339), "url", "country")
-    return sums.select(
-        F.concat_ws("|", _hour_as("yyyy-MM-dd-HH:mm"), F.sha2(identity, 256)).cast("binary").alias("row_key"),
-        "*",
-        F.when(F.col("measured_views") > 0, F.col("time_spent_seconds") / F.col("measured_views")).alias(
-            "average_time_spent"
-        ),
-        F.lit(computed_at_ms).cast("long").alias("computed_at"),
-        F.lit(run_id).alias("run_id"),
-    )
-
-
-def documents(metrics: DataFrame, alias: str) -> DataFrame:
-    """Rows of ``clickstream_metrics`` as Elasticsearch documents, with ``_id`` and ``_index`` of their month."""
-    return metrics.select(
-        _document_id().alias("_id"),
-        F.concat(F.lit(f"{alias}-"), _hour_as("yyyy-MM")).alias("_index"),
-        _hour_as(_RFC_3339).alias("hour"),
-        "url",
-        "country",
-        "clicks",
-        "unique_users",
-        "measured_views",
-        "time_spent_seconds",
-        "average_time_spent",
-        F.base64("users_sketch").alias("users_sketch"),
-        "computed_at",
-        "run_id",
-    )
-
-
-def _document_id() -> Column:
-    return F.split_part(F.col("row_key").cast("string"), F.lit("|"), F.lit(2))
-
-
-def _hour_as(text_format: str) -> Column:
-    return F.date_format(F.timestamp_seconds(F.col("hour") * 3600), text_format)
 
 
 def merged(metrics: DataFrame) -> DataFrame:

@@ -1,11 +1,11 @@
-"""Whether stores that are there already, made by other code or by hand, are fit for this pipeline.
+"""Whether stores that exist already, made by other code or by hand, are fit for this pipeline.
 
-Looked at before anything is written to them (docs/decisions/0018-stores-that-are-there.md). What is missing is no
-matter: it is made.
+This is checked before anything is written to them (docs/decisions/0018-stores-that-are-there.md). A store that does not
+exist is fit: it will be made.
 """
 
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from elasticsearch import Elasticsearch
@@ -24,16 +24,16 @@ _APART = "or set CLICKSTREAM_NAME_PREFIX, which gives this pipeline stores of it
 
 
 class Misfit(NamedTuple):
-    """Something about a store that is not as this pipeline would have made it."""
+    """A way in which a store differs from what this pipeline would have made."""
 
     words: str
     """One sentence: what, where, and what to do."""
     stops: bool
-    """Whether nothing can work with it; otherwise it is to be known, and work goes on."""
+    """Whether the pipeline cannot work with it; otherwise it is a warning."""
 
 
-def _names(names: Collection[str]) -> str:
-    """Names in order, the first few of many."""
+def first_few(names: Collection[str]) -> str:
+    """Names in order, and of more than five how many more."""
     shown = ", ".join(sorted(names)[:_NAMED])
     return shown if len(names) <= _NAMED else f"{shown} and {len(names) - _NAMED} more"
 
@@ -42,14 +42,14 @@ def _names(names: Collection[str]) -> str:
 
 
 def topic_misfits(actual: TopicAsItIs, topic: str, group: str, servers: str) -> Iterator[Misfit]:
-    """What is odd about a topic, and who else is in the consumer group.
+    """Odd settings of a topic, and members of the consumer group.
 
-    A group with members takes commits from these alone, so nobody else can commit offsets for it; this pipeline never
-    joins, it is told its partitions.
+    A group with members takes commits from its members alone. This pipeline never joins it (it assigns partitions to
+    itself), so it could not commit.
     """
     if actual.members:
         yield Misfit(
-            f"The consumer group {group} on Kafka at {servers} is in use by {_names(actual.members)}, so offsets "
+            f"The consumer group {group} on Kafka at {servers} is in use by {first_few(actual.members)}, so offsets "
             f"cannot be committed for it: stop these consumers or give them a group of their own, {_APART}.",
             True,
         )
@@ -60,48 +60,47 @@ def topic_misfits(actual: TopicAsItIs, topic: str, group: str, servers: str) -> 
             "with Kafka's own `kafka-topics.sh --alter --partitions 8`.",
             False,
         )
-    for name, consequence in _odd_settings(actual.settings):
-        yield Misfit(f"{where} has {name}={actual.settings[name]}: {consequence}.", False)
+    for name, is_odd, consequence in _ODD_SETTINGS:
+        value = actual.settings.get(name)
+        if value and is_odd(value):
+            yield Misfit(f"{where} has {name}={value}: {consequence}.", False)
 
 
-def _odd_settings(settings: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """A topic's settings that cost somebody data or figures, each with what it does and what to set."""
-
-    def number(name: str, otherwise: int) -> int:
-        return int(settings.get(name) or otherwise)
-
-    if number("max.message.bytes", LARGEST_EVENT) < LARGEST_EVENT:
-        yield (
-            "max.message.bytes",
-            f"it refuses larger messages, where events of up to {LARGEST_EVENT:,} bytes are accepted; set 4194304",
-        )
-    if settings.get("message.timestamp.type") == "LogAppendTime":
-        yield (
-            "message.timestamp.type",
-            "a record's time is that of its arrival, so events sent again count as sent then; set CreateTime",
-        )
-    if "compact" in (settings.get("cleanup.policy") or ""):
-        yield (
-            "cleanup.policy",
-            "it forgets earlier messages of a key, so hours cannot be read again whole; set delete",
-        )
-    if 0 <= number("retention.ms", -1) < _DAY_MS:
-        yield (
-            "retention.ms",
-            "messages are gone within a day of their record time, read or not; set a week or more, or -1 for ever",
-        )
-    if number("message.timestamp.before.max.ms", _DAY_MS) < _DAY_MS:
-        yield (
-            "message.timestamp.before.max.ms",
-            "it refuses messages that were recorded earlier than that, so none can be sent again; take it away",
-        )
+_ODD_SETTINGS: Sequence[tuple[str, Callable[[str], bool], str]] = (
+    (
+        "max.message.bytes",
+        lambda value: int(value) < LARGEST_EVENT,
+        f"it refuses larger messages, where events of up to {LARGEST_EVENT:,} bytes are accepted; set 4194304",
+    ),
+    (
+        "message.timestamp.type",
+        lambda value: value == "LogAppendTime",
+        "a record's time is that of its arrival, so events sent again count as sent then; set CreateTime",
+    ),
+    (
+        "cleanup.policy",
+        lambda value: "compact" in value,
+        "it forgets earlier messages of a key, so hours cannot be read again whole; set delete",
+    ),
+    (
+        "retention.ms",
+        lambda value: 0 <= int(value) < _DAY_MS,
+        "messages are gone within a day of their record time, read or not; set a week or more, or -1 for ever",
+    ),
+    (
+        "message.timestamp.before.max.ms",
+        lambda value: int(value) < _DAY_MS,
+        "it refuses messages that were recorded earlier than that, so none can be sent again; take it away",
+    ),
+)
+"""A topic's settings that lose messages or make figures wrong: when, what they do, and what to set instead."""
 
 
 # HBase
 
 
 def table_misfits(hbase: HBaseClient, tables: Sequence[NewTable], existing: Collection[str]) -> list[Misfit]:
-    """How the tables among ``existing`` (names) differ from those that would be made: a call to HBase for each."""
+    """How those of ``tables`` that exist differ from what would be made; one call to HBase for each."""
     where = f"HBase at {hbase.host}:{hbase.port}"
     return [
         misfit
@@ -112,7 +111,7 @@ def table_misfits(hbase: HBaseClient, tables: Sequence[NewTable], existing: Coll
 
 
 def family_misfits(table: NewTable, existing: Mapping[str, Mapping[str, Any]], where: str) -> Iterator[Misfit]:
-    """How a table's families (happybase's options by name) differ from those that it would be made with."""
+    """How the families of a table, as they exist with happybase's options, differ from what would be made."""
     title = f"The table {table.name} in {where}"
     lacking, strange = table.families.keys() - existing.keys(), existing.keys() - table.families.keys()
     if lacking:
@@ -125,8 +124,8 @@ def family_misfits(table: NewTable, existing: Mapping[str, Mapping[str, Any]], w
         )
     elif strange:
         yield Misfit(
-            f"{title} has families that this pipeline does not know, {_names(strange)}: they are left alone; if nobody "
-            "else uses the table, delete them.",
+            f"{title} has families that this pipeline does not know, {first_few(strange)}: they are left alone; if "
+            "nobody else uses the table, delete them.",
             False,
         )
     for family in table.families.keys() & existing.keys():
@@ -135,7 +134,7 @@ def family_misfits(table: NewTable, existing: Mapping[str, Mapping[str, Any]], w
 
 def _ttl_misfit(table: NewTable, family: str, seconds: int | None, title: str) -> Iterator[Misfit]:
     wanted = table.families[family].get("time_to_live", _FOR_EVER_SECONDS)
-    # Asked of Thrift, a table without a TTL says -1 or the largest number.
+    # For a table without a TTL, Thrift says -1 or the largest number.
     kept = _FOR_EVER_SECONDS if seconds is None or seconds < 0 else seconds
     if kept != wanted:
         yield Misfit(
@@ -153,7 +152,7 @@ def _span(seconds: int) -> str:
 
 
 def index_misfits(es: Elasticsearch, alias: str, mapping: Mapping[str, Any], where: str) -> list[Misfit]:
-    """How what stands behind ``alias``, or has the names of its monthly indices, differs: one call."""
+    """How indices behind ``alias``, or named like its monthly ones, differ; one call to Elasticsearch."""
     indices = es.indices.get(
         index=[alias, f"{alias}-*"], ignore_unavailable=True, allow_no_indices=True, features=["aliases", "mappings"]
     )
@@ -161,7 +160,7 @@ def index_misfits(es: Elasticsearch, alias: str, mapping: Mapping[str, Any], whe
 
 
 def indices_misfits(indices: Mapping[str, Any], alias: str, mapping: Mapping[str, Any], where: str) -> Iterator[Misfit]:
-    """The same of what Elasticsearch tells of the indices: by name, ``aliases`` and ``mappings``."""
+    """The same from Elasticsearch's answer: by index, ``aliases`` and ``mappings``."""
     if alias in indices:
         yield Misfit(
             f"Elasticsearch at {where} has an index named {alias}, which is to be the name of an alias: copy it under "
@@ -188,7 +187,7 @@ def indices_misfits(indices: Mapping[str, Any], alias: str, mapping: Mapping[str
             else 'set {"dynamic": "strict"} with PUT _mapping'
         )
         yield Misfit(
-            f"Elasticsearch at {where} maps {_names(names)} behind the alias {alias} otherwise ({words}): {remedy}.",
+            f"Elasticsearch at {where} maps {first_few(names)} behind the alias {alias} otherwise ({words}): {remedy}.",
             stops,
         )
 

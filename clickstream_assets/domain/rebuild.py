@@ -13,7 +13,9 @@ from itertools import chain
 
 from clickstream_assets.clients.hbase import RowMutation
 from clickstream_assets.clients.kafka import TopicClient
+from clickstream_assets.domain.blocks import BLOCK, TODO, drop, place_of
 from clickstream_assets.domain.books import Books
+from clickstream_assets.domain.computing import Checkpoints
 from clickstream_assets.domain.hours import key_of_hour
 from clickstream_assets.domain.ingest_report import IngestReport
 from clickstream_assets.domain.ingestion import Ingestion
@@ -95,10 +97,15 @@ class Rebuild:
         if plan.unbooked:
             self._ingestion().read_hours([hour], plan.unbooked)
             plan = self.plan(hour)
+        places = [place_of(part, hour) for part in books.ledger.parts([hour])[hour]]
+        drop(books.hbase, books.tables.blocks, places, TODO, BLOCK)
+        Checkpoints(books).drop([hour])
         families = tuple(family.encode() for family in CLICKS.families)
         books.hbase.mutate(books.tables.clicks, (RowMutation(key, {}, families) for key in plan.rows))
         books.ledger.forget({hour: plan.parts})
-        return self._ingestion().read_hours([hour])
+        report = self._ingestion().read_hours([hour])
+        books.hours.doubt(report.touched)
+        return report
 
     def _sources(self, plan: HourPlan) -> list[OffsetRange]:
         """Where the hour's rows come from; notes their keys."""

@@ -1,32 +1,26 @@
 """Which hours wait to be computed (docs/decisions/0003-marks-for-each-step.md).
 
-Each hour has a counter, *touched*, that ingestion raises after its rows are written and before the commit, and
-a mark for each later step: the counter as that step's rows were known to include. A step reads the mark of the
-step before it, then the rows, and when it has written them that mark becomes its own. Raised in between, the
-counter runs ahead of the marks and the hour is done again, so nothing that came in during a run is lost. An
-hour is stale while *touched* and *indexed* differ.
+Each hour has a counter, *touched*, that ingestion raises after its rows are written and before the commit. Each later
+step has a mark: up to which touch it has come. A step reads the mark of the step before it, then the rows, and when its
+own output is written it sets its mark to that. Rows that come in meanwhile raise the counter beyond the mark, so the
+hour is computed again. An hour is stale while *touched* and *indexed* differ.
 
-A failed blocking check *holds* its hour (docs/runbook.md): later steps leave it as it is until the check passes.
-What was touched since the check looked may mend the hour, so it is tried again.
+A failed blocking check *holds* its hour (docs/runbook.md): later steps leave the hour as it is until the check passes.
+If the hour was touched since the check looked, it is tried again, for what was touched may have mended it.
 """
 
-import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-import orjson
-
 from clickstream_assets.clients.hbase import HBaseClient, RowMutation
 from clickstream_assets.domain.hours import HOUR_MS, hour_of_key, key_of_hour
+from clickstream_assets.domain.table_schemas import LEDGER
 from clickstream_assets.domain.time_spent import TIMEOUT_MS
 
 TOUCHED, ENRICHED, COMPUTED, INDEXED = "touched", "enriched", "computed", "indexed"
-_COUNTER = b"hour:touched"
-_CLICKS = b"hour:clicks"
-_HELD = "hour:held_by_"
 
 STEPS = {"raw_clicks": TOUCHED, "enriched_clicks": ENRICHED, "url_country_metrics": COMPUTED, "es_index": INDEXED}
-"""The assets in their order, and what says how far each is with an hour."""
+"""The assets in their order, each with the column that says how far it is with an hour."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +39,8 @@ class HourState:
     enriched: int = 0
     computed: int = 0
     indexed: int = 0
+    doubted: int = 0
+    """The last touch by somebody who wants the hour computed whole: a hand, or an audit that found a difference."""
     clicks: int | None = None
     """Clicks of the hour's metrics when they were last computed."""
     holds: Mapping[str, Hold] = field(default_factory=dict)
@@ -63,6 +59,10 @@ class HourState:
         """Whether the asset before it has come further."""
         assets = list(STEPS)
         return self.mark_of(asset) != self.mark_of(assets[assets.index(asset) - 1])
+
+    def is_whole_due(self, asset: str) -> bool:
+        """Whether the asset is to trust nothing of what it made of the hour before."""
+        return self.mark_of(asset) < self.doubted or asset in self.holds
 
     @property
     def waiting(self) -> bool:
@@ -86,14 +86,11 @@ def _key(hour: int) -> bytes:
 
 
 def _to_state(cells: Mapping[bytes, bytes]) -> HourState:
-    marks = {name: int(cells.get(f"hour:{name}".encode(), b"0")) for name in (ENRICHED, COMPUTED, INDEXED)}
-    (touched,) = struct.unpack(">q", cells[_COUNTER]) if _COUNTER in cells else (0,)
-    holds = {
-        asset: Hold(tuple(held["checks"]), held["touched"])
-        for asset in STEPS
-        if (cell := cells.get(f"{_HELD}{asset}".encode())) and (held := orjson.loads(cell))
-    }
-    return HourState(touched, **marks, clicks=int(cells[_CLICKS]) if _CLICKS in cells else None, holds=holds)
+    values = LEDGER.decode(cells)
+    holds = {asset: values.pop(f"held_by_{asset}", None) for asset in STEPS}
+    return HourState(
+        **values, holds={asset: Hold(tuple(hold["checks"]), hold["touched"]) for asset, hold in holds.items() if hold}
+    )
 
 
 class HourStates:
@@ -104,7 +101,13 @@ class HourStates:
 
     def touch(self, hours: Iterable[int]) -> None:
         for hour in sorted(set(hours)):
-            self._hbase.increment(self._table, _key(hour), _COUNTER)
+            self._hbase.increment(self._table, _key(hour), LEDGER.columns[TOUCHED].key)
+
+    def doubt(self, hours: Iterable[int]) -> None:
+        """Touch hours, and have every later asset compute them whole."""
+        touched = LEDGER.columns[TOUCHED].key
+        counters = {hour: self._hbase.increment(self._table, _key(hour), touched) for hour in sorted(set(hours))}
+        self._write("doubted", counters)
 
     def read(self, hours: Iterable[int]) -> dict[int, HourState]:
         """The state of each hour, all zero for one that was never touched."""
@@ -114,16 +117,15 @@ class HourStates:
 
     def mark(self, step: str, marks: Mapping[int, int]) -> None:
         """Set ``step``'s mark of each hour that was ever touched."""
-        column = f"hour:{step}".encode()
-        self._hbase.mutate(
-            self._table, (RowMutation(_key(hour), {column: str(mark).encode()}) for hour, mark in marks.items() if mark)
-        )
+        self._write(step, {hour: mark for hour, mark in marks.items() if mark})
 
     def remember_clicks(self, clicks: Mapping[int, int]) -> None:
         """Keep how many clicks each hour's metrics have, for other hours to be compared with."""
-        self._hbase.mutate(
-            self._table, (RowMutation(_key(hour), {_CLICKS: str(count).encode()}) for hour, count in clicks.items())
-        )
+        self._write("clicks", clicks)
+
+    def _write(self, column: str, values: Mapping[int, int]) -> None:
+        rows = (RowMutation(_key(hour), LEDGER.encode(**{column: value})) for hour, value in values.items())
+        self._hbase.mutate(self._table, rows)
 
     def hold(self, asset: str, before: Mapping[int, HourState], failed: Mapping[int, Iterable[str]]) -> None:
         """Hold the hours in which blocking checks of ``asset`` failed, release the others.
@@ -131,14 +133,14 @@ class HourStates:
         ``before`` are the states of all hours that were checked, read before the checks looked; ``failed`` the names
         of the failed checks.
         """
-        column = f"{_HELD}{asset}".encode()
+        column = f"held_by_{asset}"
         changes = []
         for hour, state in before.items():
             if names := sorted(failed.get(hour, ())):
-                value = orjson.dumps({"checks": names, "touched": state.touched})
-                changes.append(RowMutation(_key(hour), {column: value}))
+                hold = Hold(tuple(names), state.touched)
+                changes.append(RowMutation(_key(hour), LEDGER.encode(**{column: hold})))
             elif asset in state.holds:
-                changes.append(RowMutation(_key(hour), {}, (column,)))
+                changes.append(RowMutation(_key(hour), {}, (LEDGER.columns[column].key,)))
         self._hbase.mutate(self._table, changes)
 
     def all(self) -> dict[int, HourState]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, TypeVar
 
 import orjson
@@ -69,8 +70,12 @@ class Column(Field):
         """``family:qualifier`` as HBase wants it."""
         return self.cell.encode()
 
+    def decode(self, cell: bytes) -> Any:
+        """The value of a cell; raises ValueError if it is not of the column's type."""
+        return _FROM_BYTES.get(self.type, bytes)(cell)
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True)
 class Table:
     """An HBase table: its name in the contract, its families with happybase's options, its columns by name."""
 
@@ -90,7 +95,10 @@ class Table:
         return _KEY_BYTES + sum(self.columns[name].most_bytes for name in names or self.columns)
 
     def encode(self, **values: Any) -> dict[bytes, bytes]:
-        """The cells of a row's columns; None is no cell. As text: of numbers, and of ``json``."""
+        """The cells of a row's columns; None is no cell.
+
+        Numbers are text, but for a ``counter``, which HBase itself counts up: eight bytes. ``json`` is text too.
+        """
         return {
             self.columns[name].key: _TO_BYTES.get(self.columns[name].type, bytes)(value)
             for name, value in values.items()
@@ -99,11 +107,12 @@ class Table:
 
     def decode(self, cells: Mapping[bytes, bytes]) -> dict[str, Any]:
         """The columns that ``cells`` has, by name; what the table does not declare is left out."""
-        return {
-            name: _FROM_BYTES.get(column.type, bytes)(cells[column.key])
-            for name, column in self.columns.items()
-            if column.key in cells
-        }
+        columns = self._columns_by_key
+        return {columns[key].name: columns[key].decode(cell) for key, cell in cells.items() if key in columns}
+
+    @cached_property
+    def _columns_by_key(self) -> Mapping[bytes, Column]:
+        return {column.key: column for column in self.columns.values()}
 
     def spark_schema(self, *names: str) -> str:
         """The named columns (all by default) behind ``row_key binary``, as Spark's DDL."""
@@ -114,12 +123,14 @@ _TO_BYTES: Mapping[str, Callable[[Any], bytes]] = {
     "string": str.encode,
     "long": lambda value: b"%d" % value,
     "double": lambda value: repr(value).encode(),  # exact both ways
+    "counter": lambda value: value.to_bytes(8, "big", signed=True),
     "json": orjson.dumps,
 }
 _FROM_BYTES: Mapping[str, Callable[[bytes], Any]] = {
     "string": bytes.decode,
     "long": int,
     "double": float,
+    "counter": lambda cell: int.from_bytes(cell, "big", signed=True),
     "json": orjson.loads,
 }
 
@@ -329,6 +340,19 @@ LEDGER = Table(
         _column("block", "json", "of an hour's part: what lies there of its clicks, and what enriched them"),
         *(_column(name, "long", text) for name, text in _HOUR_COUNTS.items()),
         *(_column(f"{name}_by_hour", "json", text) for name, text in _HOUR_COUNTS.items()),
+    )
+    | _family(
+        "hour",
+        _column("touched", "counter", "how often something was written that changes the hour's metrics"),
+        _column("enriched", "long", "`touched` as the last enrichment read it before the rows"),
+        _column("computed", "long", "`enriched` as the last computation of metrics read it before the rows"),
+        _column("indexed", "long", "`computed` as the last indexing read it before the metrics"),
+        _column("doubted", "long", "`touched` when somebody last asked for the hour to be computed whole"),
+        _column("clicks", "long", "clicks of the hour's metrics when they were last computed"),
+        *(
+            _column(f"held_by_{asset}", "json", f"the checks of `{asset}` that failed, and `touched` before they ran")
+            for asset in ("raw_clicks", "enriched_clicks", "url_country_metrics", "es_index")
+        ),
     ),
 )
 
@@ -373,7 +397,9 @@ METRICS = Table(
     ),
 )
 
-BLOCKS = Table("clickstream_blocks", {TODO: _FAMILY, "block": _FAMILY, "hour": _FAMILY}, {}, split_keys=SALT_BOUNDS)
+BLOCKS = Table(
+    "clickstream_blocks", {name: _FAMILY for name in (TODO, "block", "hour", "changed")}, {}, split_keys=SALT_BOUNDS
+)
 """Events by column, in numbered cells (:mod:`clickstream_assets.domain.blocks`)."""
 
 TABLES = (CLICKS, DEAD_LETTERS, LEDGER, METRICS, BLOCKS)
@@ -422,7 +448,12 @@ def index_template(alias: str) -> dict[str, Any]:
         "index_patterns": [f"{alias}-*"],
         "priority": 200,
         "template": {
-            "settings": {"number_of_shards": 1, "number_of_replicas": 0, "refresh_interval": "30s"},
+            "settings": {
+                "number_of_shards": 1,
+                "number_of_replicas": 0,
+                "refresh_interval": "30s",
+                "gc_deletes": "1h",  # what is forgotten to be deleted, a task that writes late would bring back
+            },
             "mappings": INDEX_MAPPING,
             "aliases": {alias: {}},
         },

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from clickstream_assets.clients.kafka import Message
-from clickstream_assets.domain.click_event import CLICK_TYPES, ClickEvent
+from clickstream_assets.domain.click_event import CLICK_TYPES
 from clickstream_assets.domain.hours import key_of_hour
 from clickstream_assets.domain.outcomes import Decoded, Rules, decoded
 
@@ -14,27 +14,22 @@ STORED, DUPLICATE, REFUSED = "stored", "duplicate", "refused"
 
 
 class Judged(NamedTuple):
-    """A message looked at alone: the key of its row, and what to say of it if no earlier message has that key."""
+    """One message: the key of its row, and what to say of it if no earlier message has that key."""
 
     key: bytes
     words: dict[str, Any]
 
 
 def judged(messages: Sequence[Message], rules: Rules, is_bot: Callable[[str], bool]) -> list[Judged]:
-    """Look at each message of a partition alone; processes may share the work."""
-    return [
-        Judged(message.key, _refused(message) if message.event is None else _stored(message.event, is_bot))
-        for message in decoded(messages, rules)
-    ]
+    """Decode messages of a partition, each on its own, so that processes can share the work."""
+    return [Judged(message.key, _words(message, is_bot)) for message in decoded(messages, rules)]
 
 
-def _refused(message: Decoded) -> dict[str, Any]:
-    refused = message.refused
-    assert refused is not None
-    return {"outcome": REFUSED, "reason": refused.reason, "detail": refused.detail}
-
-
-def _stored(event: ClickEvent, is_bot: Callable[[str], bool]) -> dict[str, Any]:
+def _words(message: Decoded, is_bot: Callable[[str], bool]) -> dict[str, Any]:
+    event, refused = message.event, message.refused
+    if event is None:
+        assert refused is not None
+        return {"outcome": REFUSED, "reason": refused.reason, "detail": refused.detail}
     return {
         "outcome": STORED,
         "hour": key_of_hour(event.hour),

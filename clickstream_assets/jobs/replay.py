@@ -1,6 +1,7 @@
 """``replay_dead_letters``: dead letters decoded once more, after a fix in code or settings."""
 
-from time import monotonic
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import dagster as dg
 from pydantic import Field
@@ -11,9 +12,11 @@ from clickstream_assets.resources.hbase import HBaseResource
 from clickstream_assets.resources.kafka import KafkaResource
 from clickstream_assets.settings import Settings
 
+if TYPE_CHECKING:
+    from clickstream_assets.domain.dead_letters import ReplayReport, Selection
+
 JOB = "replay_dead_letters"
 OP = "replay"
-_TELL_SECONDS = 5
 
 
 class ReplayConfig(dg.Config):
@@ -38,30 +41,38 @@ def replay(
     hbase: HBaseResource,
     configured: dg.ResourceParam[Settings],
 ) -> None:
-    from clickstream_assets.domain.dead_letters import Replay, ReplayReport, Selection
+    from clickstream_assets.domain.dead_letters import Selection
 
     if unknown := sorted(set(config.reasons) - set(REASONS)):
         raise dg.Failure(f"no such reason: {', '.join(unknown)}. There are: {', '.join(REASONS)}")
-    last_told = monotonic()
-
-    def progress(so_far: ReplayReport) -> None:
-        nonlocal last_told
-        if monotonic() - last_told > _TELL_SECONDS:
-            last_told = monotonic()
-            context.log.info(f"So far: {so_far.in_words()}")
-
     wanted = Selection(
         frozenset(config.reasons),
         None if config.first is None else hour_of_key(config.first),
         None if config.end is None else hour_of_key(config.end),
         config.limit,
     )
-    with kafka.client() as topic, hbase.books() as books:
-        first_hour_ms, urls = configured.first_hour_ms, configured.url_rules
-        mending = Replay(topic.topic, topic.topic_id(), books, first_hour_ms, context.run_id, urls)
-        report = mending.run(wanted, progress)
+    report = replayed(kafka, hbase, configured, wanted, context.run_id, context.log.info)
     context.log.info(report.in_words())
     context.log_event(dg.AssetObservation("dead_letters", description=report.in_words(), metadata=report.metadata()))
+
+
+def replayed(
+    kafka: KafkaResource,
+    hbase: HBaseResource,
+    configured: Settings,
+    wanted: "Selection",
+    run_id: str,
+    tell: Callable[[str], None],
+    *,
+    dry_run: bool = False,
+) -> "ReplayReport":
+    """Mend the letters that are wanted; ``tell`` is given the report so far every few seconds."""
+    from clickstream_assets.domain.dead_letters import Replay
+
+    with kafka.client() as topic, hbase.books() as books:
+        first_hour_ms, urls = configured.first_hour_ms, configured.url_rules
+        replay = Replay(topic.topic, topic.topic_id(), books, first_hour_ms, run_id, urls, dry_run=dry_run)
+        return replay.run(wanted, tell)
 
 
 @dg.job(
@@ -70,5 +81,4 @@ def replay(
     "then computes the hours that got rows again.",
 )
 def replay_dead_letters() -> None:
-    """The one step."""
     replay()

@@ -1,13 +1,11 @@
 """Elasticsearch: the cluster and the alias of the metrics."""
 
-from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import dagster as dg
 
 if TYPE_CHECKING:
     from elasticsearch import Elasticsearch
-    from pyspark.sql import DataFrame
 
     from clickstream_assets.domain.preflight import Misfit
 
@@ -39,12 +37,3 @@ class ElasticsearchResource(dg.ConfigurableResource):
                 return index_misfits(es, self.alias, INDEX_MAPPING, without_secrets(self.url))
             except (ApiError, TransportError):
                 return None
-
-    def write(self, documents: "DataFrame", unless_equal: Sequence[Mapping[str, str]] = ()) -> None:
-        """Index documents, each as its ``_index`` and ``_id`` say, or those of them that differ in some fields.
-
-        See the source ``elasticsearch``.
-        """
-        from clickstream_assets.spark_sources.elasticsearch import options
-
-        documents.write.format("elasticsearch").options(**options(self.url, unless_equal)).mode("append").save()

@@ -43,18 +43,14 @@ class SparkResource(dg.ConfigurableResource):
         import dagster_pyspark  # noqa: F401
         import pyspark.sql.connect.session  # noqa: F401
 
-        import clickstream_assets.spark_sources.elasticsearch
         import clickstream_assets.spark_sources.hbase  # noqa: F401
 
     @property
     def session(self) -> "SparkSession":
-        """The shared session, joined on first use through dagster-pyspark, with the sources ``hbase`` and
-        ``elasticsearch``.
-        """
+        """The shared session, joined on first use through dagster-pyspark, with the source ``hbase``."""
         if self._session is None:
             from pyspark.errors import PySparkException
 
-            from clickstream_assets.spark_sources.elasticsearch import ElasticsearchDataSource
             from clickstream_assets.spark_sources.hbase import HBaseDataSource
 
             session = self._join(shared_session_id())
@@ -65,8 +61,7 @@ class SparkResource(dg.ConfigurableResource):
                     raise
                 session.stop()  # left idle for so long that the server has closed it: its id cannot come back
                 session = self._join(str(uuid4()))
-            for source in (HBaseDataSource, ElasticsearchDataSource):
-                session.dataSource.register(source)
+            session.dataSource.register(HBaseDataSource)
             self._session = session
         return self._session
 

@@ -3,14 +3,15 @@
 It never consumes; it compares end offsets with committed ones. Runs write one after the other, so batches grow
 under load and latency stays low without it. The next one is asked for as soon as the one under way has read its
 offsets, waits in Dagster's queue, and reads what has come by its turn (docs/decisions/0011-from-event-to-document.md).
-After failed runs the sensor waits, longer after each more in a row. On the way it observes how far ingestion is
-(docs/decisions/0008-freshness-lag-and-alerts.md).
+After failed runs the sensor waits, longer after each more in a row. Dagster looks at sensors every five seconds, and
+that cannot be set: meanwhile a tick itself waits for something to do. On the way the sensor observes how far ingestion
+is (docs/decisions/0008-freshness-lag-and-alerts.md).
 """
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import takewhile
-from time import time
+from time import monotonic, sleep, time
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -41,6 +42,9 @@ if TYPE_CHECKING:
     from clickstream_assets.domain.resumption import Resumption
     from clickstream_assets.domain.stale_hours import HourState
 
+TICK_SECONDS = 4.0
+"""So long a tick takes that finds nothing to do. Dagster's next comes after five, and is left out while one goes on."""
+_POLL_SECONDS = 0.25
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 10, 600
 _QUIET_SECONDS = 60
 """So often a topic at rest is observed, and one that is written to is reported as fresh."""
@@ -76,6 +80,8 @@ class Memory(BaseModel):
     """When the topic was last reported as written to."""
     fresh_ends: dict[int, int] = Field(default_factory=dict)
     """Its end offsets then, by Kafka partition."""
+    look_seconds: float = 0
+    """How long the last look took."""
     again: list[int] = Field(default_factory=list)
     """Hours of runs that failed. Those that nothing is due for would be shown as failed for good."""
 
@@ -121,19 +127,58 @@ def _evaluate(
     hbase: HBaseResource,
     configured: dg.ResourceParam[Settings],
 ) -> dg.SensorResult:
-    now = time()
-    this_hour = int(now * 1000) // HOUR_MS
-    memory = (
-        Memory.model_validate_json(context.cursor)
-        if context.cursor
-        else first_memory(configured.first_hour_ms // HOUR_MS, this_hour, now)
-    )
-    may = turn(context.instance)
+    begun = monotonic()
+    with kafka.client(fetch_bytes=_PEEK_BYTES) as topic:
+        if context.cursor:
+            memory = Memory.model_validate_json(context.cursor)
+            seconds = min(TICK_SECONDS, configured.sensor_interval_seconds - 0.5) - memory.look_seconds
+            wait_for_work(context.instance, topic, configured, memory.read_at, begun + seconds)
+        now = time()
+        this_hour = int(now * 1000) // HOUR_MS
+        if not context.cursor:
+            memory = first_memory(configured.first_hour_ms // HOUR_MS, this_hour, now)
+        may = turn(context.instance)
+        return _answer(topic, hbase, configured, memory, this_hour, now, may)
+
+
+def wait_for_work(
+    instance: dg.DagsterInstance, topic: "TopicClient", limits: Settings, read_at: float, end: float
+) -> None:
+    """Wait until a run may be asked for and there is reason to look for one; up to ``end`` of the monotonic clock.
+
+    It is one that what was in the way has ended, or that new offsets are worth a run; ``read_at``: when one was last
+    asked for, seconds since the epoch. Neither takes a look into HBase. What else is due, the look behind this finds.
+    """
+    in_the_way = False
+    while turn(instance).wait:
+        in_the_way = True
+        if monotonic() >= end:
+            return
+        sleep(_POLL_SECONDS)
+    if in_the_way:
+        return
+    ends = topic.ends(topic.partitions())
+    # Nobody commits meanwhile.
+    read = sum(ends.values()) - topic.lag(ends)
+    while monotonic() < end:
+        lag = sum(ends.values()) - read
+        if lag >= limits.small_run_events or (lag and time() - read_at >= limits.small_run_seconds):
+            return
+        sleep(_POLL_SECONDS)
+        ends = topic.ends(ends)
+
+
+def _answer(
+    topic: "TopicClient", hbase: HBaseResource, limits: Settings, memory: Memory, this_hour: int, now: float, may: Turn
+) -> dg.SensorResult:
+    """What Dagster is told after a look; keeps ``memory``."""
+    begun = monotonic()
     try:
-        tick = _look(kafka, hbase, configured, memory, this_hour, now, may)
+        tick = _look(topic, hbase, limits, memory, this_hour, now, may)
     except StoresUnfit:
         # A run that reads nothing fails with the reason before it writes: it is seen and told of, as a tick is not.
         tick = Tick(None if may.wait else RunPlan(this_hour, this_hour, {}), True, [])
+    memory.look_seconds = monotonic() - begun
     cursor = memory.model_dump_json()
     if tick.plan is None:
         return dg.SensorResult(skip_reason=may.wait or tick.idle, cursor=cursor, asset_events=tick.events)
@@ -156,7 +201,7 @@ def first_memory(first_hour: int, this_hour: int, now: float) -> Memory:
 
 
 def _look(
-    kafka: KafkaResource,
+    topic: "TopicClient",
     hbase: HBaseResource,
     limits: Settings,
     memory: Memory,
@@ -168,7 +213,7 @@ def _look(
     from clickstream_assets.domain.resumption import resumption
     from clickstream_assets.domain.watermarks import progress_by_partition
 
-    with kafka.client(fetch_bytes=_PEEK_BYTES) as topic, hbase.books() as books:
+    with hbase.books() as books:
         ends = topic.ends(topic.partitions())
         log = resumption(topic, books, ends)
         tick = Tick(None, False, [])

@@ -1,8 +1,8 @@
 """``run_failure``: tells of failed runs and failed checks, in the log and to a webhook.
 
-Dagster's own ``run_failure_sensor`` goes on behind a run even if telling of it failed, and knows no checks. This one
-remembers how far it has told, for the log and for the webhook apart, and goes on behind a run only when that is
-done. So a dead webhook delays messages, and loses none.
+Dagster's own ``run_failure_sensor`` knows no checks, and passes on to the next run even if telling of one failed. This
+one keeps two positions in Dagster's log, one for the sensor's log and one for the webhook, and moves one only when the
+message was delivered. So a webhook that does not answer delays messages, and loses none.
 """
 
 import logging
@@ -18,7 +18,7 @@ from clickstream_assets.settings import Settings
 _ENDS = (dg.DagsterEventType.RUN_FAILURE, dg.DagsterEventType.RUN_SUCCESS, dg.DagsterEventType.RUN_CANCELED)
 _RUNS_PER_TICK = 50
 _TELLING_SECONDS = 30
-"""A tick has a minute: a slow webhook is told the rest by the next."""
+"""A tick may take a minute: with a slow webhook the next tick delivers the rest."""
 
 Position = dict[str, int]
 """By kind of a run's end, the last event in Dagster's log that was dealt with."""
@@ -53,7 +53,7 @@ def run_failure(context: dg.SensorEvaluationContext, configured: dg.ResourcePara
 
 
 def _tell_webhook(context: dg.SensorEvaluationContext, progress: Progress, configured: Settings) -> str:
-    """Post what the webhook has not been told; returns what came of it. Stops at the first that it does not take."""
+    """Post what the webhook has not got yet, up to the first message that it does not take; says how that went."""
     from clickstream_assets.clients.webhook import NotDelivered, post
 
     url = configured.alert_webhook
@@ -66,8 +66,10 @@ def _tell_webhook(context: dg.SensorEvaluationContext, progress: Progress, confi
             try:
                 post(url, alert)
             except NotDelivered as error:
-                words = f"the webhook does not take the message on run {alert['run']['id']}: {error}. The next tick"
-                words += " tries again, and goes on from there"
+                words = (
+                    f"the webhook does not take the message on run {alert['run']['id']}: {error}. "
+                    "The next tick tries again, and goes on from there"
+                )
                 context.log.error(words)
                 return words
             delivered += 1
@@ -80,7 +82,10 @@ def _tell_webhook(context: dg.SensorEvaluationContext, progress: Progress, confi
 def _alerts(
     context: dg.SensorEvaluationContext, since: Position, dagster_url: str
 ) -> Iterator[tuple[Position, dict | None]]:
-    """Each run of this code location that ended behind ``since``, oldest first: where that is, and what to tell."""
+    """Each run that ended behind ``since``, oldest first: the position after it, and the message if there is one.
+
+    A run of another code location gives no message.
+    """
     instance = context.instance
     ends = []
     for kind in _ENDS:
@@ -91,10 +96,8 @@ def _alerts(
     for storage_id, kind, record in sorted(ends, key=lambda end: end[0])[:_RUNS_PER_TICK]:
         position = position | {kind.value: storage_id}
         run = instance.get_run_by_id(record.run_id)
-        yield (
-            position,
-            _alert(instance, run, record, dagster_url) if run is not None and _is_ours(context, run) else None,
-        )
+        alert = _alert(instance, run, record, dagster_url) if run and _is_ours(context, run) else None
+        yield position, alert
 
 
 def _alert(instance: dg.DagsterInstance, run: dg.DagsterRun, end: dg.EventLogRecord, dagster_url: str) -> dict | None:
@@ -138,12 +141,12 @@ def _records(instance: dg.DagsterInstance, run_id: str, kind: dg.DagsterEventTyp
 
 
 def _is_ours(context: dg.SensorEvaluationContext, run: dg.DagsterRun) -> bool:
-    """Whether a run is of the code location that this sensor is of (runs in a process of their own are of none)."""
+    """Whether a run is of this sensor's code location; a run in a process of its own has no location, and is."""
     origin, here = run.remote_job_origin, context.code_location_origin
     return origin is None or here is None or origin.location_name == here.location_name
 
 
 def _latest(instance: dg.DagsterInstance) -> Position:
-    """Where Dagster's log is now."""
+    """The position behind all runs that have ended by now."""
     newest = {kind.value: instance.fetch_run_status_changes(kind, limit=1).records for kind in _ENDS}
     return {kind: records[0].storage_id if records else 0 for kind, records in newest.items()}

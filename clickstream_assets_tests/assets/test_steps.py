@@ -5,15 +5,18 @@ from types import SimpleNamespace
 import dagster as dg
 import pytest
 
-from clickstream_assets.assets import url_country_metrics as metrics_step
 from clickstream_assets.assets.enriched_clicks import enriched_clicks
 from clickstream_assets.assets.es_index import es_index
 from clickstream_assets.assets.raw_clicks import IngestConfig, raw_clicks
 from clickstream_assets.assets.url_country_metrics import url_country_metrics
 from clickstream_assets.checks.hour_checks import HourChecks
-from clickstream_assets.domain import documents, enrichment, metrics, overviews, replacing
+from clickstream_assets.domain import computing, documents, enriching, indexing, overviews
+from clickstream_assets.domain.blocks import Place
+from clickstream_assets.domain.computing import Computed
+from clickstream_assets.domain.enriching import Enriched
 from clickstream_assets.domain.hours import HOUR_MS, key_of_hour
-from clickstream_assets.domain.replacing import Replaced
+from clickstream_assets.domain.indexing import Indexed
+from clickstream_assets.domain.ledger import READ, Entry, HourCounts, HourPart
 from clickstream_assets.domain.stale_hours import COMPUTED, ENRICHED, INDEXED, STEPS
 from clickstream_assets.jobs.hours import clickstream_hours
 from clickstream_assets.partitions import tags_of
@@ -33,34 +36,47 @@ class Steps:
     """The steps of all assets on books in memory; what each works on, and what checks are asked of, is noted."""
 
     def __init__(self, monkeypatch):
-        self.worked, self.checked = {}, {}
+        self.worked, self.whole, self.checked, self.checked_new, self.unfit = {}, {}, {}, {}, set()
         self.hbase, self.kafka = HBaseInMemory(), KafkaInMemory()
         self.instance = dg.DagsterInstance.ephemeral()
         patch = monkeypatch.setattr
-        patch(HourChecks, "evaluate", lambda checks, context, hours, *_: self.checked.update({checks.asset: [*hours]}))
-        patch("clickstream_assets.assets.enriched_clicks.scan_tasks_of", lambda hours, books: list(hours))
-        patch(enrichment, "enrich", lambda spark, books, hours, *_: self.work("enriched_clicks", hours, 0))
-        patch(metrics_step, "clicks_of", lambda *_: None)
-        patch(metrics, "compute", lambda *_: None)
-        patch(replacing, "replace", lambda computed, books, hours, rows: self.replace(hours))
+        patch(HourChecks, "evaluate", lambda checks, context, hours, new, *_: self.check(checks.asset, hours, new))
+        patch(enriching, "enrich", lambda spark, books, hours, rules, whole: self.enrich(books, hours, whole))
+        patch(computing, "compute", lambda spark, books, hours, run_id, whole: self.compute(hours, whole))
+        patch(indexing, "index_changed", lambda spark, books, target, hours: self.index_changed(hours))
+        patch(indexing, "index_whole", lambda spark, books, target, hours, at_most: self.index_whole(hours))
         patch(documents, "indices_exist", lambda *_: True)
         patch(documents, "count_documents", lambda es, alias, hours: dict.fromkeys(hours, 0))
         patch(documents, "delete_left_over", lambda *_: {})
-        patch(metrics.MetricsTasks, "of", lambda hours, rows: self.index(hours))
-        patch(metrics, "documents", lambda *_: None)
         patch(overviews, "overviews", lambda es, alias, hours: {h: overviews.HourOverview() for h in hours})
         patch(self.hbase.hbase, "count", lambda *_: 0, raising=False)
-        patch(self.hbase, "read", lambda *_, **__: None, raising=False)
 
-    def work(self, asset, hours, done):
-        self.worked[asset] = list(hours)
-        return done
+    def work(self, asset, hours, whole):
+        self.worked[asset], self.whole[asset] = list(hours), sorted(whole)
 
-    def replace(self, hours):
-        return self.work("url_country_metrics", hours, {hour: Replaced(clicks=1) for hour in hours})
+    def check(self, asset, hours, new):
+        self.checked[asset], self.checked_new[asset] = list(hours), {hour: list(parts) for hour, parts in new.items()}
 
-    def index(self, hours):
-        return self.work("es_index", hours, SimpleNamespace(tasks=list))
+    def enrich(self, books, hours, whole):
+        self.work("enriched_clicks", hours, whole)
+        parts = books.ledger.parts(hours)
+        return Enriched(rows=1, parts={hour: parts[hour] for hour in hours})
+
+    def compute(self, hours, whole):
+        """Hours whose blocks are unfit are left as they are, until enrichment makes the blocks again."""
+        self.work("url_country_metrics", hours, whole)
+        of_hours = {place for place in self.unfit if place.hour in hours}
+        self.unfit -= of_hours
+        left = {place.hour for place in of_hours}
+        return {hour: Computed(clicks=1) for hour in hours if hour not in left}, of_hours
+
+    def index_changed(self, hours):
+        self.work("es_index", hours, ())
+        return {hour: Indexed() for hour in hours}, {}
+
+    def index_whole(self, hours):
+        self.whole["es_index"] = list(hours)
+        return {hour: Indexed() for hour in hours}
 
     def run(self, job=clickstream_hours, *, config=None, assets=None, hours=HOURS):
         """Run a job over the hours from the first to the last; returns the result."""
@@ -77,8 +93,8 @@ class Steps:
                 "configured": SETTINGS,
             },
         )
-        self.worked.clear()
-        self.checked.clear()
+        for noted in (self.worked, self.whole, self.checked, self.checked_new):
+            noted.clear()
         result = defs.resolve_job_def(job.name).execute_in_process(
             instance=self.instance,
             tags=tags_of(hours[0], hours[-1]),
@@ -189,6 +205,64 @@ def test_an_hour_that_a_check_holds_is_left_as_it_is_by_whoever_runs(steps):
         # The check that tells of it looks at it all the same.
         assert all(HOURS[1] in hours for hours in steps.checked.values())
     assert HOURS[1] in steps.stale()
+
+
+@pytest.mark.parametrize("asset", LATER)
+def test_what_people_materialize_and_all_behind_it_is_done_whole(steps, asset):
+    steps.run(BY_HAND, assets=ASSETS[asset])
+    assert steps.whole == {asset: HOURS}
+    steps.run(config=NOTHING_NEW)
+    behind = LATER[1:] if asset == "enriched_clicks" else LATER
+    assert steps.whole == dict.fromkeys(behind, HOURS)
+    assert all(of_asset == {} for name, of_asset in steps.checked_new.items() if name in behind), "they look at it all"
+
+    steps.hbase.hours.touch(HOURS)
+    steps.run(config=NOTHING_NEW)
+    assert steps.whole == {asset: [] for asset in LATER}, "once is enough"
+
+
+def test_checks_look_at_what_is_new_of_hours_that_were_added_to(steps):
+    hour = HOURS[1]
+    with steps.hbase.books() as books:
+        books.ledger.write([Entry("log", 0, 0, 7, READ, 7, {hour: HourCounts(kept=7)})])
+    steps.hbase.hours.touch([hour])
+    steps.run(config=NOTHING_NEW)
+    part = HourPart("log", 0, 0, HourCounts())
+    assert steps.checked_new["enriched_clicks"] == {hour: [part]}
+    assert steps.checked_new["url_country_metrics"] == steps.checked_new["es_index"] == {hour: []}
+    assert steps.checked == {asset: [hour] for asset in CHECKED}
+
+
+def test_an_asset_whose_check_failed_is_done_whole_when_it_is_tried_again(steps):
+    states = steps.hbase.hours
+    states.hold("url_country_metrics", states.read(HOURS), {HOURS[0]: ["sound"]})
+    states.touch(HOURS)
+    steps.run(config=NOTHING_NEW)
+    assert steps.whole == {"enriched_clicks": [], "url_country_metrics": HOURS[:1], "es_index": []}
+
+
+def test_blocks_that_are_not_what_the_ledger_says_are_made_again_and_their_hours_computed_whole(steps):
+    steps.hbase.hours.touch(HOURS)
+    # Metrics look into the hour behind too.
+    steps.unfit = {Place("log", 0, 0, HOURS[1])}
+    steps.run(config=NOTHING_NEW)
+    assert steps.worked == {"enriched_clicks": HOURS[1:2], "url_country_metrics": HOURS[1:2], "es_index": HOURS}
+    assert steps.whole["enriched_clicks"] == steps.whole["url_country_metrics"] == HOURS[1:2]
+    assert steps.stale() == []
+    assert [state.clicks for state in steps.hbase.hours.read(HOURS).values()] == [1, 1, 1]
+
+
+def test_blocks_that_cannot_be_made_again_fail_the_run_and_name_the_hour(steps, monkeypatch):
+    steps.hbase.hours.touch(HOURS)
+    unfit = {Place("log", 0, 0, HOURS[1])}
+    monkeypatch.setattr(
+        computing,
+        "compute",
+        lambda spark, books, hours, run_id, whole: ({h: Computed() for h in hours if h != HOURS[1]}, unfit),
+    )
+    with pytest.raises(dg.Failure, match=f"not what the ledger says.*made again: {key_of_hour(HOURS[1])}$"):
+        steps.run(config=NOTHING_NEW)
+    assert steps.stale() == HOURS
 
 
 def test_clicks_are_remembered_of_hours_that_were_computed_alone(steps):

@@ -1,9 +1,14 @@
 """Where a click's seconds went, told from the times of the runs."""
 
+from pathlib import Path
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
-from benchmarks.latency import Run, parts_of
+from benchmarks import latency
+from benchmarks.latency import Run, last_of, parts_of
+from clickstream_assets.stack.errors import StackError
 
 FIRST = Run(
     created=100,
@@ -38,7 +43,7 @@ NAMES = [
     "ingest",
     "enrich",
     "metrics",
-    "checks between the stages",
+    "between the steps",
     "index, until it is seen",
 ]
 
@@ -70,3 +75,110 @@ def test_means_over_all_clicks_add_up_to_the_mean():
     found, runs = parts_of(RUNS, sent, counted)
     assert runs == 3
     assert sum(found.values()) == pytest.approx(float((counted - sent).mean()))
+
+
+def test_the_last_runs_are_those_launched_since_the_first_event():
+    assert last_of(RUNS, 119) == [AHEAD, LATE]
+    assert last_of(RUNS, 120) == [LATE]
+    many = [Run(at, at, at, at, at, {}) for at in range(100, 150)]
+    assert last_of(many, 0) == many[-10:]
+
+
+class Counted:
+    """Elasticsearch under an alias: says so many clicks, one after the other, then the last for ever."""
+
+    def __init__(self, *counts: int) -> None:
+        self._counts = list(counts)
+        self.elasticsearch = self.settings = self
+        self.alias = "alias"
+
+    def client(self) -> "Counted":
+        return self
+
+    def __enter__(self) -> "Counted":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def clicks(self, *_: object) -> int:
+        return self._counts.pop(0) if len(self._counts) > 1 else self._counts[0]
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """A time of day that passes by sleeping."""
+    now = [1_000.0]
+    monkeypatch.setattr(
+        latency, "time", SimpleNamespace(time=lambda: now[0], sleep=lambda s: now.__setitem__(0, now[0] + s))
+    )
+    monkeypatch.setattr(latency, "_clicks", lambda es, _: es.clicks())
+
+
+def test_clicks_that_the_hour_held_before_are_not_counted_again(clock):
+    looked, counts = latency._looks(Counted(700, 705, 705, 712), 700, 12, patience=10)
+    assert list(counts) == [0, 0, 5, 5, 12]
+    assert list(looked) == [1_000, 1_000.25, 1_000.5, 1_000.75, 1_001]
+
+
+def test_waiting_ends_where_nothing_is_sent_and_nothing_rises(clock):
+    with pytest.raises(TimeoutError, match="5 of 12 clicks"):
+        latency._looks(Counted(700, 705), 700, 12, patience=10)
+
+
+def test_while_events_are_sent_it_waits_as_long_as_it_takes(clock):
+    sending = iter([True] * 400)
+    _, counts = latency._looks(Counted(*[0] * 300, 12), 0, 12, patience=10, is_sending=lambda: next(sending))
+    assert counts[-1] == 12
+
+
+def test_an_hour_that_is_to_hold_nothing_is_not_waited_for(clock):
+    _, counts = latency._looks(Counted(0), 0, 0, patience=10)
+    assert list(counts) == [0]
+
+
+class Processes:
+    """Dagster's, in a folder where they have written a log."""
+
+    def __init__(self, home: Path, _: object) -> None:
+        self.is_stopped = False
+        (home / "log").write_text("the daemon said why\n")
+
+    def stop(self) -> None:
+        self.is_stopped = True
+
+
+@pytest.mark.parametrize(
+    "error", [TimeoutError("5 of 12 clicks were counted in the end"), AssertionError("a run failed")]
+)
+def test_what_is_waited_for_in_vain_is_told_with_the_end_of_the_log(monkeypatch, tmp_path, error):
+    monkeypatch.setattr(latency, "DagsterDev", Processes)
+    with pytest.raises(StackError) as raised, latency._dagster(tmp_path / "dagster") as processes:
+        raise error
+    assert str(error) in raised.value.message
+    assert "the daemon said why" in raised.value.message
+    assert processes.is_stopped
+
+
+class Runs:
+    """What Dagster says of its runs, time after time; None while one is under way."""
+
+    def __init__(self, *answers: object) -> None:
+        self._answers = iter(answers)
+
+    def runs(self) -> object:
+        return next(self._answers)
+
+
+@pytest.mark.parametrize(
+    ("answers", "rests"),
+    [
+        ([None], False),  # under way
+        ([[]], False),  # none yet, not even of the closed hour
+        ([["first"], None], False),  # the next has begun
+        ([["first"], ["first", "second"]], False),  # and ended
+        ([["first"], ["first"]], True),
+    ],
+)
+def test_a_pipeline_is_at_rest_when_no_run_follows(clock, answers, rests):
+    assert latency._is_at_rest(Runs(*answers)) is rests

@@ -12,6 +12,8 @@ from clickstream_assets.checks.hour_checks import LATEST_CLOSED_HOUR, WARN, Hour
 from clickstream_assets.domain.hours import HOUR_MS, hour_of_key, key_of_hour
 from clickstream_assets.jobs import hours as jobs
 from clickstream_assets.partitions import hourly, hours_of, tags_of
+from clickstream_assets.resources.geoip import GeoIPResource
+from clickstream_assets.resources.spark import SparkResource
 from clickstream_assets.settings import Settings
 from clickstream_assets_tests.conftest import NOW_MS
 from clickstream_assets_tests.stores_in_memory import ElasticsearchInMemory, HBaseInMemory
@@ -40,7 +42,13 @@ class Desk:
 
     @property
     def resources(self):
-        return {"hbase": self.hbase, "elasticsearch": ElasticsearchInMemory(), "configured": SETTINGS}
+        return {
+            "hbase": self.hbase,
+            "elasticsearch": ElasticsearchInMemory(),
+            "spark": SparkResource(remote="sc://nowhere"),
+            "geoip": GeoIPResource(database="none.mmdb", trusted_proxies=""),
+            "configured": SETTINGS,
+        }
 
     def run(self, keys, *, by_range=True):
         """Run the asset, its checks and the asset behind it, by tags or as one partition; returns what was said."""
@@ -179,7 +187,7 @@ def test_in_a_run_of_the_sensor_what_passed_stays_so_while_the_run_is_at_the_hou
     def raw_clicks(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult]:
         seen.append(desk.states())
         yield dg.MaterializeResult()
-        desk.checks.evaluate(context, hours_of(context), desk.hbase, ElasticsearchInMemory(), SETTINGS)
+        desk.checks.evaluate(context, hours_of(context), {}, desk.hbase, ElasticsearchInMemory(), SETTINGS)
 
     job = dg.define_asset_job(SENSOR_JOB, dg.AssetSelection.assets(raw_clicks).without_checks())
 
@@ -232,7 +240,7 @@ def test_hours_that_a_run_passes_over_keep_what_was_said_of_them_and_are_looked_
     @dg.asset(**_OF_MANY_HOURS)
     def raw_clicks(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult]:
         yield dg.MaterializeResult()
-        desk.checks.evaluate(context, hours, desk.hbase, ElasticsearchInMemory(), SETTINGS)
+        desk.checks.evaluate(context, hours, {}, desk.hbase, ElasticsearchInMemory(), SETTINGS)
 
     job = dg.define_asset_job(SENSOR_JOB, dg.AssetSelection.assets(raw_clicks).without_checks())
     first = said(desk.execute([raw_clicks], job, [FIRST, SECOND]))
@@ -245,3 +253,50 @@ def test_hours_that_a_run_passes_over_keep_what_was_said_of_them_and_are_looked_
     desk = fresh
     assert len(desk.execute([raw_clicks], job, [FIRST, SECOND])) == 2 * len(NAMES)
     assert set(desk.states().values()) == {"SUCCEEDED"}
+
+
+def audited(desk, job, keys, monkeypatch, differences):
+    """Runs the checks of some hours under a job's name; the audit finds ``differences``."""
+    asked = []
+
+    def look(audit, asset, books, hours):
+        asked.append((asset, list(hours)))
+        return {hour: words for hour, words in differences.items() if hour in hours}
+
+    monkeypatch.setattr("clickstream_assets.checks.audit.Audit.differences", look)
+    hourly_asset = dg.AssetSpec("raw_clicks", partitions_def=HOURLY)
+    only_checks = dg.define_asset_job(job, selection=dg.AssetSelection.all_asset_checks(), partitions_def=HOURLY)
+    return desk.execute([hourly_asset], only_checks, keys), asked
+
+
+@pytest.mark.parametrize("job", ["clickstream_audit", "clickstream_checks"])
+def test_only_the_audit_compares_and_what_it_finds_fails_the_check_and_doubts_the_hour(job, monkeypatch):
+    desk = Desk()
+    desk.checks.add("Audited.", audited=True, name="compared")(lambda what: desk.found("compared", what))
+    with desk.hbase.books() as books:
+        books.hours.touch([HOUR, HOUR + 1])
+        for step in ("enriched", "computed", "indexed"):
+            books.hours.mark(step, {HOUR: 1, HOUR + 1: 1})
+    said_of, asked = audited(desk, job, [FIRST, SECOND], monkeypatch, {HOUR: "; the audit: 2 rows differ"})
+    failed = {(e.check_name, e.partition): e.description for e in said_of if e.partition and not e.passed}
+    with desk.hbase.books() as books:
+        states = books.hours.read([HOUR, HOUR + 1])
+    if job == "clickstream_audit":
+        assert asked == [("raw_clicks", [HOUR, HOUR + 1])]
+        assert failed == {("compared", FIRST): "looked; the audit: 2 rows differ"}
+        assert states[HOUR].stale
+        assert states[HOUR].is_whole_due("es_index")
+    else:
+        assert (asked, failed) == ([], {})
+        assert not states[HOUR].stale
+    assert not states[HOUR + 1].stale
+
+
+def test_the_audit_passes_over_hours_that_wait_to_be_computed(monkeypatch):
+    desk = Desk()
+    desk.checks.add("Audited.", audited=True, name="compared")(lambda what: desk.found("compared", what))
+    with desk.hbase.books() as books:
+        books.hours.touch([HOUR])
+    said_of, asked = audited(desk, "clickstream_audit", [FIRST, SECOND], monkeypatch, {HOUR: "; differs"})
+    assert asked == [("raw_clicks", [])]
+    assert all(e.passed for e in said_of)

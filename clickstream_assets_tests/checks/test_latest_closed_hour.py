@@ -9,7 +9,7 @@ from clickstream_assets.checks.hour_checks import latest_closed_hour, presence
 from clickstream_assets.domain.hours import HOUR_MS, key_of_hour
 from clickstream_assets.domain.stale_hours import HourState
 from clickstream_assets.partitions import RANGE_END, RANGE_START, hourly
-from clickstream_assets.schedules import hourly_look
+from clickstream_assets.schedules import hourly_look, nightly_audit
 from clickstream_assets.settings import Settings
 from clickstream_assets_tests.conftest import NOW_MS
 
@@ -49,18 +49,25 @@ def test_an_hour_that_someone_has_just_materialized_is_left_to_the_sensors_run_t
     assert not presence("es_index", HOUR - 1, never, closed=HOUR - 1, is_followed=True).passed
 
 
-def test_the_schedule_asks_for_the_hour_that_has_just_closed_and_for_none_before_the_first():
+def test_the_schedules_ask_for_hours_that_have_closed_and_for_none_before_the_first():
     def answer(hour: int) -> dg.RunRequest | None:
         at = datetime.fromtimestamp(hour * 3600, UTC) + timedelta(minutes=11)
-        resources = {"configured": Settings(first_hour=key_of_hour(FIRST))}
-        context = dg.build_schedule_context(scheduled_execution_time=at, resources=resources)
-        requests = hourly_look.evaluate_tick(context).run_requests
+        schedule = make(Settings(first_hour=key_of_hour(FIRST), audit_days=days))
+        requests = schedule.evaluate_tick(dg.build_schedule_context(scheduled_execution_time=at)).run_requests
         return requests[0] if requests else None
 
+    make, days = hourly_look, 2
     tags = answer(HOUR).tags
     assert tags[RANGE_START] == tags[RANGE_END] == key_of_hour(HOUR - 1)
     assert answer(FIRST + 1) is not None
     assert answer(FIRST) is None
+
+    make = nightly_audit
+    tags = answer(HOUR).tags
+    assert (tags[RANGE_START], tags[RANGE_END]) == (key_of_hour(max(FIRST, HOUR - 48)), key_of_hour(HOUR - 1))
+    assert answer(FIRST + 3).tags[RANGE_START] == key_of_hour(FIRST)
+    days = 0
+    assert answer(HOUR) is None
 
 
 def test_the_latest_partition_is_the_open_hour():

@@ -66,5 +66,5 @@ def test_each_pipeline_warns_by_its_own_thresholds(check):
 
 @pytest.mark.parametrize(("urls", "passes"), [(50, True), (51, False)])
 def test_urls_are_counted(urls, passes):
-    evidence = SimpleNamespace(metrics={HOUR: MetricCounts(urls=urls)}, limits=LIMITS)
+    evidence = SimpleNamespace(metrics={HOUR: (MetricCounts(urls=urls), 0)}, limits=LIMITS)
     assert few_urls(evidence)[HOUR].passed is passes

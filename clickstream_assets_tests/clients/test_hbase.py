@@ -14,7 +14,15 @@ from clickstream_assets.clients.hbase import (
     rows_per_call,
     where,
 )
-from clickstream_assets.clients.thrift_rows import SCANS, Key, Row, RowMutation, mutate_rows
+from clickstream_assets.clients.thrift_rows import (
+    SCANS,
+    Key,
+    Row,
+    RowMutation,
+    SharedCells,
+    SharedMutation,
+    mutate_rows,
+)
 
 import Hbase_thrift as thrift  # isort: skip - the client makes it
 
@@ -28,23 +36,43 @@ mutations = st.builds(
 )
 
 
-@given(st.lists(mutations, max_size=4))
-def test_row_mutations_are_read_as_they_were_meant(rows):
-    protocol = TCyBinaryProtocol(
-        TCyMemoryBuffer(mutate_rows("täble", [row.encoded() for row in rows])), decode_response=False
-    )
-    name, kind, number = protocol.read_message_begin()
-    call = thrift.Hbase.mutateRows_args()
-    protocol.read_struct(call)
-    assert (name, kind, number) == ("mutateRows", 1, 0)
-    assert call.tableName == "täble".encode()
+def read(call, name):
+    """The arguments of a call as a server reads them."""
+    protocol = TCyBinaryProtocol(TCyMemoryBuffer(call), decode_response=False)
+    assert protocol.read_message_begin() == (name, TMessageType.CALL, 0)
+    arguments = getattr(thrift.Hbase, f"{name}_args")()
+    protocol.read_struct(arguments)
     assert protocol.trans.getvalue() == b""
+    return arguments
+
+
+@given(st.lists(mutations, max_size=4), st.none() | st.integers(0, (1 << 63) - 1))
+def test_row_mutations_are_read_as_they_were_meant(rows, time_ms):
+    name, bytes_sent = mutate_rows("täble", [row.encoded() for row in rows], time_ms)
+    assert name == ("mutateRows" if time_ms is None else "mutateRowsTs")
+    call = read(bytes_sent, name)
+    assert call.tableName == "täble".encode()
+    assert getattr(call, "timestamp", None) == time_ms
     found = [(row.row, row.mutations) for row in call.rowBatches]
     assert [key for key, _ in found] == [row.key for row in rows]
     for row, (_, changes) in zip(rows, found, strict=True):
         assert {one.column: one.value for one in changes if not one.isDelete} == row.puts
         assert tuple(one.column for one in changes if one.isDelete) == row.deletes
         assert all(one.writeToWAL for one in changes)
+
+
+cells = st.dictionaries(names, st.binary(max_size=300), max_size=5)
+
+
+@given(st.binary(min_size=1, max_size=30), st.lists(cells, max_size=3))
+def test_shared_cells_are_put_as_each_rows_own_would_be(key, shared):
+    own = [(column, value) for part in shared for column, value in part.items()]
+    _, together = mutate_rows("t", [SharedMutation(key, [SharedCells(part) for part in shared]).encoded()])
+    (row,) = read(together, "mutateRows").rowBatches
+    assert row.row == key
+    assert [(change.column, change.value) for change in row.mutations] == own
+    if len(dict(own)) == len(own):
+        assert together == mutate_rows("t", [RowMutation(key, dict(own)).encoded()])[1]
 
 
 results = st.lists(
@@ -90,14 +118,15 @@ def test_a_filter_string_quotes_what_it_compares_with(value):
 
 
 class Sent(HBaseClient):
-    """Notes the rows of each call."""
+    """Notes the rows of each call, and the time that they are given."""
 
     def __init__(self):
         super().__init__("hbase", 9090)
-        self.calls = []
+        self.calls, self.times = [], []
 
-    def _send(self, table, batch):
+    def _send(self, table, batch, time_ms):
         self.calls.append([len(row) for row in batch])
+        self.times.append(time_ms)
 
 
 def test_a_call_ends_before_its_rows_or_bytes_are_full_and_a_larger_row_goes_alone():
@@ -110,6 +139,13 @@ def test_a_call_ends_before_its_rows_or_bytes_are_full_and_a_larger_row_goes_alo
     calls = rows(*large)
     assert [len(call) for call in calls] == [3, 3, 3, 1, ROWS_PER_CALL, 1]
     assert all(len(call) == 1 or sum(call) <= BYTES_PER_CALL for call in calls)
+
+
+@given(st.lists(mutations, min_size=1, max_size=4), st.integers(0, 1 << 40))
+def test_all_calls_of_a_mutation_give_the_same_time(rows, time_ms):
+    client = Sent()
+    client.mutate("t", [*rows, RowMutation(b"k", {b"f:q": bytes(BYTES_PER_CALL)})], time_ms)
+    assert set(client.times) == {time_ms}
 
 
 @given(st.integers(1, 1 << 30))

@@ -1,7 +1,10 @@
 from pathlib import Path
+from unittest.mock import MagicMock, Mock
 
 import pytest
+from py4j.protocol import Py4JJavaError
 
+from clickstream_assets.clients import hbase_admin
 from clickstream_assets.clients.hbase_admin import NewTable, TablesNotMade, create_tables
 from clickstream_assets.settings import Settings
 from clickstream_assets.stack.downloads import HBASE
@@ -47,3 +50,45 @@ def test_the_jars_are_looked_for_where_the_stack_puts_them():
 def test_a_zookeeper_without_a_port_is_refused(address):
     with pytest.raises(ValueError, match="hbase_zookeeper"):
         Settings(hbase_zookeeper=address)
+
+
+def java_error(name):
+    """What py4j raises for a Java exception without a cause."""
+    exception = Mock(_target_id="o1", _gateway_client=None)
+    exception.getClass().getSimpleName.return_value = name
+    exception.getMessage.return_value = "says Java"
+    exception.getCause.return_value = None
+    return Py4JJavaError("An error", exception)
+
+
+@pytest.fixture
+def admin(monkeypatch):
+    """HBase's ``Admin``, behind a Java that is not there; each of its tables is available when asked twice."""
+    jvm = MagicMock()
+    admin = jvm.org.apache.hadoop.hbase.client.ConnectionFactory.createConnection().getAdmin()
+    admin.isTableAvailable.side_effect = [False, True, True]
+    monkeypatch.setattr(hbase_admin.time, "sleep", lambda _: None)
+    admin.create = lambda: hbase_admin._create(jvm, [TABLE, NewTable("u", {"a": {}})], "zookeeper:2181")
+    return admin
+
+
+def test_all_tables_are_under_way_before_one_is_waited_for_and_all_are_available_at_the_end(admin):
+    admin.create()
+    calls = [name.removeprefix("createTableAsync().") for name, *_ in admin.mock_calls]
+    assert calls == ["createTableAsync", "createTableAsync", "get", "get", *["isTableAvailable"] * 3]
+
+
+@pytest.mark.parametrize("seen", ["at once", "later"])
+def test_a_table_that_another_process_makes_meanwhile_is_waited_for(admin, seen):
+    exists, future = java_error("TableExistsException"), Mock()
+    if seen == "later":
+        future.get.side_effect = exists
+    admin.createTableAsync.side_effect = [exists if seen == "at once" else future, Mock()]
+    admin.create()
+    assert admin.isTableAvailable.call_count == 3
+
+
+def test_what_else_java_says_is_raised(admin):
+    admin.createTableAsync.side_effect = java_error("MasterNotRunningException")
+    with pytest.raises(Py4JJavaError):
+        admin.create()

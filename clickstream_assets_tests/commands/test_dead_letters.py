@@ -86,10 +86,10 @@ def test_hours_the_wrong_way_round_are_a_usage_error(world):
 
 
 def test_in_a_pod_dagster_does_the_replay_and_nothing_else(monkeypatch):
-    def used(*, dry_run):
+    def used(wanted, *, dry_run):
         raise AssertionError("a replay in this process")
 
-    monkeypatch.setattr(command, "_replay", used)
+    monkeypatch.setattr(command, "_replayed", used)
     monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.96.0.1")
     words = printed("replay", "--here", code=2)
     assert "--here is not for a pod" in words

@@ -14,9 +14,13 @@ from click.testing import CliRunner
 from clickstream_assets.clients.reachability import without_secrets
 from clickstream_assets.commands import doctor
 from clickstream_assets.commands.servers import require_servers
+from clickstream_assets.definitions import resources
+from clickstream_assets.domain.books import Books, TableNames
 from clickstream_assets.domain.geoip import GeoIPDatabase
+from clickstream_assets.domain.hours import hour_of_key
 from clickstream_assets.settings import Settings, settings
 from clickstream_assets_tests.domain.geoip_databases import write_database
+from clickstream_assets_tests.domain.test_ledger import FakeHBase
 
 REMEDIES = {
     "Kafka": "CLICKSTREAM_KAFKA_BOOTSTRAP_SERVERS",
@@ -241,3 +245,78 @@ def test_a_geoip_database_that_is_not_there_or_is_none_is_a_failure(monkeypatch,
     (tmp_path / "cut.mmdb").write_bytes(b"cut")
     code, (line,) = geoip_lines(monkeypatch, tmp_path / "cut.mmdb")
     assert (code, "cut.mmdb" in line, "CLICKSTREAM_GEOIP_DATABASE" in line) == (1, True, True)
+
+
+class HBaseWithItsTables:
+    """HBase in memory, with the tables as the pipeline makes them."""
+
+    def __init__(self, configured):
+        self._rows = FakeHBase()
+        self._as_made = {table.name: table.families for table in resources(configured).hbase.new_tables()}
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        pass
+
+    def tables(self):
+        return set(self._as_made)
+
+    def families(self, table):
+        return self._as_made[table]
+
+    def __getattr__(self, name):
+        return getattr(self._rows, name)
+
+
+HOUR = hour_of_key("2026-11-23-05:00")
+
+
+@pytest.fixture
+def shop():
+    """Settings of a pipeline whose tables have a prefix."""
+    return Settings(name_prefix="shop-", stale_turn_seconds=90)
+
+
+@pytest.fixture
+def hbase(shop, monkeypatch):
+    server = HBaseWithItsTables(shop)
+    monkeypatch.setattr("clickstream_assets.clients.hbase.HBaseClient", lambda *_, **__: server)
+    monkeypatch.setattr(doctor, "require_listener", lambda _: None)
+    return server
+
+
+def test_hours_that_wait_are_counted_with_when_they_get_their_turn(shop, hbase):
+    hours = Books(hbase, TableNames.of("shop-")).hours
+    hours.touch([HOUR, HOUR + 1, HOUR + 2])
+    hours.mark("indexed", {HOUR: 1})
+    good, words, warnings = doctor._hbase(shop)
+    assert (good, warnings) == (True, [])
+    assert (
+        "hours that wait to be computed: 2 (the sensor kafka_offsets takes them at least every 1.5 min, "
+        "CLICKSTREAM_STALE_TURN_SECONDS), held by failed checks: 0"
+    ) in words
+
+
+def test_hours_that_failed_checks_hold_are_counted_apart_and_named_with_the_checks(shop, hbase):
+    hours = Books(hbase, TableNames.of("shop-")).hours
+    seven = range(HOUR, HOUR + 7)
+    hours.touch([*seven, HOUR + 7])
+    hours.hold("raw_clicks", hours.read(seven), {hour: ["offsets_complete", "books_balance"] for hour in seven})
+    hours.touch([HOUR + 1])  # is tried again
+    good, words, (warning,) = doctor._hbase(shop)
+    assert good
+    assert "hours that wait to be computed: 2 (" in words
+    assert "held by failed checks: 6" in words
+    assert "2026-11-23-05:00 (books_balance, offsets_complete), 2026-11-23-07:00 (" in warning
+    assert warning.endswith("2026-11-23-10:00 (books_balance, offsets_complete) and 1 more")
+
+
+def test_an_hour_whose_last_asset_failed_a_check_is_up_to_date_and_not_held(shop, hbase):
+    hours = Books(hbase, TableNames.of("shop-")).hours
+    hours.touch([HOUR])
+    hours.mark("indexed", {HOUR: 1})
+    hours.hold("es_index", hours.read([HOUR]), {HOUR: ["documents_match"]})
+    assert "computed: 0 (" in doctor._hbase(shop).words
+    assert doctor._hbase(shop).words.endswith("held by failed checks: 0")

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from clickstream_assets.domain.click_event import FIELDS, NO_IDS, REASONS, SEGMENT_SPELLINGS, Refused, decode
-from clickstream_assets.domain.table_schemas import DOCUMENT
+from clickstream_assets.domain.table_schemas import DOCUMENT, TABLES
 from clickstream_assets.domain.urls import DROPPED_PARAMETERS, normalized_url
 from clickstream_assets.settings import Settings
 from clickstream_assets.traffic.message_files import parse_envelope
@@ -144,11 +144,15 @@ def test_the_documents_fields_and_types_are_those_of_the_mapping():
     assert written == {name: field.type for name, field in DOCUMENT.items() if name != "_id"}
 
 
+def test_every_table_is_named():
+    assert {table.name for table in TABLES} <= set(re.findall(r"\w+", TEXT))
+
+
 def test_settings_that_are_named_exist():
     named = {name.lower() for name in re.findall(r"CLICKSTREAM_([A-Z_]*[A-Z])", TEXT)}
     assert named <= set(Settings.model_fields)
 
 
 def test_what_is_not_built_is_not_described():
-    for name in ("clickstream_blocks", "daily_metrics", "clickstream-daily", "design.md"):
+    for name in ("daily_metrics", "clickstream-daily", "design.md"):
         assert name not in TEXT

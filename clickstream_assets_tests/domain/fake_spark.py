@@ -1,12 +1,28 @@
-"""What ingestion asks of a Spark session, on Arrow tables in this process; tasks may run more than once."""
+"""What the steps ask of a Spark session, on Arrow tables in this process; tasks may run more than once."""
+
+import pickle
+import re
+import zlib
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
-_TYPES = {"binary": pa.binary(), "int": pa.int32(), "long": pa.int64()}
+_TYPES = {
+    "binary": pa.binary(),
+    "boolean": pa.bool_(),
+    "byte": pa.int8(),
+    "int": pa.int32(),
+    "long": pa.int64(),
+    "string": pa.string(),
+}
 
 
 def _schema(ddl):
     return pa.schema([(name, _TYPES[kind]) for name, kind in (field.split() for field in ddl.split(","))])
+
+
+class TaskLost(Exception):
+    """An executor is gone: its task runs once more."""
 
 
 class FakeSpark:
@@ -16,9 +32,9 @@ class FakeSpark:
         self.attempts = attempts
         self.jobs = 0
 
-    def range(self, start, end, step, partitions):
+    def range(self, start, end, step=1, partitions=None):
         assert (start, step) == (0, 1)
-        assert end == partitions
+        assert partitions in (None, end)
         self.jobs += 1
         return Frame(self, [pa.table({"id": pa.array([at], pa.int64())}) for at in range(end)])
 
@@ -30,20 +46,46 @@ class Frame:
     def mapInArrow(self, function, schema):
         fields = _schema(schema)
 
+        def attempt(part):
+            while True:
+                try:
+                    return list(function(iter(part.to_batches(max_chunksize=3))))
+                except TaskLost:
+                    continue
+
         def task(part):
             for _ in range(self.spark.attempts):
-                batches = list(function(iter(part.to_batches(max_chunksize=3))))
+                batches = attempt(part)
             return pa.Table.from_batches(batches, fields)
 
         return Frame(self.spark, [task(part) for part in self.parts])
 
+    def selectExpr(self, expression):
+        (name,) = re.fullmatch(r"cast\(id as int\) as (\w+)", expression).groups()
+        return Frame(self.spark, [pa.table({name: part.column("id").cast(pa.int32())}) for part in self.parts])
+
+    def unionByName(self, other, *, allowMissingColumns):
+        assert allowMissingColumns
+        fields = self.parts[0].schema
+        more = [
+            pa.table(
+                [part.column(f.name) if f.name in part.schema.names else pa.nulls(len(part), f.type) for f in fields],
+                fields,
+            )
+            for part in other.parts
+        ]
+        return Frame(self.spark, [*self.parts, *more])
+
     def repartition(self, count, column):
         table = pa.concat_tables(self.parts)
-        owner = [hash(value) % count for value in table.column(column).to_pylist()]
-        return Frame(self.spark, [table.filter(pa.array([at == one for one in owner])) for at in range(count)])
+        owner = [zlib.crc32(pickle.dumps(value)) % count for value in table.column(column).to_pylist()]
+        return Frame(
+            self.spark, [table.filter(pa.array([at == own for own in owner], pa.bool_())) for at in range(count)]
+        )
 
     def sortWithinPartitions(self, *columns):
-        return Frame(self.spark, [part.sort_by([(name, "ascending") for name in columns]) for part in self.parts])
+        keys = [(name, "ascending", "at_start") for name in columns]  # as Spark puts nulls
+        return Frame(self.spark, [part.take(pc.sort_indices(part, keys)) for part in self.parts])
 
     def toArrow(self):
         return pa.concat_tables(self.parts)

@@ -1,6 +1,5 @@
 """Kafka's topic and HBase's tables in memory, and what the books of a whole pipeline must say of them."""
 
-import copy
 import itertools
 from collections import Counter, defaultdict
 
@@ -31,14 +30,18 @@ class MortalHBase(FakeHBase):
     def _write(self):
         if self.lives is not None:
             if self.lives == 0:
-                raise Killed
-            self.lives -= 1
+                self.die()
+            else:
+                self.lives -= 1
 
-    def mutate(self, table, rows):
+    def die(self):
+        raise Killed
+
+    def mutate(self, table, rows, time_ms=None):
         sent = 0
         for row in rows:
             self._write()
-            sent += super().mutate(table, [row])
+            sent += super().mutate(table, [row], time_ms)
         return sent
 
     def increment(self, table, key, column):
@@ -147,9 +150,10 @@ class World:
 
         Yields after each kill; ends when it comes through.
         """
-        start, group = copy.deepcopy(self.hbase.tables), dict(self.topic.group)
+        start, group = self.hbase.snapshot(), dict(self.topic.group)
         for lives in itertools.count():
-            self.hbase.tables, self.topic.group = copy.deepcopy(start), dict(group)
+            self.hbase.restore(start)
+            self.topic.group = dict(group)
             self.hbase.lives = lives
             try:
                 action()

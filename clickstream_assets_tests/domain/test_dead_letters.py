@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clickstream_assets.clients.kafka import Message
-from clickstream_assets.domain import outcomes
+from clickstream_assets.domain import dead_letters, outcomes
 from clickstream_assets.domain.click_event import Refused, decode
-from clickstream_assets.domain.dead_letters import DeadLetters, Selection
+from clickstream_assets.domain.dead_letters import DeadLetters, Replay, Selection
 from clickstream_assets.domain.hours import hour_of_key
 from clickstream_assets.domain.ledger import HourCounts
 from clickstream_assets.domain.outcomes import SOURCE
@@ -75,6 +75,17 @@ def test_a_mended_letter_is_a_row_or_a_duplicate_and_its_hours_are_touched(world
     assert row[b"click_data:record_time"] == str(NOW).encode()
     assert {hour for hour, count in world.touched().items() if count > before.get(hour, 0)} == {NOW // HOUR_MS - 3}
     world.assert_books_balance()
+
+
+def test_a_long_replay_says_how_far_it_is(world, strict, monkeypatch):
+    send_and_refuse(world)
+    strict.clear()
+    monkeypatch.setattr(dead_letters, "monotonic", iter(range(0, 100, 6)).__next__)
+    said = []
+    replay = Replay(world.topic.topic, world.topic.id, world.books, FIRST * HOUR_MS, "dry", dry_run=True)
+    report = replay.run(Selection(), said.append)
+    assert said == [f"So far: {report.in_words()}"]
+    assert said[0].startswith("So far: would mend 2 of 3 dead letters: 1 rows, 1 duplicates; 1 still refused")
 
 
 def test_a_second_replay_changes_nothing(world, strict):

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from clickstream_assets.clients.hbase import RowMutation
 from clickstream_assets.domain import explanation
 from clickstream_assets.domain.books import Books, TableNames
 from clickstream_assets.domain.explanation import (
@@ -23,6 +24,7 @@ from clickstream_assets.domain.explanation import (
     add_up,
     compare,
     events_of,
+    explain,
     judge,
     misplaced,
     ranges_of,
@@ -356,6 +358,53 @@ def nothing(*events, state=HourState(), refused=0, moved=False, unbooked=0, firs
 
 
 UP_TO_DATE = HourState(3, 3, 3, 3)
+
+
+def test_what_all_stores_say_of_a_document_comes_together(monkeypatch):
+    books = Books(stored(at(0), at(10, "scroll"), at(20, geoip_version="g2")), TableNames.of())
+    books.hours.touch([HOUR])
+    counts = HourCounts(kept=2, dead_lettered=3)
+    books.ledger.write([Entry("topic", 0, 0, 2, READ, 5, {HOUR: counts}, "reading")])
+    values = {"clicks": 2, "unique_users": 1, "measured_views": 1}
+    values |= {"time_spent_seconds": 0.02, "average_time_spent": 0.02}
+    written = {"computed_at": START, "run_id": "computing"}
+    key = metrics_key(HOUR, TARGET.url, TARGET.country)
+    row = RowMutation(key, METRICS.encode(**values | written | {"clicks": 7}))
+    books.hbase.mutate(books.tables.metrics, [row])
+    hit = {"_index": "index", "_id": TARGET.document_id, "_source": TARGET.fields | values | written}
+
+    def recomputed(clicks, target):
+        books.hours.touch([target.hour])  # while it is looked at
+        return values
+
+    monkeypatch.setattr(explanation, "documents_of", lambda *_: [hit])
+    monkeypatch.setattr(explanation, "recomputed", recomputed)
+    monkeypatch.setattr(explanation, "compare_sketches", lambda *_: explanation.Comparison(1, 1, 1, None, True))
+    told = explain(TARGET, HOUR, books=books, es=None, alias="")
+
+    assert (told.hour, told.url, told.country) == (key_of_hour(HOUR), TARGET.url, TARGET.country)
+    assert [view.spent_ms for view in told.events if view.counts] == [20, None]
+    assert asdict(told.values["clicks"]) == {
+        "document": 2, "metrics_row": 7, "recomputed": 2, "from_events": 2, "same": False
+    }  # fmt: skip
+    assert [name for name, compared in told.values.items() if not compared.same] == ["clicks"]
+    assert list(told.values)[-1] == "users_sketch"
+    assert [(booked.events, booked.read) for booked in told.ranges] == [(2, 5)]
+    assert told.events_in_no_range == 1
+    assert [(run.run_id, run.did) for run in told.runs] == [
+        ("reading", "read its events"),
+        ("computing", "computed it"),
+    ]
+    assert told.enrichment == [
+        {"geoip_version": "g1", "user_agent_version": "u1", "events": 2},
+        {"geoip_version": "g2", "user_agent_version": "u1", "events": 1},
+    ]
+    computed = {"computed_at": "2026-11-23T05:00:00.000Z", "run_id": "computing"}
+    assert told.metrics_row == computed
+    assert told.document == {"index": "index", "id": TARGET.document_id} | computed
+    assert (told.state["stale"], told.state["refused"], told.state["moved"]) == (True, 3, True)
+    assert told.remarks[0] == "differs: clicks: document 2, metrics row 7, recomputed 2, from the events 2"
+    assert (told.same, told.verdict) == (False, "Not the same everywhere.")
 
 
 def test_a_hour_never_touched_is_told_with_its_refused_messages():

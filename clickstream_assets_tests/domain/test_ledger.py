@@ -1,15 +1,32 @@
 """The second book, on a stand-in for HBase: what is written is read back, by range and by hour."""
 
+import copy
+import itertools
+import math
 import struct
 from dataclasses import replace
+from time import time
 from types import SimpleNamespace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from clickstream_assets.clients.hbase import RowMutation
 from clickstream_assets.domain.hours import hour_of_key
-from clickstream_assets.domain.ledger import COUNTS, GAP, LOST, READ, Entry, HourCounts, HourPart, Ledger, sum_of
+from clickstream_assets.domain.ledger import (
+    COUNTS,
+    GAP,
+    LOST,
+    READ,
+    Block,
+    Cells,
+    Entry,
+    HourCounts,
+    HourPart,
+    Ledger,
+    sum_of,
+)
 from clickstream_assets.domain.offsets import OffsetRange
 from clickstream_assets.domain.stale_hours import COMPUTED, INDEXED, HourState, HourStates
 
@@ -18,12 +35,21 @@ HOUR = hour_of_key("2026-11-23-05:00")
 
 
 class FakeHBase:
-    """HBaseClient's calls on dictionaries, as its docstrings promise them; no server, no retries."""
+    """HBaseClient's calls on dictionaries, as its docstrings promise them; no server, no retries.
+
+    ``tables`` has what a reader sees. A put or delete has a time, its own or the server's, and hides what is older,
+    whichever comes first; of one time a delete hides a put.
+    """
 
     host, port = "hbase", 9090
 
     def __init__(self):
         self.tables = {}
+        self.clock = lambda: int(time() * 1000)
+        """The server's, in milliseconds."""
+        self._order = itertools.count()
+        self._put_at, self._deleted_at = {}, {}
+        """By table, row key and column: when the cell was put; the same or a family: up to when all is deleted."""
 
     def __enter__(self):
         return self
@@ -37,26 +63,49 @@ class FakeHBase:
     def close(self):
         pass
 
+    def snapshot(self):
+        """All that is stored, for :meth:`restore`."""
+        return copy.deepcopy(self.tables), dict(self._put_at), dict(self._deleted_at)
+
+    def restore(self, snapshot):
+        tables, put_at, deleted_at = snapshot
+        self.tables, self._put_at, self._deleted_at = copy.deepcopy(tables), dict(put_at), dict(deleted_at)
+
     def _table(self, name):
         return self.tables.setdefault(name, {})
 
     def get(self, table, keys, columns=(), *, batch_rows=None):
         rows = {key: self._table(table)[key] for key in keys if key in self._table(table)}
-        found = {key: {c: v for c, v in cells.items() if not columns or c in columns} for key, cells in rows.items()}
-        return {key: cells for key, cells in found.items() if cells}
+        wanted = {key: {c: v for c, v in cells.items() if _is_of(c, columns)} for key, cells in rows.items()}
+        return {key: cells for key, cells in wanted.items() if cells}
 
-    def mutate(self, table, rows):
+    def mutate(self, table, rows, time_ms=None):
         sent = 0
         for sent, row in enumerate(rows, 1):  # noqa: B007
-            cells = self._table(table).setdefault(row.key, {})
-            for column in row.deletes:
-                assert column not in row.puts
-                for name in [name for name in cells if name == column or name.split(b":")[0] == column]:
-                    del cells[name]
-            cells.update(row.puts)
-            if not cells:
-                del self._table(table)[row.key]
+            self._apply(table, row, time_ms)
         return sent
+
+    def _apply(self, table, row, time_ms):
+        cells, order = self._table(table).setdefault(row.key, {}), next(self._order)
+        at = (self.clock() if time_ms is None else time_ms, order)
+        deletes, puts = getattr(row, "deletes", ()), _puts_of(row)
+        for column in deletes:
+            assert column not in puts
+            up_to = at if time_ms is None else (time_ms, math.inf)
+            self._deleted_at[table, row.key, column] = max(
+                up_to, self._deleted_at.get((table, row.key, column), _NEVER)
+            )
+            for name in [name for name in cells if _is_of(name, (column,))]:
+                if self._put_at.get((table, row.key, name), _NEVER) <= up_to:
+                    del cells[name]
+        for column, value in puts.items():
+            places = (table, row.key, column), (table, row.key, column.split(b":")[0])
+            is_deleted = any(self._deleted_at.get(place, _NEVER) > at for place in places)
+            if not is_deleted and self._put_at.get(places[0], _NEVER) <= at:
+                cells[column] = value
+                self._put_at[places[0]] = at
+        if not cells:
+            del self._table(table)[row.key]
 
     def sizes(self, table, start, stop, column):
         yield from ((key, len(cells[column])) for key, cells in self.scan(table, start, stop, (column,)))
@@ -64,6 +113,18 @@ class FakeHBase:
     def scan(self, table, start, stop, columns=(), *, batch_rows=None, large_cells=False):
         keys = sorted(key for key in self._table(table) if start <= key and (not stop or key < stop))
         yield from ((key, cells) for key in keys if (cells := self.get(table, [key], columns).get(key)))
+
+    def scan_batches(self, table, start, stop, columns=(), *, filter_string=None, batch_rows=5_000, large_cells=False):
+        assert filter_string in (None, b"KeyOnlyFilter()")
+        rows = self.scan(table, start, stop, columns)
+        while batch := list(itertools.islice(rows, batch_rows)):
+            yield [
+                SimpleNamespace(
+                    row=key,
+                    columns={c: SimpleNamespace(value=b"" if filter_string else v) for c, v in cells.items()},
+                )
+                for key, cells in batch
+            ]
 
     def scan_keys(self, table, start, stop, families=(), *, filter_string=None):
         for key, cells in self.scan(table, start, stop):
@@ -79,6 +140,18 @@ class FakeHBase:
         value = struct.unpack(">q", cells.get(column, bytes(8)))[0] + 1
         cells[column] = struct.pack(">q", value)
         return value
+
+
+_NEVER = (-1, -1)
+
+
+def _is_of(column, columns):
+    """Whether a cell is of some columns or families; of any if none is named."""
+    return not columns or column in columns or column.split(b":")[0] in columns
+
+
+def _puts_of(row):
+    return row.puts if isinstance(row, RowMutation) else {c: v for some in row.shared for c, v in some.cells.items()}
 
 
 @pytest.fixture
@@ -199,6 +272,104 @@ def test_forgotten_parts_leave_their_entries_and_other_hours(ledger):
     ledger.forget({HOUR: ledger.parts([HOUR])[HOUR]})
     assert {hour: len(parts) for hour, parts in ledger.parts([HOUR, HOUR + 1]).items()} == {HOUR: 0, HOUR + 1: 1}
     assert list(ledger.entries()) == [one]
+
+
+def cells(digest, rows=4):
+    return Cells(digest, cells=1, bytes=200, raw_bytes=900, rows=rows)
+
+
+def with_events(booked, **digests):
+    """An entry whose events lie by column, by how many hours after :data:`HOUR` they happened."""
+    places = {
+        ("id-a", booked.partition, booked.first, HOUR + int(at[1:])): cells(digest) for at, digest in digests.items()
+    }
+    return booked.with_events(places)
+
+
+def part_of(ledger, hour=HOUR):
+    (part,) = ledger.parts([hour])[hour]
+    return part
+
+
+def block_of(part, enriched_by="GeoIP 7", digest="b"):
+    return Block(part.version, enriched_by, clicks=3, first_ms=HOUR * 3_600_000, cells=cells(digest))
+
+
+def test_parts_know_where_their_events_lie_and_of_which_writing_they_are(ledger):
+    ledger.write([with_events(entry(0, 9, {HOUR: 4, HOUR + 1: 5}), h0="e0", h1="e1")])
+    assert [(part.version, part.events, part.block) for part in (part_of(ledger), part_of(ledger, HOUR + 1))] == [
+        ("e0", cells("e0"), None),
+        ("e1", cells("e1"), None),
+    ]
+    ledger.write([entry(9, 12, {HOUR + 2: 3}), entry(12, 15, None, {HOUR + 3: 3})])
+    without_events, without_rows = part_of(ledger, HOUR + 2), part_of(ledger, HOUR + 3)
+    assert (len(without_events.version), without_events.events) == (32, None)
+    assert (without_rows.version, without_rows.events) == ("", None)
+
+
+def test_an_entry_has_the_events_of_its_own_places_and_hours():
+    places = {
+        (log_id, partition, first, hour): cells(f"{log_id}{partition}{first}{hour - HOUR}")
+        for log_id in ("id-a", "id-b")
+        for partition in (0, 1)
+        for first in (0, 9)
+        for hour in (HOUR, HOUR + 7)
+    }
+    booked = entry(9, 12, {HOUR: 3, HOUR + 1: 1}, partition=1).with_events(places)
+    assert booked.events == {HOUR: cells("id-a190")}
+    assert [part.events for _, part in booked.parts()] == [cells("id-a190"), None]
+
+
+def test_a_block_counts_for_the_version_that_it_was_made_of(ledger):
+    booked = with_events(entry(0, 9, {HOUR: 4}), h0="e0")
+    ledger.write([booked])
+    part = part_of(ledger)
+    assert not part.is_enriched_by("GeoIP 7")
+    ledger.name_blocks({HOUR: [(part, block_of(part))]})
+    assert part_of(ledger).block == block_of(part)
+    assert part_of(ledger).is_enriched_by("GeoIP 7")
+    assert not part_of(ledger).is_enriched_by("GeoIP 8")
+
+    # A run reads the range again while another enriches what it held before.
+    ledger.write([with_events(entry(0, 9, {HOUR: 5}), h0="others")], [booked])
+    ledger.name_blocks({HOUR: [(part, block_of(part))]})
+    assert part_of(ledger).block is None
+    assert not part_of(ledger).is_enriched_by("GeoIP 7")
+
+
+def test_a_block_is_named_of_its_own_part_and_hour_alone(ledger):
+    ledger.write([entry(0, 9, {HOUR: 4, HOUR + 1: 5}), entry(9, 12, {HOUR: 3})])
+    first, second = ledger.parts([HOUR])[HOUR]
+    ledger.name_blocks({HOUR: [(second, block_of(second))]})
+    assert [part.block for part in ledger.parts([HOUR])[HOUR]] == [None, block_of(second)]
+    assert part_of(ledger, HOUR + 1).block is None
+    assert [part.version for part in ledger.parts([HOUR])[HOUR]] == [first.version, second.version]
+
+
+@pytest.mark.parametrize("replaced", [False, True])
+@pytest.mark.parametrize("events", ["others", "the same", None])
+def test_an_entry_that_is_written_again_forgets_the_blocks_of_its_parts(ledger, events, replaced):
+    booked = with_events(entry(0, 9, {HOUR: 4}), h0="the same")
+    ledger.write([booked])
+    part = part_of(ledger)
+    ledger.name_blocks({HOUR: [(part, block_of(part))]})
+    again = with_events(entry(0, 9, {HOUR: 4}), **({"h0": events} if events else {}))
+    ledger.write([again], [booked] if replaced else [])
+    assert part_of(ledger).block is None
+    assert part_of(ledger).events == (cells(events) if events else None)
+    assert (part_of(ledger).version == part.version) == (events == "the same")
+
+
+def test_a_part_without_rows_needs_no_block(ledger):
+    ledger.write([entry(0, 9, None, {HOUR: 4})])
+    assert part_of(ledger).is_enriched_by("whatever")
+
+
+def test_where_events_lie_makes_no_other_entry_or_part(ledger):
+    booked = entry(0, 9, {HOUR: 4})
+    ledger.write([with_events(booked, h0="e0")])
+    assert list(ledger.entries()) == [booked]
+    assert part_of(ledger) == HourPart("id-a", 0, 0, HourCounts())
 
 
 def test_what_is_not_followed_is_what_a_gap_in_the_books_begins_behind(ledger):

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from clickstream_assets.clients.kafka import Message
-from clickstream_assets.domain import enrichment, metrics
+from clickstream_assets.domain import blocks, enriching, enrichment
 from clickstream_assets.domain.click_event import FIELDS
 from clickstream_assets.domain.lineage import ASSETS, topic_fields
 from clickstream_assets.domain.outcomes import Rules, outcomes
@@ -95,13 +95,29 @@ def test_the_topic_has_every_field_that_decoding_looks_for():
 def test_enrichment_reads_and_writes_what_the_lineage_says():
     raw, enriched = ASSETS["raw_clicks"].columns, ASSETS["enriched_clicks"].columns
     assert set(enrichment.OUTPUT) == enriched.keys() - raw.keys()
-    for name in enrichment.OUTPUT:
-        assert set(enriched[name].upstream) <= set(enrichment.INPUT)
+    looked_up = {"ip", "user_agent"}
+    assert looked_up <= set(blocks.EVENTS.names) & set(enriching.READ)
+    assert {above for name in enrichment.OUTPUT for above in enriched[name].upstream} == looked_up
     assert all(enriched[name].upstream == (name,) for name in raw)
 
 
+IN_BLOCKS = {
+    "time_ms": {"timestamp"},
+    "user_key": {"user_id", "anonymous_id"},
+    "url": {"url"},
+    "kind": {"event_type"},
+    "engaged_ms": {"engagement_time_ms"},
+    "country": {"country"},
+    "bot": {"bot"},
+}
+"""What of a row stands in each column of a block."""
+
+
 def test_metrics_read_what_the_lineage_says():
-    assert {name for column in METRICS.columns.values() for name in column.upstream} == set(metrics.INPUT)
+    assert IN_BLOCKS.keys() == set(blocks.CLICKS.names)
+    read = set().union(*IN_BLOCKS.values())
+    assert {name for column in METRICS.columns.values() for name in column.upstream} == read
+    assert read <= {*enriching.READ, *enrichment.OUTPUT}
 
 
 def test_a_document_has_every_metric_and_the_mapping_every_field():

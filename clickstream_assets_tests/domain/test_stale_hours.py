@@ -73,3 +73,73 @@ def test_an_asset_lacks_what_the_one_before_it_has():
     assert [HourState(2, 2, 1, 1).lacks(asset) for asset in later] == [False, True, False]
     assert [HourState(2, 1, 1, 0).lacks(asset) for asset in later] == [True, False, True]
     assert not any(HourState().lacks(asset) for asset in later)
+
+
+def test_cells_are_those_of_the_tables_that_are_in_use():
+    hbase = FakeHBase()
+    states = HourStates(hbase, "ledger")
+    states.touch([HOUR])
+    states.mark("enriched", {HOUR: 1})
+    states.remember_clicks({HOUR: 17})
+    states.hold("raw_clicks", states.read([HOUR]), {HOUR: ["offsets_complete", "books_balance"]})
+    assert hbase.tables["ledger"] == {
+        b"state|2026-11-23-05:00": {
+            b"hour:touched": bytes(7) + b"\x01",
+            b"hour:enriched": b"1",
+            b"hour:clicks": b"17",
+            b"hour:held_by_raw_clicks": b'{"checks":["books_balance","offsets_complete"],"touched":1}',
+        }
+    }
+    hold = Hold(("books_balance", "offsets_complete"), 1)
+    assert states.all() == {HOUR: HourState(touched=1, enriched=1, clicks=17, holds={"raw_clicks": hold})}
+
+
+def test_a_doubted_hour_is_touched_and_each_later_asset_does_it_whole_until_it_has_come_that_far(states):
+    states.touch([HOUR, HOUR + 1])
+    states.doubt([HOUR, HOUR])
+    doubted, other = states.read([HOUR, HOUR + 1]).values()
+    assert (doubted.touched, doubted.doubted) == (2, 2)
+    assert doubted.waiting
+    later = list(STEPS)[1:]
+    assert [doubted.is_whole_due(asset) for asset in later] == [True] * 3
+    assert [other.is_whole_due(asset) for asset in later] == [False] * 3
+    for done, mark in enumerate(("enriched", "computed", "indexed"), 1):
+        states.mark(mark, {HOUR: 2})
+        due = [states.read([HOUR])[HOUR].is_whole_due(asset) for asset in later]
+        assert due == [False] * done + [True] * (3 - done)
+
+
+def test_what_came_behind_a_doubt_is_done_as_usual(states):
+    states.doubt([HOUR])
+    for mark in ("enriched", "computed", "indexed"):
+        states.mark(mark, {HOUR: 1})
+    states.touch([HOUR])
+    state = states.read([HOUR])[HOUR]
+    assert state.waiting
+    assert [state.is_whole_due(asset) for asset in list(STEPS)[1:]] == [False] * 3
+
+
+def test_a_run_that_looked_before_the_doubt_does_not_settle_it(states):
+    states.touch([HOUR])
+    before = states.read([HOUR])[HOUR]
+    states.doubt([HOUR])  # while the run goes on
+    states.mark("enriched", {HOUR: before.touched})
+    state = states.read([HOUR])[HOUR]
+    assert state.lacks("enriched_clicks")
+    assert state.is_whole_due("enriched_clicks")
+
+
+def test_doubts_add_up_and_reach_no_other_hour(states):
+    states.doubt([HOUR, HOUR + 2])
+    states.doubt([HOUR])
+    assert [state.doubted for state in states.read(range(HOUR, HOUR + 3)).values()] == [2, 0, 1]
+    assert states.all().keys() == {HOUR, HOUR + 2}
+
+
+def test_an_asset_whose_own_check_holds_an_hour_does_it_whole(states):
+    states.touch([HOUR])
+    for mark in ("enriched", "computed", "indexed"):
+        states.mark(mark, {HOUR: 1})
+    states.hold("url_country_metrics", states.read([HOUR]), {HOUR: ["clicks_add_up"]})
+    state = states.read([HOUR])[HOUR]
+    assert [asset for asset in STEPS if state.is_whole_due(asset)] == ["url_country_metrics"]

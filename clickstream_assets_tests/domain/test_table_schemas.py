@@ -2,7 +2,7 @@
 
 from clickstream_assets.clients.batches import MOST_KEPT_BYTES
 from clickstream_assets.clients.hbase import BYTES_PER_CALL, rows_per_call
-from clickstream_assets.domain.enrichment import INPUT
+from clickstream_assets.domain.enriching import READ
 from clickstream_assets.domain.outcomes import Rules, decoded, outcomes
 from clickstream_assets.domain.table_schemas import CLICKS, DEAD_LETTERS, MESSAGE_BYTES, METRICS
 from clickstream_assets_tests.domain.test_outcomes import RULES, Message, message
@@ -48,7 +48,7 @@ def test_the_largest_letter_fits_the_sizes_that_calls_are_cut_by():
 
 
 def test_hot_scans_ask_for_hundreds_of_rows_and_whole_letters_for_one():
-    assert rows_per_call(CLICKS.row_bytes(*INPUT)) > 200
+    assert rows_per_call(CLICKS.row_bytes(*READ)) > 100
     assert rows_per_call(METRICS.row_bytes()) > 200
     assert rows_per_call(DEAD_LETTERS.row_bytes()) == 1
     assert rows_per_call(CLICKS.row_bytes("url")) * 8_192 <= BYTES_PER_CALL

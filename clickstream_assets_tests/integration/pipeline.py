@@ -16,6 +16,7 @@ from clickstream_assets.domain.reconciliation import Reconciliation, progress, r
 from clickstream_assets.jobs import rebuild
 from clickstream_assets.partitions import tags_of
 from clickstream_assets.resources.kafka import ensure_topic
+from clickstream_assets.sensors import kafka_offsets
 from clickstream_assets.sensors.kafka_offsets import JOB
 from clickstream_assets.settings import Settings
 from clickstream_assets.traffic.message_files import Message
@@ -31,6 +32,8 @@ class Pipeline:
         self.settings = servers.model_copy(update={"name_prefix": f"{name}-"})
         self.defs = build(self.settings)
         self.sensor = self.defs.resolve_sensor_def("kafka_offsets")
+        # What is not there at a tick here does not come while it waits.
+        kafka_offsets.TICK_SECONDS = 0
         self.instance = dg.DagsterInstance.ephemeral()
         self.resources = self.defs.resources
         self.cursor: str | None = None

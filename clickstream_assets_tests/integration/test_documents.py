@@ -1,15 +1,22 @@
-"""Materializing ``es_index`` writes the documents that are not as their metrics are, and no other."""
+"""Documents follow the rows that changed; materializing ``es_index`` writes those that are not as their metrics are."""
 
 import math
+from base64 import b64encode
+from hashlib import sha256
 
-import pyarrow as pa
+import dagster as dg
 import pytest
+from pyspark.errors import PySparkException
 
 from clickstream_assets.clients.hbase import RowMutation
-from clickstream_assets.domain import documents
-from clickstream_assets.domain.hours import HOUR_MS, rfc3339_of_hour
+from clickstream_assets.definitions import resources
+from clickstream_assets.domain import computing, documents, metrics
+from clickstream_assets.domain.computing import Checkpoints
+from clickstream_assets.domain.hours import HOUR_MS, key_of_hour, rfc3339_of_hour
+from clickstream_assets.domain.indexing import Target, index_changed, index_whole
 from clickstream_assets.domain.metrics import metrics_key_range
-from clickstream_assets.spark_sources import elasticsearch as source
+from clickstream_assets.domain.stale_hours import INDEXED, HourStates
+from clickstream_assets.domain.table_schemas import METRICS
 from clickstream_assets.traffic.message_files import Message
 from clickstream_assets_tests.conftest import NOW_MS
 from clickstream_assets_tests.integration.pipeline import Pipeline, assert_golden, page_view
@@ -74,6 +81,7 @@ def test_every_field_changed_by_hand_is_put_right_and_nothing_else_is_written(pi
     before = hits(es, pipeline)
     of_hour = [hit for hit in before.values() if hit["_source"]["hour"] == rfc3339_of_hour(HOUR)]
     measured = [hit for hit in of_hour if hit["_source"]["average_time_spent"] is not None]
+    other_sketch = b64encode(metrics.sketch_of(["somebody"])).decode()
     unmeasured = next(hit for hit in of_hour if hit["_source"]["average_time_spent"] is None)
     changes = [
         {"hour": rfc3339_of_hour(HOUR + 1)},
@@ -89,6 +97,8 @@ def test_every_field_changed_by_hand_is_put_right_and_nothing_else_is_written(pi
         {"average_time_spent": None},
         {"computed_at": measured[11]["_source"]["computed_at"] + 1},
         {"run_id": "another"},
+        {"users_sketch": other_sketch},
+        {"users_sketch": None},
     ]
     changed = [*zip(measured, changes, strict=False), (unmeasured, {"average_time_spent": 1.0})]
     assert len(changed) == len(changes) + 1
@@ -165,43 +175,227 @@ def test_documents_twice_behind_the_alias_stay_in_the_index_of_their_month(pipel
     es.indices.delete(index=copy)
 
 
-def test_an_index_that_cannot_be_asked_for_a_field_is_written_whole(servers, es):
-    es.indices.create(index="mapped-otherwise", mappings={"properties": {"word": {"type": "text"}}})
-    es.index(index="mapped-otherwise", id="1", document={"word": "x"}, refresh=True)
-    writer = source.ElasticsearchWriter(source.options(servers.elasticsearch_url, [{"field": "word"}]))
-    batch = pa.RecordBatch.from_pylist([{"_index": "mapped-otherwise", "_id": "1", "word": "x"}])
-    assert writer.write(iter([batch])).documents == 1
+def listed(pipeline) -> dict:
+    """The lists of changed rows of the hour."""
+    with pipeline.resources["hbase"].books() as books:
+        return Checkpoints(books).lists(HOUR)
 
 
-@pytest.mark.parametrize("chunk", [1, 2, 100])
-def test_the_source_asks_each_index_for_its_own_ids(servers, es, monkeypatch, chunk):
-    monkeypatch.setattr(source, "_CHUNK", chunk)
-    names = [f"things-{chunk}-{letter}" for letter in "abc"]
-    there = {"n": 1, "at": 5, "word": "x", "note": "old"}
-    mapping = {"n": {"type": "long"}, "at": {"type": "date"}, "word": {"type": "keyword"}, "note": {"type": "keyword"}}
-    for name in names[:2]:
-        es.indices.create(index=name, mappings={"properties": mapping})
-    es.index(index=names[0], id="1", document=there)
-    es.index(index=names[1], id="2", document=there | {"word": None})
-    es.indices.refresh(index=names[:2])
+def test_what_changed_stays_listed_until_the_hour_is_marked_as_indexed(pipeline, es, monkeypatch):
+    mark, forget, when_forgotten = HourStates.mark, Checkpoints.forget, []
 
-    rows = [
-        {"_index": name, "_id": doc_id, "n": 1, "at": 5, "word": word, "note": "new"}
-        for name in names
-        for doc_id, word in (("1", "x"), ("2", None))
-    ]
-    fields = [{"field": "n"}, {"field": "at", "format": "epoch_millis"}, {"field": "word"}]
-    writer = source.ElasticsearchWriter(source.options(servers.elasticsearch_url, fields))
-    batch = pa.RecordBatch.from_pylist(rows)
-    assert writer.write(iter([batch.slice(0, 4), batch.slice(4)])).documents == 4
-    es.indices.refresh(index=names)
-    found = es.search(index=names, size=100)["hits"]["hits"]
-    assert {(hit["_index"][-1], hit["_id"], hit["_source"]["note"]) for hit in found} == {
-        ("a", "1", "old"),
-        ("a", "2", "new"),
-        ("b", "1", "new"),
-        ("b", "2", "old"),
-        ("c", "1", "new"),
-        ("c", "2", "new"),
-    }
-    assert source.ElasticsearchWriter({"url": servers.elasticsearch_url}).write(iter([batch])).documents == len(rows)
+    def dies_before_the_mark(states, step, marks):
+        if step == INDEXED:
+            raise ConnectionError("gone before the mark")
+        mark(states, step, marks)
+
+    def forgets(checkpoints, lists):
+        with pipeline.resources["hbase"].books() as books:
+            when_forgotten.append((bool(lists), books.hours.read([HOUR])[HOUR].stale))
+        forget(checkpoints, lists)
+
+    pipeline.produce([page_view(HOUR, 50, "https://documents.example/0", GERMAN)])
+    with monkeypatch.context() as patch, pytest.raises(ConnectionError, match="before the mark"):
+        patch.setattr(HourStates, "mark", dies_before_the_mark)
+        pipeline.tick()
+    written_before = hits(es, pipeline)
+    assert sum(hit["_source"]["clicks"] for hit in written_before.values()) == 2 * VIEWS + 1
+    assert listed(pipeline) != {}
+
+    pipeline.instance = dg.DagsterInstance.ephemeral()  # behind a failed run the sensor would pause
+    monkeypatch.setattr(Checkpoints, "forget", forgets)
+    pipeline.settle()
+    assert when_forgotten == [(True, False)]
+    assert listed(pipeline) == {}
+    assert sources(hits(es, pipeline)) == sources(written_before)
+    assert_golden(pipeline)
+
+
+# The index alone, on rows and lists that are put by hand
+
+
+class Index:
+    """Rows of one hour's metrics, what is listed of them, and their documents."""
+
+    def __init__(self, servers, name):
+        self.stores = resources(servers.model_copy(update={"name_prefix": f"{name}-"}))
+        self.url, self.alias = servers.elasticsearch_url, self.stores.elasticsearch.alias
+        with self.stores.elasticsearch.client() as es:
+            documents.ensure_template(es, self.alias)
+
+    @staticmethod
+    def doc_id(page: str) -> str:
+        return sha256(f"{rfc3339_of_hour(HOUR)}|{page}|DE".encode()).hexdigest()
+
+    def key(self, page: str) -> bytes:
+        return f"{key_of_hour(HOUR)}|{self.doc_id(page)}".encode()
+
+    def put(self, *pages: str, clicks: int = 1) -> None:
+        rows = [
+            RowMutation(
+                self.key(page),
+                METRICS.encode(
+                    hour=HOUR,
+                    url=page,
+                    country="DE",
+                    clicks=clicks,
+                    unique_users=1,
+                    measured_views=0,
+                    time_spent_seconds=0.0,
+                    users_sketch=b"\xff\x00sketch",
+                    computed_at=7,
+                    run_id="run",
+                ),
+            )
+            for page in pages
+        ]
+        with self.stores.hbase.books() as books:
+            books.hbase.mutate(books.tables.metrics, rows)
+
+    def drop(self, *pages: str) -> None:
+        with self.stores.hbase.books() as books:
+            books.hbase.mutate(books.tables.metrics, [RowMutation(self.key(page), {}, (b"metrics",)) for page in pages])
+
+    def list(self, stamp: int, *pages: str, slice_number: int = 0) -> None:
+        """Put pages on a list of what a run changed, as ``url_country_metrics`` does."""
+        ids = b"".join(bytes.fromhex(self.doc_id(page)) for page in pages)
+        key = computing._slice_key(HOUR, slice_number)
+        with self.stores.hbase.books() as books:
+            books.hbase.mutate(books.tables.blocks, [RowMutation(key, {f"changed:{stamp}.000".encode(): ids})])
+
+    def index_changed(self, version: int):
+        """Index what is listed; returns what became of the hour. Lists are forgotten, as if the hour was marked."""
+        with self.stores.hbase.books() as books:
+            target = Target(self.url, self.alias, version)
+            results, lists = index_changed(self.stores.spark.session, books, target, [HOUR])
+            assert Checkpoints(books).lists(HOUR) == lists, "lists are there until somebody forgets them"
+            Checkpoints(books).forget(lists)
+            return results[HOUR]
+
+    def index_whole(self, version: int, at_most: int, *, dry_run: bool = False):
+        with self.stores.hbase.books() as books:
+            target = Target(self.url, self.alias, version, dry_run)
+            return index_whole(self.stores.spark.session, books, target, [HOUR], at_most)[HOUR]
+
+    def documents(self) -> dict[str, tuple[int, int]]:
+        """Clicks and version of each document by its page; that all else is as it should be is asserted."""
+        with self.stores.elasticsearch.client() as es:
+            es.indices.refresh(index=f"{self.alias}*")
+            answer = es.search(index=self.alias, ignore_unavailable=True, size=10_000, version=True)
+        documents_by_page = {}
+        for hit in answer["hits"]["hits"]:
+            document = hit["_source"]
+            page, clicks = document["url"], document["clicks"]
+            assert hit["_id"] == self.doc_id(page)
+            assert hit["_index"] == f"{self.alias}-{rfc3339_of_hour(HOUR)[:7]}"
+            assert document == {
+                "hour": rfc3339_of_hour(HOUR),
+                "url": page,
+                "country": "DE",
+                "clicks": clicks,
+                "unique_users": 1,
+                "measured_views": 0,
+                "time_spent_seconds": 0.0,
+                "average_time_spent": None,
+                "users_sketch": "/wBza2V0Y2g=",
+                "computed_at": 7,
+                "run_id": "run",
+            }
+            documents_by_page[page] = clicks, hit["_version"]
+        return documents_by_page
+
+
+def test_rows_on_lists_are_written_by_id_and_documents_of_rows_that_are_gone_deleted(servers):
+    index = Index(servers, "listed")
+    index.put("/a", "/b", "/c", "/unlisted")
+    index.list(1, "/a", "/b")
+    index.list(2, "/b", "/c", slice_number=3)
+    assert index.index_changed(100).written == 4
+    assert index.documents() == {"/a": (1, 100), "/b": (1, 100), "/c": (1, 100)}
+
+    index.put("/b", clicks=5)
+    index.drop("/a")
+    index.list(3, "/a", "/b", "/never-there")
+    assert index.index_changed(200).written == 3
+    assert index.documents() == {"/b": (5, 200), "/c": (1, 100)}
+    assert index.index_changed(300).written == 0, "the lists are forgotten"
+
+
+def test_a_long_list_is_worked_off_page_by_page(servers):
+    index, pages = Index(servers, "long-list"), [f"/{number}" for number in range(1_000)]
+    index.put(*pages)
+    index.list(1, *pages)
+    assert index.index_changed(100).written == len(pages)
+    assert index.documents() == dict.fromkeys(pages, (1, 100))
+
+
+def test_what_a_later_run_wrote_or_deleted_stays_when_an_earlier_one_writes_late(servers):
+    index = Index(servers, "late")
+    index.put("/changed", "/gone", "/came")
+    index.list(1, "/changed", "/gone")
+    index.index_changed(100)
+
+    index.put("/changed", "/came", clicks=2)
+    index.drop("/gone")
+    index.list(3, "/changed", "/gone", "/came")
+    index.index_changed(300)
+    as_the_later_run_left_it = {"/changed": (2, 300), "/came": (2, 300)}
+    assert index.documents() == as_the_later_run_left_it
+
+    # What the earlier run had read before.
+    index.put("/changed", "/gone")
+    index.drop("/came")
+    index.list(2, "/changed", "/gone", "/came")
+    index.index_changed(200)
+    assert index.documents() == as_the_later_run_left_it
+
+
+def test_elasticsearch_remembers_what_was_deleted_for_longer_than_any_task_may_be_late(servers):
+    index = Index(servers, "remembered")
+    index.put("/a")
+    index.list(1, "/a")
+    index.index_changed(100)
+    with index.stores.elasticsearch.client() as es:
+        (own,) = es.indices.get_settings(index=f"{index.alias}-*", flat_settings=True).values()
+    assert own["settings"]["index.gc_deletes"] == "1h"
+
+
+def test_a_document_that_the_mapping_refuses_ends_the_run_with_its_reason(servers):
+    index = Index(servers, "refused")
+    immense = "/" + "x" * 40_000  # Lucene takes terms of up to 32,766 bytes
+    index.put("/a", immense)
+    index.list(1, "/a", immense)
+    with pytest.raises(
+        PySparkException, match=r"refused 1 document\(s\), the first one with .*failed to parse field .url."
+    ):
+        index.index_changed(100)
+    index.drop(immense)
+    assert index.index_changed(200).written == 2, "what was listed still is"
+    assert index.documents() == {"/a": (1, 200)}
+
+
+@pytest.mark.parametrize("tasks", [1, 7])
+def test_of_a_whole_hour_the_documents_that_differ_are_written_and_named(servers, monkeypatch, tasks):
+    index, pages = Index(servers, f"whole-{tasks}"), [f"/{number}" for number in range(700)]
+    monkeypatch.setattr(metrics, "AT_MOST_PER_TASK", len(pages) // tasks)
+    index.put(*pages)
+    assert index.index_whole(100, len(pages)).written == len(pages), "there was not even an index"
+    assert index.documents() == dict.fromkeys(pages, (1, 100))
+
+    in_order = sorted(pages, key=index.doc_id)
+    altered, deleted = in_order[::50], in_order[25::50]
+    with index.stores.elasticsearch.client() as es:
+        own = f"{index.alias}-{rfc3339_of_hour(HOUR)[:7]}"
+        for page in altered:
+            es.update(index=own, id=index.doc_id(page), doc={"clicks": 9})
+        for page in deleted:
+            es.delete(index=own, id=index.doc_id(page))
+    before = index.documents()
+    looked = index.index_whole(200, len(pages), dry_run=True)
+    assert (looked.written, len(looked.named)) == (28, 10)
+    assert set(looked.named) < {index.doc_id(page) for page in altered + deleted}
+    assert index.documents() == before, "a look changes nothing"
+
+    assert index.index_whole(300, len(pages)).written == 28
+    mended = dict.fromkeys(altered + deleted, (1, 300))
+    assert index.documents() == dict.fromkeys(pages, (1, 100)) | mended

@@ -11,9 +11,9 @@ from kafka import KafkaAdminClient, KafkaConsumer
 
 from clickstream_assets.commands.doctor import doctor
 from clickstream_assets.commands.setup import setup
-from clickstream_assets.domain.enrichment import EnrichmentUnfit, enrich
+from clickstream_assets.domain.enriching import Rules, enrich
+from clickstream_assets.domain.enrichment import EnrichmentUnfit
 from clickstream_assets.domain.hours import rfc3339_of_hour
-from clickstream_assets.domain.row_keys import key_ranges
 from clickstream_assets.domain.table_schemas import CLICKS, LEDGER, TABLES
 from clickstream_assets.resources import preflight
 from clickstream_assets.resources.preflight import StoresUnfit
@@ -123,7 +123,7 @@ def test_an_index_named_like_the_alias_stops_until_it_is_gone(pipeline, es):
     assert_golden(pipeline)
 
 
-@pytest.mark.parametrize("name", ["clickstream_data", "clickstream_ingest_ledger"])
+@pytest.mark.parametrize("name", ["clickstream_data", "clickstream_ingest_ledger", "clickstream_blocks"])
 def test_a_table_that_lacks_a_family_stops_until_it_is_made_anew(pipeline, servers, monkeypatch, name):
     table = pipeline.table(name)
     with hbase_of(servers) as connection:
@@ -232,15 +232,15 @@ def test_warm_spark_workers_open_a_geoip_database_that_was_replaced(servers, tmp
     assert own.materialize("es_index", HOUR).success
     assert {document["country"] for document in own.documents().values()} == {"FR", "ZZ"}
 
-    geoip, ranges = own.resources["geoip"], key_ranges([HOUR])
+    geoip, spark = own.resources["geoip"], own.resources["spark"].session
+    newer = ("GeoLite2-City 9", geoip.versions()[1])
     with own.resources["hbase"].books() as books:
-        rules, spark = geoip.versions()[1], own.resources["spark"].session
-        arguments = (spark, books, ranges)
-        assert enrich(*arguments, geoip.versions(), geoip.database, geoip.trusted) == 0
-        with pytest.raises(
-            EnrichmentUnfit, match=r"^The Spark worker .* has GeoLite2-City 8 in .*Country\.mmdb, .* 9: "
-        ):
-            enrich(*arguments, ("GeoLite2-City 9", rules), geoip.database, geoip.trusted)
-    monkeypatch.setattr(type(geoip), "versions", lambda self: ("GeoLite2-City 9", rules))
+        assert enrich(spark, books, [HOUR], Rules(geoip.database, geoip.trusted, geoip.versions()), ()).rows == 0
+        for whole in ((), [HOUR]):
+            with pytest.raises(
+                EnrichmentUnfit, match=r"^The Spark worker .* has GeoLite2-City 8 in .*Country\.mmdb, .* 9: "
+            ):
+                enrich(spark, books, [HOUR], Rules(geoip.database, geoip.trusted, newer), whole)
+    monkeypatch.setattr(type(geoip), "versions", lambda self: newer)
     with pytest.raises(dg.Failure, match="wants GeoLite2-City 9"):
         own.materialize("enriched_clicks", HOUR)

@@ -15,6 +15,7 @@ import pytest
 from clickstream_assets.clients import hbase_admin
 from clickstream_assets.clients.hbase_admin import NewTable, TablesNotMade, create_tables
 from clickstream_assets.definitions import resources
+from clickstream_assets.domain.table_schemas import TABLES
 from clickstream_assets.resources import preflight
 from clickstream_assets.stack.java import java_binary
 
@@ -49,6 +50,12 @@ def test_new_tables_have_their_regions_and_options_and_are_made_once(servers, co
     assert {family["max_versions"] for family in families.values()} == {1}
     assert families[b"request_data"]["time_to_live"] == 7 * 86_400
     assert families[b"click_data"]["time_to_live"] > 10**9  # for ever
+    assert starts(connection, "split-clickstream_blocks") == SALTS
+    families = connection.table("split-clickstream_blocks").families()
+    lasting = {name for name, family in families.items() if family["time_to_live"] > 10**9}
+    assert families.keys() - lasting == {b"todo"}, "addresses and user agents lie there too"
+    assert families[b"todo"]["time_to_live"] == 7 * 86_400
+    assert lasting == {b"block", b"hour", b"changed"}
     connection.table("split-clickstream_data").put(b"\xe1row", {b"click_data:url": b"here"})
 
     monkeypatch.setattr(hbase_admin, "create_tables", lambda *_, **__: pytest.fail("started Java for nothing"))
@@ -60,7 +67,7 @@ def test_new_tables_have_their_regions_and_options_and_are_made_once(servers, co
 def test_without_zookeeper_the_same_tables_are_made_in_one_region_and_a_warning_says_so(servers, connection, caplog):
     hbase_of(servers, "whole-", hbase_zookeeper="").ensure_tables()
     hbase_of(servers, "same-").ensure_tables()
-    for name in ("clickstream_data", "clickstream_dead_letters", "clickstream_ingest_ledger", "clickstream_metrics"):
+    for name in (table.name for table in TABLES):
         assert starts(connection, f"whole-{name}") == [b""]
         assert connection.table(f"whole-{name}").families() == connection.table(f"same-{name}").families()
     (warning,) = [record.getMessage() for record in caplog.records if "one region" in record.getMessage()]

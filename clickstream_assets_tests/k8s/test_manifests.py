@@ -222,8 +222,10 @@ def test_the_documentation_shows_the_table():
 def test_both_instances_queue_and_keep_alike():
     here = yaml.safe_load(Path(clickstream_assets.__file__).with_name("dagster.yaml").read_text())
     there = yaml.safe_load((K8S / "base" / "dagster.yaml").read_text())
-    for section in ("run_coordinator", "concurrency", "retention", "telemetry", "nux"):
+    for section in ("run_coordinator", "concurrency", "sensors", "retention", "telemetry", "nux"):
         assert here[section] == there[section]
+    in_compose = yaml.safe_load((ROOT / "compose-dagster.yaml").read_text())
+    assert in_compose["sensors"] == here["sensors"]
 
 
 # What is named is there

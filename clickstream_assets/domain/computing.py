@@ -1,0 +1,749 @@
+"""Hours' metrics brought up to date, on Spark: what new events change is added to what was computed before.
+
+An hour's *checkpoint* says what its metrics count, and of which blocks. If these are still there and the same, a run
+takes the users of the new blocks, all that they did in the hour, and adds what that comes to now, less what it came to
+before. Else, or if told to, the hour is computed whole by the same functions, and compared row by row with what is
+stored. Order of writes: the list of rows that change, rows, totals, checkpoint (docs/decisions/0023).
+
+Rows have the run's own time. So what a task of a run that was killed still writes, late, is hidden by what was written
+since; and what it writes first, the list, tells the next run to look at all.
+"""
+
+import pickle
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import astuple, dataclass, field, replace
+from itertools import chain
+from math import ceil
+from time import time
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import numpy as np
+import orjson
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+from datasketches import hll_union, tgt_hll_type
+
+from clickstream_assets.clients.hbase import ROWS_PER_CALL, HBaseClient, RowMutation, rows_per_call
+from clickstream_assets.clients.thrift_rows import Cell
+from clickstream_assets.domain import blocks
+from clickstream_assets.domain.blocks import BLOCK, Place, place_of
+from clickstream_assets.domain.books import Books, TableNames
+from clickstream_assets.domain.hours import HOUR_MS
+from clickstream_assets.domain.ledger import Block, Cells
+from clickstream_assets.domain.metrics import (
+    CHANGES,
+    COUNTED,
+    SKETCH_LG_K,
+    changes,
+    document_id,
+    estimate_of,
+    metrics_key,
+    metrics_key_range,
+    to_sketch,
+)
+from clickstream_assets.domain.row_keys import SALTS, first_key
+from clickstream_assets.domain.table_schemas import METRICS
+from clickstream_assets.domain.time_spent import TIMEOUT_MS
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+LARGE_BYTES = 128 << 20
+"""Of an hour's blocks in memory: beyond that its users are shared out to several tasks."""
+_WORKERS = 16
+"""Hours are dealt to so many tasks at most: each costs some 70 ms of processor time, whatever it does."""
+_SLICES = 256
+ID_BYTES = 32
+"""Of a document's id on a list of changed rows."""
+_IDS_PER_CELL = 4_096
+"""What one task of the index does at least."""
+_HOUR, CHANGED = "hour", "changed"
+_CHECKPOINT, _COVERED, _FENCE = b"hour:checkpoint", b"hour:covered", b"hour:fence"
+_COVERS = pa.schema(
+    [
+        ("log_id", pa.string()),
+        ("partition", pa.int32()),
+        ("first", pa.int64()),
+        ("hour", pa.int64()),
+        ("digest", pa.string()),
+    ]
+)
+_NAMED = 10
+_COMPUTED_AT, _RUN, _SKETCH = (METRICS.columns[name].key for name in ("computed_at", "run_id", "users_sketch"))
+_BATCH_ROWS = rows_per_call(METRICS.row_bytes())
+_FAMILY = b"metrics"
+_Stage = Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]
+
+
+@dataclass(slots=True)
+class Sums:
+    """What an hour's metrics come to, as they were computed."""
+
+    rows: int = 0
+    clicks: int = 0
+    urls: int = 0
+    """Distinct ones."""
+    by_country: dict[str, list[int]] = field(default_factory=dict)
+    """Rows, clicks, unique users (of hourly counts added up), measured views and milliseconds."""
+
+
+@dataclass(slots=True)
+class Computed(Sums):
+    """What became of one hour's metrics."""
+
+    written: int = 0
+    """Rows that are new or changed."""
+    deleted: int = 0
+    """Rows that the result lacks."""
+    named: list[str] = field(default_factory=list)
+    """Ids of some of these rows, where they were compared one by one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """What an hour's metrics count, and of what."""
+
+    stamp_ms: int
+    """The time that the run gave its rows; later for each run."""
+    slices: tuple[Cells, ...]
+    """Where the totals lie, by the first digits of the document's id."""
+    covered: Mapping[Place, str]
+    """Blocks, by their digests."""
+    sums: Sums
+
+
+def _hour_key(hour: int) -> bytes:
+    return first_key(SALTS[hour % len(SALTS)], hour) + b"!"
+
+
+def _slice_key(hour: int, number: int) -> bytes:
+    return _hour_key(hour) + f"{number:03d}".encode()
+
+
+def _to_checkpoint(cells: Mapping[bytes, bytes]) -> Checkpoint:
+    stamp_ms, slices, sums = orjson.loads(cells[_CHECKPOINT])
+    covered, _ = blocks.unpacked(cells[_COVERED], _COVERS)
+    places = {Place(*row[:4]): row[4] for row in zip(*covered.to_pydict().values(), strict=True)}
+    return Checkpoint(int(stamp_ms), tuple(Cells(*of_slice) for of_slice in slices), places, Sums(**sums))
+
+
+class Checkpoints:
+    """The checkpoints of hours, their fences, and the lists of what changed, in ``clickstream_blocks``."""
+
+    def __init__(self, books: Books) -> None:
+        self._hbase, self._table = books.hbase, books.tables.blocks
+
+    def read(self, hours: Iterable[int]) -> dict[int, Checkpoint]:
+        """Those that there are; one that cannot be read counts as none."""
+        keys = {_hour_key(hour): hour for hour in hours}
+        found = {}
+        for key, cells in self._hbase.get(self._table, list(keys), [_CHECKPOINT, _COVERED], batch_rows=1).items():
+            try:
+                found[keys[key]] = _to_checkpoint(cells)
+            except (KeyError, TypeError, ValueError, blocks.CellsUnfit):
+                continue
+        return found
+
+    def write(self, hour: int, checkpoint: Checkpoint) -> None:
+        places = zip(*((*place, digest) for place, digest in checkpoint.covered.items()), strict=True)
+        columns = list(places) or [()] * len(_COVERS)
+        arrays = [pa.array(column, of.type) for column, of in zip(columns, _COVERS, strict=True)]
+        covered, _ = blocks.packed(pa.RecordBatch.from_arrays(arrays, schema=_COVERS))
+        sums = {name: getattr(checkpoint.sums, name) for name in ("rows", "clicks", "urls", "by_country")}
+        head = orjson.dumps([checkpoint.stamp_ms, [astuple(cells) for cells in checkpoint.slices], sums])
+        row = RowMutation(_hour_key(hour), {_CHECKPOINT: head, _COVERED: covered})
+        self._hbase.mutate(self._table, [row], checkpoint.stamp_ms)
+
+    def drop(self, hours: Iterable[int]) -> None:
+        """Have hours computed whole."""
+        for hour, checkpoint in self.read(hours).items():
+            # By its own time: the server's clock may be ahead of the next run's, whose checkpoint would not be seen.
+            row = RowMutation(_hour_key(hour), {}, (_CHECKPOINT, _COVERED))
+            self._hbase.mutate(self._table, [row], checkpoint.stamp_ms)
+
+    def fence(self, hours: Iterable[int], checkpoints: Mapping[int, Checkpoint]) -> dict[int, int]:
+        """A new time for the rows of each hour, behind all earlier ones; who has an earlier one writes no more."""
+        keys = {_hour_key(hour): hour for hour in hours}
+        fences = self._hbase.get(self._table, list(keys), [_FENCE])
+        now, stamps = int(time() * 1000), {}
+        for key, hour in keys.items():
+            before = int(fences.get(key, {}).get(_FENCE, b"0"))
+            known = checkpoints[hour].stamp_ms if hour in checkpoints else 0
+            stamps[hour] = max(now, before + 1, known + 1)
+        rows = (RowMutation(key, {_FENCE: b"%d" % stamps[hour]}) for key, hour in keys.items())
+        self._hbase.mutate(self._table, rows)
+        return stamps
+
+    def lists(self, hour: int) -> dict[bytes, list[bytes]]:
+        """The lists of changed rows that are not yet indexed: columns by row key."""
+        start, stop = _hour_key(hour), _hour_key(hour)[:-1] + b'"'
+        pages = self._hbase.scan_batches(
+            self._table, start, stop, [CHANGED.encode()], filter_string=b"KeyOnlyFilter()", large_cells=True
+        )
+        return {row.row: sorted(row.columns) for page in pages for row in page}
+
+    def changed(self, hour: int) -> Iterator[list[bytes]]:
+        """Row keys on these lists, a few at a time; of a row that is deleted too."""
+        prefix, _ = metrics_key_range(hour, hour)
+        for key, columns in self.lists(hour).items():
+            for column in columns:
+                ids = self._hbase.get(self._table, [key], [column]).get(key, {}).get(column, b"")
+                keys = [prefix + of_row for of_row in ids_in(ids)]
+                yield from (keys[at : at + _BATCH_ROWS] for at in range(0, len(keys), _BATCH_ROWS))
+
+    def forget(self, lists: Mapping[bytes, Sequence[bytes]]) -> None:
+        """Delete lists that are indexed."""
+        rows = (RowMutation(key, {}, tuple(columns)) for key, columns in lists.items())
+        self._hbase.mutate(self._table, rows)
+
+
+def ids_in(cell: bytes) -> Iterator[bytes]:
+    """The ids of documents, in hex, on a list."""
+    return (cell[at : at + ID_BYTES].hex().encode() for at in range(0, len(cell), ID_BYTES))
+
+
+def stamp_of(column: bytes) -> int:
+    """The time of the run that wrote a list."""
+    return int(column.partition(b":")[2].partition(b".")[0])
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """One hour to compute, as a worker needs it."""
+
+    hour: int
+    blocks: Mapping[Place, Cells]
+    new: frozenset[Place]
+    """Of the blocks, those that the totals do not count: all of them if the hour is computed whole."""
+    totals: tuple[Cells, ...]
+    """By slice; none if the hour is computed whole."""
+    unfinished: Mapping[bytes, Sequence[bytes]]
+    """Lists of runs that came to no checkpoint: what they name is written whatever it is."""
+    slices: int
+    stamp_ms: int
+    run_id: str
+    dry_run: bool
+
+    @property
+    def is_whole(self) -> bool:
+        return not self.totals
+
+
+class Unfit(Exception):
+    """Blocks, or totals, that are not what the books say."""
+
+    def __init__(self, places: Iterable[Place] = ()) -> None:
+        super().__init__()
+        self.places = tuple(places)
+
+
+def compute(
+    spark: "SparkSession",
+    books: Books,
+    hours: Iterable[int],
+    run_id: str,
+    whole: Iterable[int] = (),
+    *,
+    dry_run: bool = False,
+) -> tuple[dict[int, Computed], set[Place]]:
+    """Bring the metrics of hours up to date; those in ``whole`` without their checkpoint.
+
+    Returns what became of each hour, and the places whose blocks were not what the ledger says: the hours that need
+    those are left as they are. With ``dry_run`` nothing changes: what would be written is what differs.
+    """
+    hours, whole, checkpoints = sorted(set(hours)), set(whole), Checkpoints(books)
+    before = checkpoints.read(hours)
+    parts = books.ledger.parts({at for hour in hours for at in (hour, hour + 1)})
+    stamps = dict.fromkeys(hours, 0) if dry_run else checkpoints.fence(hours, before)
+    tasks: dict[int, _Task] = {}
+    for hour in hours:
+        there = {
+            place_of(part, at): part.block
+            for at in (hour, hour + 1)
+            for part in parts[at]
+            if part.block is not None and part.counts.kept and part.block.first_ms < (hour + 1) * HOUR_MS + TIMEOUT_MS
+        }
+        known = before.get(hour)
+        unfinished = _unfinished(checkpoints.lists(hour), known)
+        known = None if hour in whole or unfinished else known
+        doubted = {} if dry_run else unfinished
+        tasks[hour] = _task(hour, there, known, doubted, stamps[hour], run_id, dry_run=dry_run)
+    done, unfit = _run(spark, books, list(tasks.values()))
+    if again := [hour for hour in hours if hour not in done and not tasks[hour].is_whole and not unfit.get(hour)]:
+        # Totals that are not what their checkpoint says.
+        tasks |= {hour: replace(tasks[hour], totals=(), new=frozenset(tasks[hour].blocks)) for hour in again}
+        more, of_these = _run(spark, books, [tasks[hour] for hour in again])
+        done, unfit = done | more, unfit | of_these
+    results = {}
+    for hour, (computed, slices) in done.items():
+        results[hour] = computed
+        if not dry_run:
+            task = tasks[hour]
+            covered = {place: cells.digest for place, cells in task.blocks.items()}
+            checkpoints.write(hour, Checkpoint(task.stamp_ms, slices, covered, computed))
+            # What enrichment worked from is of no use any more, and tells of persons.
+            blocks.drop(books.hbase, books.tables.blocks, (p for p in task.new if p.hour == hour), blocks.TODO)
+    return results, {place for places in unfit.values() for place in places}
+
+
+def _unfinished(lists: Mapping[bytes, Sequence[bytes]], known: Checkpoint | None) -> dict[bytes, Sequence[bytes]]:
+    """The lists of runs that came to no checkpoint."""
+    done_up_to = known.stamp_ms if known else 0
+    late = {key: tuple(column for column in columns if stamp_of(column) > done_up_to) for key, columns in lists.items()}
+    return {key: columns for key, columns in late.items() if columns}
+
+
+def _task(
+    hour: int,
+    there: Mapping[Place, Block],
+    known: Checkpoint | None,
+    unfinished: Mapping[bytes, Sequence[bytes]],
+    stamp_ms: int,
+    run_id: str,
+    *,
+    dry_run: bool,
+) -> _Task:
+    cells = {place: block.cells for place, block in sorted(there.items())}
+    is_added_to = known and all(
+        place in cells and cells[place].digest == digest for place, digest in known.covered.items()
+    )
+    new = frozenset(cells.keys() - known.covered.keys()) if known and is_added_to else frozenset(cells)
+    raw_bytes = sum(of_place.raw_bytes for of_place in cells.values())
+    slices = max(1, min(_SLICES, ceil(raw_bytes / LARGE_BYTES))) if raw_bytes > LARGE_BYTES else 1
+    totals = known.slices if known and is_added_to and known.slices else ()
+    if totals:
+        slices = len(totals)
+    return _Task(hour, cells, new, totals, unfinished, slices, stamp_ms, run_id, dry_run)
+
+
+_Done = tuple[Computed, tuple[Cells, ...]]
+
+
+def _run(spark: "SparkSession", books: Books, tasks: Sequence[_Task]) -> tuple[dict[int, _Done], dict[int, set[Place]]]:
+    """Each hour's result and where its totals lie; of hours without one, the places that were unfit."""
+    server, tables = (books.hbase.host, books.hbase.port), books.tables
+    answers: list[Any] = []
+    if small := [task for task in tasks if task.slices == 1]:
+        dealt = [small[number::_WORKERS] for number in range(min(_WORKERS, len(small)))]
+        every = spark.range(0, len(dealt), 1, len(dealt))
+        answers += _answers(every.mapInArrow(_hours_at_once(dealt, server, tables), _SAID))
+    for task in tasks:
+        if task.slices > 1:
+            answers += _answers(_hour_in_slices(spark, task, server, tables))
+    of_slices: defaultdict[int, dict[int, tuple[_Slice, Cells]]] = defaultdict(dict)
+    unfit: defaultdict[int, set[Place]] = defaultdict(set)
+    for hour, answer in answers:
+        if isinstance(answer, Unfit):
+            unfit[hour].update(answer.places)
+        else:
+            number, result, cells = answer
+            of_slices[hour][number] = result, cells
+    done = {}
+    for task in tasks:
+        if task.hour not in unfit and len(of_slices[task.hour]) == task.slices:
+            in_order = [of_slices[task.hour][number] for number in range(task.slices)]
+            done[task.hour] = _sum(result for result, _ in in_order), tuple(cells for _, cells in in_order)
+    return done, dict(unfit)
+
+
+_SAID = "answer binary"
+
+
+def _said(hour: int, answer: Any) -> pa.RecordBatch:
+    return pa.record_batch({"answer": [pickle.dumps((hour, answer))]})
+
+
+def _answers(frame: Any) -> list[Any]:
+    return [pickle.loads(answer) for answer in frame.toArrow().column("answer").to_pylist()]  # noqa: S301 - our tasks'
+
+
+@dataclass(slots=True)
+class _Slice(Computed):
+    hashed_urls: Any = None
+
+    def name(self, key: bytes) -> None:
+        if len(self.named) < _NAMED:
+            self.named.append(key.decode())
+
+
+def _sum(slices: Iterable[_Slice]) -> Computed:
+    whole = Computed()
+    urls = []
+    for of_slice in slices:
+        whole.rows += of_slice.rows
+        whole.clicks += of_slice.clicks
+        whole.written += of_slice.written
+        whole.deleted += of_slice.deleted
+        whole.named = (whole.named + of_slice.named)[:_NAMED]
+        urls.append(of_slice.hashed_urls)
+        for country, sums in of_slice.by_country.items():
+            total = whole.by_country.setdefault(country, [0] * len(sums))
+            whole.by_country[country] = [a + b for a, b in zip(total, sums, strict=True)]
+    whole.urls = len(np.unique(np.concatenate(urls))) if urls else 0
+    return whole
+
+
+# The work on an hour, in three steps that go on in one task or, for large hours, in several
+
+
+def _hours_at_once(dealt: Sequence[Sequence[_Task]], server: tuple[str, int], tables: TableNames) -> _Stage:
+    def work(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        with HBaseClient(*server) as hbase:
+            for batch in batches:
+                for task in chain.from_iterable(dealt[number] for number in batch.column(0).to_pylist()):
+                    try:
+                        events = _events(hbase, tables.blocks, task, task.blocks)
+                        is_new = events.column("is_new").to_numpy()
+                        changed = changes(events.select(blocks.CLICKS.names), is_new, task.hour)
+                        result, cells = _write(hbase, tables, task, 0, changed)
+                    except Unfit as unfit:
+                        yield _said(task.hour, Unfit(unfit.places))
+                        continue
+                    yield _said(task.hour, (0, result, cells))
+
+    return work
+
+
+_EVENTS = blocks.CLICKS.append(pa.field("is_new", pa.bool_()))
+
+
+def _events(hbase: HBaseClient, table: str, task: _Task, of: Iterable[Place]) -> pa.Table:
+    """What is in some of the task's blocks and matters to it: all, or what the users of its new ones did."""
+    users = None
+    if not task.is_whole:
+        new = _read(hbase, table, {place: task.blocks[place] for place in task.blocks if place in task.new})
+        users = _column(new, "user_key").unique()
+    kept: list[pa.RecordBatch] = []
+    unfit = []
+    for place, clicks in blocks.read(hbase, table, BLOCK, {place: task.blocks[place] for place in of}, blocks.CLICKS):
+        if clicks is None:
+            unfit.append(place)
+            continue
+        is_new = pa.repeat(pa.scalar(place in task.new), clicks.num_rows)
+        marked = pa.RecordBatch.from_arrays([*clicks.columns, is_new], schema=_EVENTS)
+        kept.append(marked if users is None else marked.filter(pc.is_in(clicks.column("user_key"), value_set=users)))
+    if unfit:
+        raise Unfit(unfit)
+    return pa.Table.from_batches(kept, _EVENTS)
+
+
+def _read(hbase: HBaseClient, table: str, wanted: Mapping[Place, Cells]) -> list[pa.RecordBatch]:
+    content = list(blocks.read(hbase, table, BLOCK, wanted, blocks.CLICKS))
+    if unfit := [place for place, clicks in content if clicks is None]:
+        raise Unfit(unfit)
+    return [clicks for _, clicks in content if clicks is not None]
+
+
+def _column(batches: Sequence[pa.RecordBatch], name: str) -> pa.ChunkedArray:
+    return pa.Table.from_batches(batches, blocks.CLICKS).column(name).combine_chunks()
+
+
+def _hour_in_slices(spark: "SparkSession", task: _Task, server: tuple[str, int], tables: TableNames) -> Any:
+    """The same for an hour of many events: by block, then by user, then by the first digits of the document's id."""
+    readers: list[list[Place]] = []
+    room = 0
+    for place, cells in task.blocks.items():
+        if not readers or cells.raw_bytes > room:
+            readers.append([])
+            room = LARGE_BYTES // 4
+        readers[-1].append(place)
+        room -= cells.raw_bytes
+    of_event = f"{blocks.ddl(_EVENTS)}, answer binary"
+    events = spark.range(0, len(readers), 1, len(readers)).mapInArrow(
+        _reading(task, readers, server, tables.blocks), of_event
+    )
+    of_change = f"slice int, {blocks.ddl(CHANGES)}, answer binary"
+    counted = events.repartition(task.slices, "user_key").mapInArrow(_counting(task), of_change)
+    every = spark.range(0, task.slices).selectExpr("cast(id as int) as slice")
+    by_slice = counted.unionByName(every, allowMissingColumns=True).repartition(task.slices, "slice")
+    return by_slice.sortWithinPartitions("slice").mapInArrow(_writing(task, server, tables), _SAID)
+
+
+def _reading(task: _Task, readers: Sequence[Sequence[Place]], server: tuple[str, int], table: str) -> _Stage:
+    def work(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        with HBaseClient(*server) as hbase:
+            for batch in batches:
+                for number in batch.column(0).to_pylist():
+                    try:
+                        events = _events(hbase, table, task, readers[number])
+                    except Unfit as unfit:
+                        answer = {"answer": pickle.dumps(unfit.places)}
+                        yield from pa.Table.from_pylist([answer], _OF_EVENTS).to_batches()
+                        continue
+                    yield from _with(events, "answer", pa.nulls(events.num_rows, pa.binary()))
+
+    return work
+
+
+def _with(table: pa.Table, name: str, column: pa.Array) -> Iterator[pa.RecordBatch]:
+    yield from table.append_column(name, column).to_batches()
+
+
+_ANSWER = pa.field("answer", pa.binary())
+_OF_EVENTS = _EVENTS.append(_ANSWER)
+_OF_SLICES = pa.schema([pa.field("slice", pa.int32()), *CHANGES, _ANSWER])
+
+
+def _counting(task: _Task) -> _Stage:
+    def work(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        arrived = pa.Table.from_batches(list(batches), _OF_EVENTS)
+        if answers := pc.drop_null(arrived.column("answer")).to_pylist():
+            # To every slice: none is to be written of what other tasks count without these blocks.
+            told = [{"slice": number, "answer": answer} for number in range(task.slices) for answer in answers]
+            yield from pa.Table.from_pylist(told, _OF_SLICES).to_batches()
+            return
+        events = arrived.select(_EVENTS.names)
+        changed = changes(events.select(blocks.CLICKS.names), events.column("is_new").to_numpy(), task.hour)
+        ids = (document_id(task.hour, *page) for page in _pages(changed))
+        numbers = pa.array((int(of_page[:2], 16) * task.slices // _SLICES for of_page in ids), pa.int32())
+        yield from _with(changed.add_column(0, "slice", numbers), "answer", pa.nulls(len(changed), pa.binary()))
+
+    return work
+
+
+def _pages(changed: pa.Table) -> Iterator[tuple[str, str]]:
+    return zip(changed.column("url").to_pylist(), changed.column("country").to_pylist(), strict=True)
+
+
+def _writing(task: _Task, server: tuple[str, int], tables: TableNames) -> _Stage:
+    def work(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        arrived = pa.Table.from_batches(list(batches), _OF_SLICES)
+        for number in pc.unique(arrived.column("slice")).to_pylist():
+            of_slice = arrived.filter(pc.equal(arrived.column("slice"), number))
+            if answers := pc.drop_null(of_slice.column("answer")).to_pylist():
+                places = {place for answer in answers for place in pickle.loads(answer)}  # noqa: S301 - packed above
+                yield _said(task.hour, Unfit(places))
+                continue
+            of_slice = of_slice.filter(pc.is_valid(of_slice.column("url")))
+            with HBaseClient(*server) as hbase:
+                try:
+                    yield _said(task.hour, (number, *_write(hbase, tables, task, number, _together(of_slice))))
+                except Unfit:
+                    yield _said(task.hour, Unfit())
+
+    return work
+
+
+def _together(changed: pa.Table) -> pa.Table:
+    """What events of different users change, as one row for each url and country."""
+    keys = ["url", "country"]
+    counts = [name for name in COUNTED.names if name not in keys]
+    sums = changed.group_by(keys).aggregate([*((name, "sum") for name in counts), ("users_sketch", "list")])
+    sketches = [_union(filter(None, of_page)) for of_page in sums.column("users_sketch_list").to_pylist()]
+    columns = [*(sums.column(name) for name in keys), *(sums.column(f"{name}_sum") for name in counts)]
+    return pa.Table.from_arrays([*columns, pa.array(sketches, pa.binary())], schema=CHANGES)
+
+
+def _union(sketches: Iterable[bytes]) -> bytes | None:
+    every = list(sketches)
+    if len(every) <= 1:
+        return every[0] if every else None
+    union = hll_union(SKETCH_LG_K)
+    for sketch in every:
+        union.update(to_sketch(sketch))
+    return bytes(union.get_result(tgt_hll_type.HLL_8).serialize_updatable())
+
+
+def _write(hbase: HBaseClient, tables: TableNames, task: _Task, number: int, changed: pa.Table) -> tuple[_Slice, Cells]:
+    """Add changes to a slice's totals, and write rows and totals; raises :class:`Unfit` if totals are not theirs."""
+    before = _totals(hbase, tables.blocks, task, number)
+    after = _added(before, changed)
+    result, key = _sums_of(after), _slice_key(task.hour, number)
+    writing = _Writing(hbase, tables, task)
+    if task.is_whole:
+        rows = _differing(hbase, tables, task, number, after, changed, result)
+    else:
+        rows = _changed_rows(hbase, tables.metrics, task, before, after, changed)
+    result.written, result.deleted = sum(1 for row in rows if row.puts), sum(1 for row in rows if not row.puts)
+    totals = blocks.CellWriter(lambda row: writing.put(tables.blocks, [row]), key, _HOUR)
+    if task.dry_run:
+        return result, totals.written
+    ids, attempt = [bytes.fromhex(row.key.partition(b"|")[2].decode()) for row in rows], uuid4().hex[:8]
+    for at in range(0, len(ids), _IDS_PER_CELL):
+        # A task that runs again finds some rows written: what it lists must not take the place of what named them.
+        column = f"{CHANGED}:{task.stamp_ms}.{attempt}.{at // _IDS_PER_CELL:03d}".encode()
+        writing.put(tables.blocks, [RowMutation(key, {column: b"".join(ids[at : at + _IDS_PER_CELL])})])
+    for at in range(0, len(rows), ROWS_PER_CALL):
+        writing.put(tables.metrics, rows[at : at + ROWS_PER_CALL])
+    for batch in after.combine_chunks().to_batches():
+        totals.write(batch)
+    return result, totals.written
+
+
+class Superseded(Exception):
+    """Another run computes the hour by now."""
+
+
+class _Writing:
+    """Writes with the run's time, unless another run has begun since."""
+
+    def __init__(self, hbase: HBaseClient, tables: TableNames, task: _Task) -> None:
+        self._hbase, self._table, self._task = hbase, tables.blocks, task
+
+    def put(self, table: str, rows: Sequence[RowMutation]) -> None:
+        key = _hour_key(self._task.hour)
+        if self._hbase.get(self._table, [key], [_FENCE])[key][_FENCE] != b"%d" % self._task.stamp_ms:
+            raise Superseded(f"another run computes hour {self._task.hour}")
+        self._hbase.mutate(table, rows, self._task.stamp_ms)
+
+
+def _totals(hbase: HBaseClient, table: str, task: _Task, number: int) -> pa.Table:
+    if task.is_whole:
+        return COUNTED.empty_table()
+    wanted = {number: task.totals[number]}
+    content = list(blocks.read(hbase, table, _HOUR, wanted, COUNTED, lambda at: _slice_key(task.hour, at)))
+    if any(batch is None for _, batch in content):
+        raise Unfit
+    return pa.Table.from_batches([batch for _, batch in content], COUNTED)
+
+
+_COUNTS = COUNTED.names[2:]
+
+
+def _keys(table: pa.Table) -> pa.Array:
+    joined = pc.binary_join_element_wise(table.column("country"), table.column("url"), "|")
+    return joined.combine_chunks() if joined.num_chunks else pa.array([], pa.string())
+
+
+def _added(before: pa.Table, changed: pa.Table) -> pa.Table:
+    """Totals with changes added to them; what is new stands behind the rest."""
+    at = pc.index_in(_keys(changed), value_set=_keys(before))
+    is_known = pc.is_valid(at).to_numpy(zero_copy_only=False)
+    rows = at.drop_null().to_numpy()
+    new = changed.select(COUNTED.names).filter(pa.array(~is_known))
+    columns = [before.column("url"), before.column("country")]
+    for name in _COUNTS:
+        counts = before.column(name).to_numpy().copy()
+        counts[rows] += changed.column(name).to_numpy()[is_known]
+        columns.append(pa.array(counts))
+    return pa.concat_tables([pa.Table.from_arrays(columns, schema=COUNTED), new])
+
+
+def _sums_of(totals: pa.Table) -> _Slice:
+    sums = totals.group_by("country").aggregate([([], "count_all"), *((name, "sum") for name in _COUNTS)])
+    by_country = {
+        row["country"]: [row["count_all"], *(row[f"{name}_sum"] for name in _COUNTS)] for row in sums.to_pylist()
+    }
+    urls = pd.util.hash_array(totals.column("url").unique().to_numpy(zero_copy_only=False))
+    return _Slice(len(totals), pc.sum(totals.column("clicks")).as_py() or 0, 0, by_country, hashed_urls=urls)
+
+
+def _row(task: _Task, counted: Mapping[str, Any], sketch: bytes | None) -> RowMutation:
+    """A row of ``clickstream_metrics``; without a sketch, the one that it has stays."""
+    url, country, views, seconds = (
+        counted["url"],
+        counted["country"],
+        counted["measured_views"],
+        counted["spent_ms"] / 1000,
+    )
+    cells = METRICS.encode(
+        hour=task.hour,
+        url=url,
+        country=country,
+        clicks=counted["clicks"],
+        unique_users=counted["unique_users"],
+        measured_views=views,
+        time_spent_seconds=seconds,
+        average_time_spent=seconds / views if views else None,
+        users_sketch=sketch,
+        computed_at=task.stamp_ms,
+        run_id=task.run_id,
+    )
+    return RowMutation(metrics_key(task.hour, url, country), cells)
+
+
+def _changed_rows(
+    hbase: HBaseClient, table: str, task: _Task, before: pa.Table, after: pa.Table, changed: pa.Table
+) -> list[RowMutation]:
+    """The rows of what changed; raises :class:`Unfit` where a sketch to be added to is not there."""
+    counted = after.take(pc.index_in(_keys(changed), value_set=_keys(after))).to_pylist()
+    is_known = pc.is_in(_keys(changed), value_set=_keys(before)).to_pylist()
+    sketches = changed.column("users_sketch").to_pylist()
+    grown = [
+        metrics_key(task.hour, of_page["url"], of_page["country"])
+        for of_page, known, sketch in zip(counted, is_known, sketches, strict=True)
+        if known and sketch is not None
+    ]
+    stored = hbase.get(table, grown, [_SKETCH], batch_rows=rows_per_call(METRICS.row_bytes("users_sketch")))
+    rows = []
+    for of_page, known, sketch in zip(counted, is_known, sketches, strict=True):
+        row = _row(task, of_page, sketch)
+        if known and sketch is not None:
+            try:
+                row = _row(task, of_page, _union([stored[row.key][_SKETCH], sketch]))
+            except (KeyError, ValueError) as error:
+                raise Unfit from error  # a hand was at the row
+        rows.append(row)
+    return rows
+
+
+def _differing(
+    hbase: HBaseClient,
+    tables: TableNames,
+    task: _Task,
+    number: int,
+    after: pa.Table,
+    changed: pa.Table,
+    result: _Slice,
+) -> list[RowMutation]:
+    """Rows that differ from those that are stored, and deletions of what the result lacks; names some of these.
+
+    What a run that came to no checkpoint has on its list is written whatever is stored: it may still be at it.
+    """
+    sketches = changed.column("users_sketch").to_pylist()  # of all: everything is new
+    computed = {row.key: row for row in (_row(task, *page) for page in zip(after.to_pylist(), sketches, strict=True))}
+    low, high = (-(-_SLICES * at // task.slices) for at in (number, number + 1))
+    prefix, _ = metrics_key_range(task.hour, task.hour)
+    doubted = {prefix + of_row for of_row in _listed(hbase, tables.blocks, task) if low <= int(of_row[:2], 16) < high}
+    start, stop = prefix + b"%02x" % low, prefix + (b"g" if high == _SLICES else b"%02x" % high)
+    rows = []
+    for stored in hbase.scan_batches(tables.metrics, start, stop, (_FAMILY,), batch_rows=_BATCH_ROWS):
+        for row_there in stored:
+            row = computed.pop(row_there.row, None)
+            if row is None:
+                doubted.add(row_there.row)
+                result.name(row_there.row)
+            elif not is_same(row.puts, row_there.columns):
+                rows.append(row._replace(deletes=tuple(row_there.columns.keys() - row.puts.keys())))
+                result.name(row.key)
+            elif row.key in doubted:
+                rows.append(row)
+    for row in computed.values():
+        result.name(row.key)
+    rows += computed.values()
+    gone = doubted - {row.key for row in rows}
+    return rows + [RowMutation(key, {}, (_FAMILY,)) for key in sorted(gone)]
+
+
+def _listed(hbase: HBaseClient, table: str, task: _Task) -> Iterator[bytes]:
+    """The ids, in hex, on lists of runs that came to no checkpoint."""
+    for key, columns in task.unfinished.items():
+        for column in columns:
+            for ids in hbase.get(table, [key], [column]).get(key, {}).values():
+                yield from ids_in(ids)
+
+
+def is_same(computed: Mapping[bytes, bytes], stored: Mapping[bytes, Cell]) -> bool:
+    """Whether a stored row holds what was computed, whoever computed it and when."""
+    return computed.keys() == stored.keys() and all(
+        value == (other := stored[cell].value)
+        or cell == _RUN
+        or (cell == _COMPUTED_AT and other.isdigit())
+        or (cell == _SKETCH and same_users(value, other))
+        for cell, value in computed.items()
+    )
+
+
+def same_users(sketch: bytes, other: bytes) -> bool:
+    """Whether two HLL sketches say the same of their users: their bytes depend on the order in which those came too.
+
+    A union estimates by what it holds alone. If neither sketch adds anything to the other, they hold the same.
+    """
+
+    try:
+        return estimate_of(sketch, other) == estimate_of(sketch, sketch) == estimate_of(other, other)
+    except ValueError:
+        return False  # changed by hand, and none any more

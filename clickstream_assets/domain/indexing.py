@@ -1,0 +1,220 @@
+"""Metrics as documents, on Spark: what the lists of changed rows name is written or deleted by id.
+
+Told to look at whole hours, tasks compare each row with its document and write those that differ. A document has the
+time of the run that wrote it for a version, so what a task of a run that was killed still writes, late, is refused.
+"""
+
+import pickle
+from base64 import b64encode
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+from elasticsearch import Elasticsearch
+from elasticsearch.helpers import BulkIndexError, streaming_bulk
+from elasticsearch.serializer import OrjsonSerializer
+
+from clickstream_assets.clients.hbase import HBaseClient, rows_per_call
+from clickstream_assets.domain.books import Books, TableNames
+from clickstream_assets.domain.computing import Checkpoints, ids_in
+from clickstream_assets.domain.documents import index_of
+from clickstream_assets.domain.hours import hour_of_key, rfc3339_of_hour
+from clickstream_assets.domain.metrics import MetricsTasks, metrics_key_range
+from clickstream_assets.domain.table_schemas import DOCUMENT, METRICS
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+_TASKS = 8
+"""Lists are dealt to so many tasks at most."""
+_CHUNK, _CHUNK_BYTES = 2_000, 4 << 20
+"""Documents in one request, at most, and their bytes."""
+_RETRIES = 6
+_ANSWER = "errors,items.*.status,items.*.error"
+"""What the answer to a bulk request is to say of each document: not where it is, which we said."""
+_REASON_CHARACTERS = 500
+_FINE = (200, 201, 404, 409)
+"""Written, or deleted; not there to be deleted; written by a later run."""
+_BATCH_ROWS = rows_per_call(METRICS.row_bytes())
+_NAMED = 10
+_FIELDS = tuple(name for name in DOCUMENT if name != "_id")
+
+_Rows = Iterable[tuple[bytes, Mapping[bytes, bytes] | None]]
+"""Keys of ``clickstream_metrics`` with cells; None for a row that is gone."""
+_Stage = Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]
+
+
+@dataclass(slots=True)
+class Indexed:
+    """What became of one hour's documents."""
+
+    written: int = 0
+    named: list[str] = field(default_factory=list)
+    """Ids of some of them, where each was compared with its row."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where documents go, and the version that they get: later for each run."""
+
+    url: str
+    alias: str
+    version: int
+    dry_run: bool = False
+
+    def client(self) -> Elasticsearch:
+        return Elasticsearch(
+            self.url, request_timeout=60, max_retries=_RETRIES, retry_on_timeout=True, serializer=OrjsonSerializer()
+        )
+
+
+def index_changed(
+    spark: "SparkSession", books: Books, target: Target, hours: Iterable[int]
+) -> tuple[dict[int, Indexed], dict[bytes, list[bytes]]]:
+    """Write, or delete, the documents of the rows on the lists of some hours; returns the lists, to be forgotten."""
+    checkpoints, results = Checkpoints(books), {hour: Indexed() for hour in hours}
+    lists: dict[bytes, list[bytes]] = {}
+    work: list[tuple[int, bytes, bytes]] = []
+    for hour in results:
+        of_hour = checkpoints.lists(hour)
+        lists |= of_hour
+        work += ((hour, key, column) for key, columns in of_hour.items() for column in columns)
+    tasks = [work[number::_TASKS] for number in range(min(_TASKS, len(work)))]
+    _run(spark, _indexing_lists(tasks, (books.hbase.host, books.hbase.port), books.tables, target), len(tasks), results)
+    return results, lists
+
+
+def index_whole(
+    spark: "SparkSession", books: Books, target: Target, hours: Iterable[int], at_most: int
+) -> dict[int, Indexed]:
+    """Write the documents of hours that differ from their rows, of which there are hardly more than ``at_most``."""
+    results = {hour: Indexed() for hour in hours}
+    tasks = MetricsTasks.of(results, at_most).tasks() if results else []
+    work = _comparing(tasks, (books.hbase.host, books.hbase.port), books.tables.metrics, target)
+    _run(spark, work, len(tasks), results)
+    return results
+
+
+def _run(spark: "SparkSession", work: _Stage, tasks: int, results: Mapping[int, Indexed]) -> None:
+    if not tasks:
+        return
+    answers = spark.range(0, tasks, 1, tasks).mapInArrow(work, "answer binary").toArrow()
+    for answer in answers.column("answer").to_pylist():
+        for hour, (written, named) in pickle.loads(answer).items():  # noqa: S301 - what a task of this run has packed
+            results[hour].written += written
+            results[hour].named = (results[hour].named + named)[:_NAMED]
+
+
+def _indexing_lists(
+    tasks: Sequence[Sequence[tuple[int, bytes, bytes]]], server: tuple[str, int], tables: TableNames, target: Target
+) -> _Stage:
+    def work(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        with HBaseClient(*server) as hbase, target.client() as es:
+            for batch in batches:
+                for number in batch.column(0).to_pylist():
+                    written: defaultdict[int, tuple[int, list[str]]] = defaultdict(lambda: (0, []))
+                    for hour, key, column in tasks[number]:
+                        rows = _rows_on(hbase, tables, hour, key, column)
+                        count = _write(es, (_action(target, hour, *row) for row in rows))
+                        written[hour] = written[hour][0] + count, []
+                    yield pa.record_batch({"answer": [pickle.dumps(dict(written))]})
+
+    return work
+
+
+def _rows_on(hbase: HBaseClient, tables: TableNames, hour: int, key: bytes, column: bytes) -> _Rows:
+    """The rows on a list, None for one that is gone; nothing if the list is."""
+    ids = hbase.get(tables.blocks, [key], [column]).get(key, {}).get(column, b"")
+    prefix, _ = metrics_key_range(hour, hour)
+    keys = [prefix + of_row for of_row in ids_in(ids)]
+    for at in range(0, len(keys), _BATCH_ROWS):
+        page = keys[at : at + _BATCH_ROWS]
+        rows = hbase.get(tables.metrics, page)
+        yield from ((row_key, rows.get(row_key)) for row_key in page)
+
+
+def _comparing(
+    tasks: Sequence[Sequence[tuple[bytes, bytes]]], server: tuple[str, int], table: str, target: Target
+) -> _Stage:
+    def work(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        with HBaseClient(*server) as hbase, target.client() as es:
+            for batch in batches:
+                for number in batch.column(0).to_pylist():
+                    written: defaultdict[int, tuple[int, list[str]]] = defaultdict(lambda: (0, []))
+                    for start, stop in tasks[number]:
+                        rows = hbase.scan(table, start, stop, batch_rows=_BATCH_ROWS)
+                        while page := list(islice(rows, _BATCH_ROWS)):
+                            for hour, actions in _differing(es, target, page).items():
+                                if not target.dry_run:
+                                    _write(es, actions)
+                                count, named = written[hour]
+                                ids = [action["_id"] for action in actions[:_NAMED]]
+                                written[hour] = count + len(actions), (named + ids)[:_NAMED]
+                    yield pa.record_batch({"answer": [pickle.dumps(dict(written))]})
+
+    return work
+
+
+def _differing(
+    es: Elasticsearch, target: Target, rows: Sequence[tuple[bytes, Mapping[bytes, bytes]]]
+) -> dict[int, list[dict[str, Any]]]:
+    """By hour, what writes the documents that are missing or unlike their rows."""
+    actions: defaultdict[int, list[dict[str, Any]]] = defaultdict(list)
+    wanted = [(_hour_of(key), _action(target, _hour_of(key), key, cells)) for key, cells in rows]
+    places = [{"_index": action["_index"], "_id": action["_id"]} for _, action in wanted]
+    # With its id each has an answer, even one whose index is gone.
+    stored = es.mget(docs=places, filter_path="docs._id,docs._source").body["docs"]
+    for (hour, action), document in zip(wanted, stored, strict=True):
+        if document.get("_source") != action["_source"]:
+            actions[hour].append(action)
+    return actions
+
+
+def _hour_of(key: bytes) -> int:
+    return hour_of_key(key.partition(b"|")[0].decode())
+
+
+def _action(target: Target, hour: int, key: bytes, cells: Mapping[bytes, bytes] | None) -> dict[str, Any]:
+    """What writes a row's document by its id, or deletes it."""
+    place = {
+        "_index": index_of(target.alias, hour),
+        "_id": key.partition(b"|")[2].decode(),
+        "version": target.version,
+        "version_type": "external_gte",
+    }
+    if cells is None:
+        return {"_op_type": "delete", **place}
+    return {**place, "_source": document_of(hour, METRICS.decode(cells))}
+
+
+def document_of(hour: int, row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row of ``clickstream_metrics`` as a document."""
+    values = {name: row.get(name) for name in _FIELDS}
+    sketch = row.get("users_sketch")
+    return {**values, "hour": rfc3339_of_hour(hour), "users_sketch": b64encode(sketch).decode() if sketch else None}
+
+
+def _write(es: Elasticsearch, actions: Iterable[dict[str, Any]]) -> int:
+    """Write documents; returns how many. Raises BulkIndexError for one that the mapping refuses, with the reason."""
+    done = streaming_bulk(
+        es,
+        actions,
+        chunk_size=_CHUNK,
+        max_chunk_bytes=_CHUNK_BYTES,
+        max_retries=_RETRIES,
+        filter_path=_ANSWER,
+        raise_on_error=False,
+    )
+    count, refused = 0, []
+    for _, answer in done:
+        ((_, result),) = answer.items()
+        count += 1
+        if result["status"] not in _FINE:
+            refused.append(result)
+    if refused:
+        reason = str(refused[0].get("error"))[:_REASON_CHARACTERS]
+        raise BulkIndexError(f"Elasticsearch refused {len(refused)} document(s), the first one with {reason}", refused)
+    return count
