@@ -87,7 +87,13 @@ def _materialize(
         empty = [hour for hour, state in states.items() if not state.touched]
         books.hours.touch(empty)
         stale = [*empty, *(hour for hour, state in states.items() if state.stale)]
-        new = {hour: report.parts[hour] for hour in stale if not states[hour].is_whole_due("enriched_clicks")}
+        # An hour that a check holds is released by a look at all of it alone.
+        whole = {
+            hour
+            for hour, state in states.items()
+            if "raw_clicks" in state.holds or state.is_whole_due("enriched_clicks")
+        }
+        new = {hour: report.parts[hour] for hour in stale if hour not in whole}
         _tell_counts(context, books, hours, configured.first_hour_ms // HOUR_MS)
     context.log.info(report.in_words())
     if report.cuts:

@@ -11,6 +11,7 @@ from clickstream_assets.domain.computing import Checkpoints, Computed, Supersede
 from clickstream_assets.domain.metrics import sketch_of
 from clickstream_assets_tests.domain.fake_spark import TaskLost
 from clickstream_assets_tests.domain.fakes import HOUR_MS, Killed
+from clickstream_assets_tests.domain.geoip_databases import write_database
 from clickstream_assets_tests.domain.metrics_world import (
     BLOCKS,
     CELL,
@@ -249,11 +250,16 @@ def test_what_a_run_has_listed_that_came_to_no_checkpoint_is_no_difference_to_a_
     assert _dry(world) == {hour: (0, 0, []) for hour in world.hours}
 
 
-def test_what_a_row_of_another_enrichment_was_is_deleted_when_its_country_changes(world, tmp_path):
-    write_geoip(tmp_path / "City.mmdb", built=8)
-    world.geoip = tmp_path / "City.mmdb"
-    world.rules = enriching.Rules(str(world.geoip), (), ("GeoLite2-City 8", world.rules.versions[1]))
-    _move(world.geoip)
+@pytest.fixture
+def moved(tmp_path, world):
+    """A later build of the database, in which what was German is French: its path, and the rules that go with it."""
+    records = {GERMAN: {"country": {"iso_code": "FR"}}, BRITISH: {"country": {"iso_code": "GB"}}}
+    path = write_database(tmp_path / "City.mmdb", records, built=8)
+    return path, enriching.Rules(str(path), (), ("GeoLite2-City 8", world.rules.versions[1]))
+
+
+def test_rows_of_countries_that_an_hour_has_no_more_are_deleted(world, moved):
+    world.geoip, world.rules = moved
     before = set(world.metrics())
     done = world.update(whole=world.hours)
     world.assert_golden()
@@ -262,14 +268,6 @@ def test_what_a_row_of_another_enrichment_was_is_deleted_when_its_country_change
     assert world.documents == world.metrics()
     assert sum(of.deleted for of in done.values()) == len(before - after)
     assert sum(of.written for of in done.values()) == len(after - before)
-
-
-def _move(path):
-    """What was German is French now."""
-    from clickstream_assets_tests.domain.geoip_databases import write_database
-
-    records = {GERMAN: {"country": {"iso_code": "FR"}}, BRITISH: {"country": {"iso_code": "GB"}}}
-    write_database(path, records, built=8)
 
 
 # Killed
@@ -327,6 +325,26 @@ def test_a_run_that_is_killed_is_followed_by_one_with_more_and_both_are_golden(w
         world.assert_golden()
         world.assert_indexed()
         world.topic.logs[0], world.lines = list(sent), list(lines)
+
+
+def test_rows_of_a_run_that_was_killed_are_found_though_the_last_checkpoint_is_true_again(world, moved):
+    """It enriched by a build of the database that was put back then: the blocks are those of before."""
+    rules, documents = world.rules, dict(world.documents)
+    world.send(*MORE_EVENTS)
+    world.ingest()
+
+    def killed():
+        world.rules = moved[1]
+        world.enrich(whole=world.hours)
+        world.compute()
+
+    for _ in world.killed_at_each_write_of(killed):
+        world.rules, world.documents = rules, dict(documents)
+        world.books.hours.touch(world.hours)
+        world.enrich(whole=world.hours)
+        world.compute()
+        world.assert_golden()
+        world.assert_indexed()
 
 
 @pytest.mark.parametrize("attempts", [1, 2])
@@ -406,7 +424,7 @@ def _overtaken_at_each_write_of(world, meanwhile):
         def overtake(seen=seen):
             world.hbase.lives = None
             meanwhile()
-            seen.append(world.metrics())
+            seen.append((world.metrics(), Checkpoints(world.books).read(world.hours)))
 
         world.hbase.die, world.hbase.lives = overtake, lives
         ended = None
@@ -430,9 +448,9 @@ def test_what_a_run_writes_late_that_another_has_overtaken_changes_nothing(world
         world.update()
 
     ends = []
-    for ended, metrics in _overtaken_at_each_write_of(world, meanwhile):
+    for ended, after_the_other in _overtaken_at_each_write_of(world, meanwhile):
         ends.append(ended)
-        assert world.metrics() == metrics
+        assert (world.metrics(), Checkpoints(world.books).read(world.hours)) == after_the_other
         world.assert_golden()
         world.assert_indexed()
         world.send(event("50", AT + 10 * MINUTE, "gil"), event("51", AT + 11 * MINUTE, "ada"))
@@ -441,6 +459,29 @@ def test_what_a_run_writes_late_that_another_has_overtaken_changes_nothing(world
         world.assert_indexed()
     assert len(ends) > 9
     assert sum(isinstance(ended, Superseded) for ended in ends) > 2, "the fence stops all but the put that is under way"
+
+
+def test_a_row_that_nobody_computes_any_more_is_not_put_late(world, moved):
+    """The run that is overtaken has enriched by a build of the database that was put back since."""
+    rules = world.rules
+    world.send(*MORE_EVENTS)
+    world.ingest()
+    world.rules = moved[1]
+    world.enrich(whole=world.hours)
+
+    def meanwhile():
+        world.rules = rules
+        world.books.hours.touch(world.hours)
+        world.enrich(whole=world.hours)
+        world.compute()
+
+    ends = 0
+    for _, (metrics, _) in _overtaken_at_each_write_of(world, meanwhile):
+        ends += 1
+        assert world.metrics() == metrics
+        world.assert_golden()
+        world.assert_indexed()
+    assert ends > 9
 
 
 @pytest.mark.parametrize("lives", range(0, 12, 2))
