@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from clickstream_assets.domain.books import Books
 
 
+_NEXT = "enriched_clicks"
+"""The asset behind this one."""
+
+
 class IngestConfig(dg.Config):
     """What of Kafka a run reads."""
 
@@ -82,17 +86,7 @@ def _materialize(
             report = ingestion.read_hours(hours)
         else:
             report = ingestion.read_until({int(p): end for p, end in config.until.items()}, hours, config.more)
-        # Hours that the run passes over are done too, as empty: they are present like those done one by one.
-        states = books.hours.read(hours)
-        empty = [hour for hour, state in states.items() if not state.touched]
-        books.hours.touch(empty)
-        stale = [*empty, *(hour for hour, state in states.items() if state.stale)]
-        # An hour that a check holds is released by a look at all of it alone.
-        whole = {
-            hour
-            for hour, state in states.items()
-            if "raw_clicks" in state.holds or state.is_whole_due("enriched_clicks")
-        }
+        stale, whole = _behind(books, hours)
         new = {hour: report.parts[hour] for hour in stale if hour not in whole}
         _tell_counts(context, books, hours, configured.first_hour_ms // HOUR_MS)
     context.log.info(report.in_words())
@@ -107,6 +101,20 @@ def _materialize(
     yield dg.MaterializeResult(asset_key="dead_letters")
     for of_asset in (checks, letters_checks):  # before them stands no asset whose checks could hold an hour
         evaluate_behind(context, of_asset, stale, {}, new, hbase, elasticsearch, configured)
+
+
+def _behind(books: "Books", hours: list[int]) -> tuple[list[int], set[int]]:
+    """Hours that the later assets are to follow, and those that checks are to look at from end to end.
+
+    Hours that the run passes over are touched, as empty ones: they are present like those done one by one. An hour that
+    a check holds is released by a look at all of it alone.
+    """
+    states = books.hours.read(hours)
+    empty = [hour for hour, state in states.items() if not state.touched]
+    books.hours.touch(empty)
+    stale = [*empty, *(hour for hour, state in states.items() if state.stale)]
+    whole = {hour for hour, state in states.items() if "raw_clicks" in state.holds or state.is_whole_due(_NEXT)}
+    return stale, whole
 
 
 def _tell_counts(context: dg.AssetExecutionContext, books: "Books", hours: list[int], first_hour: int) -> None:

@@ -23,6 +23,8 @@ from clickstream_assets.resources.spark import SparkResource
 from clickstream_assets.settings import Settings
 
 if TYPE_CHECKING:
+    from clickstream_assets.domain.books import Books
+    from clickstream_assets.domain.computing import Computed
     from clickstream_assets.domain.ledger import HourPart
 
 ASSET = "url_country_metrics"
@@ -49,8 +51,6 @@ def _materialize(
     configured: dg.ResourceParam[Settings],
 ) -> Iterator[dg.MaterializeResult]:
     """Bring the hours' rows up to date, delete what they no longer have."""
-    from clickstream_assets.domain.computing import Computed, compute
-    from clickstream_assets.domain.enriching import Rules, enrich
     from clickstream_assets.domain.metrics import metrics_key_range
     from clickstream_assets.domain.stale_hours import COMPUTED
 
@@ -58,18 +58,7 @@ def _materialize(
         states = states_of(context, ASSET, books)
         hours = hours_to_do(context, ASSET, states)
         whole = hours_whole(context, ASSET, states, hours)
-        done: dict[int, Computed] = {}
-        if hours:
-            with spark.alone(books.tables.metrics) as session:
-                done, unfit = compute(session, books, hours, context.run_id, whole)
-                if unfit:
-                    context.log.warning(f"{len(unfit)} blocks are not what the ledger says: made again from their rows")
-                    rules = Rules(geoip.database, geoip.trusted, geoip.versions())
-                    left = [hour for hour in hours if hour not in done]
-                    enrich(session, books, left, rules, {place.hour for place in unfit})
-                    done |= compute(session, books, left, context.run_id, left)[0]
-        if undone := [key_of_hour(hour) for hour in hours if hour not in done]:
-            raise dg.Failure(f"blocks are not what the ledger says, though they were made again: {', '.join(undone)}")
+        done = _computed(context, books, spark, geoip, hours, whole) if hours else {}
         books.hours.mark(COMPUTED, {hour: states[hour].enriched for hour in hours})
         books.hours.remember_clicks({hour: done[hour].clicks for hour in hours if states[hour].touched})
         rows = {hour: computed.rows for hour, computed in done.items()}
@@ -81,3 +70,28 @@ def _materialize(
     yield dg.MaterializeResult()
     new: dict[int, list[HourPart]] = {hour: [] for hour in hours if hour not in whole}
     evaluate_behind(context, checks, hours, states, new, hbase, elasticsearch, configured)
+
+
+def _computed(
+    context: dg.AssetExecutionContext,
+    books: "Books",
+    spark: SparkResource,
+    geoip: GeoIPResource,
+    hours: list[int],
+    whole: list[int],
+) -> "dict[int, Computed]":
+    """Compute hours; blocks that are not what the ledger says are made again from their rows first."""
+    from clickstream_assets.domain.computing import compute
+    from clickstream_assets.domain.enriching import Rules, enrich
+
+    with spark.alone(books.tables.metrics) as session:
+        done, unfit = compute(session, books, hours, context.run_id, whole)
+        if unfit:
+            context.log.warning(f"{len(unfit)} blocks are not what the ledger says: made again from their rows")
+            rules = Rules(geoip.database, geoip.trusted, geoip.versions())
+            left = [hour for hour in hours if hour not in done]
+            enrich(session, books, left, rules, {place.hour for place in unfit})
+            done |= compute(session, books, left, context.run_id, left)[0]
+    if undone := [key_of_hour(hour) for hour in hours if hour not in done]:
+        raise dg.Failure(f"blocks are not what the ledger says, though they were made again: {', '.join(undone)}")
+    return done

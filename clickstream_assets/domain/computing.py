@@ -11,7 +11,7 @@ since; and what it writes first, the list, tells the next run to look at all.
 
 import pickle
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass, field, replace
 from itertools import chain
 from math import ceil
@@ -32,7 +32,7 @@ from clickstream_assets.domain import blocks
 from clickstream_assets.domain.blocks import BLOCK, Place, place_of
 from clickstream_assets.domain.books import Books, TableNames
 from clickstream_assets.domain.hours import HOUR_MS
-from clickstream_assets.domain.ledger import Block, Cells
+from clickstream_assets.domain.ledger import Cells
 from clickstream_assets.domain.metrics import (
     CHANGES,
     COUNTED,
@@ -45,6 +45,16 @@ from clickstream_assets.domain.metrics import (
     to_sketch,
 )
 from clickstream_assets.domain.row_keys import SALTS, first_key
+from clickstream_assets.domain.spark_tasks import (
+    ANSWER,
+    NAMED,
+    Stage,
+    answer,
+    answers_of,
+    numbered,
+    numbers_in,
+    put_together,
+)
 from clickstream_assets.domain.table_schemas import METRICS
 from clickstream_assets.domain.time_spent import TIMEOUT_MS
 
@@ -71,11 +81,9 @@ _COVERS = pa.schema(
         ("digest", pa.string()),
     ]
 )
-_NAMED = 10
 _COMPUTED_AT, _RUN, _SKETCH = (METRICS.columns[name].key for name in ("computed_at", "run_id", "users_sketch"))
 _BATCH_ROWS = rows_per_call(METRICS.row_bytes())
 _FAMILY = b"metrics"
-_Stage = Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]
 
 
 @dataclass(slots=True)
@@ -187,12 +195,9 @@ class Checkpoints:
 
     def changed(self, hour: int) -> Iterator[list[bytes]]:
         """Row keys on these lists, a few at a time; of a row that is deleted too."""
-        prefix, _ = metrics_key_range(hour, hour)
         for key, columns in self.lists(hour).items():
             for column in columns:
-                ids = self._hbase.get(self._table, [key], [column]).get(key, {}).get(column, b"")
-                keys = [prefix + of_row for of_row in ids_in(ids)]
-                yield from (keys[at : at + _BATCH_ROWS] for at in range(0, len(keys), _BATCH_ROWS))
+                yield from keys_on(self._hbase, self._table, hour, key, column)
 
     def forget(self, lists: Mapping[bytes, Sequence[bytes]]) -> None:
         """Delete lists that are indexed."""
@@ -200,9 +205,12 @@ class Checkpoints:
         self._hbase.mutate(self._table, rows)
 
 
-def ids_in(cell: bytes) -> Iterator[bytes]:
-    """The ids of documents, in hex, on a list."""
-    return (cell[at : at + ID_BYTES].hex().encode() for at in range(0, len(cell), ID_BYTES))
+def keys_on(hbase: HBaseClient, table: str, hour: int, key: bytes, column: bytes) -> Iterator[list[bytes]]:
+    """Row keys of ``clickstream_metrics`` on a list, a few at a time; none if the list is gone."""
+    ids = hbase.get(table, [key], [column]).get(key, {}).get(column, b"")
+    prefix, _ = metrics_key_range(hour, hour)
+    keys = [prefix + ids[at : at + ID_BYTES].hex().encode() for at in range(0, len(ids), ID_BYTES)]
+    yield from (keys[at : at + _BATCH_ROWS] for at in range(0, len(keys), _BATCH_ROWS))
 
 
 def stamp_of(column: bytes) -> int:
@@ -254,39 +262,47 @@ def compute(
     Returns what became of each hour, and the places whose blocks were not what the ledger says: the hours that need
     those are left as they are. With ``dry_run`` nothing changes: what would be written is what differs.
     """
-    hours, whole, checkpoints = sorted(set(hours)), set(whole), Checkpoints(books)
-    before = checkpoints.read(hours)
-    parts = books.ledger.parts({at for hour in hours for at in (hour, hour + 1)})
-    stamps = dict.fromkeys(hours, 0) if dry_run else checkpoints.fence(hours, before)
-    tasks: dict[int, _Task] = {}
-    for hour in hours:
-        there = {
-            place_of(part, at): part.block
-            for at in (hour, hour + 1)
-            for part in parts[at]
-            if part.block is not None and part.counts.kept and part.block.first_ms < (hour + 1) * HOUR_MS + TIMEOUT_MS
-        }
-        known = before.get(hour)
-        unfinished = _unfinished(checkpoints.lists(hour), known)
-        known = None if hour in whole or unfinished else known
-        doubted = {} if dry_run else unfinished
-        tasks[hour] = _task(hour, there, known, doubted, stamps[hour], run_id, dry_run=dry_run)
+    checkpoints = Checkpoints(books)
+    tasks = _tasks(books, checkpoints, sorted(set(hours)), set(whole), run_id, dry_run=dry_run)
     done, unfit = _run(spark, books, list(tasks.values()))
-    if again := [hour for hour in hours if hour not in done and not tasks[hour].is_whole and not unfit.get(hour)]:
+    if again := [hour for hour in tasks if hour not in done and not tasks[hour].is_whole and not unfit.get(hour)]:
         # Totals that are not what their checkpoint says.
         tasks |= {hour: replace(tasks[hour], totals=(), new=frozenset(tasks[hour].blocks)) for hour in again}
         more, of_these = _run(spark, books, [tasks[hour] for hour in again])
         done, unfit = done | more, unfit | of_these
-    results = {}
-    for hour, (computed, slices) in done.items():
-        results[hour] = computed
-        if not dry_run:
-            task = tasks[hour]
-            covered = {place: cells.digest for place, cells in task.blocks.items()}
-            checkpoints.write(hour, Checkpoint(task.stamp_ms, slices, covered, computed))
-            # What enrichment worked from is of no use any more, and tells of persons.
-            blocks.drop(books.hbase, books.tables.blocks, (p for p in task.new if p.hour == hour), blocks.TODO)
+    for hour, (computed, slices) in done.items() if not dry_run else ():
+        task = tasks[hour]
+        covered = {place: cells.digest for place, cells in task.blocks.items()}
+        checkpoints.write(hour, Checkpoint(task.stamp_ms, slices, covered, computed))
+        # What enrichment worked from is of no use any more, and tells of persons.
+        blocks.drop(books.hbase, books.tables.blocks, (p for p in task.new if p.hour == hour), blocks.TODO)
+    results = {hour: computed for hour, (computed, _) in done.items()}
     return results, {place for places in unfit.values() for place in places}
+
+
+def _tasks(
+    books: Books, checkpoints: Checkpoints, hours: Sequence[int], whole: set[int], run_id: str, *, dry_run: bool
+) -> dict[int, _Task]:
+    """What there is to do in each hour."""
+    before = checkpoints.read(hours)
+    parts = books.ledger.parts({at for hour in hours for at in (hour, hour + 1)})
+    stamps = dict.fromkeys(hours, 0) if dry_run else checkpoints.fence(hours, before)
+    tasks = {}
+    for hour in hours:
+        end_ms = (hour + 1) * HOUR_MS + TIMEOUT_MS
+        cells = {
+            place_of(part, at): part.block.cells
+            for at in (hour, hour + 1)
+            for part in parts[at]
+            if part.block is not None and part.counts.kept and part.block.first_ms < end_ms
+        }
+        checkpoint = before.get(hour)
+        unfinished = _unfinished(checkpoints.lists(hour), checkpoint)
+        if hour in whole or unfinished:
+            checkpoint = None
+        task = _task(hour, cells, checkpoint, stamps[hour], run_id, dry_run=dry_run)
+        tasks[hour] = task if dry_run else replace(task, unfinished=unfinished)
+    return tasks
 
 
 def _unfinished(lists: Mapping[bytes, Sequence[bytes]], known: Checkpoint | None) -> dict[bytes, Sequence[bytes]]:
@@ -297,26 +313,18 @@ def _unfinished(lists: Mapping[bytes, Sequence[bytes]], known: Checkpoint | None
 
 
 def _task(
-    hour: int,
-    there: Mapping[Place, Block],
-    known: Checkpoint | None,
-    unfinished: Mapping[bytes, Sequence[bytes]],
-    stamp_ms: int,
-    run_id: str,
-    *,
-    dry_run: bool,
+    hour: int, cells: Mapping[Place, Cells], checkpoint: Checkpoint | None, stamp_ms: int, run_id: str, *, dry_run: bool
 ) -> _Task:
-    cells = {place: block.cells for place, block in sorted(there.items())}
-    is_added_to = known and all(
-        place in cells and cells[place].digest == digest for place, digest in known.covered.items()
-    )
-    new = frozenset(cells.keys() - known.covered.keys()) if known and is_added_to else frozenset(cells)
+    """An hour to add to its checkpoint, if that is there and all that it counts is; else to compute whole."""
+    if checkpoint and any(
+        place not in cells or cells[place].digest != digest for place, digest in checkpoint.covered.items()
+    ):
+        checkpoint = None
+    new = frozenset(cells.keys() - (checkpoint.covered.keys() if checkpoint else ()))
+    totals = checkpoint.slices if checkpoint else ()
     raw_bytes = sum(of_place.raw_bytes for of_place in cells.values())
-    slices = max(1, min(_SLICES, ceil(raw_bytes / LARGE_BYTES))) if raw_bytes > LARGE_BYTES else 1
-    totals = known.slices if known and is_added_to and known.slices else ()
-    if totals:
-        slices = len(totals)
-    return _Task(hour, cells, new, totals, unfinished, slices, stamp_ms, run_id, dry_run)
+    slices = len(totals) or min(_SLICES, max(1, ceil(raw_bytes / LARGE_BYTES)))
+    return _Task(hour, dict(sorted(cells.items())), new, totals, {}, slices, stamp_ms, run_id, dry_run)
 
 
 _Done = tuple[Computed, tuple[Cells, ...]]
@@ -328,18 +336,17 @@ def _run(spark: "SparkSession", books: Books, tasks: Sequence[_Task]) -> tuple[d
     answers: list[Any] = []
     if small := [task for task in tasks if task.slices == 1]:
         dealt = [small[number::_WORKERS] for number in range(min(_WORKERS, len(small)))]
-        every = spark.range(0, len(dealt), 1, len(dealt))
-        answers += _answers(every.mapInArrow(_hours_at_once(dealt, server, tables), _SAID))
+        answers += answers_of(numbered(spark, len(dealt)).mapInArrow(_hours_at_once(dealt, server, tables), ANSWER))
     for task in tasks:
         if task.slices > 1:
-            answers += _answers(_hour_in_slices(spark, task, server, tables))
+            answers += answers_of(_hour_in_slices(spark, task, server, tables))
     of_slices: defaultdict[int, dict[int, tuple[_Slice, Cells]]] = defaultdict(dict)
     unfit: defaultdict[int, set[Place]] = defaultdict(set)
-    for hour, answer in answers:
-        if isinstance(answer, Unfit):
-            unfit[hour].update(answer.places)
+    for hour, said in answers:
+        if isinstance(said, Unfit):
+            unfit[hour].update(said.places)
         else:
-            number, result, cells = answer
+            number, result, cells = said
             of_slices[hour][number] = result, cells
     done = {}
     for task in tasks:
@@ -349,23 +356,12 @@ def _run(spark: "SparkSession", books: Books, tasks: Sequence[_Task]) -> tuple[d
     return done, dict(unfit)
 
 
-_SAID = "answer binary"
-
-
-def _said(hour: int, answer: Any) -> pa.RecordBatch:
-    return pa.record_batch({"answer": [pickle.dumps((hour, answer))]})
-
-
-def _answers(frame: Any) -> list[Any]:
-    return [pickle.loads(answer) for answer in frame.toArrow().column("answer").to_pylist()]  # noqa: S301 - our tasks'
-
-
 @dataclass(slots=True)
 class _Slice(Computed):
     hashed_urls: Any = None
 
     def name(self, key: bytes) -> None:
-        if len(self.named) < _NAMED:
+        if len(self.named) < NAMED:
             self.named.append(key.decode())
 
 
@@ -377,7 +373,7 @@ def _sum(slices: Iterable[_Slice]) -> Computed:
         whole.clicks += of_slice.clicks
         whole.written += of_slice.written
         whole.deleted += of_slice.deleted
-        whole.named = (whole.named + of_slice.named)[:_NAMED]
+        whole.named = (whole.named + of_slice.named)[:NAMED]
         urls.append(of_slice.hashed_urls)
         for country, sums in of_slice.by_country.items():
             total = whole.by_country.setdefault(country, [0] * len(sums))
@@ -389,20 +385,19 @@ def _sum(slices: Iterable[_Slice]) -> Computed:
 # The work on an hour, in three steps that go on in one task or, for large hours, in several
 
 
-def _hours_at_once(dealt: Sequence[Sequence[_Task]], server: tuple[str, int], tables: TableNames) -> _Stage:
+def _hours_at_once(dealt: Sequence[Sequence[_Task]], server: tuple[str, int], tables: TableNames) -> Stage:
     def work(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         with HBaseClient(*server) as hbase:
-            for batch in batches:
-                for task in chain.from_iterable(dealt[number] for number in batch.column(0).to_pylist()):
-                    try:
-                        events = _events(hbase, tables.blocks, task, task.blocks)
-                        is_new = events.column("is_new").to_numpy()
-                        changed = changes(events.select(blocks.CLICKS.names), is_new, task.hour)
-                        result, cells = _write(hbase, tables, task, 0, changed)
-                    except Unfit as unfit:
-                        yield _said(task.hour, Unfit(unfit.places))
-                        continue
-                    yield _said(task.hour, (0, result, cells))
+            for task in chain.from_iterable(dealt[number] for number in numbers_in(batches)):
+                try:
+                    events = _events(hbase, tables.blocks, task, task.blocks)
+                    is_new = events.column("is_new").to_numpy()
+                    changed = changes(events.select(blocks.CLICKS.names), is_new, task.hour)
+                    result, cells = _write(hbase, tables, task, 0, changed)
+                except Unfit as unfit:
+                    yield answer((task.hour, unfit))
+                    continue
+                yield answer((task.hour, (0, result, cells)))
 
     return work
 
@@ -443,37 +438,27 @@ def _column(batches: Sequence[pa.RecordBatch], name: str) -> pa.ChunkedArray:
 
 def _hour_in_slices(spark: "SparkSession", task: _Task, server: tuple[str, int], tables: TableNames) -> Any:
     """The same for an hour of many events: by block, then by user, then by the first digits of the document's id."""
-    readers: list[list[Place]] = []
-    room = 0
-    for place, cells in task.blocks.items():
-        if not readers or cells.raw_bytes > room:
-            readers.append([])
-            room = LARGE_BYTES // 4
-        readers[-1].append(place)
-        room -= cells.raw_bytes
+    readers = put_together(task.blocks, lambda place: task.blocks[place].raw_bytes, LARGE_BYTES // 4)
     of_event = f"{blocks.ddl(_EVENTS)}, answer binary"
-    events = spark.range(0, len(readers), 1, len(readers)).mapInArrow(
-        _reading(task, readers, server, tables.blocks), of_event
-    )
+    events = numbered(spark, len(readers)).mapInArrow(_reading(task, readers, server, tables.blocks), of_event)
     of_change = f"slice int, {blocks.ddl(CHANGES)}, answer binary"
     counted = events.repartition(task.slices, "user_key").mapInArrow(_counting(task), of_change)
     every = spark.range(0, task.slices).selectExpr("cast(id as int) as slice")
     by_slice = counted.unionByName(every, allowMissingColumns=True).repartition(task.slices, "slice")
-    return by_slice.sortWithinPartitions("slice").mapInArrow(_writing(task, server, tables), _SAID)
+    return by_slice.sortWithinPartitions("slice").mapInArrow(_writing(task, server, tables), ANSWER)
 
 
-def _reading(task: _Task, readers: Sequence[Sequence[Place]], server: tuple[str, int], table: str) -> _Stage:
+def _reading(task: _Task, readers: Sequence[Sequence[Place]], server: tuple[str, int], table: str) -> Stage:
     def work(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         with HBaseClient(*server) as hbase:
-            for batch in batches:
-                for number in batch.column(0).to_pylist():
-                    try:
-                        events = _events(hbase, table, task, readers[number])
-                    except Unfit as unfit:
-                        answer = {"answer": pickle.dumps(unfit.places)}
-                        yield from pa.Table.from_pylist([answer], _OF_EVENTS).to_batches()
-                        continue
-                    yield from _with(events, "answer", pa.nulls(events.num_rows, pa.binary()))
+            for number in numbers_in(batches):
+                try:
+                    events = _events(hbase, table, task, readers[number])
+                except Unfit as unfit:
+                    told = [{"answer": pickle.dumps(unfit.places)}]
+                    yield from pa.Table.from_pylist(told, _OF_EVENTS).to_batches()
+                    continue
+                yield from _with(events, "answer", pa.nulls(events.num_rows, pa.binary()))
 
     return work
 
@@ -487,12 +472,12 @@ _OF_EVENTS = _EVENTS.append(_ANSWER)
 _OF_SLICES = pa.schema([pa.field("slice", pa.int32()), *CHANGES, _ANSWER])
 
 
-def _counting(task: _Task) -> _Stage:
+def _counting(task: _Task) -> Stage:
     def work(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         arrived = pa.Table.from_batches(list(batches), _OF_EVENTS)
         if answers := pc.drop_null(arrived.column("answer")).to_pylist():
             # To every slice: none is to be written of what other tasks count without these blocks.
-            told = [{"slice": number, "answer": answer} for number in range(task.slices) for answer in answers]
+            told = [{"slice": number, "answer": packed} for number in range(task.slices) for packed in answers]
             yield from pa.Table.from_pylist(told, _OF_SLICES).to_batches()
             return
         events = arrived.select(_EVENTS.names)
@@ -508,21 +493,21 @@ def _pages(changed: pa.Table) -> Iterator[tuple[str, str]]:
     return zip(changed.column("url").to_pylist(), changed.column("country").to_pylist(), strict=True)
 
 
-def _writing(task: _Task, server: tuple[str, int], tables: TableNames) -> _Stage:
+def _writing(task: _Task, server: tuple[str, int], tables: TableNames) -> Stage:
     def work(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         arrived = pa.Table.from_batches(list(batches), _OF_SLICES)
         for number in pc.unique(arrived.column("slice")).to_pylist():
             of_slice = arrived.filter(pc.equal(arrived.column("slice"), number))
             if answers := pc.drop_null(of_slice.column("answer")).to_pylist():
-                places = {place for answer in answers for place in pickle.loads(answer)}  # noqa: S301 - packed above
-                yield _said(task.hour, Unfit(places))
+                places = {place for packed in answers for place in pickle.loads(packed)}  # noqa: S301 - packed above
+                yield answer((task.hour, Unfit(places)))
                 continue
             of_slice = of_slice.filter(pc.is_valid(of_slice.column("url")))
             with HBaseClient(*server) as hbase:
                 try:
-                    yield _said(task.hour, (number, *_write(hbase, tables, task, number, _together(of_slice))))
+                    yield answer((task.hour, (number, *_write(hbase, tables, task, number, _together(of_slice)))))
                 except Unfit:
-                    yield _said(task.hour, Unfit())
+                    yield answer((task.hour, Unfit()))
 
     return work
 
@@ -662,22 +647,19 @@ def _changed_rows(
     counted = after.take(pc.index_in(_keys(changed), value_set=_keys(after))).to_pylist()
     is_known = pc.is_in(_keys(changed), value_set=_keys(before)).to_pylist()
     sketches = changed.column("users_sketch").to_pylist()
-    grown = [
-        metrics_key(task.hour, of_page["url"], of_page["country"])
-        for of_page, known, sketch in zip(counted, is_known, sketches, strict=True)
-        if known and sketch is not None
-    ]
+    keys = [metrics_key(task.hour, of_page["url"], of_page["country"]) for of_page in counted]
+    has_grown = [known and sketch is not None for known, sketch in zip(is_known, sketches, strict=True)]
+    grown = [key for key, grows in zip(keys, has_grown, strict=True) if grows]
     stored = hbase.get(table, grown, [_SKETCH], batch_rows=rows_per_call(METRICS.row_bytes("users_sketch")))
-    rows = []
-    for of_page, known, sketch in zip(counted, is_known, sketches, strict=True):
-        row = _row(task, of_page, sketch)
-        if known and sketch is not None:
-            try:
-                row = _row(task, of_page, _union([stored[row.key][_SKETCH], sketch]))
-            except (KeyError, ValueError) as error:
-                raise Unfit from error  # a hand was at the row
-        rows.append(row)
-    return rows
+    try:
+        merged = {key: cells[_SKETCH] for key, cells in stored.items()}
+        sketches = [
+            _union([merged[key], sketch]) if grows else sketch
+            for key, sketch, grows in zip(keys, sketches, has_grown, strict=True)
+        ]
+    except (KeyError, ValueError) as error:
+        raise Unfit from error  # a hand was at the row
+    return [_row(task, of_page, sketch) for of_page, sketch in zip(counted, sketches, strict=True)]
 
 
 def _differing(
@@ -697,17 +679,17 @@ def _differing(
     computed = {row.key: row for row in (_row(task, *page) for page in zip(after.to_pylist(), sketches, strict=True))}
     low, high = (-(-_SLICES * at // task.slices) for at in (number, number + 1))
     prefix, _ = metrics_key_range(task.hour, task.hour)
-    doubted = {prefix + of_row for of_row in _listed(hbase, tables.blocks, task) if low <= int(of_row[:2], 16) < high}
     start, stop = prefix + b"%02x" % low, prefix + (b"g" if high == _SLICES else b"%02x" % high)
+    doubted = {key for key in _listed(hbase, tables.blocks, task) if start <= key < stop}
     rows = []
     for stored in hbase.scan_batches(tables.metrics, start, stop, (_FAMILY,), batch_rows=_BATCH_ROWS):
-        for row_there in stored:
-            row = computed.pop(row_there.row, None)
+        for stored_row in stored:
+            row = computed.pop(stored_row.row, None)
             if row is None:
-                doubted.add(row_there.row)
-                result.name(row_there.row)
-            elif not is_same(row.puts, row_there.columns):
-                rows.append(row._replace(deletes=tuple(row_there.columns.keys() - row.puts.keys())))
+                doubted.add(stored_row.row)
+                result.name(stored_row.row)
+            elif not is_same(row.puts, stored_row.columns):
+                rows.append(row._replace(deletes=tuple(stored_row.columns.keys() - row.puts.keys())))
                 result.name(row.key)
             elif row.key in doubted:
                 rows.append(row)
@@ -719,11 +701,10 @@ def _differing(
 
 
 def _listed(hbase: HBaseClient, table: str, task: _Task) -> Iterator[bytes]:
-    """The ids, in hex, on lists of runs that came to no checkpoint."""
+    """The row keys on lists of runs that came to no checkpoint."""
     for key, columns in task.unfinished.items():
         for column in columns:
-            for ids in hbase.get(table, [key], [column]).get(key, {}).values():
-                yield from ids_in(ids)
+            yield from chain.from_iterable(keys_on(hbase, table, task.hour, key, column))
 
 
 def is_same(computed: Mapping[bytes, bytes], stored: Mapping[bytes, Cell]) -> bool:
@@ -742,7 +723,6 @@ def same_users(sketch: bytes, other: bytes) -> bool:
 
     A union estimates by what it holds alone. If neither sketch adds anything to the other, they hold the same.
     """
-
     try:
         return estimate_of(sketch, other) == estimate_of(sketch, sketch) == estimate_of(other, other)
     except ValueError:

@@ -25,16 +25,23 @@ from clickstream_assets.domain.enrichment import OUTPUT, Enricher, EnrichmentUnf
 from clickstream_assets.domain.geoip import UNKNOWN_COUNTRY
 from clickstream_assets.domain.ledger import Block, Cells, HourPart
 from clickstream_assets.domain.row_keys import hour_of, scan_tasks
+from clickstream_assets.domain.spark_tasks import (
+    ANSWER,
+    NAMED,
+    Stage,
+    answer,
+    answers_of,
+    numbered,
+    numbers_in,
+    put_together,
+)
 from clickstream_assets.domain.table_schemas import CLICKS
 
 if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
+    from pyspark.sql import DataFrame, SparkSession
 
 TASK_ROWS = 25_000
 """Events that one task enriches, about."""
-NAMED = 10
-"""Differences that are named, at most."""
-
 READ = (
     "source",
     "timestamp",
@@ -51,8 +58,6 @@ _CELLS = {name: CLICKS.columns[name].key for name in (*READ, *OUTPUT)}
 _WRITTEN = {name: _CELLS[name] for name in OUTPUT}
 _EACH_HAS = {_CELLS[name] for name in ("source", "timestamp", "url", "event_type")}
 """Cells of every row that ingestion has put."""
-
-_Stage = Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +143,7 @@ def audit(spark: "SparkSession", books: Books, hours: Iterable[int], rules: Rule
 def warm_up(spark: "SparkSession", books: Books, rules: Rules) -> None:
     """Have a worker load what it enriches by; does nothing else."""
     work = _enriching_events([{}], (books.hbase.host, books.hbase.port), books.tables, rules)
-    spark.range(0, 1, 1, 1).mapInArrow(work, "answer binary").toArrow()
+    answers_of(numbered(spark, 1).mapInArrow(work, ANSWER))
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,24 +177,17 @@ def _from_events(
     """Blocks of places whose events are as the ledger says; the others are left out."""
     if not wanted:
         return {}
-    tasks: list[dict[Place, Cells]] = []
-    room = 0
-    for place, cells in wanted.items():
-        if not tasks or cells.rows > room:
-            tasks.append({})
-            room = TASK_ROWS
-        tasks[-1][place] = cells
-        room -= cells.rows
+    tasks = [dict(of_task) for of_task in put_together(wanted.items(), lambda item: item[1].rows, TASK_ROWS)]
     server, tables = (books.hbase.host, books.hbase.port), books.tables
     work = _enriching_events(tasks, server, tables, rules)
-    return _results(spark.range(0, len(tasks), 1, len(tasks)).mapInArrow(work, "answer binary").toArrow(), Enriched())
+    return _results(numbered(spark, len(tasks)).mapInArrow(work, ANSWER), Enriched())
 
 
-def _results(answers: pa.Table, result: Enriched) -> dict[Place, _Made]:
+def _results(tasks: "DataFrame", result: Enriched) -> dict[Place, _Made]:
     """What tasks have made; adds the rest of what they say to ``result``."""
     made: dict[Place, _Made] = {}
-    for answer in answers.column("answer").to_pylist():
-        match pickle.loads(answer):  # noqa: S301 - what a task of this run has packed
+    for said in answers_of(tasks):
+        match said:
             case str(unfit):
                 raise EnrichmentUnfit(unfit)
             case (int(rows), list(named)):
@@ -200,37 +198,32 @@ def _results(answers: pa.Table, result: Enriched) -> dict[Place, _Made]:
     return made
 
 
-def _answer(answer: Any) -> pa.RecordBatch:
-    return pa.record_batch({"answer": [pickle.dumps(answer)]})
-
-
 def _enriching_events(
     tasks: Sequence[Mapping[Place, Cells]], server: tuple[str, int], tables: TableNames, rules: Rules
-) -> _Stage:
+) -> Stage:
     def work(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         try:
             enricher = rules.enricher()
         except EnrichmentUnfit as error:  # raised, it would be tried again and end in a page of trace
-            yield _answer(str(error))
+            yield answer(str(error))
             return
         with HBaseClient(*server) as reader, HBaseClient(*server) as writer:
 
             def put(row: RowMutation) -> None:
                 writer.mutate(tables.blocks, [row])
 
-            for batch in batches:
-                for number in batch.column(0).to_pylist():
-                    of_places: defaultdict[Place, list[pa.RecordBatch]] = defaultdict(list)
-                    unfit = set()
-                    for place, events in blocks.read(reader, tables.blocks, TODO, tasks[number], blocks.EVENTS):
-                        if events is None:
-                            unfit.add(place)
-                            continue
-                        rows, clicks = _enriched(events, enricher)
-                        writer.mutate(tables.clicks, rows)
-                        of_places[place].append(clicks)
-                    fit = {place: batches for place, batches in of_places.items() if place not in unfit}
-                    yield _answer({place: _put_block(put, place, pa.Table.from_batches(fit[place])) for place in fit})
+            for number in numbers_in(batches):
+                of_places: defaultdict[Place, list[pa.RecordBatch]] = defaultdict(list)
+                unfit = set()
+                for place, events in blocks.read(reader, tables.blocks, TODO, tasks[number], blocks.EVENTS):
+                    if events is None:
+                        unfit.add(place)
+                        continue
+                    rows, clicks = _enriched(events, enricher)
+                    writer.mutate(tables.clicks, rows)
+                    of_places[place].append(clicks)
+                fit = {place: batches for place, batches in of_places.items() if place not in unfit}
+                yield answer({place: _put_block(put, place, pa.Table.from_batches(fit[place])) for place in fit})
 
     return work
 
@@ -271,12 +264,12 @@ def _from_rows(
     tasks, server = scan_tasks(hours, books.ledger.rows(hours)), (books.hbase.host, books.hbase.port)
     locator = _Locator(places, _ends(books, hours))
     of_row = f"place int, offset long, {blocks.ddl(blocks.CLICKS)}, answer binary"
-    scanned = spark.range(0, len(tasks), 1, len(tasks)).mapInArrow(
+    scanned = numbered(spark, len(tasks)).mapInArrow(
         _enriching_rows(tasks, locator, server, books.tables.clicks, rules, dry_run), of_row
     )
     by_place = scanned.repartition(len(tasks), "place").sortWithinPartitions("place", "offset")
-    answers = by_place.mapInArrow(_putting_blocks(places, server, books.tables.blocks, dry_run), "answer binary")
-    made = _results(answers.toArrow(), result)
+    answers = by_place.mapInArrow(_putting_blocks(places, server, books.tables.blocks, dry_run), ANSWER)
+    made = _results(answers, result)
     nothing = _Made(0, 0, CellWriter(lambda row: None, b"", BLOCK).written)
     return dict.fromkeys(places, nothing) | made
 
@@ -323,7 +316,7 @@ def _enriching_rows(
     table: str,
     rules: Rules,
     dry_run: bool,
-) -> _Stage:
+) -> Stage:
     def work(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         try:
             enricher = rules.enricher()
@@ -331,13 +324,12 @@ def _enriching_rows(
             yield _row_batch([], [str(error)])
             return
         with HBaseClient(*server) as reader, HBaseClient(*server) as writer:
-            for batch in batches:
-                for number in batch.column(0).to_pylist():
-                    for rows in _pages(reader, table, tasks[number]):
-                        clicks, changes = _enriched_rows(rows, locator, enricher)
-                        if not dry_run:
-                            writer.mutate(table, changes)
-                        yield _row_batch(clicks, [(len(changes), [row.key.hex() for row in changes[:NAMED]])])
+            for number in numbers_in(batches):
+                for rows in _pages(reader, table, tasks[number]):
+                    clicks, changes = _enriched_rows(rows, locator, enricher)
+                    if not dry_run:
+                        writer.mutate(table, changes)
+                    yield _row_batch(clicks, [(len(changes), [row.key.hex() for row in changes[:NAMED]])])
 
     return work
 
@@ -402,11 +394,11 @@ def _row_batch(rows: Sequence[tuple[Any, ...]], answers: Sequence[Any]) -> pa.Re
     columns = zip(*rows, strict=True) if rows else [()] * len(names)
     more = [None] * len(answers)
     arrays = [pa.array([*column, *more], of) for column, of in zip(columns, _ROW_TYPES, strict=True)]
-    packed = pa.array([None] * len(rows) + [pickle.dumps(answer) for answer in answers], pa.binary())
+    packed = pa.array([None] * len(rows) + [pickle.dumps(said) for said in answers], pa.binary())
     return pa.RecordBatch.from_arrays([*arrays, packed], names=[*names, "answer"])
 
 
-def _putting_blocks(places: Sequence[Place], server: tuple[str, int], table: str, dry_run: bool) -> _Stage:
+def _putting_blocks(places: Sequence[Place], server: tuple[str, int], table: str, dry_run: bool) -> Stage:
     def work(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         with HBaseClient(*server) as hbase:
 
@@ -422,7 +414,7 @@ def _putting_blocks(places: Sequence[Place], server: tuple[str, int], table: str
                     continue
                 clicks = content.select(blocks.CLICKS.names).cast(blocks.CLICKS)
                 made[places[number]] = _put_block(put, places[number], clicks)
-            yield _answer(made)
+            yield answer(made)
 
     return work
 

@@ -4,10 +4,9 @@ Told to look at whole hours, tasks compare each row with its document and write 
 time of the run that wrote it for a version, so what a task of a run that was killed still writes, late, is refused.
 """
 
-import pickle
 from base64 import b64encode
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -19,10 +18,11 @@ from elasticsearch.serializer import OrjsonSerializer
 
 from clickstream_assets.clients.hbase import HBaseClient, rows_per_call
 from clickstream_assets.domain.books import Books, TableNames
-from clickstream_assets.domain.computing import Checkpoints, ids_in
+from clickstream_assets.domain.computing import Checkpoints, keys_on
 from clickstream_assets.domain.documents import index_of
 from clickstream_assets.domain.hours import hour_of_key, rfc3339_of_hour
-from clickstream_assets.domain.metrics import MetricsTasks, metrics_key_range
+from clickstream_assets.domain.metrics import MetricsTasks
+from clickstream_assets.domain.spark_tasks import ANSWER, NAMED, Stage, answer, answers_of, numbered, numbers_in
 from clickstream_assets.domain.table_schemas import DOCUMENT, METRICS
 
 if TYPE_CHECKING:
@@ -39,12 +39,10 @@ _REASON_CHARACTERS = 500
 _FINE = (200, 201, 404, 409)
 """Written, or deleted; not there to be deleted; written by a later run."""
 _BATCH_ROWS = rows_per_call(METRICS.row_bytes())
-_NAMED = 10
 _FIELDS = tuple(name for name in DOCUMENT if name != "_id")
 
 _Rows = Iterable[tuple[bytes, Mapping[bytes, bytes] | None]]
 """Keys of ``clickstream_metrics`` with cells; None for a row that is gone."""
-_Stage = Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]
 
 
 @dataclass(slots=True)
@@ -98,62 +96,55 @@ def index_whole(
     return results
 
 
-def _run(spark: "SparkSession", work: _Stage, tasks: int, results: Mapping[int, Indexed]) -> None:
+def _run(spark: "SparkSession", work: Stage, tasks: int, results: Mapping[int, Indexed]) -> None:
     if not tasks:
         return
-    answers = spark.range(0, tasks, 1, tasks).mapInArrow(work, "answer binary").toArrow()
-    for answer in answers.column("answer").to_pylist():
-        for hour, (written, named) in pickle.loads(answer).items():  # noqa: S301 - what a task of this run has packed
+    for of_task in answers_of(numbered(spark, tasks).mapInArrow(work, ANSWER)):
+        for hour, (written, named) in of_task.items():
             results[hour].written += written
-            results[hour].named = (results[hour].named + named)[:_NAMED]
+            results[hour].named = (results[hour].named + named)[:NAMED]
 
 
 def _indexing_lists(
     tasks: Sequence[Sequence[tuple[int, bytes, bytes]]], server: tuple[str, int], tables: TableNames, target: Target
-) -> _Stage:
+) -> Stage:
     def work(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         with HBaseClient(*server) as hbase, target.client() as es:
-            for batch in batches:
-                for number in batch.column(0).to_pylist():
-                    written: defaultdict[int, tuple[int, list[str]]] = defaultdict(lambda: (0, []))
-                    for hour, key, column in tasks[number]:
-                        rows = _rows_on(hbase, tables, hour, key, column)
-                        count = _write(es, (_action(target, hour, *row) for row in rows))
-                        written[hour] = written[hour][0] + count, []
-                    yield pa.record_batch({"answer": [pickle.dumps(dict(written))]})
+            for number in numbers_in(batches):
+                written: defaultdict[int, tuple[int, list[str]]] = defaultdict(lambda: (0, []))
+                for hour, key, column in tasks[number]:
+                    rows = _rows_on(hbase, tables, hour, key, column)
+                    count = _write(es, (_action(target, hour, *row) for row in rows))
+                    written[hour] = written[hour][0] + count, []
+                yield answer(dict(written))
 
     return work
 
 
 def _rows_on(hbase: HBaseClient, tables: TableNames, hour: int, key: bytes, column: bytes) -> _Rows:
     """The rows on a list, None for one that is gone; nothing if the list is."""
-    ids = hbase.get(tables.blocks, [key], [column]).get(key, {}).get(column, b"")
-    prefix, _ = metrics_key_range(hour, hour)
-    keys = [prefix + of_row for of_row in ids_in(ids)]
-    for at in range(0, len(keys), _BATCH_ROWS):
-        page = keys[at : at + _BATCH_ROWS]
+    for page in keys_on(hbase, tables.blocks, hour, key, column):
         rows = hbase.get(tables.metrics, page)
         yield from ((row_key, rows.get(row_key)) for row_key in page)
 
 
 def _comparing(
     tasks: Sequence[Sequence[tuple[bytes, bytes]]], server: tuple[str, int], table: str, target: Target
-) -> _Stage:
+) -> Stage:
     def work(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         with HBaseClient(*server) as hbase, target.client() as es:
-            for batch in batches:
-                for number in batch.column(0).to_pylist():
-                    written: defaultdict[int, tuple[int, list[str]]] = defaultdict(lambda: (0, []))
-                    for start, stop in tasks[number]:
-                        rows = hbase.scan(table, start, stop, batch_rows=_BATCH_ROWS)
-                        while page := list(islice(rows, _BATCH_ROWS)):
-                            for hour, actions in _differing(es, target, page).items():
-                                if not target.dry_run:
-                                    _write(es, actions)
-                                count, named = written[hour]
-                                ids = [action["_id"] for action in actions[:_NAMED]]
-                                written[hour] = count + len(actions), (named + ids)[:_NAMED]
-                    yield pa.record_batch({"answer": [pickle.dumps(dict(written))]})
+            for number in numbers_in(batches):
+                written: defaultdict[int, tuple[int, list[str]]] = defaultdict(lambda: (0, []))
+                for start, stop in tasks[number]:
+                    rows = hbase.scan(table, start, stop, batch_rows=_BATCH_ROWS)
+                    while page := list(islice(rows, _BATCH_ROWS)):
+                        for hour, actions in _differing(es, target, page).items():
+                            if not target.dry_run:
+                                _write(es, actions)
+                            count, named = written[hour]
+                            ids = [action["_id"] for action in actions[:NAMED]]
+                            written[hour] = count + len(actions), (named + ids)[:NAMED]
+                yield answer(dict(written))
 
     return work
 
@@ -209,8 +200,8 @@ def _write(es: Elasticsearch, actions: Iterable[dict[str, Any]]) -> int:
         raise_on_error=False,
     )
     count, refused = 0, []
-    for _, answer in done:
-        ((_, result),) = answer.items()
+    for _, of_document in done:
+        ((_, result),) = of_document.items()
         count += 1
         if result["status"] not in _FINE:
             refused.append(result)

@@ -20,6 +20,7 @@ from clickstream_assets.domain.ledger import Cells
 from clickstream_assets.domain.offsets import OffsetRange
 from clickstream_assets.domain.outcomes import Decoded, Rules, Tally, decoded
 from clickstream_assets.domain.row_writer import RowWriter, Tallies
+from clickstream_assets.domain.spark_tasks import ANSWER, Stage, answer, answers_of, numbered, numbers_in, put_together
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -83,16 +84,13 @@ def _decoded(topic: TopicClient, rules: Rules, offsets: OffsetRange) -> Iterator
         yield batch
 
 
-_Stage = Callable[["Iterable[pa.RecordBatch]"], "Iterator[pa.RecordBatch]"]
-
-
 def _read_on_spark(
     ranges: Sequence[OffsetRange], topic: TopicClient, books: Books, rules: Rules, session: "SparkSession"
 ) -> tuple[Tallies, dict[Place, Cells]]:
     """In three stages: read and decode; by row key, decide and put rows; by ledger part, put events by column."""
     tasks, server = _tasks(ranges), (books.hbase.host, books.hbase.port)
     answers = (
-        session.range(0, len(tasks), 1, len(tasks))
+        numbered(session, len(tasks))
         .mapInArrow(
             _reading(tasks, (topic.bootstrap_servers, topic.topic, topic.group), rules),
             "key binary, partition int, offset long, message binary",
@@ -102,12 +100,12 @@ def _read_on_spark(
         .mapInArrow(_putting(server, books.tables, rules), "place binary, event binary, answer binary, offset long")
         .repartition(len(tasks), "place")
         .sortWithinPartitions("place", "offset")
-        .mapInArrow(_putting_events(server, books.tables.blocks), "answer binary")
+        .mapInArrow(_putting_events(server, books.tables.blocks), ANSWER)
     )
     tallies: Tallies = {}
     cells: dict[Place, Cells] = {}
-    for packed in answers.toArrow().column("answer").to_pylist():
-        for key, value in pickle.loads(packed).items():  # noqa: S301 - what the tasks above have packed
+    for counted in answers_of(answers):
+        for key, value in counted.items():
             if isinstance(value, Cells):
                 cells[key] = value
             else:
@@ -115,18 +113,17 @@ def _read_on_spark(
     return tallies, cells
 
 
-def _reading(tasks: Sequence[Sequence[OffsetRange]], kafka: tuple[str, str, str], rules: Rules) -> _Stage:
+def _reading(tasks: Sequence[Sequence[OffsetRange]], kafka: tuple[str, str, str], rules: Rules) -> Stage:
     def read(batches: "Iterable[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
         with TopicClient(*kafka) as reader:
-            for batch in batches:
-                for number in batch.column(0).to_pylist():
-                    for offsets in tasks[number]:
-                        yield from map(_packed, _decoded(reader, rules, offsets))
+            for number in numbers_in(batches):
+                for offsets in tasks[number]:
+                    yield from map(_packed, _decoded(reader, rules, offsets))
 
     return read
 
 
-def _putting(server: tuple[str, int], tables: TableNames, rules: Rules) -> _Stage:
+def _putting(server: tuple[str, int], tables: TableNames, rules: Rules) -> Stage:
     def put(batches: "Iterable[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
         kept: list[Decoded] = []
         with HBaseClient(*server) as client, RowWriter(client, tables, rules, kept.append) as writer:
@@ -140,19 +137,19 @@ def _putting(server: tuple[str, int], tables: TableNames, rules: Rules) -> _Stag
     return put
 
 
-def _putting_events(server: tuple[str, int], table: str) -> _Stage:
+def _putting_events(server: tuple[str, int], table: str) -> Stage:
     def put(batches: "Iterable[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
         import pyarrow as pa
 
         with HBaseClient(*server) as client:
             events = EventsWriter(lambda row: client.mutate(table, [row]))
             for batch in batches:
-                for place, event, answer in zip(*(batch.column(name).to_pylist() for name in _KEPT), strict=True):
-                    if answer is not None:
-                        yield pa.record_batch({"answer": [answer]})
+                for place, event, packed in zip(*(batch.column(name).to_pylist() for name in _KEPT), strict=True):
+                    if packed is not None:
+                        yield pa.record_batch({"answer": [packed]})
                     else:
                         events.add(Place(*pickle.loads(place)), pickle.loads(event))  # noqa: S301 - packed above
-            yield pa.record_batch({"answer": [pickle.dumps(events.finish())]})
+            yield answer(events.finish())
 
     return put
 
@@ -160,19 +157,19 @@ def _putting_events(server: tuple[str, int], table: str) -> _Stage:
 _KEPT = "place", "event", "answer"
 
 
-def _packed_events(messages: Sequence[Decoded], rules: Rules, answer: bytes | None = None) -> "pa.RecordBatch":
+def _packed_events(messages: Sequence[Decoded], rules: Rules, packed: bytes | None = None) -> "pa.RecordBatch":
     """Kept messages as Spark carries them to the task that has their part; behind them what is for the run."""
     import pyarrow as pa
 
     places = [pickle.dumps(tuple(_place(message, rules))) for message in messages]
     columns = [pickle.dumps(_columns(message)) for message in messages]
     nothing = [None] * len(messages)
-    last = [] if answer is None else [None]
+    last = [] if packed is None else [None]
     return pa.record_batch(
         {
             "place": pa.array(places + last, pa.binary()),
             "event": pa.array(columns + last, pa.binary()),
-            "answer": pa.array([*nothing, *([] if answer is None else [answer])], pa.binary()),
+            "answer": pa.array([*nothing, *([] if packed is None else [packed])], pa.binary()),
             "offset": pa.array([message.offset for message in messages] + last, pa.int64()),
         }
     )
@@ -180,15 +177,7 @@ def _packed_events(messages: Sequence[Decoded], rules: Rules, answer: bytes | No
 
 def _tasks(ranges: Sequence[OffsetRange]) -> list[list[OffsetRange]]:
     """Ranges put together into lists of about :data:`TASK_OFFSETS`; each stays whole, as the ledger has it."""
-    tasks: list[list[OffsetRange]] = []
-    room = 0
-    for offsets in ranges:
-        if not tasks or len(offsets) > room:
-            tasks.append([])
-            room = TASK_OFFSETS
-        tasks[-1].append(offsets)
-        room -= len(offsets)
-    return tasks
+    return put_together(ranges, len, TASK_OFFSETS)
 
 
 def _packed(messages: Sequence[Decoded]) -> "pa.RecordBatch":

@@ -1,1 +1,1 @@
-"""HBase and Elasticsearch as Spark Data Sources in Python. They know nothing of clicks or Dagster."""
+"""HBase as a Spark Data Source in Python, and Spark's Python daemon. They know nothing of clicks or Dagster."""
