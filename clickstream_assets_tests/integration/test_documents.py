@@ -218,7 +218,7 @@ class Index:
     """Rows of one hour's metrics, what is listed of them, and their documents."""
 
     def __init__(self, servers, name):
-        self.stores = resources(servers.model_copy(update={"name_prefix": f"{name}-"}))
+        self.stores = resources(servers.model_copy(update={"name_prefix": f"documents-{name}-"}))
         self.url, self.alias = servers.elasticsearch_url, self.stores.elasticsearch.alias
         with self.stores.elasticsearch.client() as es:
             documents.ensure_template(es, self.alias)
