@@ -18,7 +18,7 @@ class Scale:
     """Events of the hour, as a share of ``events``, that come when it was computed already; with 0 it stays at that."""
 
 
-FULL = Scale(events=300_000, repetitions=3, seed_events=20_000, empty_runs=3, late_share=0.01)
+FULL = Scale(events=300_000, repetitions=3, seed_events=5_000, empty_runs=3, late_share=0.01)
 QUICK = Scale(events=10_000, repetitions=1, seed_events=1_000, empty_runs=0, late_share=0)
 
 
