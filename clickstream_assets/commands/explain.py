@@ -13,7 +13,6 @@ from clickstream_assets.commands.hours import Hour
 from clickstream_assets.commands.run_records import failed_checks, find_instance, runs
 from clickstream_assets.commands.servers import require_servers
 from clickstream_assets.commands.verdict import Verdict
-from clickstream_assets.domain.hours import rfc3339
 from clickstream_assets.settings import Settings, settings
 
 if TYPE_CHECKING:
@@ -121,12 +120,10 @@ def _add_records(configured: Settings, explanation: "Explanation") -> None:
     if instance is None:
         return
     with instance as opened:
-        records = runs(opened, [run.run_id for run in explanation.runs])
+        records = runs(opened, [run["run_id"] for run in explanation.runs])
         explanation.failed_checks = failed_checks(opened, explanation.hour)
     for run in explanation.runs:
-        if record := records.get(run.run_id):
-            run.status, run.why = record.dagster_run.status.value, record.dagster_run.tags.get("clickstream/why")
-            run.started = rfc3339(int(record.start_time * 1000)) if record.start_time else None
+        run.update(records.get(run["run_id"], {}))
 
 
 # For people
