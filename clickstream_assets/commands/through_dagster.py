@@ -64,22 +64,24 @@ def _answers(url: str) -> bool:
 
 @contextmanager
 def explained() -> Iterator[None]:
-    """A lost server as an error in words."""
+    """A lost server, and stores that are not fit, as an error in words."""
+    from elasticsearch import ApiError, TransportError
     from kafka.errors import KafkaError
     from thriftpy2.thrift import TException
 
     from clickstream_assets.clients.hbase_admin import TablesNotMade
+    from clickstream_assets.resources.preflight import StoresUnfit
 
     try:
         yield
     except BrokenPipeError:
         raise  # whoever reads the output has seen enough
-    except TablesNotMade as error:
+    except (TablesNotMade, StoresUnfit) as error:
         raise click.ClickException(str(error)) from error
-    except (OSError, TException, KafkaError) as error:
+    except (OSError, TException, KafkaError, ApiError, TransportError) as error:
         raise click.ClickException(
-            f"a server does not answer ({error}); `clickstream doctor` says which. What was done stays done: "
-            "the same command goes on from there."
+            f"a server does not answer as it should ({error}); `clickstream doctor` says which. What was done stays "
+            "done: the same command goes on from there."
         ) from error
 
 
