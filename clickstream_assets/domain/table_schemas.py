@@ -144,6 +144,10 @@ def _column(name: str, kind: str, text: str, *upstream: str, qualifier: str = ""
     return Column(name=name, type=kind, cell=cell, description=text, upstream=upstream, most_bytes=most_bytes, **more)
 
 
+def _time(name: str, text: str, *upstream: str, **more: Any) -> Column:
+    return _column(name, "long", text, *upstream, unit=EPOCH_MS, **more)
+
+
 def _family(family: str, *columns: Column) -> dict[str, Column]:
     return {column.name: replace(column, cell=f"{family}:{column.cell}") for column in columns}
 
@@ -214,12 +218,10 @@ CLICKS = Table(
     {"click_data": _FAMILY, "geo_data": _FAMILY, "user_agent_data": _FAMILY, REQUEST_DATA: _FAMILY},
     _family(
         "click_data",
-        _column(
+        _time(
             "timestamp",
-            "long",
             "event time by the receiver's clock: corrected by `sent_at`, never after the record time",
             *_EVENT_TIME,
-            unit=EPOCH_MS,
         ),
         _column("url", "string", "url normalised as metrics count it", "url"),
         _column("user_id", "string", "id of the signed-in user; the user key if present", "user_id", **_PERSONAL),
@@ -240,16 +242,9 @@ CLICKS = Table(
             unit="ms",
             nullable=True,
         ),
-        _column(
-            "client_timestamp",
-            "long",
-            "`timestamp` as sent, where it was corrected",
-            *_EVENT_TIME,
-            unit=EPOCH_MS,
-            nullable=True,
-        ),
-        _column("sent_at", "long", "`sent_at` as sent", "sent_at", unit=EPOCH_MS, nullable=True),
-        _column("received_at", "long", "`received_at` as sent", "received_at", unit=EPOCH_MS, nullable=True),
+        _time("client_timestamp", "`timestamp` as sent, where it was corrected", *_EVENT_TIME, nullable=True),
+        _time("sent_at", "`sent_at` as sent", "sent_at", nullable=True),
+        _time("received_at", "`received_at` as sent", "received_at", nullable=True),
         _column(
             "properties",
             "string",
@@ -258,7 +253,7 @@ CLICKS = Table(
             nullable=True,
         ),
         _column("source", "string", "Kafka topic id/partition/offset that the row came from", *_RECORD),
-        _column("record_time", "long", "timestamp of the Kafka record", "record_time", unit=EPOCH_MS),
+        _time("record_time", "timestamp of the Kafka record", "record_time"),
     )
     | _family(
         REQUEST_DATA,
@@ -308,7 +303,7 @@ DEAD_LETTERS = Table(
     _family(
         "letter",
         _column("value", "binary", "the message's bytes; missing for a tombstone", "record_value", **_PERSONAL),
-        _column("record_time", "long", "timestamp of the Kafka record", "record_time", unit=EPOCH_MS),
+        _time("record_time", "timestamp of the Kafka record", "record_time"),
         _column("reason", "string", "why it was refused, one of the contract's reasons", "record_value", "record_time"),
         _column("detail", "string", "the field and what is wrong with it", "record_value", "record_time"),
         _column("run_id", "string", "the Dagster run that refused it, stamped by it", *_RECORD),
@@ -333,7 +328,7 @@ LEDGER = Table(
         _column("kind", "string", "`read`, `gap` (no record in Kafka) or `lost` (to retention)"),
         _column("read", "long", "messages read: kept, duplicates and dead letters"),
         _column("run_id", "string", "the Dagster run that booked it"),
-        _column("written_at", "long", "when it was booked", unit=EPOCH_MS),
+        _time("written_at", "when it was booked"),
         _column("mended_offsets", "json", "offsets of mended dead letters, by hour"),
         _column("version", "string", "of an hour's part: which writing of its events it tells of"),
         _column("events", "json", "of an hour's part: what lies in `clickstream_blocks` of its events"),
@@ -386,13 +381,7 @@ METRICS = Table(
             nullable=True,
         ),
         _column("users_sketch", "binary", "HLL sketch of the user keys, mergeable over hours", *_USERS),
-        _column(
-            "computed_at",
-            "long",
-            "when it was computed and found to be new or changed, stamped by the run",
-            *_GROUP,
-            unit=EPOCH_MS,
-        ),
+        _time("computed_at", "when it was computed and found to be new or changed, stamped by the run", *_GROUP),
         _column("run_id", "string", "the Dagster run that computed it then, stamped by it", *_GROUP),
     ),
 )
@@ -413,25 +402,22 @@ def families(table: Table, request_data_ttl_days: int) -> dict[str, dict[str, An
     }
 
 
-def _document_field(name: str, kind: str, **more: Any) -> Field:
-    metric = METRICS.columns[name]
-    as_in_row = {"description": metric.description, "unit": metric.unit, "nullable": metric.nullable}
-    return Field(name=name, type=kind, upstream=(name,), **{**as_in_row, **more})
+_IN_DOCUMENT: Mapping[str, Mapping[str, str]] = {
+    "hour": {"type": "date", "description": "event hour, its start", "unit": "UTC"},
+    "computed_at": {"type": "date"},
+}
+"""Where a document's field is not what its row's column is."""
+
+
+def _document_field(column: Column) -> Field:
+    kind = {"string": "keyword"}.get(column.type, column.type)
+    as_in_row = {"type": kind, "description": column.description, "unit": column.unit, "nullable": column.nullable}
+    return Field(name=column.name, upstream=(column.name,), **{**as_in_row, **_IN_DOCUMENT.get(column.name, {})})
 
 
 DOCUMENT = _by_name(
     replace(_key("SHA-256, in hex, of hour, url and country", "row_key"), name="_id", type="string"),
-    _document_field("hour", "date", description="event hour, its start", unit="UTC"),
-    _document_field("url", "keyword"),
-    _document_field("country", "keyword"),
-    _document_field("clicks", "long"),
-    _document_field("unique_users", "long"),
-    _document_field("measured_views", "long"),
-    _document_field("time_spent_seconds", "double"),
-    _document_field("average_time_spent", "double"),
-    _document_field("users_sketch", "binary"),
-    _document_field("computed_at", "date"),
-    _document_field("run_id", "keyword"),
+    *map(_document_field, METRICS.columns.values()),
 )
 """A metrics document in Elasticsearch, in Elasticsearch's types."""
 
