@@ -22,36 +22,28 @@ if TYPE_CHECKING:
     from clickstream_assets.domain.explanation import Explanation
 
 
-class Url(click.ParamType):
+def _url(ctx: click.Context, param: click.Parameter, value: str) -> str:
     """A url as sent; normalised as metrics count it."""
+    from clickstream_assets.domain.urls import InvalidUrl, normalized_url
 
-    name = "url"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        from clickstream_assets.domain.urls import InvalidUrl, normalized_url
-
-        try:
-            return normalized_url(str(value), settings().url_rules)
-        except InvalidUrl as error:
-            self.fail(f"{str(value)!r}: {error}", param, ctx)
+    try:
+        return normalized_url(value, settings().url_rules)
+    except InvalidUrl as error:
+        raise click.BadParameter(f"{value!r}: {error}") from None
 
 
-class Country(click.ParamType):
+def _country(ctx: click.Context, param: click.Parameter, value: str) -> str:
     """A country's code in upper case."""
-
-    name = "country"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        code = str(value).upper()
-        if len(code) != 2 or not (code.isascii() and code.isalpha()):
-            self.fail(f"{value!r} is no ISO 3166-1 alpha-2 code: write DE, or ZZ for an unknown country", param, ctx)
-        return code
+    code = value.upper()
+    if len(code) != 2 or not (code.isascii() and code.isalpha()):
+        raise click.BadParameter(f"{value!r} is no ISO 3166-1 alpha-2 code: write DE, or ZZ for an unknown country")
+    return code
 
 
 @click.command("explain", cls=Verdict, short_help="How a document came to be, and whether it still holds.")
 @click.argument("hour", type=Hour())
-@click.argument("url", type=Url())
-@click.argument("country", type=Country())
+@click.argument("url", callback=_url)
+@click.argument("country", callback=_country)
 @click.option(
     "--limit",
     type=click.IntRange(min=0),

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from clickstream_assets.commands.consoles import console
-from clickstream_assets.commands.dagster_processes import RESTARTS, dagster_home, start_dagster
+from clickstream_assets.commands.dagster_processes import RESTARTS, start_dagster
 from clickstream_assets.commands.failed_runs import FailedRuns
 from clickstream_assets.commands.first_hour import demo_first_hour, forget_demo_first_hour
 from clickstream_assets.commands.verdict import Verdict
@@ -133,7 +133,9 @@ def _run(traffic: Traffic, leave: bool) -> int:
 
 
 def _watch(stack: "Stack", url: str) -> Watch:
-    failed = FailedRuns.of_home(dagster_home(settings()), url, partial(click.echo, err=True))
+    from dagster import DagsterInstance
+
+    failed = FailedRuns(DagsterInstance.get(), url, partial(click.echo, err=True))
 
     def watch() -> None:
         stack.watch()

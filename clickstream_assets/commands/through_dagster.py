@@ -47,13 +47,14 @@ def require_no_dagster(url: str) -> None:
             "from here or not. Launch the job on its page, or leave --here out and name its webserver with "
             "--dagster URL."
         )
-    if _answers(url):
+    if is_dagster_up(url):
         raise click.ClickException(
             f"Dagster is up on {url}, and may ingest at any moment: leave --here out, and it runs the job."
         )
 
 
-def _answers(url: str) -> bool:
+def is_dagster_up(url: str) -> bool:
+    """Whether a webserver answers on ``url``."""
     import requests
 
     try:
@@ -111,7 +112,7 @@ def run_in_dagster(url: str, job: str, op: str, config: Mapping[str, Any]) -> di
     from gql import Client
     from gql.transport.requests import RequestsHTTPTransport
 
-    if not _answers(url):
+    if not is_dagster_up(url):
         raise click.ClickException(
             f"Dagster does not answer on {url}: start it (`clickstream run`) or name it with --dagster URL. If none "
             "writes to these tables, --here does it in this process."

@@ -439,21 +439,19 @@ def recomputed(events: Iterable[Event], target: Target) -> dict[str, Any] | None
     ``events`` are those of the document's users, in the hour and the one that follows.
     """
     rows = [
-        (
-            event.time_ms,
-            _as_counted(event.user_key),
-            event.url,
-            kind_of(event.event_type),
-            UNKNOWN if event.engagement_time_ms is None else event.engagement_time_ms,
-            event.country,
-            False,
-        )
+        {
+            "time_ms": event.time_ms,
+            "user_key": _as_counted(event.user_key),
+            "url": event.url,
+            "kind": kind_of(event.event_type),
+            "engaged_ms": UNKNOWN if event.engagement_time_ms is None else event.engagement_time_ms,
+            "country": event.country,
+            "bot": False,
+        }
         for event in events
         if event.is_persons
     ]
-    columns = zip(*rows, strict=True) if rows else [()] * len(EVENT_COLUMNS)
-    arrays = [pa.array(column, of.type) for column, of in zip(columns, EVENT_COLUMNS, strict=True)]
-    counted = changes(pa.Table.from_arrays(arrays, schema=EVENT_COLUMNS), np.ones(len(rows), np.bool_), target.hour)
+    counted = changes(pa.Table.from_pylist(rows, EVENT_COLUMNS), np.ones(len(rows), np.bool_), target.hour)
     for row in counted.to_pylist():
         if (row["url"], row["country"]) == (target.url, target.country):
             views, seconds = row["measured_views"], row.pop("spent_ms") / 1000

@@ -37,9 +37,6 @@ class HBaseResource(dg.ConfigurableResource):
         """All that runs and ticks do begins with HBase."""
         prepare_process()
 
-    def _table(self, name: str) -> str:
-        return self.name_prefix + name
-
     @contextmanager
     def books(self) -> "Iterator[Books]":
         """The books, on a connection that ends with the block; makes tables that are missing, once a minute at most."""
@@ -58,8 +55,8 @@ class HBaseResource(dg.ConfigurableResource):
     def new_tables(self) -> "list[NewTable]":
         from clickstream_assets.clients.hbase_admin import NewTable
 
-        ttl_days = self.request_data_ttl_days
-        return [NewTable(self._table(table.name), families(table, ttl_days), table.split_keys) for table in TABLES]
+        prefix, ttl_days = self.name_prefix, self.request_data_ttl_days
+        return [NewTable(prefix + table.name, families(table, ttl_days), table.split_keys) for table in TABLES]
 
     def misfits(self) -> "list[Misfit]":
         from clickstream_assets.domain.preflight import table_misfits
@@ -125,5 +122,6 @@ class HBaseResource(dg.ConfigurableResource):
 
         rows = spark.read.format("hbase").schema(table.spark_schema(*columns))
         batch_rows = rows_per_call(table.row_bytes(*columns))
-        how = options(self.host, self.port, self._table(table.name), table.cell_of(*columns), list(ranges), batch_rows)
+        name, cells = self.name_prefix + table.name, table.cell_of(*columns)
+        how = options(self.host, self.port, name, cells, list(ranges), batch_rows)
         return rows.options(**how).load()
