@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from clickstream_assets.commands.consoles import as_is, console, plain_table
+from clickstream_assets.commands.consoles import as_is, console, spaced, table_of
 from clickstream_assets.commands.hours import Hour
 from clickstream_assets.commands.run_records import failed_checks, find_instance, runs
 from clickstream_assets.commands.servers import require_servers
@@ -144,15 +144,15 @@ def _for_people(structure: Mapping[str, Any]) -> "Iterator[RenderableType]":
     width = max(map(len, single))
     for name, value in single.items():
         shown = _ABSENT.get(name) if value is None else value
-        yield Text.assemble((f"{_spaced(name):<{width}}  ", "dim"), _cell(name, shown))
+        yield Text.assemble((f"{spaced(name):<{width}}  ", "dim"), _cell(name, shown))
     for name, part in parts.items():
         if not part:
             continue
         hidden = structure.get(f"{name}{_NOT_SHOWN}")
-        yield Text(f"\n{_spaced(name)}" + ("" if hidden is None else f": {len(part) + hidden:,}"), style="bold")
+        yield Text(f"\n{spaced(name)}" + ("" if hidden is None else f": {len(part) + hidden:,}"), style="bold")
         yield from _lines(name, part)
         if hidden:
-            yield Text(f"{hidden:,} more {_spaced(name)} are not shown: --limit 0 shows all.", style="dim")
+            yield Text(f"{hidden:,} more {spaced(name)} are not shown: --limit 0 shows all.", style="dim")
 
 
 def _lines(name: str, part: Any) -> "Iterator[RenderableType]":
@@ -167,14 +167,10 @@ def _lines(name: str, part: Any) -> "Iterator[RenderableType]":
     if isinstance(part, dict):
         is_row = not all(isinstance(value, dict) for value in part.values())
         rows = [part] if is_row else [{"": key, **row} for key, row in part.items()]
-    columns = {column: [_at(row, column) for row in rows] for column in _COLUMNS.get(name, rows[0])}
+    columns = list(_COLUMNS.get(name, rows[0]))
     if isinstance(part, list):
-        columns = {column: values for column, values in columns.items() if values.count(None) < len(values)}
-    numeric = [column for column, values in columns.items() if any(type(value) in {int, float} for value in values)]
-    table = plain_table(map(_spaced, columns), right=set(map(_spaced, numeric)))
-    for cells in zip(*columns.values(), strict=True):
-        table.add_row(*map(_cell, columns, cells))
-    yield table
+        columns = [column for column in columns if any(_at(row, column) is not None for row in rows)]
+    yield table_of([{column: _at(row, column) for column in columns} for row in rows], _cell)
 
 
 def _at(row: Mapping[str, Any], column: str) -> Any:
@@ -197,7 +193,3 @@ def _cell(name: str, value: Any) -> "Text":
     if name == "same":
         cell.stylize("green" if value else "bold red")
     return cell
-
-
-def _spaced(name: str) -> str:
-    return name.replace("_", " ").replace(".", " ")
