@@ -6,7 +6,7 @@ summary of a blocking check only warns, and the hour's own evaluation, recorded 
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from time import sleep, time
 from typing import TYPE_CHECKING, Any
@@ -200,12 +200,11 @@ class HourChecks:
         ]
         differences = audit.differences(self.asset, evidence.books, at_rest)
         evidence.books.hours.doubt(differences)
-        return {
-            hour: Finding(passed=False, words=finding.words + differences[hour], figures=finding.figures)
-            if hour in differences
-            else finding
-            for hour, finding in findings.items()
+        failed = {
+            hour: replace(findings[hour], passed=False, words=findings[hour].words + words)
+            for hour, words in differences.items()
         }
+        return {**findings, **failed}
 
     def _report(
         self, context: dg.AssetCheckExecutionContext, by_check: Mapping[str, Findings]

@@ -250,14 +250,10 @@ def _to_part(key: bytes, cells: Mapping[bytes, bytes]) -> tuple[int, HourPart]:
     stored = LEDGER.decode(cells)
     counts, version = HourCounts(*(stored.get(name, 0) for name in COUNTS)), stored.get("version", "")
     events = Cells(*stored["events"]) if "events" in stored else None
-    block = _to_block(*stored["block"]) if "block" in stored else None
-    if block and block.of != version:
-        block = None  # of events that the part had before
+    *of_block, cells = stored.get("block", (None, None))
+    # A block of another version is of events that the part had before.
+    block = Block(*of_block, Cells(*cells)) if cells and of_block[0] == version else None
     return hour_of_key(hour), HourPart(topic_id, int(partition), int(first), counts, version, events, block)
-
-
-def _to_block(of: str, enriched_by: str, clicks: int, first_ms: int, cells: Sequence[Any]) -> Block:
-    return Block(of, enriched_by, clicks, first_ms, Cells(*cells))
 
 
 def _part_cells(entry: Entry, hour: int) -> dict[bytes, bytes]:
