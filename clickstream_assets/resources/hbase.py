@@ -83,14 +83,13 @@ class HBaseResource(dg.ConfigurableResource):
                 missing = []
             for table in missing:
                 hbase.create_table(table.name, table.families)
-            now_good(tables_of_this)
-            for table in missing:
                 if table.split_keys:
                     dg.get_dagster_logger().warning(
                         f"The table {table.name} was made with one region, where {len(table.split_keys) + 1} would "
                         "share its load: set CLICKSTREAM_HBASE_ZOOKEEPER, or make it beforehand with the statements "
                         "that `clickstream tables` prints."
                     )
+            now_good(tables_of_this)
 
     def _create_split(self, tables: "Sequence[NewTable]", hbase: "HBaseClient") -> None:
         from clickstream_assets.clients.hbase_admin import TablesNotMade, create_tables
