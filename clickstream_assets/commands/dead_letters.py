@@ -32,16 +32,15 @@ _Command = Callable[..., Any]
 
 def _selection(command: _Command) -> _Command:
     """The options that choose letters."""
-    for option in (
-        click.option("--limit", type=click.IntRange(min=1), help="At most so many, by topic id, partition and offset."),
-        click.option("--to", "end", type=Hour(), help="Up to this hour (not included)."),
-        click.option("--from", "first", type=Hour(), help="From this hour of the Kafka record on."),
-        click.option(
-            "--reason", "reasons", multiple=True, type=click.Choice(REASONS), help="Of this reason; repeatable."
-        ),
-    ):
-        command = option(command)
-    return command
+    limit = click.option(
+        "--limit", type=click.IntRange(min=1), help="At most so many, by topic id, partition and offset."
+    )
+    end = click.option("--to", "end", type=Hour(), help="Up to this hour (not included).")
+    first = click.option("--from", "first", type=Hour(), help="From this hour of the Kafka record on.")
+    reasons = click.option(
+        "--reason", "reasons", multiple=True, type=click.Choice(REASONS), help="Of this reason; repeatable."
+    )
+    return reasons(first(end(limit(command))))
 
 
 def _wanted(

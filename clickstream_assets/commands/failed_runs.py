@@ -48,9 +48,7 @@ class FailedRuns:
     def _words(self, record: "EventLogRecord") -> str:
         from clickstream_assets.sensors.run_failure import cause
 
-        run = self._instance.get_run_by_id(record.run_id)
         reason = cause(self._instance, record.run_id) or record.event_log_entry.user_message
         lines = [line[:_LINE_LENGTH] for line in reason.splitlines() if line.strip()][:_LINES]
-        job = run.job_name if run else "a job"
-        first = f"Run {record.run_id} of {job} failed: {lines[0] if lines else ''}"
+        first = f"Run {record.run_id} of {record.event_log_entry.job_name} failed: {lines[0] if lines else ''}"
         return "\n  ".join([first, *lines[1:], f"{self._link}/runs/{record.run_id}"])

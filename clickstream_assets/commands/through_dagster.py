@@ -21,22 +21,19 @@ def _url(ctx: click.Context, param: click.Parameter, value: str | None) -> str:
 
 def who_writes(command: _Command) -> _Command:
     """The options ``--dagster`` (as ``url``) and ``--here``."""
-    for option in (
-        click.option(
-            "--here",
-            is_flag=True,
-            help="Without Dagster, in this process; refused while Dagster is up, and in Kubernetes.",
-        ),
-        click.option(
-            "--dagster",
-            "url",
-            metavar="URL",
-            callback=_url,
-            help="Where Dagster's webserver is.  [default: http://localhost:CLICKSTREAM_DAGSTER_PORT]",
-        ),
-    ):
-        command = option(command)
-    return command
+    here = click.option(
+        "--here",
+        is_flag=True,
+        help="Without Dagster, in this process; refused while Dagster is up, and in Kubernetes.",
+    )
+    dagster = click.option(
+        "--dagster",
+        "url",
+        metavar="URL",
+        callback=_url,
+        help="Where Dagster's webserver is.  [default: http://localhost:CLICKSTREAM_DAGSTER_PORT]",
+    )
+    return dagster(here(command))
 
 
 def require_no_dagster(url: str) -> None:
