@@ -250,9 +250,11 @@ def _to_part(key: bytes, cells: Mapping[bytes, bytes]) -> tuple[int, HourPart]:
     stored = LEDGER.decode(cells)
     counts, version = HourCounts(*(stored.get(name, 0) for name in COUNTS)), stored.get("version", "")
     events = Cells(*stored["events"]) if "events" in stored else None
-    *of_block, cells = stored.get("block", (None, None))
+    block = None
     # A block of another version is of events that the part had before.
-    block = Block(*of_block, Cells(*cells)) if cells and of_block[0] == version else None
+    if "block" in stored and stored["block"][0] == version:
+        of, enriched_by, clicks, first_ms, place = stored["block"]
+        block = Block(of, enriched_by, clicks, first_ms, Cells(*place))
     return hour_of_key(hour), HourPart(topic_id, int(partition), int(first), counts, version, events, block)
 
 

@@ -396,7 +396,12 @@ _IN_DOCUMENT: Mapping[str, Mapping[str, str]] = {
 
 def _document_field(column: Column) -> Field:
     kind = {"string": "keyword"}.get(column.type, column.type)
-    as_in_row = {"type": kind, "description": column.description, "unit": column.unit, "nullable": column.nullable}
+    as_in_row: dict[str, Any] = {
+        "type": kind,
+        "description": column.description,
+        "unit": column.unit,
+        "nullable": column.nullable,
+    }
     return Field(name=column.name, upstream=(column.name,), **{**as_in_row, **_IN_DOCUMENT.get(column.name, {})})
 
 

@@ -1,5 +1,6 @@
 """A document explained event by event adds up to what golden.py and the pipeline's own time_spent_ms say."""
 
+from base64 import b64encode
 from collections import defaultdict
 from dataclasses import asdict
 
@@ -23,6 +24,7 @@ from clickstream_assets.domain.explanation import (
     Target,
     add_up,
     compare,
+    compare_sketches,
     events_of,
     explain,
     judge,
@@ -33,7 +35,7 @@ from clickstream_assets.domain.explanation import (
 )
 from clickstream_assets.domain.hours import HOUR_MS, hour_of_key, key_of_hour
 from clickstream_assets.domain.ledger import READ, Entry, HourCounts, Ledger
-from clickstream_assets.domain.metrics import metrics_key
+from clickstream_assets.domain.metrics import metrics_key, sketch_of
 from clickstream_assets.domain.row_keys import event_key
 from clickstream_assets.domain.stale_hours import Hold, HourState
 from clickstream_assets.domain.table_schemas import CLICKS, METRICS
@@ -314,6 +316,25 @@ def test_nothing_anywhere_is_the_same_and_a_missing_document_is_not():
     assert differing(None, None, None, None) == []
     assert differing(None, VALUES, VALUES, VALUES) == list(VALUES)
     assert differing(*[VALUES | {"average_time_spent": None}] * 4) == []
+
+
+@pytest.mark.parametrize("users", [1, 5, 300, 20_000])
+def test_sketches_are_compared_by_the_users_they_hold_and_not_by_their_bytes(users):
+    names = [f"u{at}" for at in range(users)]
+    sketch, turned, other = (sketch_of(keys) for keys in (names, names[::-1], [f"v{at}" for at in range(users)]))
+
+    def compared(document, row, now):
+        stored = [None if value is None else {"users_sketch": value} for value in (document, row, now)]
+        values = compare_sketches(*stored)
+        return values["same"], values["document"], values["metrics_row"], values["recomputed"]
+
+    same, *estimates = compared(b64encode(sketch).decode(), turned, sketch)
+    assert same
+    assert estimates == [pytest.approx(users, rel=0.05)] * 3
+    assert not compared(b64encode(sketch).decode(), other, sketch)[0]
+    assert compared(b64encode(sketch).decode(), b"no sketch at all", sketch)[::2] == (False, "unreadable")
+    assert not compared(b64encode(sketch).decode(), sketch, None)[0]
+    assert compared(None, None, None) == (True, None, None, None)
 
 
 def test_a_metrics_cell_that_is_no_number_is_shown_as_it_is():
