@@ -147,11 +147,12 @@ def ensure_downloads(settings: "Settings", steps: Steps) -> Downloads:
     Raises :class:`StackError` if something cannot be fetched. What could be is kept.
     """
     cache = settings.cache.expanduser().absolute()
-    database = geoip_database(settings)
-    own_database = database != cache / GEOIP.folder / GEOIP_FILE
-    if own_database and not database.is_file():
+    database = fetched = cache / GEOIP.folder / GEOIP_FILE
+    if "geoip_database" in settings.model_fields_set:
+        database = settings.geoip_database.expanduser().absolute()
+    if database != fetched and not database.is_file():
         raise StackError(f"There is no GeoIP database at {database}: correct CLICKSTREAM_GEOIP_DATABASE or unset it.")
-    wanted = [product for product in PRODUCTS if not (own_database and product is GEOIP)]
+    wanted = [product for product in PRODUCTS if database == fetched or product is not GEOIP]
     if not all(is_complete(cache / product.folder) for product in wanted):
         try:
             cache.mkdir(parents=True, exist_ok=True)
@@ -166,13 +167,6 @@ def ensure_downloads(settings: "Settings", steps: Steps) -> Downloads:
         elasticsearch=cache / ELASTICSEARCH.folder,
         geoip_database=database,
     )
-
-
-def geoip_database(settings: "Settings") -> Path:
-    """The city database: the one that was set, else the fetched one."""
-    if "geoip_database" in settings.model_fields_set:
-        return settings.geoip_database.expanduser().absolute()
-    return settings.cache.expanduser().absolute() / GEOIP.folder / GEOIP_FILE
 
 
 def is_complete(place: Path) -> bool:
