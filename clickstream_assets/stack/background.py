@@ -73,7 +73,11 @@ def up(settings: "Settings", steps: Steps | None = None) -> dict[str, str]:
             )
         shown.begin("servers", "Starting the servers")
         try:
-            while (state := _state(settings)).get("state") != "up" or state["pid"] != supervisor.pid:
+            while True:
+                state = _written(settings)
+                # The lock comes last: looking at it takes it for a moment, and the supervisor might not get it.
+                if state.get("pid") == supervisor.pid and state["state"] == "up" and _pid(settings):
+                    break
                 if supervisor.poll() is not None:
                     raise StackError(f"The servers could not be started. The end of the log ({log}):\n{tail(log)}")
                 time.sleep(0.1)
@@ -155,12 +159,17 @@ def _pid(settings: "Settings") -> int | None:
 
 def _state(settings: "Settings") -> dict[str, Any]:
     """What the running supervisor last wrote, or nothing."""
-    pid = _pid(settings)
+    pid, state = _pid(settings), _written(settings)
+    return state if pid is not None and state.get("pid") == pid else {}
+
+
+def _written(settings: "Settings") -> dict[str, Any]:
+    """What a supervisor last wrote, this one or one that was killed."""
     try:
         state: dict[str, Any] = json.loads((stack_home(settings) / "state.json").read_text())
     except FileNotFoundError:
         return {}
-    return state if pid is not None and state["pid"] == pid else {}
+    return state
 
 
 def _memory_mb(pid: int) -> int | None:
