@@ -73,21 +73,27 @@ def up(settings: "Settings", steps: Steps | None = None) -> dict[str, str]:
             )
         shown.begin("servers", "Starting the servers")
         try:
-            while True:
-                state = _written(settings)
-                # The lock comes last: looking at it takes it for a moment, and the supervisor might not get it.
-                if state.get("pid") == supervisor.pid and state["state"] == "up" and _pid(settings):
-                    break
-                if supervisor.poll() is not None:
-                    raise StackError(f"The servers could not be started. The end of the log ({log}):\n{tail(log)}")
-                time.sleep(0.1)
+            environment = _await_up(supervisor, settings)
         except BaseException:  # Ctrl-C above all: what has begun is ended before the prompt is back
             supervisor.terminate()
             supervisor.wait()
             raise
+        if environment is None:
+            raise StackError(f"The servers could not be started. The end of the log ({log}):\n{tail(log)}")
         shown.end("servers", "up")
-    environment: dict[str, str] = state["environment"]
     return environment
+
+
+def _await_up(supervisor: "subprocess.Popen[bytes]", settings: "Settings") -> dict[str, str] | None:
+    """The environment of the servers once all of them answer; None if the supervisor has ended."""
+    while supervisor.poll() is None:
+        state = _written(settings)
+        # The lock comes last: looking at it takes it for a moment, and the supervisor might not get it.
+        if state.get("pid") == supervisor.pid and state["state"] == "up" and _pid(settings):
+            environment: dict[str, str] = state["environment"]
+            return environment
+        time.sleep(0.1)
+    return None
 
 
 def down(settings: "Settings") -> bool:
