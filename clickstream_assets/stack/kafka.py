@@ -69,10 +69,11 @@ class Kafka(Server):
         properties = self.folders.conf / "server.properties"
         configuration = server_properties(self.folders.data, self.port, self.controller_port, self.door)
         properties.write_text("".join(f"{name}={value}\n" for name, value in configuration.items()))
+        logging = self._write_log4j2("kafka.server.KafkaRaftServer")
         java = [
             str(java_binary()),
             *server_flags(heap_mb=384, initial_heap_mb=128, temporary=self.folders.tmp),
-            f"-Dlog4j2.configurationFile={self._write_log4j2('kafka.server.KafkaRaftServer')}",
+            f"-Dlog4j2.configurationFile={logging}",
             "-Dlog4j2.disableJmx=true",
             "-cp",
             f"{self.jars}/*",

@@ -75,7 +75,7 @@ class SparkConnect(Server):
     door: Door
 
     def launch(self) -> Launch:
-        folders, home = self.folders, spark_home()
+        folders, home, logging = self.folders, spark_home(), self._write_log4j2()
         own_java_home = write_java_home(folders.conf / "java")
         python = write_python(folders.conf / "python")
         settings = [
@@ -89,7 +89,7 @@ class SparkConnect(Server):
             *add_opens(),
             "-Djdk.reflect.useDirectMethodHandle=false",
             "-Dio.netty.tryReflectionSetAccessible=true",
-            f"-Dlog4j2.configurationFile={self._write_log4j2()}",
+            f"-Dlog4j2.configurationFile={logging}",
             f"-Dderby.system.home={folders.data}",
             "-cp",
             f"{folders.conf}:{home / 'jars'}/*",
