@@ -63,14 +63,24 @@ def down() -> None:
 @stack.command("status")
 def status() -> None:
     """Show each server's state, process, port, resident memory and log."""
-    from clickstream_assets.commands.consoles import console, plain_table
+    from clickstream_assets.commands.consoles import as_is, console, table_of
     from clickstream_assets.stack import background
 
-    table = plain_table(("server", "state", "pid", "port", "MB", "log"), right=("pid", "port", "MB"))
     rows = background.status(settings())
-    for row in rows:
-        numbers = ["" if number is None else str(number) for number in (row.pid, row.port, row.memory_mb)]
-        table.add_row(row.server, row.state, *numbers, str(row.log))
+    table = table_of(
+        [
+            {
+                "server": row.server,
+                "state": row.state,
+                "pid": row.pid,
+                "port": row.port,
+                "MB": row.memory_mb,
+                "log": row.log,
+            }
+            for row in rows
+        ],
+        lambda _, value: as_is(value),
+    )
     output = console()
     output.print(table)
     if total := sum(row.memory_mb or 0 for row in rows):
