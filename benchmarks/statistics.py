@@ -17,12 +17,6 @@ class Timing:
         """Per second."""
         return self.count / self.seconds
 
-    def __add__(self, other: "Timing") -> "Timing":
-        """The same events through one thing after the other."""
-        if self.count != other.count:
-            raise ValueError(f"{self.count} events and {other.count} are not the same ones")
-        return Timing(self.count, self.seconds + other.seconds)
-
 
 @dataclass(frozen=True, slots=True)
 class Summary:

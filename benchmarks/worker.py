@@ -6,7 +6,6 @@ import traceback
 from collections.abc import Mapping
 from functools import lru_cache
 from multiprocessing.connection import Connection
-from types import TracebackType
 from typing import Self
 
 from benchmarks.pipeline import Pipeline, Ran
@@ -30,16 +29,13 @@ class Worker:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._calls.close()
         self._process.terminate()
         self._process.join()
 
     @property
     def pid(self) -> int:
-        """Its process id."""
         assert self._process.pid is not None
         return self._process.pid
 

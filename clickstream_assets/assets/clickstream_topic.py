@@ -1,13 +1,13 @@
 """``clickstream_topic``: where the clicks come from. Written by producers, not by Dagster."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import dagster as dg
 
 from clickstream_assets.assets.columns import described
 from clickstream_assets.assets.common import GROUP, OWNERS, TOPIC_FRESHNESS
+from clickstream_assets.domain.hours import rfc3339
 from clickstream_assets.settings import Settings
 
 if TYPE_CHECKING:
@@ -80,10 +80,6 @@ def _record(p: "PartitionProgress", now_ms: int) -> dg.TableRecord:
             "committed": p.committed,
             "lag_events": p.lag,
             "lag_seconds": p.lag_seconds(now_ms),
-            "watermark": None if p.watermark_ms is None else _rfc3339(p.watermark_ms),
+            "watermark": None if p.watermark_ms is None else rfc3339(p.watermark_ms),
         }
     )
-
-
-def _rfc3339(time_ms: int) -> str:
-    return datetime.fromtimestamp(time_ms / 1000, UTC).isoformat(timespec="milliseconds")

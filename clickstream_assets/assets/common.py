@@ -1,6 +1,7 @@
 """What all hourly assets share: partitions, one run for any list of hours, one writer at a time, what is to be done."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -49,54 +50,55 @@ def is_by_hand(context: dg.AssetExecutionContext) -> bool:
     return context.run.job_name != SENSOR_JOB
 
 
-def states_of(context: dg.AssetExecutionContext, asset: str, books: "Books") -> "dict[int, HourState]":
-    """The states of the run's hours. The first step of a run that people started doubts them: all assets follow."""
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What an asset is to do in a run: hours brought up to date, and among them those in which it trusts nothing.
+
+    In a run of the sensor, whose hours are a range, ``hours`` has none that is up to date; in none it has hours that a
+    check of an earlier asset holds.
+    """
+
+    states: "dict[int, HourState]"
+    hours: list[int]
+    whole: list[int]
+    held: list[int]
+
+    def new(self, parts: "Mapping[int, Sequence[HourPart]]") -> "dict[int, Sequence[HourPart]]":
+        """By hour that is not done whole, what of ``parts`` it has."""
+        return {hour: parts.get(hour, ()) for hour in self.hours if hour not in self.whole}
+
+
+def work_of(context: dg.AssetExecutionContext, asset: str, books: "Books") -> Work:
+    """The first step of a run that people started doubts its hours: all assets follow. What is held is told."""
     from clickstream_assets.domain.stale_hours import STEPS
 
-    hours, assets = hours_of(context), list(STEPS)
+    by_hand, assets = is_by_hand(context), list(STEPS)
     earlier = {dg.AssetKey(name) for name in assets[: assets.index(asset)]}
-    if is_by_hand(context) and not earlier & (context.run.asset_selection or set()):
-        books.hours.doubt(hours)
-    return books.hours.read(hours)
-
-
-def hours_to_do(context: dg.AssetExecutionContext, asset: str, states: "Mapping[int, HourState]") -> list[int]:
-    """The hours that ``asset`` is to bring up to date.
-
-    None that an earlier asset's check holds, which is told; in a run of the sensor, whose hours are a range, none that
-    is up to date.
-    """
+    if by_hand and not earlier & (context.run.asset_selection or set()):
+        books.hours.doubt(hours_of(context))
+    states = books.hours.read(hours_of(context))
     held = [hour for hour, state in states.items() if state.held_before(asset)]
     if held:
         keys = ", ".join(map(key_of_hour, held))
         context.log.warning(f"left as they are, because checks of earlier assets failed: {keys}")
-    by_hand = is_by_hand(context)
-    return [hour for hour, state in states.items() if hour not in held and (by_hand or state.lacks(asset))]
-
-
-def hours_whole(
-    context: dg.AssetExecutionContext, asset: str, states: "Mapping[int, HourState]", hours: Iterable[int]
-) -> list[int]:
-    """Those of the ``hours`` to be done in which ``asset`` trusts nothing that it made before."""
-    by_hand = is_by_hand(context)
-    return [hour for hour in hours if by_hand or states[hour].is_whole_due(asset)]
+    hours = [hour for hour, state in states.items() if hour not in held and (by_hand or state.lacks(asset))]
+    whole = [hour for hour in hours if by_hand or states[hour].is_whole_due(asset)]
+    return Work(states, hours, whole, held)
 
 
 def evaluate_behind(
     context: dg.AssetExecutionContext,
     checks: HourChecks,
-    done: Iterable[int],
-    states: "Mapping[int, HourState]",
+    hours: Iterable[int],
     new: "Mapping[int, Sequence[HourPart]]",
     *resources: Any,
 ) -> None:
-    """In a run of the sensor, record what the checks find in the hours done, and in those left as they are as held.
+    """In a run of the sensor, record what the checks find in ``hours``: those done, and those left as they are as held.
 
     Of hours in ``new`` they look at these parts of the ledger, of the others at all.
     """
     if not is_by_hand(context):
-        held = (hour for hour, state in states.items() if state.held_before(checks.asset))
-        checks.evaluate(context, sorted({*done, *held}), new, *resources)
+        checks.evaluate(context, sorted(hours), new, *resources)
 
 
 def add_row_counts(context: dg.AssetExecutionContext, rows: Mapping[int, int]) -> None:

@@ -4,15 +4,7 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from clickstream_assets.assets.common import (
-    add_row_counts,
-    evaluate_behind,
-    hourly_spec,
-    hourly_step,
-    hours_to_do,
-    hours_whole,
-    states_of,
-)
+from clickstream_assets.assets.common import add_row_counts, evaluate_behind, hourly_spec, hourly_step, work_of
 from clickstream_assets.checks.enriched_clicks import checks
 from clickstream_assets.resources.elasticsearch import ElasticsearchResource
 from clickstream_assets.resources.geoip import GeoIPResource
@@ -50,17 +42,15 @@ def _materialize(
     versions = geoip.versions()
     rules = Rules(geoip.database, geoip.trusted, versions)
     with hbase.books() as books:
-        states = states_of(context, ASSET, books)
-        hours = hours_to_do(context, ASSET, states)
+        work = work_of(context, ASSET, books)
         try:
-            whole = hours_whole(context, ASSET, states, hours)
-            done = enrich(spark.session, books, hours, rules, whole) if hours else Enriched()
+            done = enrich(spark.session, books, work.hours, rules, work.whole) if work.hours else Enriched()
         except EnrichmentUnfit as unfit:
             raise dg.Failure(str(unfit)) from unfit
-        books.hours.mark(ENRICHED, {hour: states[hour].touched for hour in hours})
-        add_row_counts(context, {hour: counts.kept for hour, counts in books.ledger.counts(states).items()})
+        books.hours.mark(ENRICHED, {hour: work.states[hour].touched for hour in work.hours})
+        add_row_counts(context, {hour: counts.kept for hour, counts in books.ledger.counts(work.states).items()})
     enriched_by = {"geoip_version": versions[0], "user_agent_version": versions[1]}
     context.add_asset_metadata({**enriched_by, "rows_enriched": done.rows})
     yield dg.MaterializeResult()
-    new = {hour: done.parts[hour] for hour in hours if hour not in whole}
-    evaluate_behind(context, checks, hours, states, new, hbase, elasticsearch, configured)
+    looked_at = [*work.hours, *work.held]
+    evaluate_behind(context, checks, looked_at, work.new(done.parts), hbase, elasticsearch, configured)

@@ -2,19 +2,10 @@
 
 from collections.abc import Iterator
 from time import time
-from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from clickstream_assets.assets.common import (
-    add_row_counts,
-    evaluate_behind,
-    hourly_spec,
-    hourly_step,
-    hours_to_do,
-    hours_whole,
-    states_of,
-)
+from clickstream_assets.assets.common import add_row_counts, evaluate_behind, hourly_spec, hourly_step, work_of
 from clickstream_assets.assets.overviews import of_clicks
 from clickstream_assets.checks.es_index import checks
 from clickstream_assets.domain.hours import key_of_hour
@@ -23,9 +14,6 @@ from clickstream_assets.resources.hbase import HBaseResource
 from clickstream_assets.resources.preflight import require_fit
 from clickstream_assets.resources.spark import SparkResource
 from clickstream_assets.settings import Settings
-
-if TYPE_CHECKING:
-    from clickstream_assets.domain.ledger import HourPart
 
 ASSET = "es_index"
 
@@ -58,30 +46,28 @@ def _materialize(
     require_fit(elasticsearch)
     alias = elasticsearch.alias
     with hbase.books() as books, elasticsearch.client() as es:
-        states = states_of(context, ASSET, books)
-        hours = hours_to_do(context, ASSET, states)
-        whole = hours_whole(context, ASSET, states, hours)
-        if not documents.indices_exist(es, alias, hours):
+        work = work_of(context, ASSET, books)
+        states = work.states
+        if not documents.indices_exist(es, alias, work.hours):
             documents.ensure_template(es, alias)
         written: dict[int, Indexed] = {}
-        if hours:
+        lists: dict[bytes, list[bytes]] = {}
+        if work.hours:
             target = Target(elasticsearch.url, alias, int(time() * 1000))
             with spark.alone(alias) as session:
-                written, lists = index_changed(session, books, target, hours)
-                at_most = sum(states[hour].clicks or 0 for hour in whole)  # a metric has one at least
-                written |= index_whole(session, books, target, whole, at_most)
+                written, lists = index_changed(session, books, target, work.hours)
+                at_most = sum(states[hour].clicks or 0 for hour in work.whole)  # a metric has one at least
+                written |= index_whole(session, books, target, work.whole, at_most)
         counts = documents.count_documents(es, alias, states)
-        deleted = documents.delete_left_over(es, alias, books, {hour: counts[hour] for hour in whole})
-        books.hours.mark(INDEXED, {hour: states[hour].computed for hour in hours})
-        if hours:
-            Checkpoints(books).forget(lists)
+        deleted = documents.delete_left_over(es, alias, books, {hour: counts[hour] for hour in work.whole})
+        books.hours.mark(INDEXED, {hour: states[hour].computed for hour in work.hours})
+        Checkpoints(books).forget(lists)
         seen = overviews(es, alias, states)
     add_row_counts(context, {hour: count - deleted.get(hour, 0) for hour, count in counts.items()})
     for hour in states:
         overview = of_clicks(hour, seen[hour], documents_url(elasticsearch.url, alias, hour))
         context.add_asset_metadata(overview, partition_key=key_of_hour(hour))
-    documents_written = sum(indexed.written for indexed in written.values())
-    context.add_asset_metadata({"documents_written": documents_written, "documents_left_over": sum(deleted.values())})
+    count = sum(indexed.written for indexed in written.values())
+    context.add_asset_metadata({"documents_written": count, "documents_left_over": sum(deleted.values())})
     yield dg.MaterializeResult()
-    new: dict[int, list[HourPart]] = {hour: [] for hour in hours if hour not in whole}
-    evaluate_behind(context, checks, hours, states, new, hbase, elasticsearch, configured)
+    evaluate_behind(context, checks, [*work.hours, *work.held], work.new({}), hbase, elasticsearch, configured)

@@ -99,8 +99,8 @@ def _materialize(
         )
     yield dg.MaterializeResult(asset_key="raw_clicks", metadata=of_ingestion(report))
     yield dg.MaterializeResult(asset_key="dead_letters")
-    for of_asset in (checks, letters_checks):  # before them stands no asset whose checks could hold an hour
-        evaluate_behind(context, of_asset, stale, {}, new, hbase, elasticsearch, configured)
+    for of_asset in (checks, letters_checks):
+        evaluate_behind(context, of_asset, stale, new, hbase, elasticsearch, configured)
 
 
 def _behind(books: "Books", hours: list[int]) -> tuple[list[int], set[int]]:

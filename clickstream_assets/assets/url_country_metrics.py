@@ -5,15 +5,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from clickstream_assets.assets.common import (
-    add_row_counts,
-    evaluate_behind,
-    hourly_spec,
-    hourly_step,
-    hours_to_do,
-    hours_whole,
-    states_of,
-)
+from clickstream_assets.assets.common import Work, add_row_counts, evaluate_behind, hourly_spec, hourly_step, work_of
 from clickstream_assets.checks.url_country_metrics import checks
 from clickstream_assets.domain.hours import key_of_hour
 from clickstream_assets.resources.elasticsearch import ElasticsearchResource
@@ -25,7 +17,6 @@ from clickstream_assets.settings import Settings
 if TYPE_CHECKING:
     from clickstream_assets.domain.books import Books
     from clickstream_assets.domain.computing import Computed
-    from clickstream_assets.domain.ledger import HourPart
 
 ASSET = "url_country_metrics"
 
@@ -55,12 +46,11 @@ def _materialize(
     from clickstream_assets.domain.stale_hours import COMPUTED
 
     with hbase.books() as books:
-        states = states_of(context, ASSET, books)
-        hours = hours_to_do(context, ASSET, states)
-        whole = hours_whole(context, ASSET, states, hours)
-        done = _computed(context, books, spark, geoip, hours, whole) if hours else {}
-        books.hours.mark(COMPUTED, {hour: states[hour].enriched for hour in hours})
-        books.hours.remember_clicks({hour: done[hour].clicks for hour in hours if states[hour].touched})
+        work = work_of(context, ASSET, books)
+        states = work.states
+        done = _computed(context, books, spark, geoip, work) if work.hours else {}
+        books.hours.mark(COMPUTED, {hour: states[hour].enriched for hour in done})
+        books.hours.remember_clicks({hour: of_hour.clicks for hour, of_hour in done.items() if states[hour].touched})
         rows = {hour: computed.rows for hour, computed in done.items()}
         others = (hour for hour in states if hour not in rows)
         rows |= {hour: books.hbase.count(books.tables.metrics, *metrics_key_range(hour, hour)) for hour in others}
@@ -68,30 +58,24 @@ def _materialize(
     written, deleted = (sum(getattr(computed, name) for computed in done.values()) for name in ("written", "deleted"))
     context.add_asset_metadata({"rows_written": written, "rows_left_over": deleted})
     yield dg.MaterializeResult()
-    new: dict[int, list[HourPart]] = {hour: [] for hour in hours if hour not in whole}
-    evaluate_behind(context, checks, hours, states, new, hbase, elasticsearch, configured)
+    evaluate_behind(context, checks, [*work.hours, *work.held], work.new({}), hbase, elasticsearch, configured)
 
 
 def _computed(
-    context: dg.AssetExecutionContext,
-    books: "Books",
-    spark: SparkResource,
-    geoip: GeoIPResource,
-    hours: list[int],
-    whole: list[int],
+    context: dg.AssetExecutionContext, books: "Books", spark: SparkResource, geoip: GeoIPResource, work: Work
 ) -> "dict[int, Computed]":
     """Compute hours; blocks that are not what the ledger says are made again from their rows first."""
     from clickstream_assets.domain.computing import compute
     from clickstream_assets.domain.enriching import Rules, enrich
 
     with spark.alone(books.tables.metrics) as session:
-        done, unfit = compute(session, books, hours, context.run_id, whole)
+        done, unfit = compute(session, books, work.hours, context.run_id, work.whole)
         if unfit:
             context.log.warning(f"{len(unfit)} blocks are not what the ledger says: made again from their rows")
             rules = Rules(geoip.database, geoip.trusted, geoip.versions())
-            left = [hour for hour in hours if hour not in done]
+            left = [hour for hour in work.hours if hour not in done]
             enrich(session, books, left, rules, {place.hour for place in unfit})
             done |= compute(session, books, left, context.run_id, left)[0]
-    if undone := [key_of_hour(hour) for hour in hours if hour not in done]:
+    if undone := [key_of_hour(hour) for hour in work.hours if hour not in done]:
         raise dg.Failure(f"blocks are not what the ledger says, though they were made again: {', '.join(undone)}")
     return done

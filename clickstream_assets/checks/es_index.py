@@ -19,8 +19,8 @@ def documents_match(evidence: Evidence) -> Findings:
 
     computed = computed_totals(evidence.books, evidence.new)
     wanted = computed | metric_totals(evidence.books, [hour for hour in evidence.hours if hour not in computed])
-    with evidence.documents() as (es, alias):
-        stored = totals(es, alias, evidence.hours)
+    with evidence.elasticsearch.client() as es:
+        stored = totals(es, evidence.elasticsearch.alias, evidence.hours)
     findings = {}
     for hour in evidence.hours:
         want, has = of_hour(wanted[hour]), of_hour(stored[hour])
@@ -41,7 +41,7 @@ def documents_match(evidence: Evidence) -> Findings:
 def mapping_as_declared(evidence: Evidence) -> Findings:
     from clickstream_assets.domain.documents import undeclared
 
-    with evidence.documents() as (es, alias):
-        wrong = undeclared(es, alias)
+    with evidence.elasticsearch.client() as es:
+        wrong = undeclared(es, evidence.elasticsearch.alias)
     finding = Finding(not wrong, "; ".join(wrong) or "as declared", {"differences": len(wrong)})
     return dict.fromkeys(evidence.hours, finding)

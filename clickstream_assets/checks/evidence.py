@@ -1,21 +1,15 @@
 """What the checks of an asset look at: hours, in the books and in the tables. What several count, is counted once."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
 from clickstream_assets.resources.elasticsearch import ElasticsearchResource
-from clickstream_assets.resources.hbase import HBaseResource
 from clickstream_assets.settings import Settings
 
 _T = TypeVar("_T")
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from elasticsearch import Elasticsearch
-
     from clickstream_assets.domain.books import Books
     from clickstream_assets.domain.hour_counts import ClickCounts, MetricCounts
     from clickstream_assets.domain.ledger import Entry, HourCounts, HourPart
@@ -23,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Evidence:
-    """Hours, the books on one connection, Elasticsearch, and the limits that checks warn beyond."""
+    """Hours, the books on an open connection, Elasticsearch, and the limits that checks warn beyond."""
 
     def __init__(
         self,
@@ -35,19 +29,13 @@ class Evidence:
         new: "Mapping[int, Sequence[HourPart]] | None" = None,
         is_followed: bool = False,
     ) -> None:
-        self.hours, self.books, self.limits, self._elasticsearch = hours, books, limits, elasticsearch
+        self.hours, self.books, self.limits, self.elasticsearch = hours, books, limits, elasticsearch
         self.new = {hour: parts for hour, parts in (new or {}).items() if hour in hours}
         """Hours that are looked at for these parts of the ledger alone; the others are from end to end."""
         self.is_followed = is_followed
         """Whether someone has just materialized the hours, so that a run of the sensor follows."""
         self.states: dict[int, HourState] = books.hours.read(hours)
         """Of the hours, before any check looks."""
-
-    @contextmanager
-    def documents(self) -> "Iterator[tuple[Elasticsearch, str]]":
-        """A connection to Elasticsearch, and the alias of the documents."""
-        with self._elasticsearch.client() as es:
-            yield es, self._elasticsearch.alias
 
     def looked_at(self, hour: int) -> "Sequence[HourPart]":
         """The parts of an hour that checks look at: the new ones, or all."""
@@ -79,33 +67,31 @@ class Evidence:
         """Rows that are there of each hour, or of its new parts."""
         from clickstream_assets.domain.hour_counts import count_new_rows, count_rows
 
-        return self._counted(lambda new: count_new_rows(self.books, new), lambda hours: count_rows(self.books, hours))
+        return self._counted(count_new_rows, count_rows)
 
     @cached_property
     def clicks(self) -> "Mapping[int, ClickCounts]":
         """Rows of each hour, or of its new parts, and what enrichment made of them."""
         from clickstream_assets.domain.hour_counts import count_clicks, count_new_clicks
 
-        return self._counted(
-            lambda new: count_new_clicks(self.books, new), lambda hours: count_clicks(self.books, hours)
-        )
+        return self._counted(count_new_clicks, count_clicks)
 
     def _counted(
         self,
-        new: "Callable[[Mapping[int, Sequence[HourPart]]], dict[int, _T]]",
-        whole: "Callable[[list[int]], dict[int, _T]]",
-    ) -> "dict[int, _T]":
+        new: "Callable[[Books, Mapping[int, Sequence[HourPart]]], dict[int, _T]]",
+        whole: "Callable[[Books, list[int]], dict[int, _T]]",
+    ) -> dict[int, _T]:
         """Hours counted by what is new where that is known, else, and where it is much of the hour, from end to end."""
         few = {
             hour: parts
             for hour, parts in self.new.items()
             if _MUCH * sum(part.counts.kept for part in parts) <= self.counts[hour].kept
         }
-        counted = new(few)
+        counted = new(self.books, few)
         for hour in self.new.keys() - counted.keys():
             del self.new[hour]
             self.__dict__.pop("entries", None)
-        return counted | whole([hour for hour in self.hours if hour not in counted])
+        return counted | whole(self.books, [hour for hour in self.hours if hour not in counted])
 
     @cached_property
     def metrics(self) -> "Mapping[int, tuple[MetricCounts, int]]":
@@ -120,18 +106,3 @@ class Evidence:
 
 _MUCH = 3
 """Looking rows up costs about so many times what counting them in a scan does."""
-
-
-@contextmanager
-def evidence_of(
-    hours: Sequence[int],
-    hbase: HBaseResource,
-    elasticsearch: ElasticsearchResource,
-    limits: Settings,
-    *,
-    new: "Mapping[int, Sequence[HourPart]] | None" = None,
-    is_followed: bool = False,
-) -> Iterator[Evidence]:
-    """The evidence of some hours, on a connection that ends with the block."""
-    with hbase.books() as books:
-        yield Evidence(hours, books, limits, elasticsearch, new=new, is_followed=is_followed)

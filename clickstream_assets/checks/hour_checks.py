@@ -6,7 +6,7 @@ summary of a blocking check only warns, and the hour's own evaluation, recorded 
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from time import sleep, time
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ from dagster._core.definitions.assets.job.asset_job import IMPLICIT_ASSET_JOB_NA
 from dagster._core.event_api import PartitionKeyFilter
 
 from clickstream_assets.checks.audit import Audit
-from clickstream_assets.checks.evidence import Evidence, evidence_of
+from clickstream_assets.checks.evidence import Evidence
 from clickstream_assets.checks.findings import Finding, Findings
 from clickstream_assets.domain.hours import HOUR_MS, key_of_hour
 from clickstream_assets.partitions import hours_of
@@ -120,14 +120,15 @@ class HourChecks:
         ) -> Iterator[dg.AssetCheckResult | dg.Output[None]]:
             names = [name for name in self.checks if self.key(name) in context.selected_asset_check_keys]
             is_followed = context.run.job_name == IMPLICIT_ASSET_JOB_NAME
-            with evidence_of(hours_of(context), hbase, elasticsearch, configured, is_followed=is_followed) as evidence:
-                audit = Audit(spark, geoip, elasticsearch) if context.run.job_name == AUDIT_JOB else None
-                findings = self.findings(evidence, names, audit)
-            if context.run.job_name == NOW_JOB and not all(f.passed for of in findings.values() for f in of.values()):
-                sleep(_LOOK_AGAIN_SECONDS)
-                with evidence_of(hours_of(context), hbase, elasticsearch, configured) as evidence:
-                    findings = self.findings(evidence, names)
-            yield from self._report(context, findings)
+            audit = Audit(spark, geoip, elasticsearch) if context.run.job_name == AUDIT_JOB else None
+            with hbase.books() as books:
+                what = hours_of(context), books, configured, elasticsearch
+                by_check = self.findings(Evidence(*what, is_followed=is_followed), names, audit)
+                passed = all(finding.passed for findings in by_check.values() for finding in findings.values())
+                if context.run.job_name == NOW_JOB and not passed:
+                    sleep(_LOOK_AGAIN_SECONDS)
+                    by_check = self.findings(Evidence(*what), names)
+            yield from self._report(context, by_check)
 
         return look
 
@@ -156,7 +157,8 @@ class HourChecks:
         looked_at = sorted({*hours, *(hour for hour, findings in said.items() if len(findings) < len(self.checks))})
         by_check: dict[str, Findings] = {}
         if looked_at:
-            with evidence_of(looked_at, hbase, elasticsearch, configured, new=new) as evidence:
+            with hbase.books() as books:
+                evidence = Evidence(looked_at, books, configured, elasticsearch, new=new)
                 by_check = self.findings(evidence, list(self.checks))
         targets = self._materializations(execution.instance, hours_of(context))
         for name in self.checks:
@@ -198,12 +200,11 @@ class HourChecks:
         ]
         differences = audit.differences(self.asset, evidence.books, at_rest)
         evidence.books.hours.doubt(differences)
-        return {
-            hour: Finding(passed=False, words=finding.words + differences[hour], figures=finding.figures)
-            if hour in differences
-            else finding
-            for hour, finding in findings.items()
+        failed = {
+            hour: replace(findings[hour], passed=False, words=findings[hour].words + words)
+            for hour, words in differences.items()
         }
+        return {**findings, **failed}
 
     def _report(
         self, context: dg.AssetCheckExecutionContext, by_check: Mapping[str, Findings]

@@ -15,6 +15,7 @@ PART_BYTES = 256 << 10
 """Most that is opened at a time."""
 _FED_BYTES = 16 << 10
 """Compressed bytes given to a decompressor at a time: it copies what it has not come to at each call."""
+_GZIP_HEADER = zlib.MAX_WBITS | 16
 _XERIAL = b"\x82SNAPPY\0"
 _XERIAL_HEADER_BYTES = 16
 _SNAPPY_GROWTH = 22
@@ -51,10 +52,6 @@ def opened(codec: int, data: memoryview, most: int) -> Iterator[bytes]:
         raise Unopenable(str(error) or type(error).__name__) from error
 
 
-def _gzip(data: memoryview, most: int) -> Iterator[bytes]:
-    yield from _fed(lambda: zlib.decompressobj(zlib.MAX_WBITS | 16), data)
-
-
 def _lz4(data: memoryview, most: int) -> Iterator[bytes]:
     decompressor, rest, at = lz4.frame.LZ4FrameDecompressor(), b"", 0
     while rest or at < len(data) or not decompressor.needs_input:
@@ -69,16 +66,16 @@ def _lz4(data: memoryview, most: int) -> Iterator[bytes]:
             yield part
 
 
-def _fed(new: Callable[[], "zlib._Decompress"], data: memoryview) -> Iterator[bytes]:
+def _gzip(data: memoryview, most: int) -> Iterator[bytes]:
     """Members one after the other, zeros between them passed over, as Java and Python's own reader do."""
-    decompressor, rest, at = new(), b"", 0
+    decompressor, rest, at = zlib.decompressobj(_GZIP_HEADER), b"", 0
     while rest or at < len(data):
         if not rest:
             rest, at = bytes(data[at : at + _FED_BYTES]), at + _FED_BYTES
         part = decompressor.decompress(rest, PART_BYTES)
         rest = decompressor.unconsumed_tail
         if decompressor.eof:
-            rest, decompressor = decompressor.unused_data.lstrip(b"\0"), new()
+            rest, decompressor = decompressor.unused_data.lstrip(b"\0"), zlib.decompressobj(_GZIP_HEADER)
         if part:
             yield part
     # What a full part held back, the input being used up.

@@ -115,6 +115,10 @@ class HBaseClient:
         """A client of the same server with a connection of its own, for another thread."""
         return HBaseClient(self.host, self.port, self._timeout_ms, self._patience)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """On its way to another process it is as one that :meth:`another` gives."""
+        return vars(self) | {"_connection": None}
+
     def __enter__(self) -> Self:
         return self
 

@@ -1,6 +1,7 @@
 """A topic and a consumer group as their owner sees them: settings and members, by an admin client."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from typing import Any, NamedTuple
 
 from kafka import KafkaAdminClient
@@ -24,22 +25,20 @@ def topic_as_it_is(bootstrap_servers: str, topic: str, group: str, timeout_ms: i
     admin = KafkaAdminClient(
         bootstrap_servers=bootstrap_servers.split(","), bootstrap_timeout_ms=timeout_ms, request_timeout_ms=timeout_ms
     )
-    try:
+    with closing(admin):
         if topic not in admin.list_topics():
             return TopicAsItIs(0, {}, ())
         (described,) = admin.describe_topics([topic])
-        of_topic = ConfigResource(ConfigResourceType.TOPIC, topic)
-        settings: dict[str, Any] = admin.describe_configs([of_topic], config_filter=ConfigFilterType.ALL)["topic"][
-            topic
-        ]
-        members = _members(admin, group)
-    finally:
-        admin.close()
-    return TopicAsItIs(
-        len(described["partitions"]),
-        {name: setting["value"] for name, setting in settings.items()},
-        sorted(f"{member['client_id']} on {member['client_host'].lstrip('/')}" for member in members),
-    )
+        settings, members = topic_settings(admin, topic), _members(admin, group)
+    names = sorted(f"{member['client_id']} on {member['client_host'].lstrip('/')}" for member in members)
+    return TopicAsItIs(len(described["partitions"]), settings, names)
+
+
+def topic_settings(admin: KafkaAdminClient, topic: str) -> dict[str, str]:
+    """A topic's own settings and those that it has from the broker; without a topic, none."""
+    of_topic = ConfigResource(ConfigResourceType.TOPIC, topic)
+    settings = admin.describe_configs([of_topic], config_filter=ConfigFilterType.ALL).get("topic", {}).get(topic, {})
+    return {name: setting["value"] for name, setting in settings.items()}
 
 
 def _members(admin: KafkaAdminClient, group: str) -> Sequence[Mapping[str, Any]]:

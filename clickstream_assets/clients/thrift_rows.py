@@ -56,7 +56,7 @@ class SharedMutation(NamedTuple):
 
 
 def _mutation(key: bytes, count: int, *encoded: bytes) -> bytes:
-    return b"".join([_string(1, key), _list_of_structs(2), count.to_bytes(4, "big"), *encoded, b"\0"])
+    return b"".join([_string(1, key), _LIST_OF_STRUCTS, count.to_bytes(4, "big"), *encoded, b"\0"])
 
 
 def _puts(cells: Cells) -> bytes:
@@ -68,14 +68,12 @@ def _puts(cells: Cells) -> bytes:
 
 
 _IS_DELETE = b"\x02\0\x01\x01"
+_LIST_OF_STRUCTS = b"\x0f\0\x02\x0c"
+"""The second field."""
 
 
 def _string(field: int, value: bytes) -> bytes:
     return b"\x0b" + field.to_bytes(2, "big") + len(value).to_bytes(4, "big") + value
-
-
-def _list_of_structs(field: int) -> bytes:
-    return b"\x0f" + field.to_bytes(2, "big") + b"\x0c"
 
 
 @lru_cache(maxsize=1 << 10)
@@ -90,7 +88,7 @@ def mutate_rows(table: str, rows: Sequence[bytes], time_ms: int | None = None) -
     if time_ms is not None:
         name, time = "mutateRowsTs", b"\x0a\0\x03" + time_ms.to_bytes(8, "big")
     head = b"\x80\x01\0\x01" + len(name).to_bytes(4, "big") + name.encode() + bytes(4)
-    arguments = _string(1, table.encode()) + _list_of_structs(2) + len(rows).to_bytes(4, "big")
+    arguments = _string(1, table.encode()) + _LIST_OF_STRUCTS + len(rows).to_bytes(4, "big")
     return name, b"".join([head, arguments, *rows, time, b"\0"])
 
 

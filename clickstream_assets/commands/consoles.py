@@ -1,7 +1,7 @@
 """How tables and stored text are printed."""
 
-from collections.abc import Collection, Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -21,14 +21,31 @@ def console() -> "Console":
     return output
 
 
-def plain_table(columns: Iterable[str], right: Collection[str] = ()) -> "Table":
-    """An empty table without lines; the columns named by ``right`` are aligned there."""
+def table_of(rows: Sequence[Mapping[str, Any]], shown: "Callable[[str, Any], str | Text]") -> "Table":
+    """A table without lines, a column for each name in the first of ``rows``; figures stand to the right.
+
+    ``shown`` makes a cell of a name and a value.
+    """
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
-    for name in columns:
-        table.add_column(name, justify="right" if name in right else "left", overflow="fold")
+    for name in rows[0]:
+        has_figures = any(type(row[name]) in {int, float} for row in rows)
+        table.add_column(spaced(name), justify="right" if has_figures else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*map(shown, row.keys(), row.values()))
     return table
+
+
+def figure(name: str, value: object) -> "str | Text":
+    """A figure in groups of three digits; anything else as it is."""
+    if isinstance(value, float):
+        return f"{value:,.1f}"
+    return f"{value:,}" if isinstance(value, int) else as_is(value)
+
+
+def spaced(name: str) -> str:
+    return name.replace("_", " ").replace(".", " ")
 
 
 def printable(text: str) -> str:

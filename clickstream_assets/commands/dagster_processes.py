@@ -4,8 +4,6 @@ import os
 import shutil
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from clickstream_assets.commands.stores import prepare_stores
+from clickstream_assets.commands.through_dagster import is_dagster_up
 from clickstream_assets.settings import Settings
 
 if TYPE_CHECKING:
@@ -65,16 +64,8 @@ def start_dagster(stack: "Stack", configured: Settings) -> str:
     web = ["dagster_webserver", "-h", "127.0.0.1", "-p", str(port), "-w", str(workspace)]
     start("dagster-webserver", "webserver", *web, port=port)
     start("dagster-daemon", "daemon", "dagster._daemon", "run", "-w", str(workspace))
-    _wait_for(stack, "the webserver", lambda: _answers(f"http://127.0.0.1:{port}/server_info"))
+    _wait_for(stack, "the webserver", lambda: is_dagster_up(f"http://127.0.0.1:{port}"))
     return f"http://localhost:{port}"
-
-
-def _answers(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(url, timeout=2) as answer:  # noqa: S310  # our own loopback address
-            return bool(answer.status == 200)
-    except (urllib.error.URLError, OSError):
-        return False
 
 
 def _wait_for(stack: "Stack", server: str, ready: Callable[[], bool]) -> None:

@@ -12,7 +12,7 @@ from uuid import uuid4
 
 import click
 
-from clickstream_assets.commands.consoles import console, plain_table, printable
+from clickstream_assets.commands.consoles import console, figure, printable, table_of
 from clickstream_assets.commands.hours import Hour
 from clickstream_assets.commands.servers import require_servers
 from clickstream_assets.commands.through_dagster import explained, require_no_dagster, run_in_dagster, who_writes
@@ -32,16 +32,15 @@ _Command = Callable[..., Any]
 
 def _selection(command: _Command) -> _Command:
     """The options that choose letters."""
-    for option in (
-        click.option("--limit", type=click.IntRange(min=1), help="At most so many, by topic id, partition and offset."),
-        click.option("--to", "end", type=Hour(), help="Up to this hour (not included)."),
-        click.option("--from", "first", type=Hour(), help="From this hour of the Kafka record on."),
-        click.option(
-            "--reason", "reasons", multiple=True, type=click.Choice(REASONS), help="Of this reason; repeatable."
-        ),
-    ):
-        command = option(command)
-    return command
+    limit = click.option(
+        "--limit", type=click.IntRange(min=1), help="At most so many, by topic id, partition and offset."
+    )
+    end = click.option("--to", "end", type=Hour(), help="Up to this hour (not included).")
+    first = click.option("--from", "first", type=Hour(), help="From this hour of the Kafka record on.")
+    reasons = click.option(
+        "--reason", "reasons", multiple=True, type=click.Choice(REASONS), help="Of this reason; repeatable."
+    )
+    return reasons(first(end(limit(command))))
 
 
 def _wanted(
@@ -75,16 +74,14 @@ def list_(as_json: bool, **chosen: Any) -> None:
     wanted = _wanted(**chosen)
     with _letters() as letters:
         counts = letters.counts(wanted)
+    rows = [{"hour": key_of_hour(hour), "reason": reason, "letters": count} for (hour, reason), count in counts.items()]
     if as_json:
-        for (hour, reason), count in counts.items():
-            click.echo(json.dumps({"hour": key_of_hour(hour), "reason": reason, "letters": count}))
-        return
-    shown = plain_table(("hour", "reason", "letters"), right=("letters",))
-    for (hour, reason), count in counts.items():
-        shown.add_row(key_of_hour(hour), reason, f"{count:,}")
-    shown.add_section()
-    shown.add_row("all", "", f"{sum(counts.values()):,}")
-    console().print(shown if counts else "No dead letters.")
+        for row in rows:
+            click.echo(json.dumps(row))
+    elif rows:
+        console().print(table_of([*rows, {"hour": "all", "reason": "", "letters": sum(counts.values())}], figure))
+    else:
+        click.echo("No dead letters.")
 
 
 @dead_letters.command("show", cls=Verdict, short_help="Single letters with their bytes.")
@@ -205,18 +202,6 @@ def _described(letter: "Letter", value: bytes | None, *, full: bool) -> dict[str
 
 def _in_lines(described: dict[str, object]) -> str:
     """A letter for people. Control characters are escaped, for a terminal would obey them."""
-    size, truncated = described.pop("bytes"), described.pop("truncated", False)
-    topic_id, partition, offset = (described.pop(name) for name in ("topic_id", "partition", "offset"))
-    lines = [f"{topic_id}/{partition}/{offset}"]
-    missing = "not kept, see the detail" if described["reason"] == "too_large" else "a tombstone: no value"
-    for name, content in described.items():
-        if content is None:
-            lines.append(f"  {name}: {missing if name == 'value' else 'none'}")
-            continue
-        text = printable(str(content))
-        if name.startswith("value"):
-            shown = f"the first {PREVIEW_BYTES} of " if truncated else ""
-            lines.append(f"  {name} ({shown}{size:,} bytes): {text}")
-        else:
-            lines.append(f"  {name}: {text}")
-    return "\n".join(lines)
+    place = "/".join(str(described.pop(name)) for name in ("topic_id", "partition", "offset"))
+    shown = {name: "none" if content is None else printable(str(content)) for name, content in described.items()}
+    return "\n".join([place, *(f"  {name}: {content}" for name, content in shown.items())])

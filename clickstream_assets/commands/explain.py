@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from clickstream_assets.commands.consoles import as_is, console, plain_table
+from clickstream_assets.commands.consoles import as_is, console, spaced, table_of
 from clickstream_assets.commands.hours import Hour
 from clickstream_assets.commands.run_records import failed_checks, find_instance, runs
 from clickstream_assets.commands.servers import require_servers
 from clickstream_assets.commands.verdict import Verdict
-from clickstream_assets.domain.hours import rfc3339
 from clickstream_assets.settings import Settings, settings
 
 if TYPE_CHECKING:
@@ -23,36 +22,28 @@ if TYPE_CHECKING:
     from clickstream_assets.domain.explanation import Explanation
 
 
-class Url(click.ParamType):
+def _url(ctx: click.Context, param: click.Parameter, value: str) -> str:
     """A url as sent; normalised as metrics count it."""
+    from clickstream_assets.domain.urls import InvalidUrl, normalized_url
 
-    name = "url"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        from clickstream_assets.domain.urls import InvalidUrl, normalized_url
-
-        try:
-            return normalized_url(str(value), settings().url_rules)
-        except InvalidUrl as error:
-            self.fail(f"{str(value)!r}: {error}", param, ctx)
+    try:
+        return normalized_url(value, settings().url_rules)
+    except InvalidUrl as error:
+        raise click.BadParameter(f"{value!r}: {error}") from None
 
 
-class Country(click.ParamType):
+def _country(ctx: click.Context, param: click.Parameter, value: str) -> str:
     """A country's code in upper case."""
-
-    name = "country"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        code = str(value).upper()
-        if len(code) != 2 or not (code.isascii() and code.isalpha()):
-            self.fail(f"{value!r} is no ISO 3166-1 alpha-2 code: write DE, or ZZ for an unknown country", param, ctx)
-        return code
+    code = value.upper()
+    if len(code) != 2 or not (code.isascii() and code.isalpha()):
+        raise click.BadParameter(f"{value!r} is no ISO 3166-1 alpha-2 code: write DE, or ZZ for an unknown country")
+    return code
 
 
 @click.command("explain", cls=Verdict, short_help="How a document came to be, and whether it still holds.")
 @click.argument("hour", type=Hour())
-@click.argument("url", type=Url())
-@click.argument("country", type=Country())
+@click.argument("url", callback=_url)
+@click.argument("country", callback=_country)
 @click.option(
     "--limit",
     type=click.IntRange(min=0),
@@ -121,12 +112,10 @@ def _add_records(configured: Settings, explanation: "Explanation") -> None:
     if instance is None:
         return
     with instance as opened:
-        records = runs(opened, [run.run_id for run in explanation.runs])
+        records = runs(opened, [run["run_id"] for run in explanation.runs])
         explanation.failed_checks = failed_checks(opened, explanation.hour)
     for run in explanation.runs:
-        if record := records.get(run.run_id):
-            run.status, run.why = record.dagster_run.status.value, record.dagster_run.tags.get("clickstream/why")
-            run.started = rfc3339(int(record.start_time * 1000)) if record.start_time else None
+        run.update(records.get(run["run_id"], {}))
 
 
 # For people
@@ -155,15 +144,15 @@ def _for_people(structure: Mapping[str, Any]) -> "Iterator[RenderableType]":
     width = max(map(len, single))
     for name, value in single.items():
         shown = _ABSENT.get(name) if value is None else value
-        yield Text.assemble((f"{_spaced(name):<{width}}  ", "dim"), _cell(name, shown))
+        yield Text.assemble((f"{spaced(name):<{width}}  ", "dim"), _cell(name, shown))
     for name, part in parts.items():
         if not part:
             continue
         hidden = structure.get(f"{name}{_NOT_SHOWN}")
-        yield Text(f"\n{_spaced(name)}" + ("" if hidden is None else f": {len(part) + hidden:,}"), style="bold")
+        yield Text(f"\n{spaced(name)}" + ("" if hidden is None else f": {len(part) + hidden:,}"), style="bold")
         yield from _lines(name, part)
         if hidden:
-            yield Text(f"{hidden:,} more {_spaced(name)} are not shown: --limit 0 shows all.", style="dim")
+            yield Text(f"{hidden:,} more {spaced(name)} are not shown: --limit 0 shows all.", style="dim")
 
 
 def _lines(name: str, part: Any) -> "Iterator[RenderableType]":
@@ -178,14 +167,10 @@ def _lines(name: str, part: Any) -> "Iterator[RenderableType]":
     if isinstance(part, dict):
         is_row = not all(isinstance(value, dict) for value in part.values())
         rows = [part] if is_row else [{"": key, **row} for key, row in part.items()]
-    columns = {column: [_at(row, column) for row in rows] for column in _COLUMNS.get(name, rows[0])}
+    columns = list(_COLUMNS.get(name, rows[0]))
     if isinstance(part, list):
-        columns = {column: values for column, values in columns.items() if values.count(None) < len(values)}
-    numeric = [column for column, values in columns.items() if any(type(value) in {int, float} for value in values)]
-    table = plain_table(map(_spaced, columns), right=set(map(_spaced, numeric)))
-    for cells in zip(*columns.values(), strict=True):
-        table.add_row(*map(_cell, columns, cells))
-    yield table
+        columns = [column for column in columns if any(_at(row, column) is not None for row in rows)]
+    yield table_of([{column: _at(row, column) for column in columns} for row in rows], _cell)
 
 
 def _at(row: Mapping[str, Any], column: str) -> Any:
@@ -208,7 +193,3 @@ def _cell(name: str, value: Any) -> "Text":
     if name == "same":
         cell.stylize("green" if value else "bold red")
     return cell
-
-
-def _spaced(name: str) -> str:
-    return name.replace("_", " ").replace(".", " ")

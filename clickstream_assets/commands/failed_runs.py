@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -25,13 +24,6 @@ class FailedRuns:
         newest = instance.fetch_run_status_changes(DagsterEventType.RUN_FAILURE, limit=1).records
         self._told = newest[0].storage_id if newest else 0
         self._look_seconds, self._next_look = look_seconds, 0.0
-
-    @classmethod
-    def of_home(cls, home: Path, link: str, say: Callable[[str], None]) -> "FailedRuns":
-        """Of the instance in a folder. ``DAGSTER_HOME`` has to name it too: its dagster.yaml refers to it."""
-        from dagster import DagsterInstance
-
-        return cls(DagsterInstance.from_config(str(home)), link, say)
 
     def tell(self) -> None:
         """Tell of those that have failed by now. Looks every ``look_seconds``, however often it is called."""
@@ -56,9 +48,7 @@ class FailedRuns:
     def _words(self, record: "EventLogRecord") -> str:
         from clickstream_assets.sensors.run_failure import cause
 
-        run = self._instance.get_run_by_id(record.run_id)
         reason = cause(self._instance, record.run_id) or record.event_log_entry.user_message
         lines = [line[:_LINE_LENGTH] for line in reason.splitlines() if line.strip()][:_LINES]
-        job = run.job_name if run else "a job"
-        first = f"Run {record.run_id} of {job} failed: {lines[0] if lines else ''}"
+        first = f"Run {record.run_id} of {record.event_log_entry.job_name} failed: {lines[0] if lines else ''}"
         return "\n  ".join([first, *lines[1:], f"{self._link}/runs/{record.run_id}"])

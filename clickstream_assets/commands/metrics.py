@@ -4,7 +4,7 @@ import json
 
 import click
 
-from clickstream_assets.commands.consoles import as_is, console, plain_table
+from clickstream_assets.commands.consoles import console, figure, table_of
 from clickstream_assets.commands.hours import Hour
 from clickstream_assets.commands.servers import require_servers
 from clickstream_assets.settings import settings
@@ -39,22 +39,5 @@ def metrics(begin: int, end: int, limit: int, as_json: bool) -> None:
     if as_json:
         for row in rows:
             click.echo(json.dumps(row, ensure_ascii=False))
-        return
-    _print(rows)
-
-
-def _print(rows: list[dict[str, object]]) -> None:
-    figures = ("clicks", "unique users", "measured views", "time spent seconds", "average time spent")
-    shown = plain_table(("url", "country", *figures), right=figures)
-    for row in rows:
-        average = row["average_time_spent"]
-        shown.add_row(
-            as_is(row["url"]),
-            as_is(row["country"]),
-            f"{row['clicks']:,}",
-            f"{row['unique_users']:,}",
-            f"{row['measured_views']:,}",
-            f"{row['time_spent_seconds']:,.1f}",
-            "" if average is None else f"{average:,.1f}",
-        )
-    console().print(shown if rows else "No metrics in these hours.")
+    else:
+        console().print(table_of(rows, figure) if rows else "No metrics in these hours.")

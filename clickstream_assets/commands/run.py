@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from clickstream_assets.commands.consoles import console
-from clickstream_assets.commands.dagster_processes import RESTARTS, dagster_home, start_dagster
+from clickstream_assets.commands.consoles import console, figure, table_of
+from clickstream_assets.commands.dagster_processes import RESTARTS, start_dagster
 from clickstream_assets.commands.failed_runs import FailedRuns
 from clickstream_assets.commands.first_hour import demo_first_hour, forget_demo_first_hour
 from clickstream_assets.commands.verdict import Verdict
@@ -133,7 +133,9 @@ def _run(traffic: Traffic, leave: bool) -> int:
 
 
 def _watch(stack: "Stack", url: str) -> Watch:
-    failed = FailedRuns.of_home(dagster_home(settings()), url, partial(click.echo, err=True))
+    from dagster import DagsterInstance
+
+    failed = FailedRuns(DagsterInstance.get(), url, partial(click.echo, err=True))
 
     def watch() -> None:
         stack.watch()
@@ -218,24 +220,18 @@ def _await_metrics(stop: threading.Event) -> "tuple[Reconciliation, float]":
 
 
 def print_reconciliation(figures: "Reconciliation") -> None:
-    from rich.table import Table
-
-    table = Table(title="Reconciliation", title_justify="left", show_header=False)
-    table.add_column("what")
-    table.add_column("count", justify="right")
-    for words, count in (
-        ("messages read from Kafka", figures.read),
-        ("  stored as rows in HBase", figures.rows),
-        ("  duplicates", figures.duplicates),
-        ("  dead-lettered", figures.letters),
-        ("lag", figures.lag),
-        ("metrics in HBase", figures.metrics),
-        ("documents in Elasticsearch", figures.documents),
-        ("clicks in Elasticsearch", figures.document_clicks),
-    ):
-        table.add_row(words, f"{count:,}")
+    counts = {
+        "messages read from Kafka": figures.read,
+        "  stored as rows in HBase": figures.rows,
+        "  duplicates": figures.duplicates,
+        "  dead-lettered": figures.letters,
+        "lag": figures.lag,
+        "metrics in HBase": figures.metrics,
+        "documents in Elasticsearch": figures.documents,
+        "clicks in Elasticsearch": figures.document_clicks,
+    }
     out = console()
-    out.print(table)
+    out.print(table_of([{"Reconciliation": words, "": count} for words, count in counts.items()], figure))
     for difference in figures.differences:
         out.print(f"[red]differs[/] {difference}")
     if not figures.differences:

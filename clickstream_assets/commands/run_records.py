@@ -2,22 +2,13 @@
 
 import os
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from clickstream_assets.domain.hours import rfc3339
 from clickstream_assets.settings import Settings
 
 if TYPE_CHECKING:
-    from dagster import DagsterInstance, RunRecord
-
-
-@dataclass(frozen=True, slots=True)
-class FailedCheck:
-    """A check whose last evaluation of the hour failed, and its words."""
-
-    asset: str
-    check: str
-    words: str
+    from dagster import DagsterInstance
 
 
 def find_instance(configured: Settings) -> "DagsterInstance | None":
@@ -32,17 +23,24 @@ def find_instance(configured: Settings) -> "DagsterInstance | None":
     return DagsterInstance.get()
 
 
-def runs(instance: "DagsterInstance", run_ids: Iterable[str]) -> "dict[str, RunRecord]":
-    """The runs of these ids that the instance knows."""
+def runs(instance: "DagsterInstance", run_ids: Iterable[str]) -> dict[str, dict[str, str | None]]:
+    """Of the runs that the instance knows, by id: status, when each started, and why."""
     from dagster import RunsFilter
 
     wanted = sorted(set(run_ids))
     records = instance.get_run_records(RunsFilter(run_ids=wanted)) if wanted else []
-    return {record.dagster_run.run_id: record for record in records}
+    return {
+        record.dagster_run.run_id: {
+            "status": record.dagster_run.status.value,
+            "started": rfc3339(int(record.start_time * 1000)) if record.start_time else None,
+            "why": record.dagster_run.tags.get("clickstream/why"),
+        }
+        for record in records
+    }
 
 
-def failed_checks(instance: "DagsterInstance", partition: str) -> list[FailedCheck]:
-    """Every check whose last evaluation of a partition failed, by asset and name."""
+def failed_checks(instance: "DagsterInstance", partition: str) -> list[dict[str, str]]:
+    """Every check whose last evaluation of a partition failed, by asset and name, and its words."""
     from dagster._core.event_api import PartitionKeyFilter
     from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 
@@ -57,5 +55,5 @@ def failed_checks(instance: "DagsterInstance", partition: str) -> list[FailedChe
         ):
             if record.status == AssetCheckExecutionRecordStatus.FAILED:
                 words = record.evaluation.description if record.evaluation else None
-                failed.append(FailedCheck(key.asset_key.to_user_string(), key.name, words or ""))
+                failed.append({"asset": key.asset_key.to_user_string(), "check": key.name, "words": words or ""})
     return failed

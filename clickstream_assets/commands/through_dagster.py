@@ -21,22 +21,19 @@ def _url(ctx: click.Context, param: click.Parameter, value: str | None) -> str:
 
 def who_writes(command: _Command) -> _Command:
     """The options ``--dagster`` (as ``url``) and ``--here``."""
-    for option in (
-        click.option(
-            "--here",
-            is_flag=True,
-            help="Without Dagster, in this process; refused while Dagster is up, and in Kubernetes.",
-        ),
-        click.option(
-            "--dagster",
-            "url",
-            metavar="URL",
-            callback=_url,
-            help="Where Dagster's webserver is.  [default: http://localhost:CLICKSTREAM_DAGSTER_PORT]",
-        ),
-    ):
-        command = option(command)
-    return command
+    here = click.option(
+        "--here",
+        is_flag=True,
+        help="Without Dagster, in this process; refused while Dagster is up, and in Kubernetes.",
+    )
+    dagster = click.option(
+        "--dagster",
+        "url",
+        metavar="URL",
+        callback=_url,
+        help="Where Dagster's webserver is.  [default: http://localhost:CLICKSTREAM_DAGSTER_PORT]",
+    )
+    return dagster(here(command))
 
 
 def require_no_dagster(url: str) -> None:
@@ -47,13 +44,14 @@ def require_no_dagster(url: str) -> None:
             "from here or not. Launch the job on its page, or leave --here out and name its webserver with "
             "--dagster URL."
         )
-    if _answers(url):
+    if is_dagster_up(url):
         raise click.ClickException(
             f"Dagster is up on {url}, and may ingest at any moment: leave --here out, and it runs the job."
         )
 
 
-def _answers(url: str) -> bool:
+def is_dagster_up(url: str) -> bool:
+    """Whether a webserver answers on ``url``."""
     import requests
 
     try:
@@ -64,22 +62,24 @@ def _answers(url: str) -> bool:
 
 @contextmanager
 def explained() -> Iterator[None]:
-    """A lost server as an error in words."""
+    """A lost server, and stores that are not fit, as an error in words."""
+    from elasticsearch import ApiError, TransportError
     from kafka.errors import KafkaError
     from thriftpy2.thrift import TException
 
     from clickstream_assets.clients.hbase_admin import TablesNotMade
+    from clickstream_assets.resources.preflight import StoresUnfit
 
     try:
         yield
     except BrokenPipeError:
         raise  # whoever reads the output has seen enough
-    except TablesNotMade as error:
+    except (TablesNotMade, StoresUnfit) as error:
         raise click.ClickException(str(error)) from error
-    except (OSError, TException, KafkaError) as error:
+    except (OSError, TException, KafkaError, ApiError, TransportError) as error:
         raise click.ClickException(
-            f"a server does not answer ({error}); `clickstream doctor` says which. What was done stays done: "
-            "the same command goes on from there."
+            f"a server does not answer as it should ({error}); `clickstream doctor` says which. What was done stays "
+            "done: the same command goes on from there."
         ) from error
 
 
@@ -109,7 +109,7 @@ def run_in_dagster(url: str, job: str, op: str, config: Mapping[str, Any]) -> di
     from gql import Client
     from gql.transport.requests import RequestsHTTPTransport
 
-    if not _answers(url):
+    if not is_dagster_up(url):
         raise click.ClickException(
             f"Dagster does not answer on {url}: start it (`clickstream run`) or name it with --dagster URL. If none "
             "writes to these tables, --here does it in this process."

@@ -7,8 +7,8 @@ row counts only if it holds just that; one that does not is made again from the 
 """
 
 import struct
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from functools import lru_cache
 from hashlib import blake2b
 from typing import NamedTuple, TypeVar
@@ -19,6 +19,7 @@ from clickstream_assets.clients.hbase import BYTES_PER_CALL, ROWS_PER_CALL, HBas
 from clickstream_assets.domain.click_event import CLICK_TYPES, LEAVE_TYPES, ClickEvent
 from clickstream_assets.domain.ledger import Cells, HourPart
 from clickstream_assets.domain.row_keys import SALTS, first_key
+from clickstream_assets.domain.spark_tasks import put_together
 
 TODO, BLOCK = "todo", "block"
 """Families: a part's events as ingestion leaves them; its clicks as enrichment does."""
@@ -94,12 +95,9 @@ def kind_of(event_type: str) -> int:
 def columns_of(offset: int, key: bytes, event: ClickEvent) -> tuple[object, ...]:
     """An event as a row of :data:`EVENTS`."""
     engaged = event.engagement_time_ms
-    engaged = UNKNOWN if engaged is None else min(engaged, _MOST_MS)
+    engaged = UNKNOWN if engaged is None else min(engaged, (1 << 63) - 1)
     kind = kind_of(event.event_type)
     return offset, key, event.time_ms, event.user_key, event.url, kind, engaged, event.ip, event.user_agent
-
-
-_MOST_MS = (1 << 63) - 1
 
 
 def cell(number: int, family: str) -> bytes:
@@ -138,14 +136,12 @@ def _exact(batch: pa.RecordBatch) -> pa.RecordBatch:
 
 def unpacked(stored: bytes, schema: pa.Schema) -> tuple[pa.RecordBatch, bytes]:
     """What is in a cell, and its digest; raises :class:`CellsUnfit`."""
-    if len(stored) < _HEAD.size:
-        raise CellsUnfit("shorter than its head")
-    form, size, digest = _HEAD.unpack_from(stored)
-    if form != _FORMAT or size > 4 * CELL_BYTES:
-        raise CellsUnfit("of another format")
     try:
+        form, size, digest = _HEAD.unpack_from(stored)
+        if form != _FORMAT or size > 4 * CELL_BYTES:
+            raise CellsUnfit("of another format")
         raw = _ZSTD.decompress(stored[_HEAD.size :], size, asbytes=True)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, struct.error) as error:
         raise CellsUnfit(str(error)) from error
     if _digest(raw, schema) != digest:
         raise CellsUnfit("changed since it was written")
@@ -181,49 +177,32 @@ class CellWriter:
         return Cells(self._digest.hexdigest(), self._cells, self._bytes, self._raw_bytes, self._rows)
 
 
-@dataclass(slots=True)
-class _Open:
-    writer: CellWriter
-    rows: list[tuple[object, ...]] = field(default_factory=list)
-    bytes: int = 0
-
-
 class EventsWriter:
     """Puts events that come in order of offset into the rows of their parts; holds no more than a few megabytes."""
 
     def __init__(self, put: Callable[[RowMutation], object]) -> None:
         self._put, self._bytes = put, 0
-        self._open: dict[Place, _Open] = {}
+        self._waiting: defaultdict[Place, list[tuple[object, ...]]] = defaultdict(list)
+        self._writers: dict[Place, CellWriter] = {}
 
     def add(self, place: Place, event: tuple[object, ...]) -> None:
         """``event`` as :func:`columns_of` has it."""
-        part = self._open.get(place)
-        if part is None:
-            part = self._open[place] = _Open(CellWriter(self._put, row_key(place), TODO))
+        self._waiting[place].append(event)
         *_, user_key, url, _, _, ip, agent = event
-        size = 100 + len(user_key) + len(url) + len(ip or "") + len(agent or "")  # type: ignore[arg-type]
-        part.rows.append(event)
-        part.bytes += size
-        self._bytes += size
-        if part.bytes > CELL_BYTES:
-            self._flush(part)
-        elif self._bytes > _OPEN_BYTES:
-            for other in self._open.values():
-                self._flush(other)
-
-    def _flush(self, part: _Open) -> None:
-        if part.rows:
-            columns = zip(EVENTS, zip(*part.rows, strict=True), strict=True)
-            arrays = [pa.array(values, of.type) for of, values in columns]
-            part.writer.write(pa.RecordBatch.from_arrays(arrays, schema=EVENTS))
-            self._bytes -= part.bytes
-            part.rows, part.bytes = [], 0
+        self._bytes += 100 + len(user_key) + len(url) + len(ip or "") + len(agent or "")  # type: ignore[arg-type]
+        if self._bytes > _OPEN_BYTES:
+            self.finish()
 
     def finish(self) -> dict[Place, Cells]:
-        """Put what is left; returns what lies where now."""
-        for part in self._open.values():
-            self._flush(part)
-        return {place: part.writer.written for place, part in self._open.items()}
+        """Put what waits; returns what lies where now."""
+        for place, events in self._waiting.items():
+            writer = self._writers.setdefault(place, CellWriter(self._put, row_key(place), TODO))
+            columns = zip(EVENTS, zip(*events, strict=True), strict=True)
+            arrays = [pa.array(values, of.type) for of, values in columns]
+            writer.write(pa.RecordBatch.from_arrays(arrays, schema=EVENTS))
+        self._waiting.clear()
+        self._bytes = 0
+        return {place: writer.written for place, writer in self._writers.items()}
 
 
 def read(
@@ -253,18 +232,13 @@ def read(
         yield from ((place, None) for place in batch if digests[place].hexdigest() != wanted[place].digest)
 
 
-def _calls(wanted: Mapping[_K, Cells]) -> Iterator[list[_K]]:
+def _calls(wanted: Mapping[_K, Cells]) -> list[list[_K]]:
     """Places whose cells fit into one answer; one of several cells alone."""
-    batch: list[_K] = []
-    room = BYTES_PER_CALL
-    for place, cells in wanted.items():
-        if batch and (cells.cells > 1 or cells.bytes > room or len(batch) == ROWS_PER_CALL):
-            yield batch
-            batch, room = [], BYTES_PER_CALL
-        batch.append(place)
-        room -= cells.bytes if cells.cells <= 1 else BYTES_PER_CALL
-    if batch:
-        yield batch
+
+    def size_of(place: _K) -> int:
+        return BYTES_PER_CALL if wanted[place].cells > 1 else max(wanted[place].bytes, BYTES_PER_CALL // ROWS_PER_CALL)
+
+    return put_together(wanted, size_of, BYTES_PER_CALL)
 
 
 def drop(hbase: HBaseClient, table: str, places: Iterable[Place], *families: str) -> None:

@@ -90,8 +90,11 @@ class Refused(Exception):
     """
 
     def __init__(self, reason: str, detail: str) -> None:
-        super().__init__(f"{reason}: {detail}")
+        super().__init__(reason, detail)
         self.reason, self.detail = reason, detail
+
+    def __str__(self) -> str:
+        return f"{self.reason}: {self.detail}"
 
 
 class ClickEvent(NamedTuple):
@@ -140,11 +143,9 @@ def decode(
     client_time = _time_ms(pick("timestamp"), "timestamp")
     if client_time is None:
         raise Refused("missing_field", "timestamp")
-    url = pick("url")
-    if url is None or url == "":
+    url = _text(pick("url"), "url")
+    if url is None:
         raise Refused("missing_field", "url")
-    if not isinstance(url, str):
-        _wrong_type("url", url)
     user_id, anonymous_id = _user(pick("user_id"), "user_id"), _user(pick("anonymous_id"), "anonymous_id")
     if user_id is None and anonymous_id is None:
         raise Refused("missing_field", "user_id or anonymous_id")

@@ -10,9 +10,12 @@ since; and what it writes first, the list, tells the next run to look at all.
 """
 
 import pickle
+import zlib
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import astuple, dataclass, field, replace
+from contextlib import suppress
+from dataclasses import dataclass, field, fields, replace
+from functools import partial
 from itertools import chain
 from math import ceil
 from time import time
@@ -24,7 +27,7 @@ import orjson
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-from datasketches import hll_union, tgt_hll_type
+from datasketches import tgt_hll_type
 
 from clickstream_assets.clients.hbase import ROWS_PER_CALL, HBaseClient, RowMutation, rows_per_call
 from clickstream_assets.clients.thrift_rows import Cell
@@ -36,51 +39,34 @@ from clickstream_assets.domain.ledger import Cells
 from clickstream_assets.domain.metrics import (
     CHANGES,
     COUNTED,
-    SKETCH_LG_K,
+    DIGESTS,
     changes,
     document_id,
     estimate_of,
     metrics_key,
     metrics_key_range,
-    to_sketch,
+    pages_of,
+    slice_key_range,
+    union_of,
 )
 from clickstream_assets.domain.row_keys import SALTS, first_key
-from clickstream_assets.domain.spark_tasks import (
-    ANSWER,
-    NAMED,
-    Stage,
-    answer,
-    answers_of,
-    numbered,
-    numbers_in,
-    put_together,
-)
+from clickstream_assets.domain.spark_tasks import ANSWER, NAMED, answer, answers_of, in_tasks, put_together
 from clickstream_assets.domain.table_schemas import METRICS
 from clickstream_assets.domain.time_spent import TIMEOUT_MS
 
 if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
+    from pyspark.sql import DataFrame, SparkSession
 
 LARGE_BYTES = 128 << 20
 """Of an hour's blocks in memory: beyond that its users are shared out to several tasks."""
 _WORKERS = 16
 """Hours are dealt to so many tasks at most: each costs some 70 ms of processor time, whatever it does."""
-_SLICES = 256
 ID_BYTES = 32
 """Of a document's id on a list of changed rows."""
 _IDS_PER_CELL = 4_096
 """What one task of the index does at least."""
 _HOUR, CHANGED = "hour", "changed"
-_CHECKPOINT, _COVERED, _FENCE = b"hour:checkpoint", b"hour:covered", b"hour:fence"
-_COVERS = pa.schema(
-    [
-        ("log_id", pa.string()),
-        ("partition", pa.int32()),
-        ("first", pa.int64()),
-        ("hour", pa.int64()),
-        ("digest", pa.string()),
-    ]
-)
+_CHECKPOINT, _FENCE = b"hour:checkpoint", b"hour:fence"
 _COMPUTED_AT, _RUN, _SKETCH = (METRICS.columns[name].key for name in ("computed_at", "run_id", "users_sketch"))
 _BATCH_ROWS = rows_per_call(METRICS.row_bytes())
 _FAMILY = b"metrics"
@@ -131,11 +117,10 @@ def _slice_key(hour: int, number: int) -> bytes:
     return _hour_key(hour) + f"{number:03d}".encode()
 
 
-def _to_checkpoint(cells: Mapping[bytes, bytes]) -> Checkpoint:
-    stamp_ms, slices, sums = orjson.loads(cells[_CHECKPOINT])
-    covered, _ = blocks.unpacked(cells[_COVERED], _COVERS)
-    places = {Place(*row[:4]): row[4] for row in zip(*covered.to_pydict().values(), strict=True)}
-    return Checkpoint(int(stamp_ms), tuple(Cells(*of_slice) for of_slice in slices), places, Sums(**sums))
+def _to_checkpoint(stored: bytes) -> Checkpoint:
+    stamp_ms, slices, covered, sums = orjson.loads(zlib.decompress(stored))
+    places = {Place(*place): digest for *place, digest in covered}
+    return Checkpoint(int(stamp_ms), tuple(Cells(**of_slice) for of_slice in slices), places, Sums(**sums))
 
 
 class Checkpoints:
@@ -148,28 +133,23 @@ class Checkpoints:
         """Those that there are; one that cannot be read counts as none."""
         keys = {_hour_key(hour): hour for hour in hours}
         found = {}
-        for key, cells in self._hbase.get(self._table, list(keys), [_CHECKPOINT, _COVERED], batch_rows=1).items():
-            try:
-                found[keys[key]] = _to_checkpoint(cells)
-            except (KeyError, TypeError, ValueError, blocks.CellsUnfit):
-                continue
+        for key, cells in self._hbase.get(self._table, list(keys), [_CHECKPOINT], batch_rows=1).items():
+            with suppress(TypeError, ValueError, zlib.error):
+                found[keys[key]] = _to_checkpoint(cells[_CHECKPOINT])
         return found
 
     def write(self, hour: int, checkpoint: Checkpoint) -> None:
-        places = zip(*((*place, digest) for place, digest in checkpoint.covered.items()), strict=True)
-        columns = list(places) or [()] * len(_COVERS)
-        arrays = [pa.array(column, of.type) for column, of in zip(columns, _COVERS, strict=True)]
-        covered, _ = blocks.packed(pa.RecordBatch.from_arrays(arrays, schema=_COVERS))
-        sums = {name: getattr(checkpoint.sums, name) for name in ("rows", "clicks", "urls", "by_country")}
-        head = orjson.dumps([checkpoint.stamp_ms, [astuple(cells) for cells in checkpoint.slices], sums])
-        row = RowMutation(_hour_key(hour), {_CHECKPOINT: head, _COVERED: covered})
+        covered = [(*place, digest) for place, digest in checkpoint.covered.items()]
+        sums = {of.name: getattr(checkpoint.sums, of.name) for of in fields(Sums)}
+        content = orjson.dumps([checkpoint.stamp_ms, checkpoint.slices, covered, sums])
+        row = RowMutation(_hour_key(hour), {_CHECKPOINT: zlib.compress(content, 1)})
         self._hbase.mutate(self._table, [row], checkpoint.stamp_ms)
 
     def drop(self, hours: Iterable[int]) -> None:
         """Have hours computed whole."""
         for hour, checkpoint in self.read(hours).items():
             # By its own time: the server's clock may be ahead of the next run's, whose checkpoint would not be seen.
-            row = RowMutation(_hour_key(hour), {}, (_CHECKPOINT, _COVERED))
+            row = RowMutation(_hour_key(hour), {}, (_CHECKPOINT,))
             self._hbase.mutate(self._table, [row], checkpoint.stamp_ms)
 
     def fence(self, hours: Iterable[int], checkpoints: Mapping[int, Checkpoint]) -> dict[int, int]:
@@ -181,8 +161,7 @@ class Checkpoints:
             before = int(fences.get(key, {}).get(_FENCE, b"0"))
             known = checkpoints[hour].stamp_ms if hour in checkpoints else 0
             stamps[hour] = max(now, before + 1, known + 1)
-        rows = (RowMutation(key, {_FENCE: b"%d" % stamps[hour]}) for key, hour in keys.items())
-        self._hbase.mutate(self._table, rows)
+        self._hbase.mutate(self._table, (RowMutation(key, {_FENCE: b"%d" % stamps[keys[key]]}) for key in keys))
         return stamps
 
     def lists(self, hour: int) -> dict[bytes, list[bytes]]:
@@ -228,16 +207,20 @@ class _Task:
     """Of the blocks, those that the totals do not count: all of them if the hour is computed whole."""
     totals: tuple[Cells, ...]
     """By slice; none if the hour is computed whole."""
-    unfinished: Mapping[bytes, Sequence[bytes]]
-    """Lists of runs that came to no checkpoint: what they name is written whatever it is."""
+    unfinished: Sequence[tuple[bytes, bytes]]
+    """Lists of runs that came to no checkpoint, by row key and column: what they name is written whatever it is."""
     slices: int
     stamp_ms: int
     run_id: str
-    dry_run: bool
+    dry_run: bool = False
 
     @property
     def is_whole(self) -> bool:
         return not self.totals
+
+    @property
+    def digests(self) -> dict[Place, str]:
+        return {place: cells.digest for place, cells in self.blocks.items()}
 
 
 class Unfit(Exception):
@@ -272,8 +255,7 @@ def compute(
         done, unfit = done | more, unfit | of_these
     for hour, (computed, slices) in done.items() if not dry_run else ():
         task = tasks[hour]
-        covered = {place: cells.digest for place, cells in task.blocks.items()}
-        checkpoints.write(hour, Checkpoint(task.stamp_ms, slices, covered, computed))
+        checkpoints.write(hour, Checkpoint(task.stamp_ms, slices, task.digests, computed))
         # What enrichment worked from is of no use any more, and tells of persons.
         blocks.drop(books.hbase, books.tables.blocks, (p for p in task.new if p.hour == hour), blocks.TODO)
     results = {hour: computed for hour, (computed, _) in done.items()}
@@ -297,34 +279,22 @@ def _tasks(
             if part.block is not None and part.counts.kept and part.block.first_ms < end_ms
         }
         checkpoint = before.get(hour)
-        unfinished = _unfinished(checkpoints.lists(hour), checkpoint)
-        if hour in whole or unfinished:
-            checkpoint = None
-        task = _task(hour, cells, checkpoint, stamps[hour], run_id, dry_run=dry_run)
-        tasks[hour] = task if dry_run else replace(task, unfinished=unfinished)
+        done_up_to = checkpoint.stamp_ms if checkpoint else 0
+        lists = ((key, column) for key, columns in checkpoints.lists(hour).items() for column in columns)
+        unfinished = [(key, column) for key, column in lists if stamp_of(column) > done_up_to]
+        tasks[hour] = _task(hour, cells, None if hour in whole or unfinished else checkpoint, stamps[hour], run_id)
+        tasks[hour] = replace(tasks[hour], unfinished=() if dry_run else unfinished, dry_run=dry_run)
     return tasks
 
 
-def _unfinished(lists: Mapping[bytes, Sequence[bytes]], known: Checkpoint | None) -> dict[bytes, Sequence[bytes]]:
-    """The lists of runs that came to no checkpoint."""
-    done_up_to = known.stamp_ms if known else 0
-    late = {key: tuple(column for column in columns if stamp_of(column) > done_up_to) for key, columns in lists.items()}
-    return {key: columns for key, columns in late.items() if columns}
-
-
-def _task(
-    hour: int, cells: Mapping[Place, Cells], checkpoint: Checkpoint | None, stamp_ms: int, run_id: str, *, dry_run: bool
-) -> _Task:
+def _task(hour: int, cells: Mapping[Place, Cells], checkpoint: Checkpoint | None, stamp_ms: int, run_id: str) -> _Task:
     """An hour to add to its checkpoint, if that is there and all that it counts is; else to compute whole."""
-    if checkpoint and any(
-        place not in cells or cells[place].digest != digest for place, digest in checkpoint.covered.items()
-    ):
-        checkpoint = None
-    new = frozenset(cells.keys() - (checkpoint.covered.keys() if checkpoint else ()))
-    totals = checkpoint.slices if checkpoint else ()
+    task = _Task(hour, dict(sorted(cells.items())), frozenset(cells), (), (), 0, stamp_ms, run_id)
+    if checkpoint and checkpoint.covered.items() <= task.digests.items():
+        new = task.new - checkpoint.covered.keys()
+        return replace(task, new=new, totals=checkpoint.slices, slices=len(checkpoint.slices))
     raw_bytes = sum(of_place.raw_bytes for of_place in cells.values())
-    slices = len(totals) or min(_SLICES, max(1, ceil(raw_bytes / LARGE_BYTES)))
-    return _Task(hour, dict(sorted(cells.items())), new, totals, {}, slices, stamp_ms, run_id, dry_run)
+    return replace(task, slices=min(DIGESTS, max(1, ceil(raw_bytes / LARGE_BYTES))))
 
 
 _Done = tuple[Computed, tuple[Cells, ...]]
@@ -332,14 +302,13 @@ _Done = tuple[Computed, tuple[Cells, ...]]
 
 def _run(spark: "SparkSession", books: Books, tasks: Sequence[_Task]) -> tuple[dict[int, _Done], dict[int, set[Place]]]:
     """Each hour's result and where its totals lie; of hours without one, the places that were unfit."""
-    server, tables = (books.hbase.host, books.hbase.port), books.tables
     answers: list[Any] = []
     if small := [task for task in tasks if task.slices == 1]:
         dealt = [small[number::_WORKERS] for number in range(min(_WORKERS, len(small)))]
-        answers += answers_of(numbered(spark, len(dealt)).mapInArrow(_hours_at_once(dealt, server, tables), ANSWER))
+        answers += answers_of(in_tasks(spark, dealt, partial(_compute_hours, books)))
     for task in tasks:
         if task.slices > 1:
-            answers += answers_of(_hour_in_slices(spark, task, server, tables))
+            answers += answers_of(_hour_in_slices(spark, task, books))
     of_slices: defaultdict[int, dict[int, tuple[_Slice, Cells]]] = defaultdict(dict)
     unfit: defaultdict[int, set[Place]] = defaultdict(set)
     for hour, said in answers:
@@ -352,7 +321,7 @@ def _run(spark: "SparkSession", books: Books, tasks: Sequence[_Task]) -> tuple[d
     for task in tasks:
         if task.hour not in unfit and len(of_slices[task.hour]) == task.slices:
             in_order = [of_slices[task.hour][number] for number in range(task.slices)]
-            done[task.hour] = _sum(result for result, _ in in_order), tuple(cells for _, cells in in_order)
+            done[task.hour] = _sum([result for result, _ in in_order]), tuple(cells for _, cells in in_order)
     return done, dict(unfit)
 
 
@@ -360,46 +329,32 @@ def _run(spark: "SparkSession", books: Books, tasks: Sequence[_Task]) -> tuple[d
 class _Slice(Computed):
     hashed_urls: Any = None
 
-    def name(self, key: bytes) -> None:
-        if len(self.named) < NAMED:
-            self.named.append(key.decode())
 
-
-def _sum(slices: Iterable[_Slice]) -> Computed:
-    whole = Computed()
-    urls = []
+def _sum(slices: Sequence[_Slice]) -> Computed:
+    whole = Computed(urls=len(np.unique(np.concatenate([of_slice.hashed_urls for of_slice in slices]))))
     for of_slice in slices:
         whole.rows += of_slice.rows
         whole.clicks += of_slice.clicks
         whole.written += of_slice.written
         whole.deleted += of_slice.deleted
         whole.named = (whole.named + of_slice.named)[:NAMED]
-        urls.append(of_slice.hashed_urls)
         for country, sums in of_slice.by_country.items():
-            total = whole.by_country.setdefault(country, [0] * len(sums))
+            total = whole.by_country.get(country, [0] * len(sums))
             whole.by_country[country] = [a + b for a, b in zip(total, sums, strict=True)]
-    whole.urls = len(np.unique(np.concatenate(urls))) if urls else 0
     return whole
 
 
 # The work on an hour, in three steps that go on in one task or, for large hours, in several
 
 
-def _hours_at_once(dealt: Sequence[Sequence[_Task]], server: tuple[str, int], tables: TableNames) -> Stage:
-    def work(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        with HBaseClient(*server) as hbase:
-            for task in chain.from_iterable(dealt[number] for number in numbers_in(batches)):
-                try:
-                    events = _events(hbase, tables.blocks, task, task.blocks)
-                    is_new = events.column("is_new").to_numpy()
-                    changed = changes(events.select(blocks.CLICKS.names), is_new, task.hour)
-                    result, cells = _write(hbase, tables, task, 0, changed)
-                except Unfit as unfit:
-                    yield answer((task.hour, unfit))
-                    continue
-                yield answer((task.hour, (0, result, cells)))
-
-    return work
+def _compute_hours(books: Books, tasks: Iterable[_Task]) -> Iterator[pa.RecordBatch]:
+    with books.hbase.another() as hbase:
+        for task in tasks:
+            try:
+                changed = _changes(_events(hbase, books.tables.blocks, task, task.blocks), task.hour)
+                yield answer((task.hour, (0, *_write(hbase, books.tables, task, 0, changed))))
+            except Unfit as unfit:
+                yield answer((task.hour, unfit))
 
 
 _EVENTS = blocks.CLICKS.append(pa.field("is_new", pa.bool_()))
@@ -407,12 +362,14 @@ _EVENTS = blocks.CLICKS.append(pa.field("is_new", pa.bool_()))
 
 def _events(hbase: HBaseClient, table: str, task: _Task, of: Iterable[Place]) -> pa.Table:
     """What is in some of the task's blocks and matters to it: all, or what the users of its new ones did."""
-    users = None
-    if not task.is_whole:
-        new = _read(hbase, table, {place: task.blocks[place] for place in task.blocks if place in task.new})
-        users = _column(new, "user_key").unique()
-    kept: list[pa.RecordBatch] = []
-    unfit = []
+    if task.is_whole:
+        return _read(hbase, table, task, of)
+    new = _read(hbase, table, task, (place for place in task.blocks if place in task.new))
+    return _read(hbase, table, task, of, new.column("user_key").unique())
+
+
+def _read(hbase: HBaseClient, table: str, task: _Task, of: Iterable[Place], users: pa.Array | None = None) -> pa.Table:
+    kept, unfit = [], []
     for place, clicks in blocks.read(hbase, table, BLOCK, {place: task.blocks[place] for place in of}, blocks.CLICKS):
         if clicks is None:
             unfit.append(place)
@@ -425,46 +382,20 @@ def _events(hbase: HBaseClient, table: str, task: _Task, of: Iterable[Place]) ->
     return pa.Table.from_batches(kept, _EVENTS)
 
 
-def _read(hbase: HBaseClient, table: str, wanted: Mapping[Place, Cells]) -> list[pa.RecordBatch]:
-    content = list(blocks.read(hbase, table, BLOCK, wanted, blocks.CLICKS))
-    if unfit := [place for place, clicks in content if clicks is None]:
-        raise Unfit(unfit)
-    return [clicks for _, clicks in content if clicks is not None]
+def _changes(events: pa.Table, hour: int) -> pa.Table:
+    return changes(events.select(blocks.CLICKS.names), events.column("is_new").to_numpy(), hour)
 
 
-def _column(batches: Sequence[pa.RecordBatch], name: str) -> pa.ChunkedArray:
-    return pa.Table.from_batches(batches, blocks.CLICKS).column(name).combine_chunks()
-
-
-def _hour_in_slices(spark: "SparkSession", task: _Task, server: tuple[str, int], tables: TableNames) -> Any:
+def _hour_in_slices(spark: "SparkSession", task: _Task, books: Books) -> "DataFrame":
     """The same for an hour of many events: by block, then by user, then by the first digits of the document's id."""
     readers = put_together(task.blocks, lambda place: task.blocks[place].raw_bytes, LARGE_BYTES // 4)
     of_event = f"{blocks.ddl(_EVENTS)}, answer binary"
-    events = numbered(spark, len(readers)).mapInArrow(_reading(task, readers, server, tables.blocks), of_event)
+    events = in_tasks(spark, readers, partial(_read_events, books, task), of_event)
     of_change = f"slice int, {blocks.ddl(CHANGES)}, answer binary"
-    counted = events.repartition(task.slices, "user_key").mapInArrow(_counting(task), of_change)
+    counted = events.repartition(task.slices, "user_key").mapInArrow(partial(_count_changes, task), of_change)
     every = spark.range(0, task.slices).selectExpr("cast(id as int) as slice")
     by_slice = counted.unionByName(every, allowMissingColumns=True).repartition(task.slices, "slice")
-    return by_slice.sortWithinPartitions("slice").mapInArrow(_writing(task, server, tables), ANSWER)
-
-
-def _reading(task: _Task, readers: Sequence[Sequence[Place]], server: tuple[str, int], table: str) -> Stage:
-    def work(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        with HBaseClient(*server) as hbase:
-            for number in numbers_in(batches):
-                try:
-                    events = _events(hbase, table, task, readers[number])
-                except Unfit as unfit:
-                    told = [{"answer": pickle.dumps(unfit.places)}]
-                    yield from pa.Table.from_pylist(told, _OF_EVENTS).to_batches()
-                    continue
-                yield from _with(events, "answer", pa.nulls(events.num_rows, pa.binary()))
-
-    return work
-
-
-def _with(table: pa.Table, name: str, column: pa.Array) -> Iterator[pa.RecordBatch]:
-    yield from table.append_column(name, column).to_batches()
+    return by_slice.sortWithinPartitions("slice").mapInArrow(partial(_write_slices, books, task), ANSWER)
 
 
 _ANSWER = pa.field("answer", pa.binary())
@@ -472,87 +403,92 @@ _OF_EVENTS = _EVENTS.append(_ANSWER)
 _OF_SLICES = pa.schema([pa.field("slice", pa.int32()), *CHANGES, _ANSWER])
 
 
-def _counting(task: _Task) -> Stage:
-    def work(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        arrived = pa.Table.from_batches(list(batches), _OF_EVENTS)
-        if answers := pc.drop_null(arrived.column("answer")).to_pylist():
-            # To every slice: none is to be written of what other tasks count without these blocks.
-            told = [{"slice": number, "answer": packed} for number in range(task.slices) for packed in answers]
-            yield from pa.Table.from_pylist(told, _OF_SLICES).to_batches()
-            return
-        events = arrived.select(_EVENTS.names)
-        changed = changes(events.select(blocks.CLICKS.names), events.column("is_new").to_numpy(), task.hour)
-        ids = (document_id(task.hour, *page) for page in _pages(changed))
-        numbers = pa.array((int(of_page[:2], 16) * task.slices // _SLICES for of_page in ids), pa.int32())
-        yield from _with(changed.add_column(0, "slice", numbers), "answer", pa.nulls(len(changed), pa.binary()))
-
-    return work
+def _without_answer(table: pa.Table) -> Iterator[pa.RecordBatch]:
+    yield from table.append_column(_ANSWER, pa.nulls(len(table), pa.binary())).to_batches()
 
 
-def _pages(changed: pa.Table) -> Iterator[tuple[str, str]]:
-    return zip(changed.column("url").to_pylist(), changed.column("country").to_pylist(), strict=True)
+def _read_events(books: Books, task: _Task, of: Iterable[Place]) -> Iterator[pa.RecordBatch]:
+    with books.hbase.another() as hbase:
+        try:
+            yield from _without_answer(_events(hbase, books.tables.blocks, task, of))
+        except Unfit as unfit:
+            yield from pa.Table.from_pylist([{"answer": pickle.dumps(unfit.places)}], _OF_EVENTS).to_batches()
 
 
-def _writing(task: _Task, server: tuple[str, int], tables: TableNames) -> Stage:
-    def work(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        arrived = pa.Table.from_batches(list(batches), _OF_SLICES)
+def _count_changes(task: _Task, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    arrived = pa.Table.from_batches(list(batches), _OF_EVENTS)
+    if answers := pc.drop_null(arrived.column("answer")).to_pylist():
+        # To every slice: none is to be written of what other tasks count without these blocks.
+        told = [{"slice": number, "answer": packed} for number in range(task.slices) for packed in answers]
+        yield from pa.Table.from_pylist(told, _OF_SLICES).to_batches()
+        return
+    changed = _changes(arrived, task.hour)
+    pages = zip(changed.column("url").to_pylist(), changed.column("country").to_pylist(), strict=True)
+    ids = (document_id(task.hour, *page) for page in pages)
+    numbers = pa.array((int(of_page[:2], 16) * task.slices // DIGESTS for of_page in ids), pa.int32())
+    yield from _without_answer(changed.add_column(0, "slice", numbers))
+
+
+def _write_slices(books: Books, task: _Task, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    arrived = pa.Table.from_batches(list(batches), _OF_SLICES)
+    with books.hbase.another() as hbase:
         for number in pc.unique(arrived.column("slice")).to_pylist():
             of_slice = arrived.filter(pc.equal(arrived.column("slice"), number))
             if answers := pc.drop_null(of_slice.column("answer")).to_pylist():
                 places = {place for packed in answers for place in pickle.loads(packed)}  # noqa: S301 - packed above
                 yield answer((task.hour, Unfit(places)))
                 continue
-            of_slice = of_slice.filter(pc.is_valid(of_slice.column("url")))
-            with HBaseClient(*server) as hbase:
-                try:
-                    yield answer((task.hour, (number, *_write(hbase, tables, task, number, _together(of_slice)))))
-                except Unfit:
-                    yield answer((task.hour, Unfit()))
+            changed = _together(of_slice.filter(pc.is_valid(of_slice.column("url"))))
+            try:
+                yield answer((task.hour, (number, *_write(hbase, books.tables, task, number, changed))))
+            except Unfit as unfit:
+                yield answer((task.hour, unfit))
 
-    return work
+
+_COUNTS = COUNTED.names[2:]
+
+
+def _by_page(counts: pa.Table, *more: tuple[str, str]) -> pa.Table:
+    """Counts added up as one row for each url and country, in order of their first; and what ``more`` asks for."""
+    sums = counts.group_by(["url", "country"], use_threads=False)
+    added = sums.aggregate([*((name, "sum") for name in _COUNTS), *more])
+    return added.rename_columns([name.removesuffix("_sum") for name in added.column_names])
 
 
 def _together(changed: pa.Table) -> pa.Table:
     """What events of different users change, as one row for each url and country."""
-    keys = ["url", "country"]
-    counts = [name for name in COUNTED.names if name not in keys]
-    sums = changed.group_by(keys).aggregate([*((name, "sum") for name in counts), ("users_sketch", "list")])
-    sketches = [_union(filter(None, of_page)) for of_page in sums.column("users_sketch_list").to_pylist()]
-    columns = [*(sums.column(name) for name in keys), *(sums.column(f"{name}_sum") for name in counts)]
-    return pa.Table.from_arrays([*columns, pa.array(sketches, pa.binary())], schema=CHANGES)
+    sums = _by_page(changed, ("users_sketch", "list"))
+    sketches = [_union(list(filter(None, of_page))) for of_page in sums.column("users_sketch_list").to_pylist()]
+    return sums.select(COUNTED.names).append_column("users_sketch", pa.array(sketches, pa.binary()))
 
 
-def _union(sketches: Iterable[bytes]) -> bytes | None:
-    every = list(sketches)
-    if len(every) <= 1:
-        return every[0] if every else None
-    union = hll_union(SKETCH_LG_K)
-    for sketch in every:
-        union.update(to_sketch(sketch))
-    return bytes(union.get_result(tgt_hll_type.HLL_8).serialize_updatable())
+def _union(sketches: Sequence[bytes]) -> bytes | None:
+    if len(sketches) <= 1:
+        return sketches[0] if sketches else None
+    return bytes(union_of(sketches).get_result(tgt_hll_type.HLL_8).serialize_updatable())
 
 
 def _write(hbase: HBaseClient, tables: TableNames, task: _Task, number: int, changed: pa.Table) -> tuple[_Slice, Cells]:
     """Add changes to a slice's totals, and write rows and totals; raises :class:`Unfit` if totals are not theirs."""
+    put, key = partial(_put, hbase, tables.blocks, task), _slice_key(task.hour, number)
     before = _totals(hbase, tables.blocks, task, number)
-    after = _added(before, changed)
-    result, key = _sums_of(after), _slice_key(task.hour, number)
-    writing = _Writing(hbase, tables, task)
+    after = _by_page(pa.concat_tables([before, changed.select(COUNTED.names)])).select(COUNTED.names)
+    result = _sums_of(after)
     if task.is_whole:
-        rows = _differing(hbase, tables, task, number, after, changed, result)
+        rows, result.named = _differing(hbase, tables, task, number, changed)
     else:
         rows = _changed_rows(hbase, tables.metrics, task, before, after, changed)
     result.written, result.deleted = sum(1 for row in rows if row.puts), sum(1 for row in rows if not row.puts)
-    totals = blocks.CellWriter(lambda row: writing.put(tables.blocks, [row]), key, _HOUR)
+    totals = blocks.CellWriter(lambda row: put(tables.blocks, [row]), key, _HOUR)
     if task.dry_run:
         return result, totals.written
     ids, attempt = [bytes.fromhex(row.key.partition(b"|")[2].decode()) for row in rows], uuid4().hex[:8]
     for at in range(0, len(ids), _IDS_PER_CELL):
         # A task that runs again finds some rows written: what it lists must not take the place of what named them.
         column = f"{CHANGED}:{task.stamp_ms}.{attempt}.{at // _IDS_PER_CELL:03d}".encode()
-        writing.put(tables.blocks, [RowMutation(key, {column: b"".join(ids[at : at + _IDS_PER_CELL])})])
+        put(tables.blocks, [RowMutation(key, {column: b"".join(ids[at : at + _IDS_PER_CELL])})])
     for at in range(0, len(rows), ROWS_PER_CALL):
-        writing.put(tables.metrics, rows[at : at + ROWS_PER_CALL])
+        put(tables.metrics, rows[at : at + ROWS_PER_CALL])
     for batch in after.combine_chunks().to_batches():
         totals.write(batch)
     return result, totals.written
@@ -562,49 +498,20 @@ class Superseded(Exception):
     """Another run computes the hour by now."""
 
 
-class _Writing:
-    """Writes with the run's time, unless another run has begun since."""
-
-    def __init__(self, hbase: HBaseClient, tables: TableNames, task: _Task) -> None:
-        self._hbase, self._table, self._task = hbase, tables.blocks, task
-
-    def put(self, table: str, rows: Sequence[RowMutation]) -> None:
-        key = _hour_key(self._task.hour)
-        if self._hbase.get(self._table, [key], [_FENCE])[key][_FENCE] != b"%d" % self._task.stamp_ms:
-            raise Superseded(f"another run computes hour {self._task.hour}")
-        self._hbase.mutate(table, rows, self._task.stamp_ms)
+def _put(hbase: HBaseClient, fences: str, task: _Task, table: str, rows: Sequence[RowMutation]) -> None:
+    """Write with the run's time, unless another run has begun since."""
+    key = _hour_key(task.hour)
+    if hbase.get(fences, [key], [_FENCE])[key][_FENCE] != b"%d" % task.stamp_ms:
+        raise Superseded(f"another run computes hour {task.hour}")
+    hbase.mutate(table, rows, task.stamp_ms)
 
 
 def _totals(hbase: HBaseClient, table: str, task: _Task, number: int) -> pa.Table:
-    if task.is_whole:
-        return COUNTED.empty_table()
-    wanted = {number: task.totals[number]}
+    wanted = {} if task.is_whole else {number: task.totals[number]}
     content = list(blocks.read(hbase, table, _HOUR, wanted, COUNTED, lambda at: _slice_key(task.hour, at)))
     if any(batch is None for _, batch in content):
         raise Unfit
     return pa.Table.from_batches([batch for _, batch in content], COUNTED)
-
-
-_COUNTS = COUNTED.names[2:]
-
-
-def _keys(table: pa.Table) -> pa.Array:
-    joined = pc.binary_join_element_wise(table.column("country"), table.column("url"), "|")
-    return joined.combine_chunks() if joined.num_chunks else pa.array([], pa.string())
-
-
-def _added(before: pa.Table, changed: pa.Table) -> pa.Table:
-    """Totals with changes added to them; what is new stands behind the rest."""
-    at = pc.index_in(_keys(changed), value_set=_keys(before))
-    is_known = pc.is_valid(at).to_numpy(zero_copy_only=False)
-    rows = at.drop_null().to_numpy()
-    new = changed.select(COUNTED.names).filter(pa.array(~is_known))
-    columns = [before.column("url"), before.column("country")]
-    for name in _COUNTS:
-        counts = before.column(name).to_numpy().copy()
-        counts[rows] += changed.column(name).to_numpy()[is_known]
-        columns.append(pa.array(counts))
-    return pa.concat_tables([pa.Table.from_arrays(columns, schema=COUNTED), new])
 
 
 def _sums_of(totals: pa.Table) -> _Slice:
@@ -618,44 +525,35 @@ def _sums_of(totals: pa.Table) -> _Slice:
 
 def _row(task: _Task, counted: Mapping[str, Any], sketch: bytes | None) -> RowMutation:
     """A row of ``clickstream_metrics``; without a sketch, the one that it has stays."""
-    url, country, views, seconds = (
-        counted["url"],
-        counted["country"],
-        counted["measured_views"],
-        counted["spent_ms"] / 1000,
-    )
+    values = {name: counted[name] for name in COUNTED.names if name != "spent_ms"}
+    views, seconds = counted["measured_views"], counted["spent_ms"] / 1000
     cells = METRICS.encode(
         hour=task.hour,
-        url=url,
-        country=country,
-        clicks=counted["clicks"],
-        unique_users=counted["unique_users"],
-        measured_views=views,
+        **values,
         time_spent_seconds=seconds,
         average_time_spent=seconds / views if views else None,
         users_sketch=sketch,
         computed_at=task.stamp_ms,
         run_id=task.run_id,
     )
-    return RowMutation(metrics_key(task.hour, url, country), cells)
+    return RowMutation(metrics_key(task.hour, counted["url"], counted["country"]), cells)
 
 
 def _changed_rows(
     hbase: HBaseClient, table: str, task: _Task, before: pa.Table, after: pa.Table, changed: pa.Table
 ) -> list[RowMutation]:
     """The rows of what changed; raises :class:`Unfit` where a sketch to be added to is not there."""
-    counted = after.take(pc.index_in(_keys(changed), value_set=_keys(after))).to_pylist()
-    is_known = pc.is_in(_keys(changed), value_set=_keys(before)).to_pylist()
-    sketches = changed.column("users_sketch").to_pylist()
+    pages = pages_of(changed)
+    counted = after.take(pc.index_in(pages, value_set=pages_of(after))).to_pylist()
+    is_known = pc.is_in(pages, value_set=pages_of(before)).to_pylist()
     keys = [metrics_key(task.hour, of_page["url"], of_page["country"]) for of_page in counted]
-    has_grown = [known and sketch is not None for known, sketch in zip(is_known, sketches, strict=True)]
-    grown = [key for key, grows in zip(keys, has_grown, strict=True) if grows]
+    new = list(zip(keys, changed.column("users_sketch").to_pylist(), is_known, strict=True))
+    grown = [key for key, sketch, known in new if known and sketch is not None]
     stored = hbase.get(table, grown, [_SKETCH], batch_rows=rows_per_call(METRICS.row_bytes("users_sketch")))
     try:
-        merged = {key: cells[_SKETCH] for key, cells in stored.items()}
         sketches = [
-            _union([merged[key], sketch]) if grows else sketch
-            for key, sketch, grows in zip(keys, sketches, has_grown, strict=True)
+            _union([stored[key][_SKETCH], sketch]) if known and sketch is not None else sketch
+            for key, sketch, known in new
         ]
     except (KeyError, ValueError) as error:
         raise Unfit from error  # a hand was at the row
@@ -663,48 +561,33 @@ def _changed_rows(
 
 
 def _differing(
-    hbase: HBaseClient,
-    tables: TableNames,
-    task: _Task,
-    number: int,
-    after: pa.Table,
-    changed: pa.Table,
-    result: _Slice,
-) -> list[RowMutation]:
-    """Rows that differ from those that are stored, and deletions of what the result lacks; names some of these.
+    hbase: HBaseClient, tables: TableNames, task: _Task, number: int, computed: pa.Table
+) -> tuple[list[RowMutation], list[str]]:
+    """Rows that differ from those that are stored, and deletions of what the result lacks; the keys of some of these.
 
     What a run that came to no checkpoint has on its list is written whatever is stored: it may still be at it.
     """
-    sketches = changed.column("users_sketch").to_pylist()  # of all: everything is new
-    computed = {row.key: row for row in (_row(task, *page) for page in zip(after.to_pylist(), sketches, strict=True))}
-    low, high = (-(-_SLICES * at // task.slices) for at in (number, number + 1))
-    prefix, _ = metrics_key_range(task.hour, task.hour)
-    start, stop = prefix + b"%02x" % low, prefix + (b"g" if high == _SLICES else b"%02x" % high)
-    doubted = {key for key in _listed(hbase, tables.blocks, task) if start <= key < stop}
-    rows = []
-    for stored in hbase.scan_batches(tables.metrics, start, stop, (_FAMILY,), batch_rows=_BATCH_ROWS):
-        for stored_row in stored:
-            row = computed.pop(stored_row.row, None)
-            if row is None:
-                doubted.add(stored_row.row)
-                result.name(stored_row.row)
-            elif not is_same(row.puts, stored_row.columns):
-                rows.append(row._replace(deletes=tuple(stored_row.columns.keys() - row.puts.keys())))
-                result.name(row.key)
-            elif row.key in doubted:
-                rows.append(row)
-    for row in computed.values():
-        result.name(row.key)
-    rows += computed.values()
+    rows_by_key = {row.key: row for row in (_row(task, page, page["users_sketch"]) for page in computed.to_pylist())}
+    start, stop = slice_key_range(task.hour, number, task.slices)
+    lists = chain.from_iterable(keys_on(hbase, tables.blocks, task.hour, *at) for at in task.unfinished)
+    doubted = {key for key in chain.from_iterable(lists) if start <= key < stop}
+    rows, named = [], []
+    for stored in chain.from_iterable(
+        hbase.scan_batches(tables.metrics, start, stop, (_FAMILY,), batch_rows=_BATCH_ROWS)
+    ):
+        row = rows_by_key.pop(stored.row, None)
+        if row is None:
+            doubted.add(stored.row)
+            named.append(stored.row)
+        elif not is_same(row.puts, stored.columns):
+            rows.append(row._replace(deletes=tuple(stored.columns.keys() - row.puts.keys())))
+            named.append(row.key)
+        elif row.key in doubted:
+            rows.append(row)
+    rows += rows_by_key.values()
     gone = doubted - {row.key for row in rows}
-    return rows + [RowMutation(key, {}, (_FAMILY,)) for key in sorted(gone)]
-
-
-def _listed(hbase: HBaseClient, table: str, task: _Task) -> Iterator[bytes]:
-    """The row keys on lists of runs that came to no checkpoint."""
-    for key, columns in task.unfinished.items():
-        for column in columns:
-            yield from chain.from_iterable(keys_on(hbase, table, task.hour, key, column))
+    rows += [RowMutation(key, {}, (_FAMILY,)) for key in sorted(gone)]
+    return rows, [key.decode() for key in [*named, *rows_by_key][:NAMED]]
 
 
 def is_same(computed: Mapping[bytes, bytes], stored: Mapping[bytes, Cell]) -> bool:

@@ -7,9 +7,11 @@ was enriched by other versions is read from the rows of its hour: the one way th
 import pickle
 from bisect import bisect_right
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import groupby
+from operator import itemgetter
 from sys import maxsize
 from typing import TYPE_CHECKING, Any
 
@@ -20,21 +22,12 @@ from clickstream_assets.clients.hbase import HBaseClient, Row, RowMutation, rows
 from clickstream_assets.clients.thrift_rows import SharedMutation
 from clickstream_assets.domain import blocks
 from clickstream_assets.domain.blocks import BLOCK, CLICK, TODO, UNKNOWN, CellWriter, Place, kind_of, place_of
-from clickstream_assets.domain.books import Books, TableNames
+from clickstream_assets.domain.books import Books
 from clickstream_assets.domain.enrichment import OUTPUT, Enricher, EnrichmentUnfit, enricher_of
 from clickstream_assets.domain.geoip import UNKNOWN_COUNTRY
 from clickstream_assets.domain.ledger import Block, Cells, HourPart
 from clickstream_assets.domain.row_keys import hour_of, scan_tasks
-from clickstream_assets.domain.spark_tasks import (
-    ANSWER,
-    NAMED,
-    Stage,
-    answer,
-    answers_of,
-    numbered,
-    numbers_in,
-    put_together,
-)
+from clickstream_assets.domain.spark_tasks import ANSWER, NAMED, answer, answers_of, in_tasks, put_together
 from clickstream_assets.domain.table_schemas import CLICKS
 
 if TYPE_CHECKING:
@@ -111,13 +104,13 @@ def enrich(spark: "SparkSession", books: Books, hours: Iterable[int], rules: Rul
     }
     result, made = Enriched(), _from_events(spark, books, with_events, rules)
     from_rows = {place: part for place, part in lacking.items() if place not in made}
-    result.rows += sum(block.rows for block in made.values())
+    result.rows += sum(block.cells.rows for block in made.values())
     if from_rows:
         made |= _from_rows(spark, books, sorted(from_rows), rules, result)
     named: defaultdict[int, list[tuple[HourPart, Block]]] = defaultdict(list)
     for place, block in made.items():
         part = lacking[place]
-        named[place.hour].append((part, Block(part.version, rules.by, block.clicks, block.first_ms, block.cells)))
+        named[place.hour].append((part, replace(block, of=part.version, enriched_by=rules.by)))
         result.parts[place.hour].append(part)
     books.ledger.name_blocks(named)
     return result
@@ -134,38 +127,26 @@ def audit(spark: "SparkSession", books: Books, hours: Iterable[int], rules: Rule
         parts = {place_of(part, hour): part for part in books.ledger.parts([hour])[hour] if part.counts.kept}
         made = _from_rows(spark, books, sorted(parts), rules, result, dry_run=True) if parts else {}
         for place, part in parts.items():
-            block = made.get(place)
-            if block is None or part.block is None or block.cells.digest != part.block.cells.digest:
+            if part.block is None or made[place].cells.digest != part.block.cells.digest:
                 result.parts[hour].append(part)
     return results
 
 
 def warm_up(spark: "SparkSession", books: Books, rules: Rules) -> None:
     """Have a worker load what it enriches by; does nothing else."""
-    work = _enriching_events([{}], (books.hbase.host, books.hbase.port), books.tables, rules)
-    answers_of(numbered(spark, 1).mapInArrow(work, ANSWER))
+    answers_of(in_tasks(spark, [{}], partial(_enrich_events, books, rules)))
 
 
-@dataclass(frozen=True, slots=True)
-class _Made:
-    """A block: its events of a click type that are no bot's, the earliest time, and where it lies."""
+def _put_block(hbase: HBaseClient, table: str, place: Place, clicks: pa.Table, *, dry_run: bool = False) -> Block:
+    """Put all that is in a place: its digest does not depend on how it came here.
 
-    clicks: int
-    first_ms: int
-    cells: Cells
-
-    @property
-    def rows(self) -> int:
-        return self.cells.rows
-
-
-def _put_block(put: Callable[[RowMutation], object], place: Place, clicks: pa.Table) -> _Made:
-    """Put all that is in a place: its digest does not depend on how it came here."""
-    writer = CellWriter(put, blocks.row_key(place), BLOCK)
+    Returns the block but for the versions of its part and of what enriched it.
+    """
+    writer = CellWriter(lambda row: dry_run or hbase.mutate(table, [row]), blocks.row_key(place), BLOCK)
     for batch in clicks.combine_chunks().to_batches():
         writer.write(batch)
     human = pc.and_(pc.equal(clicks.column("kind"), CLICK), pc.invert(clicks.column("bot")))
-    return _Made(pc.sum(human).as_py() or 0, pc.min(clicks.column("time_ms")).as_py(), writer.written)
+    return Block("", "", pc.sum(human).as_py() or 0, pc.min(clicks.column("time_ms")).as_py(), writer.written)
 
 
 # From events
@@ -173,19 +154,17 @@ def _put_block(put: Callable[[RowMutation], object], place: Place, clicks: pa.Ta
 
 def _from_events(
     spark: "SparkSession", books: Books, wanted: Mapping[Place, Cells], rules: Rules
-) -> dict[Place, _Made]:
+) -> dict[Place, Block]:
     """Blocks of places whose events are as the ledger says; the others are left out."""
     if not wanted:
         return {}
     tasks = [dict(of_task) for of_task in put_together(wanted.items(), lambda item: item[1].rows, TASK_ROWS)]
-    server, tables = (books.hbase.host, books.hbase.port), books.tables
-    work = _enriching_events(tasks, server, tables, rules)
-    return _results(numbered(spark, len(tasks)).mapInArrow(work, ANSWER), Enriched())
+    return _results(in_tasks(spark, tasks, partial(_enrich_events, books, rules)), Enriched())
 
 
-def _results(tasks: "DataFrame", result: Enriched) -> dict[Place, _Made]:
+def _results(tasks: "DataFrame", result: Enriched) -> dict[Place, Block]:
     """What tasks have made; adds the rest of what they say to ``result``."""
-    made: dict[Place, _Made] = {}
+    made: dict[Place, Block] = {}
     for said in answers_of(tasks):
         match said:
             case str(unfit):
@@ -198,34 +177,30 @@ def _results(tasks: "DataFrame", result: Enriched) -> dict[Place, _Made]:
     return made
 
 
-def _enriching_events(
-    tasks: Sequence[Mapping[Place, Cells]], server: tuple[str, int], tables: TableNames, rules: Rules
-) -> Stage:
-    def work(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        try:
-            enricher = rules.enricher()
-        except EnrichmentUnfit as error:  # raised, it would be tried again and end in a page of trace
-            yield answer(str(error))
-            return
-        with HBaseClient(*server) as reader, HBaseClient(*server) as writer:
-
-            def put(row: RowMutation) -> None:
-                writer.mutate(tables.blocks, [row])
-
-            for number in numbers_in(batches):
-                of_places: defaultdict[Place, list[pa.RecordBatch]] = defaultdict(list)
-                unfit = set()
-                for place, events in blocks.read(reader, tables.blocks, TODO, tasks[number], blocks.EVENTS):
-                    if events is None:
-                        unfit.add(place)
-                        continue
-                    rows, clicks = _enriched(events, enricher)
-                    writer.mutate(tables.clicks, rows)
-                    of_places[place].append(clicks)
-                fit = {place: batches for place, batches in of_places.items() if place not in unfit}
-                yield answer({place: _put_block(put, place, pa.Table.from_batches(fit[place])) for place in fit})
-
-    return work
+def _enrich_events(books: Books, rules: Rules, wanted: Mapping[Place, Cells]) -> Iterator[pa.RecordBatch]:
+    try:
+        enricher = rules.enricher()
+    except EnrichmentUnfit as error:  # raised, it would be tried again and end in a page of trace
+        yield answer(str(error))
+        return
+    tables = books.tables
+    with books.hbase.another() as reader, books.hbase.another() as writer:
+        of_places: defaultdict[Place, list[pa.RecordBatch]] = defaultdict(list)
+        unfit = set()
+        for place, events in blocks.read(reader, tables.blocks, TODO, wanted, blocks.EVENTS):
+            if events is None:
+                unfit.add(place)
+                continue
+            rows, clicks = _enriched(events, enricher)
+            writer.mutate(tables.clicks, rows)
+            of_places[place].append(clicks)
+        yield answer(
+            {
+                place: _put_block(writer, tables.blocks, place, pa.Table.from_batches(batches))
+                for place, batches in of_places.items()
+                if place not in unfit
+            }
+        )
 
 
 def _enriched(events: pa.RecordBatch, enricher: Enricher) -> tuple[Iterator[SharedMutation], pa.RecordBatch]:
@@ -258,19 +233,16 @@ def _from_rows(
     result: Enriched,
     *,
     dry_run: bool = False,
-) -> dict[Place, _Made]:
+) -> dict[Place, Block]:
     """Blocks of places, in order, from the rows of their hours, whose cells are enriched where they are not yet."""
     hours = sorted({place.hour for place in places})
-    tasks, server = scan_tasks(hours, books.ledger.rows(hours)), (books.hbase.host, books.hbase.port)
-    locator = _Locator(places, _ends(books, hours))
+    tasks = scan_tasks(hours, books.ledger.rows(hours))
+    enriching = partial(_enrich_rows, books, rules, _Locator(places, _ends(books, hours)), dry_run)
     of_row = f"place int, offset long, {blocks.ddl(blocks.CLICKS)}, answer binary"
-    scanned = numbered(spark, len(tasks)).mapInArrow(
-        _enriching_rows(tasks, locator, server, books.tables.clicks, rules, dry_run), of_row
-    )
-    by_place = scanned.repartition(len(tasks), "place").sortWithinPartitions("place", "offset")
-    answers = by_place.mapInArrow(_putting_blocks(places, server, books.tables.blocks, dry_run), ANSWER)
-    made = _results(answers, result)
-    nothing = _Made(0, 0, CellWriter(lambda row: None, b"", BLOCK).written)
+    by_place = in_tasks(spark, tasks, enriching, of_row).repartition(len(tasks), "place")
+    in_order = by_place.sortWithinPartitions("place", "offset")
+    made = _results(in_order.mapInArrow(partial(_put_blocks, books, places, dry_run), ANSWER), result)
+    nothing = Block("", "", 0, 0, CellWriter(lambda row: None, b"", BLOCK).written)
     return dict.fromkeys(places, nothing) | made
 
 
@@ -293,45 +265,37 @@ class _Locator:
 
     def __init__(self, places: Sequence[Place], ends: Mapping[Place, int]) -> None:
         """``places`` in order; ``ends`` are of all places of their hours."""
-        self._numbers = {place: number for number, place in enumerate(places)}
-        self._ends = ends
-        self._firsts: defaultdict[tuple[str, int, int], list[int]] = defaultdict(list)
+        numbers = {place: number for number, place in enumerate(places)}
+        self._spans: defaultdict[tuple[str, int, int], list[tuple[int, int, int]]] = defaultdict(list)
         for place in sorted(ends):
-            self._firsts[place.log_id, place.partition, place.hour].append(place.first)
+            log_and_hour = place.log_id, place.partition, place.hour
+            self._spans[log_and_hour].append((place.first, ends[place], numbers.get(place, -1)))
 
     def locate(self, row: Row) -> tuple[int, int]:
         """The number of a row's place, -1 without one; its offset."""
         log_id, partition, text = row.columns[_CELLS["source"]].value.decode().split("/")
-        log, hour, offset = (log_id, int(partition)), hour_of(row.row), int(text)
-        firsts = self._firsts.get((*log, hour), [])
-        at = bisect_right(firsts, offset)
-        place = Place(*log, firsts[at - 1], hour) if at else None
-        return self._numbers.get(place, -1) if place and offset < self._ends[place] else -1, offset
+        spans, offset = self._spans.get((log_id, int(partition), hour_of(row.row)), []), int(text)
+        at = bisect_right(spans, offset, key=itemgetter(0))
+        _, end, number = spans[at - 1] if at else (0, 0, -1)
+        return number if offset < end else -1, offset
 
 
-def _enriching_rows(
-    tasks: Sequence[Sequence[tuple[bytes, bytes]]],
-    locator: _Locator,
-    server: tuple[str, int],
-    table: str,
-    rules: Rules,
-    dry_run: bool,
-) -> Stage:
-    def work(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        try:
-            enricher = rules.enricher()
-        except EnrichmentUnfit as error:
-            yield _row_batch([], [str(error)])
-            return
-        with HBaseClient(*server) as reader, HBaseClient(*server) as writer:
-            for number in numbers_in(batches):
-                for rows in _pages(reader, table, tasks[number]):
-                    clicks, changes = _enriched_rows(rows, locator, enricher)
-                    if not dry_run:
-                        writer.mutate(table, changes)
-                    yield _row_batch(clicks, [(len(changes), [row.key.hex() for row in changes[:NAMED]])])
-
-    return work
+def _enrich_rows(
+    books: Books, rules: Rules, locator: _Locator, dry_run: bool, ranges: Iterable[tuple[bytes, bytes]]
+) -> Iterator[pa.RecordBatch]:
+    try:
+        enricher = rules.enricher()
+    except EnrichmentUnfit as error:
+        yield _row_batch([], [str(error)])
+        return
+    table, batch_rows = books.tables.clicks, rows_per_call(CLICKS.row_bytes(*_CELLS))
+    with books.hbase.another() as reader, books.hbase.another() as writer:
+        for start, stop in ranges:
+            for rows in reader.scan_batches(table, start, stop, list(_CELLS.values()), batch_rows=batch_rows):
+                clicks, changes = _enriched_rows(rows, locator, enricher)
+                if not dry_run:
+                    writer.mutate(table, changes)
+                yield _row_batch(clicks, [(len(changes), [row.key.hex() for row in changes[:NAMED]])])
 
 
 def _enriched_rows(
@@ -349,12 +313,6 @@ def _enriched_rows(
         if place >= 0:
             clicks.append((place, offset, *columns))
     return clicks, changes
-
-
-def _pages(hbase: HBaseClient, table: str, ranges: Iterable[tuple[bytes, bytes]]) -> Iterator[list[Row]]:
-    batch_rows = rows_per_call(CLICKS.row_bytes(*_CELLS))
-    for start, stop in ranges:
-        yield from hbase.scan_batches(table, start, stop, list(_CELLS.values()), batch_rows=batch_rows)
 
 
 def _enriched_row(row: Row, enricher: Enricher) -> tuple[RowMutation | None, tuple[Any, ...]]:
@@ -398,25 +356,19 @@ def _row_batch(rows: Sequence[tuple[Any, ...]], answers: Sequence[Any]) -> pa.Re
     return pa.RecordBatch.from_arrays([*arrays, packed], names=[*names, "answer"])
 
 
-def _putting_blocks(places: Sequence[Place], server: tuple[str, int], table: str, dry_run: bool) -> Stage:
-    def work(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        with HBaseClient(*server) as hbase:
-
-            def put(row: RowMutation) -> None:
-                if not dry_run:
-                    hbase.mutate(table, [row])
-
-            made = {}
-            for number, of_place in groupby(_by_place(batches), lambda numbered: numbered[0]):
-                content = pa.Table.from_batches([batch for _, batch in of_place])
-                if number is None:
-                    yield pa.record_batch({"answer": content.column("answer").combine_chunks()})
-                    continue
-                clicks = content.select(blocks.CLICKS.names).cast(blocks.CLICKS)
-                made[places[number]] = _put_block(put, places[number], clicks)
-            yield answer(made)
-
-    return work
+def _put_blocks(
+    books: Books, places: Sequence[Place], dry_run: bool, batches: Iterable[pa.RecordBatch]
+) -> Iterator[pa.RecordBatch]:
+    made = {}
+    with books.hbase.another() as hbase:
+        for number, of_place in groupby(_by_place(batches), lambda numbered: numbered[0]):
+            content = pa.Table.from_batches([batch for _, batch in of_place])
+            if number is None:
+                yield pa.record_batch({"answer": content.column("answer").combine_chunks()})
+                continue
+            clicks = content.select(blocks.CLICKS.names).cast(blocks.CLICKS)
+            made[places[number]] = _put_block(hbase, books.tables.blocks, places[number], clicks, dry_run=dry_run)
+    yield answer(made)
 
 
 def _by_place(batches: Iterable[pa.RecordBatch]) -> Iterator[tuple[int | None, pa.RecordBatch]]:

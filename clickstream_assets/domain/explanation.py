@@ -36,6 +36,8 @@ Values = Mapping[str, Any]
 
 FIELDS = ("clicks", "unique_users", "measured_views", "time_spent_seconds", "average_time_spent")
 """A document's values, ``users_sketch`` aside."""
+SOURCES = ("document", "metrics_row", "recomputed", "from_events")
+"""Where each value is taken from; of ``users_sketch`` the last has none."""
 
 NEXT_CLICK, LEFT, SIGN_OF_LIFE = "next_click", "left", "sign_of_life"
 MEASURED, MEASURED_CAPPED = "own_measurement", "own_measurement_capped"
@@ -144,47 +146,6 @@ class View(Event):
         return cls(**{column.name: getattr(event, column.name) for column in fields(Event)}, **more)
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Range:
-    """Offsets ``first`` (included) to ``end`` (not) of one ledger entry.
-
-    ``read`` is the number of messages in it, ``events`` how many of them are the document's.
-    """
-
-    topic_id: str
-    partition: int
-    first: int
-    end: int
-    read: int
-    events: int
-    run_id: str
-
-
-@dataclass(slots=True)
-class Run:
-    """A Dagster run and what it did for the document; the rest is None where Dagster does not remember it."""
-
-    run_id: str
-    did: str
-    status: str | None = None
-    started: str | None = None
-    why: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """A field's value in the document, in the metrics row, computed again, and added up from the events listed.
-
-    None if there is no value.
-    """
-
-    document: Any
-    metrics_row: Any
-    recomputed: Any
-    from_events: Any
-    same: bool
-
-
 @dataclass(slots=True)
 class Explanation:
     """All that is known of a document. Times are RFC 3339, in UTC; None stands for what does not exist."""
@@ -196,16 +157,20 @@ class Explanation:
     verdict: str = ""
     same: bool = False
     """Whether document, metrics row, recomputation and listed events agree, or none of them exists."""
-    values: dict[str, Comparison] = field(default_factory=dict)
+    values: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Each field by :data:`SOURCES`, and whether these are the same."""
     remarks: list[str] = field(default_factory=list)
     """What differs, why there is no document, how the hour is, and what to do."""
     events: list[View] = field(default_factory=list)
     events_not_shown: int = 0
-    ranges: list[Range] = field(default_factory=list)
+    ranges: list[dict[str, Any]] = field(default_factory=list)
+    """Of ledger entries the offsets ``first`` (included) to ``end`` (not), how many messages of these were ``read`` by
+    which run, and how many ``events`` are the document's."""
     ranges_not_shown: int = 0
     events_in_no_range: int = 0
     """The document's events that no ledger entry accounts for."""
-    runs: list[Run] = field(default_factory=list)
+    runs: list[dict[str, Any]] = field(default_factory=list)
+    """Dagster runs, what each ``did`` for the document, and what only Dagster remembers: status, start, why it ran."""
     enrichment: list[dict[str, Any]] = field(default_factory=list)
     """By GeoIP build and user-agent rules, how many of the events they enriched."""
     document: dict[str, Any] | None = None
@@ -364,34 +329,36 @@ def add_up(listed: Iterable[View]) -> dict[str, Any] | None:
 # The ledger, and the runs
 
 
-def ranges_of(ledger: Ledger, parts: Sequence[HourPart], sources: Iterable[Source | None]) -> tuple[list[Range], int]:
+def ranges_of(
+    ledger: Ledger, parts: Sequence[HourPart], sources: Sequence[Source | None]
+) -> tuple[list[dict[str, Any]], int]:
     """The ledger entries whose offsets include ``sources``, in order, and how many sources are in no entry.
 
     ``parts`` are those of the hour, in order; entries are read only of parts in which a source lies.
     """
     firsts = [(part.topic_id, part.partition, part.first) for part in parts]
     offsets: dict[HourPart, list[int]] = {}
-    sources = list(sources)
     for source in sources:
         if source is not None:
             index = bisect_right(firsts, (source.topic_id, source.partition, source.offset)) - 1
             if index >= 0 and firsts[index][:2] == (source.topic_id, source.partition):
                 offsets.setdefault(parts[index], []).append(source.offset)
     ranges = []
-    for part, entry in ledger.entries_of(offsets).items():
+    for part, entry in ledger.entries_of(part for part in parts if part in offsets).items():
         if entry is not None and (events := sum(offset < entry.end for offset in offsets[part])):
-            bounds = (entry.topic_id, entry.partition, entry.first, entry.end)
-            ranges.append(Range(*bounds, entry.read, events, entry.run_id))
-    return sorted(ranges), len(sources) - sum(booked.events for booked in ranges)
+            of_entry = ("topic_id", "partition", "first", "end", "read", "run_id")
+            ranges.append({name: getattr(entry, name) for name in of_entry} | {"events": events})
+    return ranges, len(sources) - sum(booked["events"] for booked in ranges)
 
 
-def runs_of(ranges: Iterable[Range], *stored: Values | None) -> list[Run]:
+def runs_of(ranges: Iterable[Values], *stored: Values | None) -> list[dict[str, Any]]:
     """The runs that read the ``ranges``, then the runs named in what is ``stored``, each with what it did."""
-    read = dict.fromkeys(offsets.run_id for offsets in ranges)
+    read = dict.fromkeys(booked["run_id"] for booked in ranges)
     computed = dict.fromkeys(str(values["run_id"]) for values in stored if values and values.get("run_id"))
     roles = {"read its events": read, "computed it": computed}
+    of_dagster = dict.fromkeys(("status", "started", "why"))
     return [
-        Run(run_id, ", ".join(role for role, run_ids in roles.items() if run_id in run_ids))
+        {"run_id": run_id, "did": ", ".join(role for role in roles if run_id in roles[role]), **of_dagster}
         for run_id in read | computed
     ]
 
@@ -431,13 +398,12 @@ def _value(column: Column, cell: bytes | None) -> Any:
 
 def documents_of(es: Elasticsearch, alias: str, target: Target) -> list[dict[str, Any]]:
     """Every hit with the target's ``_id``, or with its hour, url and country; there should be one."""
-    if not es.indices.exists_alias(name=alias):
-        return []
     either = [
         {"ids": {"values": [target.document_id]}},
         {"bool": {"filter": [{"term": {name: value}} for name, value in target.fields.items()]}},
     ]
-    return list(es.search(index=alias, query={"bool": {"should": either}}, size=10)["hits"]["hits"])
+    answer = es.search(index=alias, ignore_unavailable=True, query={"bool": {"should": either}}, size=10)
+    return list(answer["hits"]["hits"])
 
 
 def misplaced(hits: Iterable[Mapping[str, Any]], target: Target) -> list[str]:
@@ -472,21 +438,19 @@ def recomputed(events: Iterable[Event], target: Target) -> dict[str, Any] | None
     ``events`` are those of the document's users, in the hour and the one that follows.
     """
     rows = [
-        (
-            event.time_ms,
-            _as_counted(event.user_key),
-            event.url,
-            kind_of(event.event_type),
-            UNKNOWN if event.engagement_time_ms is None else event.engagement_time_ms,
-            event.country,
-            False,
-        )
+        {
+            "time_ms": event.time_ms,
+            "user_key": _as_counted(event.user_key),
+            "url": event.url,
+            "kind": kind_of(event.event_type),
+            "engaged_ms": UNKNOWN if event.engagement_time_ms is None else event.engagement_time_ms,
+            "country": event.country,
+            "bot": False,
+        }
         for event in events
         if event.is_persons
     ]
-    columns = zip(*rows, strict=True) if rows else [()] * len(EVENT_COLUMNS)
-    arrays = [pa.array(column, of.type) for column, of in zip(columns, EVENT_COLUMNS, strict=True)]
-    counted = changes(pa.Table.from_arrays(arrays, schema=EVENT_COLUMNS), np.ones(len(rows), np.bool_), target.hour)
+    counted = changes(pa.Table.from_pylist(rows, EVENT_COLUMNS), np.ones(len(rows), np.bool_), target.hour)
     for row in counted.to_pylist():
         if (row["url"], row["country"]) == (target.url, target.country):
             views, seconds = row["measured_views"], row.pop("spent_ms") / 1000
@@ -501,52 +465,43 @@ def _as_counted(user_key: str) -> str:
     return kind[0] + user_id
 
 
-def compare(
-    document: Values | None, row: Values | None, now: Values | None, listed: Values | None
-) -> dict[str, Comparison]:
-    """Each of :data:`FIELDS`, compared exactly: the same computation gives the same double."""
+def compare(*sources: Values | None) -> dict[str, dict[str, Any]]:
+    """Each of :data:`FIELDS` in all :data:`SOURCES`, compared exactly: the same computation gives the same double."""
     comparisons = {}
     for name in FIELDS:
-        values = [None if source is None else source.get(name) for source in (document, row, now, listed)]
-        of_document, of_row, of_now, of_events = values
-        comparisons[name] = Comparison(of_document, of_row, of_now, of_events, values.count(of_document) == 4)
+        values = [None if source is None else source.get(name) for source in sources]
+        comparisons[name] = {**dict(zip(SOURCES, values, strict=True)), "same": values.count(values[0]) == len(values)}
     return comparisons
 
 
-def compare_sketches(document: Values | None, row: Values | None, now: Values | None) -> Comparison:
-    """``users_sketch``, shown as the number of users it estimates; ``unreadable`` if it is no sketch.
+def compare_sketches(*sources: Values | None) -> dict[str, Any]:
+    """``users_sketch`` of document, row and recomputation, shown as the number of users it estimates.
 
-    The bytes of a sketch depend on the order of the users, so they cannot be compared. Two sketches are the same if
-    they and their union all estimate the same number.
+    The bytes of a sketch depend on the order of the users, so they cannot be compared. Sketches are the same if each
+    of them and all together estimate the same number.
     """
-    sketches = [_sketch(values) for values in (document, row, now)]
-    fresh = sketches[-1]
-    # Document and row usually have the same bytes: estimated once.
-    estimates = {sketch: _estimates(sketch, fresh) for sketch in set(sketches) if sketch is not None and fresh}
-    users = [estimates[sketch][0] if sketch in estimates else None for sketch in sketches]
-    same = [len(set(estimates[sketch])) == 1 if sketch in estimates else sketch is fresh for sketch in sketches]
-    return Comparison(users[0], users[1], users[2], None, all(same))
+    sketches = [None if values is None else _sketch(values) for values in sources]
+    # Alone, a sketch estimates otherwise than a union does: so each is put together with itself.
+    users = [None if sketch is None else _estimate(sketch, sketch) for sketch in sketches]
+    together = _estimate(*(sketch for sketch in sketches if sketch is not None))
+    return dict(zip(SOURCES, [*users, None], strict=True)) | {"same": users.count(together) == len(users)}
 
 
-def _sketch(values: Values | None) -> bytes | None:
-    """The bytes of ``users_sketch`` (base64 in a document); empty if they cannot be read, None without values."""
-    if values is None:
-        return None
-    sketch = values.get("users_sketch")
-    if isinstance(sketch, str):
-        try:
-            return base64.b64decode(sketch)
-        except ValueError:
-            return b""
-    return sketch if isinstance(sketch, bytes) else b""
-
-
-def _estimates(sketch: bytes, fresh: bytes) -> tuple[int | str, ...]:
-    """Distinct users by two sketches and by their union; ``unreadable`` and 0 if the first is no sketch."""
+def _sketch(values: Values) -> bytes:
+    """The bytes of ``users_sketch``, which is base64 in a document; empty if they cannot be read."""
+    sketch = values.get("users_sketch") or b""
     try:
-        return tuple(round(estimate_of(*pair)) for pair in ((sketch, sketch), (fresh, fresh), (sketch, fresh)))
+        return base64.b64decode(sketch) if isinstance(sketch, str) else bytes(sketch)
     except ValueError:
-        return "unreadable", 0
+        return b""
+
+
+def _estimate(*sketches: bytes) -> int | str | None:
+    """Distinct users of all sketches together; ``unreadable`` if one of them is no sketch, None of none."""
+    try:
+        return round(estimate_of(*sketches)) if sketches else None
+    except ValueError:
+        return "unreadable"
 
 
 # Judgement
@@ -556,12 +511,12 @@ def judge(explained: Explanation, misplacements: Iterable[str], first_look: Firs
     """Set ``same``, the verdict and the remarks of an explanation. ``first_hour`` is that of the first partition."""
     differences = [f"differs: {words}" for words in misplacements]
     for name, values in explained.values.items():
-        if not values.same:
-            sources = {"document": values.document, "metrics row": values.metrics_row, "recomputed": values.recomputed}
-            if name in FIELDS:
-                sources["from the events"] = values.from_events
-            shown = (f"{source} {'none' if value is None else value}" for source, value in sources.items())
-            differences.append(f"differs: {name}: {', '.join(shown)}")
+        if not values["same"]:
+            shown = [
+                f"{source.replace('_', ' ')} {'none' if values[source] is None else values[source]}"
+                for source in SOURCES
+            ]
+            differences.append(f"differs: {name}: {', '.join(shown if name in FIELDS else shown[:-1])}")
     explained.same = not differences
     if differences:
         explained.verdict = "Not the same everywhere."
@@ -569,64 +524,58 @@ def judge(explained: Explanation, misplacements: Iterable[str], first_look: Firs
         explained.verdict = "The same everywhere: computed from HBase now, the document comes out as it is."
     else:
         explained.verdict = "There is no document, and none comes out of HBase's rows now."
-    reasons = _why_no_document(explained, first_look) + _about_the_hour(explained, first_hour)
-    explained.remarks = differences + reasons + _what_to_do(explained)
+    reasons = (*_why_no_document(explained, first_look), *_about_the_hour(explained, first_hour))
+    explained.remarks = [*differences, *reasons, *_what_to_do(explained)]
 
 
-def _why_no_document(explained: Explanation, first_look: FirstLook) -> list[str]:
+def _why_no_document(explained: Explanation, first_look: FirstLook) -> Iterator[str]:
     if any(view.counts for view in explained.events):
-        return [] if explained.document else ["There is no document, though there are events that count."]
-    by_country, not_enriched = first_look.clicks_by_country, first_look.not_enriched
-    countries = ", ".join(f"{country} ({clicks:,})" for country, clicks in by_country.most_common(20))
+        if not explained.document:
+            yield "There is no document, though there are events that count."
+        return
+    yield "No click counts for this hour, url and country, so there should be no document."
     left_out = Counter(view.left_out for view in explained.events)
-    reasons = {
-        f"In this hour the url has clicks from: {countries}.": by_country,
-        f"Events of it by bots, which are left out: {left_out['bot']:,}.": left_out["bot"],
-        f"Events of it that are signs of life, no clicks: {left_out['no_click']:,}.": left_out["no_click"],
-        "Rows of the url that enriched_clicks has not come to, so that their country is not known: "
-        f"{not_enriched:,}.": not_enriched,
-        "No event of this url is stored in this hour.": not (by_country or explained.events or not_enriched),
-    }
-    no_document = "No click counts for this hour, url and country, so there should be no document."
-    return [no_document, *(words for words, holds in reasons.items() if holds)]
+    if by_country := first_look.clicks_by_country:
+        countries = ", ".join(f"{country} ({clicks:,})" for country, clicks in by_country.most_common(20))
+        yield f"In this hour the url has clicks from: {countries}."
+    if bots := left_out["bot"]:
+        yield f"Events of it by bots, which are left out: {bots:,}."
+    if signs := left_out["no_click"]:
+        yield f"Events of it that are signs of life, no clicks: {signs:,}."
+    if waiting := first_look.not_enriched:
+        yield f"Rows of the url that enriched_clicks has not come to, so that their country is not known: {waiting:,}."
+    if not (by_country or explained.events or waiting):
+        yield "No event of this url is stored in this hour."
 
 
-def _about_the_hour(explained: Explanation, first_hour: int) -> list[str]:
+def _about_the_hour(explained: Explanation, first_hour: int) -> Iterator[str]:
     hour, state = explained.hour, explained.state
     if hour_of_key(hour) < first_hour:
-        return [f"{hour} lies before the first partition, {key_of_hour(first_hour)}: its events are refused."]
-    if not state["touched"]:
-        never = f"{hour} was never touched: no event of it has been stored."
+        yield f"{hour} lies before the first partition, {key_of_hour(first_hour)}: its events are refused."
+    elif not state["touched"]:
+        yield f"{hour} was never touched: no event of it has been stored."
         if state["refused"]:
-            never += f" Messages recorded in it that were refused (see the dead letters): {state['refused']:,}."
-        return [f"{never} `clickstream doctor` says how many messages wait to be read."]
-    remarks = []
-    if state["stale"]:
-        behind = [asset for asset, mark in STEPS.items() if state[mark] != state["touched"]]
-        remarks.append(
-            f"{hour} is stale: touched {state['touched']} times, indexed up to touch {state['indexed']}. "
-            f"Not yet up to date: {', '.join(behind)}."
-        )
-    remarks += [
-        f"{hour} is held back by checks of {asset} that failed ({', '.join(hold['checks'])}): what comes after {asset} "
-        "keeps what it had until they pass."
-        for asset, hold in state["holds"].items()
-    ]
-    return remarks
+            yield f"Messages recorded in it that were refused (see the dead letters): {state['refused']:,}."
+        yield "`clickstream doctor` says how many messages wait to be read."
+    elif state["stale"]:
+        behind = ", ".join(asset for asset, mark in STEPS.items() if state[mark] != state["touched"])
+        yield f"{hour} is stale: touched {state['touched']} times, indexed up to touch {state['indexed']}."
+        yield f"Not yet up to date: {behind}."
+    for asset, hold in state["holds"].items():
+        failed = f"{hour} is held back by checks of {asset} that failed ({', '.join(hold['checks'])})"
+        yield f"{failed}: what comes after {asset} keeps what it had until they pass."
 
 
-def _what_to_do(explained: Explanation) -> list[str]:
+def _what_to_do(explained: Explanation) -> Iterator[str]:
     hour, state, unbooked = explained.hour, explained.state, explained.events_in_no_range
-    remarks = []
     if unbooked:
-        remarks.append(f"Events that lie in no range of the ledger (see `books_balance` of {hour}): {unbooked:,}.")
+        yield f"Events that lie in no range of the ledger (see `books_balance` of {hour}): {unbooked:,}."
     if state["moved"]:
-        remarks.append("Events arrived while this was looked at: run it again before you trust a difference.")
+        yield "Events arrived while this was looked at: run it again before you trust a difference."
     elif not explained.same and not state["stale"] and not state["holds"]:
-        row_is_right = all(values.metrics_row == values.recomputed for values in explained.values.values())
+        row_is_right = all(values["metrics_row"] == values["recomputed"] for values in explained.values.values())
         first = "es_index" if row_is_right else "url_country_metrics"
-        remarks.append(f"To put there what HBase's rows give now, materialize {first} and what follows for {hour}.")
-    return remarks
+        yield f"To put there what HBase's rows give now, materialize {first} and what follows for {hour}."
 
 
 # All of it

@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from clickstream_assets.clients.hbase import KEYS_ONLY, HBaseClient, Row, has, lacks, rows_per_call, where
+from clickstream_assets.clients.hbase import KEYS_ONLY, HBaseClient, has, lacks, rows_per_call, where
 from clickstream_assets.domain import blocks
 from clickstream_assets.domain.blocks import TODO, place_of
 from clickstream_assets.domain.books import Books
@@ -27,6 +27,7 @@ from clickstream_assets.domain.table_schemas import CLICKS, DEAD_LETTERS, METRIC
 from clickstream_assets.domain.time_spent import TIMEOUT_MS
 
 _T = TypeVar("_T")
+_Features = tuple[bytes, ...]
 _CELLS = {name: CLICKS.columns[name].key for name in ("event_type", *ENRICHED)}
 _SOURCE = CLICKS.columns["source"].key
 _OF_LETTERS = _RECORD_TIME, _REASON = tuple(DEAD_LETTERS.columns[name].key for name in ("record_time", "reason"))
@@ -70,9 +71,9 @@ def count_new_clicks(books: Books, new: Mapping[int, Sequence[HourPart]]) -> dic
     for hour, rows in _rows_of(books, new, tuple(_CELLS.values())).items():
         of_hour = counts[hour] = ClickCounts(rows=sum(part.counts.kept for part in new[hour]))
         for cells in rows:
-            if cells is not None and all(_CELLS[name] in cells for name in ENRICHED):
+            if cells is not None and (features := _features(cells)):
                 of_hour.enriched += 1
-                of_hour.add(*(cells[_CELLS[name]] for name in ("country", "browser", *_VERSIONS)))
+                of_hour.add(*features)
     return counts
 
 
@@ -111,12 +112,8 @@ def count_human_clicks(books: Books, hours: Iterable[int]) -> dict[int, int]:
         has(_CELLS["country"]),
         b"QualifierFilter(=, 'binary:country')",  # a cell for each row that counts is all that has to come
     )
-    families = _families("event_type", "bot", "country")
+    families = sorted({_CELLS[name].partition(b":")[0] for name in ("event_type", "bot", "country")})
     return _by_hour(books, hours, families, b" AND ".join(conditions))
-
-
-def _families(*names: str) -> list[bytes]:
-    return sorted({_CELLS[name].partition(b":")[0] for name in names})
 
 
 def _by_hour(books: Books, hours: Iterable[int], families: Sequence[bytes], filter_string: bytes) -> dict[int, int]:
@@ -150,31 +147,29 @@ def count_clicks(books: Books, hours: Iterable[int]) -> dict[int, ClickCounts]:
 
     batch_rows = rows_per_call(CLICKS.row_bytes(*_CELLS))
 
-    def unlike_rows(client: HBaseClient, start: bytes, stop: bytes) -> Iterator[tuple[Any, ...]]:
+    def unlike_rows(client: HBaseClient, start: bytes, stop: bytes) -> Iterator[tuple[int, _Features | None]]:
         pages = client.scan_batches(
             books.tables.clicks, start, stop, list(_CELLS.values()), filter_string=unlike, batch_rows=batch_rows
         )
-        for rows in pages:
-            yield from map(_features_of, rows)
+        for row in chain.from_iterable(pages):
+            yield hour_of(row.row), _features({name: cell.value for name, cell in row.columns.items()})
 
-    for (hour, *features), rows in _tally(books, counts, unlike_rows).items():
-        count = counts[hour]
-        match features:
-            case ["not enriched"]:
-                count.enriched -= rows
-            case _:
-                count.add(*features, rows=rows)
+    for (hour, features), rows in _tally(books, counts, unlike_rows).items():
+        if features is None:
+            counts[hour].enriched -= rows
+        else:
+            counts[hour].add(*features, rows=rows)
     for count in counts.values():
         if alike := count.enriched - count.versions.total():
             count.versions[_in_words(usual)] += alike
     return counts
 
 
-def _features_of(row: Row) -> tuple[Any, ...]:
-    cells = row.columns
+def _features(cells: Mapping[bytes, bytes]) -> _Features | None:
+    """Country, browser and versions of a row; None if it lacks a column that enrichment writes."""
     if any(_CELLS[name] not in cells for name in ENRICHED):
-        return hour_of(row.row), "not enriched"
-    return hour_of(row.row), *(cells[_CELLS[name]].value for name in ("country", "browser", *_VERSIONS))
+        return None
+    return tuple(cells[_CELLS[name]] for name in ("country", "browser", *_VERSIONS))
 
 
 def _in_words(versions: Iterable[bytes]) -> str:

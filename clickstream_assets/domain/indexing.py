@@ -6,14 +6,15 @@ time of the run that wrote it for a version, so what a task of a run that was ki
 
 from base64 import b64encode
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pyarrow as pa
 from elasticsearch import Elasticsearch
-from elasticsearch.helpers import BulkIndexError, streaming_bulk
+from elasticsearch.helpers import BulkIndexError, bulk
 from elasticsearch.serializer import OrjsonSerializer
 
 from clickstream_assets.clients.hbase import HBaseClient, rows_per_call
@@ -21,8 +22,8 @@ from clickstream_assets.domain.books import Books, TableNames
 from clickstream_assets.domain.computing import Checkpoints, keys_on
 from clickstream_assets.domain.documents import index_of
 from clickstream_assets.domain.hours import hour_of_key, rfc3339_of_hour
-from clickstream_assets.domain.metrics import MetricsTasks
-from clickstream_assets.domain.spark_tasks import ANSWER, NAMED, Stage, answer, answers_of, numbered, numbers_in
+from clickstream_assets.domain.metrics import metrics_tasks
+from clickstream_assets.domain.spark_tasks import NAMED, answer, answers_of, in_tasks
 from clickstream_assets.domain.table_schemas import DOCUMENT, METRICS
 
 if TYPE_CHECKING:
@@ -36,11 +37,16 @@ _RETRIES = 6
 _ANSWER = "errors,items.*.status,items.*.error"
 """What the answer to a bulk request is to say of each document: not where it is, which we said."""
 _REASON_CHARACTERS = 500
-_FINE = (200, 201, 404, 409)
-"""Written, or deleted; not there to be deleted; written by a later run."""
+_FINE = (404, 409)
+"""Not there to be deleted; written by a later run."""
 _BATCH_ROWS = rows_per_call(METRICS.row_bytes())
 _FIELDS = tuple(name for name in DOCUMENT if name != "_id")
 
+_T = TypeVar("_T")
+_List = tuple[int, bytes, bytes]
+"""An hour, and row key and column of one of its lists of changed rows."""
+_Answers = Iterator[pa.RecordBatch]
+"""Of an hour: how many documents were written, and the ids of some."""
 _Rows = Iterable[tuple[bytes, Mapping[bytes, bytes] | None]]
 """Keys of ``clickstream_metrics`` with cells; None for a row that is gone."""
 
@@ -75,13 +81,13 @@ def index_changed(
     """Write, or delete, the documents of the rows on the lists of some hours; returns the lists, to be forgotten."""
     checkpoints, results = Checkpoints(books), {hour: Indexed() for hour in hours}
     lists: dict[bytes, list[bytes]] = {}
-    work: list[tuple[int, bytes, bytes]] = []
+    work: list[_List] = []
     for hour in results:
         of_hour = checkpoints.lists(hour)
         lists |= of_hour
         work += ((hour, key, column) for key, columns in of_hour.items() for column in columns)
     tasks = [work[number::_TASKS] for number in range(min(_TASKS, len(work)))]
-    _run(spark, _indexing_lists(tasks, (books.hbase.host, books.hbase.port), books.tables, target), len(tasks), results)
+    _run(spark, tasks, partial(_index_lists, books, target), results)
     return results, lists
 
 
@@ -90,35 +96,25 @@ def index_whole(
 ) -> dict[int, Indexed]:
     """Write the documents of hours that differ from their rows, of which there are hardly more than ``at_most``."""
     results = {hour: Indexed() for hour in hours}
-    tasks = MetricsTasks.of(results, at_most).tasks() if results else []
-    work = _comparing(tasks, (books.hbase.host, books.hbase.port), books.tables.metrics, target)
-    _run(spark, work, len(tasks), results)
+    _run(spark, metrics_tasks(results, at_most), partial(_compare, books, target), results)
     return results
 
 
-def _run(spark: "SparkSession", work: Stage, tasks: int, results: Mapping[int, Indexed]) -> None:
+def _run(
+    spark: "SparkSession", tasks: Sequence[_T], work: Callable[[_T], _Answers], results: Mapping[int, Indexed]
+) -> None:
     if not tasks:
         return
-    for of_task in answers_of(numbered(spark, tasks).mapInArrow(work, ANSWER)):
-        for hour, (written, named) in of_task.items():
-            results[hour].written += written
-            results[hour].named = (results[hour].named + named)[:NAMED]
+    for hour, count, named in answers_of(in_tasks(spark, tasks, work)):
+        results[hour].written += count
+        results[hour].named = (results[hour].named + named)[:NAMED]
 
 
-def _indexing_lists(
-    tasks: Sequence[Sequence[tuple[int, bytes, bytes]]], server: tuple[str, int], tables: TableNames, target: Target
-) -> Stage:
-    def work(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        with HBaseClient(*server) as hbase, target.client() as es:
-            for number in numbers_in(batches):
-                written: defaultdict[int, tuple[int, list[str]]] = defaultdict(lambda: (0, []))
-                for hour, key, column in tasks[number]:
-                    rows = _rows_on(hbase, tables, hour, key, column)
-                    count = _write(es, (_action(target, hour, *row) for row in rows))
-                    written[hour] = written[hour][0] + count, []
-                yield answer(dict(written))
-
-    return work
+def _index_lists(books: Books, target: Target, lists: Iterable[_List]) -> _Answers:
+    with books.hbase.another() as hbase, target.client() as es:
+        for hour, key, column in lists:
+            rows = _rows_on(hbase, books.tables, hour, key, column)
+            yield answer((hour, _write(es, (_action(target, hour, *row) for row in rows)), []))
 
 
 def _rows_on(hbase: HBaseClient, tables: TableNames, hour: int, key: bytes, column: bytes) -> _Rows:
@@ -128,25 +124,15 @@ def _rows_on(hbase: HBaseClient, tables: TableNames, hour: int, key: bytes, colu
         yield from ((row_key, rows.get(row_key)) for row_key in page)
 
 
-def _comparing(
-    tasks: Sequence[Sequence[tuple[bytes, bytes]]], server: tuple[str, int], table: str, target: Target
-) -> Stage:
-    def work(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        with HBaseClient(*server) as hbase, target.client() as es:
-            for number in numbers_in(batches):
-                written: defaultdict[int, tuple[int, list[str]]] = defaultdict(lambda: (0, []))
-                for start, stop in tasks[number]:
-                    rows = hbase.scan(table, start, stop, batch_rows=_BATCH_ROWS)
-                    while page := list(islice(rows, _BATCH_ROWS)):
-                        for hour, actions in _differing(es, target, page).items():
-                            if not target.dry_run:
-                                _write(es, actions)
-                            count, named = written[hour]
-                            ids = [action["_id"] for action in actions[:NAMED]]
-                            written[hour] = count + len(actions), (named + ids)[:NAMED]
-                yield answer(dict(written))
-
-    return work
+def _compare(books: Books, target: Target, ranges: Iterable[tuple[bytes, bytes]]) -> _Answers:
+    with books.hbase.another() as hbase, target.client() as es:
+        for start, stop in ranges:
+            rows = hbase.scan(books.tables.metrics, start, stop, batch_rows=_BATCH_ROWS)
+            while page := list(islice(rows, _BATCH_ROWS)):
+                for hour, actions in _differing(es, target, page).items():
+                    if not target.dry_run:
+                        _write(es, actions)
+                    yield answer((hour, len(actions), [action["_id"] for action in actions[:NAMED]]))
 
 
 def _differing(
@@ -190,22 +176,19 @@ def document_of(hour: int, row: Mapping[str, Any]) -> dict[str, Any]:
 
 def _write(es: Elasticsearch, actions: Iterable[dict[str, Any]]) -> int:
     """Write documents; returns how many. Raises BulkIndexError for one that the mapping refuses, with the reason."""
-    done = streaming_bulk(
-        es,
-        actions,
-        chunk_size=_CHUNK,
-        max_chunk_bytes=_CHUNK_BYTES,
-        max_retries=_RETRIES,
-        filter_path=_ANSWER,
-        raise_on_error=False,
-    )
-    count, refused = 0, []
-    for _, of_document in done:
-        ((_, result),) = of_document.items()
-        count += 1
-        if result["status"] not in _FINE:
-            refused.append(result)
-    if refused:
-        reason = str(refused[0].get("error"))[:_REASON_CHARACTERS]
-        raise BulkIndexError(f"Elasticsearch refused {len(refused)} document(s), the first one with {reason}", refused)
-    return count
+    try:
+        done = bulk(
+            es,
+            actions,
+            stats_only=True,
+            ignore_status=_FINE,
+            chunk_size=_CHUNK,
+            max_chunk_bytes=_CHUNK_BYTES,
+            max_retries=_RETRIES,
+            filter_path=_ANSWER,
+        )
+    except BulkIndexError as error:
+        ((_, first),) = error.errors[0].items()
+        reason = f"{len(error.errors)} document(s), the first one with {str(first.get('error'))[:_REASON_CHARACTERS]}"
+        raise BulkIndexError(f"Elasticsearch refused {reason}", error.errors) from None
+    return sum(done)  # type: ignore[arg-type]

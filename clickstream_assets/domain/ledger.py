@@ -250,14 +250,12 @@ def _to_part(key: bytes, cells: Mapping[bytes, bytes]) -> tuple[int, HourPart]:
     stored = LEDGER.decode(cells)
     counts, version = HourCounts(*(stored.get(name, 0) for name in COUNTS)), stored.get("version", "")
     events = Cells(*stored["events"]) if "events" in stored else None
-    block = _to_block(*stored["block"]) if "block" in stored else None
-    if block and block.of != version:
-        block = None  # of events that the part had before
+    block = None
+    # A block of another version is of events that the part had before.
+    if "block" in stored and stored["block"][0] == version:
+        of, enriched_by, clicks, first_ms, place = stored["block"]
+        block = Block(of, enriched_by, clicks, first_ms, Cells(*place))
     return hour_of_key(hour), HourPart(topic_id, int(partition), int(first), counts, version, events, block)
-
-
-def _to_block(of: str, enriched_by: str, clicks: int, first_ms: int, cells: Sequence[Any]) -> Block:
-    return Block(of, enriched_by, clicks, first_ms, Cells(*cells))
 
 
 def _part_cells(entry: Entry, hour: int) -> dict[bytes, bytes]:
@@ -315,21 +313,16 @@ class Ledger:
         Killed on the way, it is made good by writing the same again: the replaced entries, which know of the parts
         that have to go, go last.
         """
-        parts: dict[bytes, dict[bytes, bytes]] = {}
-        ranges: dict[bytes, dict[bytes, bytes]] = {}
-        for entry in entries:
-            parts |= {_part_key(entry, hour): _part_cells(entry, hour) for hour in entry.hours}
-            ranges[_range_key(entry.topic_id, entry.partition, entry.first)] = _entry_cells(entry)
-        old_parts, old_ranges = set(), set()
-        for entry in replaced:
-            old_parts |= {_part_key(entry, hour) for hour in entry.hours}
-            old_ranges.add(_range_key(entry.topic_id, entry.partition, entry.first))
-        self._delete(old_parts - parts.keys())
+        entries, replaced = list(entries), list(replaced)
+        parts = {_part_key(entry, hour): _part_cells(entry, hour) for entry in entries for hour in entry.hours}
+        ranges = {_range_key(entry.topic_id, entry.partition, entry.first): _entry_cells(entry) for entry in entries}
+        self._delete({_part_key(entry, hour) for entry in replaced for hour in entry.hours} - parts.keys())
         # Parts before entries: a range counts as booked only when its hours know of it.
         outdated = {_VERSION, _EVENTS, _BLOCK}
         of_parts = (RowMutation(key, cells, outdated - cells.keys()) for key, cells in parts.items())
         self._hbase.mutate(self._table, of_parts)
         self._hbase.mutate(self._table, (RowMutation(key, cells) for key, cells in ranges.items()))
+        old_ranges = {_range_key(entry.topic_id, entry.partition, entry.first) for entry in replaced}
         self._delete(old_ranges - ranges.keys())
 
     def _delete(self, keys: Iterable[bytes]) -> None:

@@ -102,16 +102,13 @@ class Cuts:
 
     def write(self, topic_id: str, cuts: Iterable[Cut]) -> None:
         """Book cuts: before anything is read behind them."""
-        self._hbase.mutate(self._table, [RowMutation(_key(topic_id, cut), _cells(cut)) for cut in cuts])
+        self._hbase.mutate(self._table, [_row(topic_id, cut) for cut in cuts])
 
 
-def _key(topic_id: str, cut: Cut) -> bytes:
-    return f"cut|{topic_id}|{cut.partition:06d}|{cut.generation:03d}".encode()
-
-
-def _cells(cut: Cut) -> dict[bytes, bytes]:
+def _row(topic_id: str, cut: Cut) -> RowMutation:
     values = {"at": cut.at, "read_to": cut.read_to, "noticed": cut.noticed_ms, "run_id": cut.run_id}
-    return {f"entry:{name}".encode(): str(value).encode() for name, value in values.items()}
+    cells = {f"entry:{name}".encode(): str(value).encode() for name, value in values.items()}
+    return RowMutation(f"cut|{topic_id}|{cut.partition:06d}|{cut.generation:03d}".encode(), cells)
 
 
 def _to_cut(key: bytes, cells: Mapping[bytes, bytes]) -> Cut:

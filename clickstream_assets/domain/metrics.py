@@ -34,42 +34,29 @@ def metrics_key_range(first_hour: int, last_hour: int) -> tuple[bytes, bytes]:
     return f"{key_of_hour(first_hour)}|".encode(), f"{key_of_hour(last_hour)}}}".encode()
 
 
-@dataclass(frozen=True, slots=True)
-class MetricsTasks:
-    """The metrics of some hours, dealt out to Spark tasks: by hour, and of large hours by the digits of their ids."""
+def metrics_tasks(hours: Iterable[int], at_most: int) -> list[list[tuple[bytes, bytes]]]:
+    """For each Spark task the keys (start included, stop not) of its metrics: of hours, or of parts of large ones.
 
-    hours: tuple[int, ...]
-    by_hour: int
-    """To so many tasks hours are dealt, by the rest of their number divided by it."""
-    by_digest: int
-    """Among so many tasks each hour is divided, by the first two hex digits of the document's id; 256 at most."""
-
-    @classmethod
-    def of(cls, hours: Iterable[int], at_most: int) -> "MetricsTasks":
-        """Tasks for ``hours`` that have no more than ``at_most`` rows together: as many as their events or clicks."""
-        hours = tuple(sorted(set(hours)))
-        tasks = max(1, ceil(at_most / AT_MOST_PER_TASK))
-        slices = min(_DIGESTS, ceil(tasks / max(1, len(hours))))
-        return cls(hours, min(tasks, len(hours)) if slices == 1 else len(hours), slices)
-
-    def __len__(self) -> int:
-        return self.by_hour * self.by_digest
-
-    def ranges(self, number: int) -> list[tuple[bytes, bytes]]:
-        """Keys (start included, stop not) of a task's metrics."""
-        rest, part = divmod(number, self.by_digest)
-        hours = [hour for hour in self.hours if hour % self.by_hour == rest]
-        if self.by_digest == 1:
-            return [metrics_key_range(first, last) for first, last in contiguous(hours)]
-        low, high = (ceil(_DIGESTS * at / self.by_digest) for at in (part, part + 1))
-        begin, end = f"{low:02x}".encode(), b"g" if high == _DIGESTS else f"{high:02x}".encode()
-        return [(prefix + begin, prefix + end) for prefix, _ in (metrics_key_range(hour, hour) for hour in hours)]
-
-    def tasks(self) -> list[list[tuple[bytes, bytes]]]:
-        return [self.ranges(number) for number in range(len(self))]
+    ``at_most`` is what the hours have no more rows than together: as many as their events or clicks.
+    """
+    hours = sorted(set(hours))
+    tasks = max(1, ceil(at_most / AT_MOST_PER_TASK))
+    if tasks <= len(hours):
+        dealt = (contiguous(hours[number::tasks]) for number in range(tasks))
+        return [[metrics_key_range(first, last) for first, last in of_task] for of_task in dealt]
+    slices = min(DIGESTS, ceil(tasks / max(1, len(hours))))
+    return [[slice_key_range(hour, number, slices)] for hour in hours for number in range(slices)]
 
 
-_DIGESTS = 256
+def slice_key_range(hour: int, number: int, slices: int) -> tuple[bytes, bytes]:
+    """Keys (start included, stop not) of one of an hour's slices, by the first two hex digits of the document's id."""
+    prefix, _ = metrics_key_range(hour, hour)
+    low, high = (ceil(DIGESTS * at / slices) for at in (number, number + 1))
+    return prefix + b"%02x" % low, prefix + (b"g" if high == DIGESTS else b"%02x" % high)
+
+
+DIGESTS = 256
+"""An hour has so many slices at most."""
 AT_MOST_PER_TASK = 40_000
 """Of real traffic a quarter to a fifth of these are rows. A task costs some 70 ms of processor time whatever it does;
 if each is a row, what it holds takes some 60 MB."""
@@ -102,7 +89,7 @@ def changes(events: pa.Table, is_new: NDArray[np.bool_], hour: int) -> pa.Table:
     )
     is_new = is_new[wanted.to_numpy()]
     events = events.filter(wanted).combine_chunks()
-    people, pages = _encoded(events.column("user_key")), _encoded(_pages(events))
+    people, pages = _encoded(events.column("user_key")), _encoded(pages_of(events))
     of_events = _Numbered(
         people.indices.to_numpy().astype(np.int64), pages.indices.to_numpy().astype(np.int64), events, hour
     )
@@ -135,10 +122,15 @@ def sketch_of(users: Iterable[str]) -> bytes:
 
 def estimate_of(*sketches: bytes) -> float:
     """How many users sketches hold together, by what they hold alone; raises ValueError for no sketch."""
+    return float(union_of(sketches).get_estimate())
+
+
+def union_of(sketches: Iterable[bytes]) -> hll_union:
+    """Raises ValueError for no sketch."""
     union = hll_union(SKETCH_LG_K)
     for sketch in sketches:
         union.update(to_sketch(sketch))
-    return float(union.get_estimate())
+    return union
 
 
 def to_sketch(stored: bytes) -> hll_sketch:
@@ -155,14 +147,14 @@ _OF_A_LIST, _LISTED = 2, 8
 """First byte of a sketch that lists its users still, and how many it lists at most, of which the seventh tells."""
 
 
-def _pages(events: pa.Table) -> pa.ChunkedArray:
+def pages_of(table: pa.Table) -> pa.ChunkedArray:
+    """Url and country of each row as one text."""
     # A country has no "|".
-    return pc.binary_join_element_wise(events.column("country"), events.column("url"), "|")
+    return pc.binary_join_element_wise(table.column("country"), table.column("url"), "|")
 
 
 def _encoded(column: pa.ChunkedArray) -> pa.DictionaryArray:
-    encoded = column.dictionary_encode()
-    return encoded.combine_chunks() if encoded.num_chunks else pa.array([], encoded.type)
+    return column.combine_chunks().dictionary_encode()
 
 
 @dataclass(frozen=True, slots=True)

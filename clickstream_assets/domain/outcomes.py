@@ -7,7 +7,7 @@ rows that there are. Between them messages may be brought together by row key.
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from operator import attrgetter
 from typing import NamedTuple
 
 from clickstream_assets.clients.hbase import RowMutation
@@ -24,10 +24,8 @@ from clickstream_assets.domain.urls import DEFAULT_RULES, UrlRules
 SOURCE = CLICKS.columns["source"].key
 CORRECTED_MS = HOUR_MS
 """A clock that was off by more than that is worth counting."""
-_TEXT_CELLS = tuple(
-    CLICKS.columns[name].key
-    for name in ("url", "event_type", "user_id", "anonymous_id", "event_id", "ip", "user_agent", "referrer")
-)
+_TEXTS = ("url", "event_type", "user_id", "anonymous_id", "event_id", "ip", "user_agent", "referrer")
+_TEXT_CELLS, _texts = [CLICKS.columns[name].key for name in _TEXTS], attrgetter(*_TEXTS)
 
 _USUAL_BYTES, _DETAIL_CHARACTERS = 1_000, 1_000
 
@@ -203,57 +201,32 @@ def outcome(
 
 
 def _event_cells(message: Decoded, event: ClickEvent, source: bytes) -> dict[bytes, bytes]:
-    (
-        event_id,
-        event_type,
-        time_ms,
-        url,
-        user_id,
-        anonymous_id,
-        engagement_time_ms,
-        ip,
-        user_agent,
-        referrer,
-        client_time_ms,
-        sent_at_ms,
-        received_at_ms,
-        url_as_sent,
-        properties,
-    ) = event
     cells = {
         SOURCE: source,
         b"click_data:record_time": b"%d" % message.record_time_ms,
-        b"click_data:timestamp": b"%d" % time_ms,
+        b"click_data:timestamp": b"%d" % event.time_ms,
     }
-    texts = url, event_type, user_id, anonymous_id, event_id, ip, user_agent, referrer
-    for cell, text in zip(_TEXT_CELLS, texts, strict=True):
+    for cell, text in zip(_TEXT_CELLS, _texts(event), strict=True):
         if text is not None:
             cells[cell] = text.encode()
-    if engagement_time_ms is not None:
-        cells[b"click_data:engagement_time_ms"] = b"%d" % as_long(engagement_time_ms)
-    if url_as_sent != url:
-        cells[b"request_data:url_as_sent"] = url_as_sent.encode()
-    if client_time_ms != time_ms:
-        cells[b"click_data:client_timestamp"] = b"%d" % as_long(client_time_ms)
-    if sent_at_ms is not None:
-        cells[b"click_data:sent_at"] = b"%d" % as_long(sent_at_ms)
-    if received_at_ms is not None:
-        cells[b"click_data:received_at"] = b"%d" % as_long(received_at_ms)
-    if properties is not None:
-        cells[b"click_data:properties"] = properties
+    if event.url_as_sent != event.url:
+        cells[b"request_data:url_as_sent"] = event.url_as_sent.encode()
+    numbers = (
+        (b"click_data:engagement_time_ms", event.engagement_time_ms),
+        (b"click_data:client_timestamp", None if event.client_time_ms == event.time_ms else event.client_time_ms),
+        (b"click_data:sent_at", event.sent_at_ms),
+        (b"click_data:received_at", event.received_at_ms),
+    )
+    for cell, number in numbers:
+        if number is not None:
+            cells[cell] = b"%d" % as_long(number)
+    if event.properties is not None:
+        cells[b"click_data:properties"] = event.properties
     return cells
 
 
 def _source(message: Decoded, rules: Rules) -> bytes:
-    return b"%s%d" % (
-        _source_prefix(rules.log_id(message.partition, message.offset), message.partition),
-        message.offset,
-    )
-
-
-@lru_cache(maxsize=1 << 10)
-def _source_prefix(log: str, partition: int) -> bytes:
-    return f"{log}/{partition}/".encode()
+    return f"{rules.log_id(message.partition, message.offset)}/{message.partition}/{message.offset}".encode()
 
 
 def as_long(value: int) -> int:

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlsplit, urlunsplit
 
@@ -17,6 +17,7 @@ from clickstream_assets.domain.offsets import OffsetRange
 HOURS_BEFORE = 23
 """With the hour itself, a day."""
 MOST_COUNTRIES, MOST_URLS = 8, 10
+_NONE: Mapping[str, Any] = {"country": {"buckets": []}, "url": {"buckets": []}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,7 @@ class HourOverview:
     clicks: int = 0
     day: tuple[int, ...] = (0,) * (HOURS_BEFORE + 1)
     countries: tuple[tuple[str, int], ...] = ()
-    urls: tuple[UrlFigures, ...] = field(default=())
+    urls: tuple[UrlFigures, ...] = ()
 
 
 def overviews(es: Elasticsearch, alias: str, hours: Iterable[int]) -> dict[int, HourOverview]:
@@ -63,13 +64,13 @@ def overviews(es: Elasticsearch, alias: str, hours: Iterable[int]) -> dict[int, 
         },
     )["aggregations"]
     clicks = {_hour(bucket): _value(bucket, "clicks") for bucket in answer["hours"]["buckets"]}
-    buckets = {_hour(bucket): bucket for bucket in answer["wanted"]["hours"]["buckets"]}
+    tops = {_hour(bucket): bucket for bucket in answer["wanted"]["hours"]["buckets"]}
     return {
         hour: HourOverview(
             clicks=clicks.get(hour, 0),
             day=tuple(clicks.get(other, 0) for other in range(hour - HOURS_BEFORE, hour + 1)),
-            countries=tuple((top["key"], _value(top, "clicks")) for top in _buckets(buckets.get(hour), "country")),
-            urls=tuple(_url_figures(top) for top in _buckets(buckets.get(hour), "url")),
+            countries=tuple((top["key"], _value(top, "clicks")) for top in tops.get(hour, _NONE)["country"]["buckets"]),
+            urls=tuple(_url_figures(top) for top in tops.get(hour, _NONE)["url"]["buckets"]),
         )
         for hour in hours
     }
@@ -92,10 +93,6 @@ def _hour(bucket: Mapping[str, Any]) -> int:
 
 def _value(bucket: Mapping[str, Any], name: str) -> int:
     return int(bucket[name]["value"])
-
-
-def _buckets(hour: Mapping[str, Any] | None, name: str) -> list[Mapping[str, Any]]:
-    return hour[name]["buckets"] if hour else []
 
 
 def _url_figures(top: Mapping[str, Any]) -> UrlFigures:

@@ -9,21 +9,21 @@ attempt.
 import pickle
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
-from clickstream_assets.clients.hbase import HBaseClient
+import pyarrow as pa
+
 from clickstream_assets.clients.kafka import TopicClient
 from clickstream_assets.domain.blocks import EventsWriter, Place, columns_of
-from clickstream_assets.domain.books import Books, TableNames
-from clickstream_assets.domain.click_event import ClickEvent, Refused
+from clickstream_assets.domain.books import Books
 from clickstream_assets.domain.ledger import Cells
 from clickstream_assets.domain.offsets import OffsetRange
 from clickstream_assets.domain.outcomes import Decoded, Rules, Tally, decoded
 from clickstream_assets.domain.row_writer import RowWriter, Tallies
-from clickstream_assets.domain.spark_tasks import ANSWER, Stage, answer, answers_of, numbered, numbers_in, put_together
+from clickstream_assets.domain.spark_tasks import ANSWER, answer, answers_of, in_tasks, put_together
 
 if TYPE_CHECKING:
-    import pyarrow as pa
     from pyspark.sql import SparkSession
 
 TASK_OFFSETS = 25_000
@@ -53,11 +53,7 @@ def read_ranges(
     if wide is not None and sum(map(len, ranges)) > wide.beyond_offsets:
         return _read_on_spark(ranges, topic, books, rules, wide.session())
     events = EventsWriter(lambda row: books.hbase.mutate(books.tables.blocks, [row]))
-
-    def keep(message: Decoded) -> None:
-        events.add(_place(message, rules), _columns(message))
-
-    with RowWriter(books.hbase, books.tables, rules, keep) as writer:
+    with RowWriter(books.hbase, books.tables, rules, lambda message: events.add(*_kept(message, rules))) as writer:
         writer.scan(scanned)
         for offsets in ranges:
             for messages in _decoded(topic, rules, offsets):
@@ -65,15 +61,12 @@ def read_ranges(
         return writer.finish(), events.finish()
 
 
-def _place(message: Decoded, rules: Rules) -> Place:
+def _kept(message: Decoded, rules: Rules) -> tuple[Place, tuple[object, ...]]:
+    """Where an event lies by column, and as what."""
     assert message.event is not None
     log_id = rules.log_id(message.partition, message.gapless_from)
-    return Place(log_id, message.partition, message.gapless_from, message.event.hour)
-
-
-def _columns(message: Decoded) -> tuple[object, ...]:
-    assert message.event is not None
-    return columns_of(message.offset, message.key, message.event)
+    place = Place(log_id, message.partition, message.gapless_from, message.event.hour)
+    return place, columns_of(message.offset, message.key, message.event)
 
 
 def _decoded(topic: TopicClient, rules: Rules, offsets: OffsetRange) -> Iterator[list[Decoded]]:
@@ -88,19 +81,16 @@ def _read_on_spark(
     ranges: Sequence[OffsetRange], topic: TopicClient, books: Books, rules: Rules, session: "SparkSession"
 ) -> tuple[Tallies, dict[Place, Cells]]:
     """In three stages: read and decode; by row key, decide and put rows; by ledger part, put events by column."""
-    tasks, server = _tasks(ranges), (books.hbase.host, books.hbase.port)
+    # A range stays whole, as the ledger has it.
+    tasks, kafka = put_together(ranges, len, TASK_OFFSETS), (topic.bootstrap_servers, topic.topic, topic.group)
     answers = (
-        numbered(session, len(tasks))
-        .mapInArrow(
-            _reading(tasks, (topic.bootstrap_servers, topic.topic, topic.group), rules),
-            "key binary, partition int, offset long, message binary",
-        )
+        in_tasks(session, tasks, partial(_read, kafka, rules), "key binary, partition int, offset long, message binary")
         .repartition(len(tasks), "key")
         .sortWithinPartitions("key", "partition", "offset")
-        .mapInArrow(_putting(server, books.tables, rules), "place binary, event binary, answer binary, offset long")
+        .mapInArrow(partial(_put, books, rules), "place binary, event binary, answer binary, offset long")
         .repartition(len(tasks), "place")
         .sortWithinPartitions("place", "offset")
-        .mapInArrow(_putting_events(server, books.tables.blocks), ANSWER)
+        .mapInArrow(partial(_put_events, books), ANSWER)
     )
     tallies: Tallies = {}
     cells: dict[Place, Cells] = {}
@@ -113,95 +103,59 @@ def _read_on_spark(
     return tallies, cells
 
 
-def _reading(tasks: Sequence[Sequence[OffsetRange]], kafka: tuple[str, str, str], rules: Rules) -> Stage:
-    def read(batches: "Iterable[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
-        with TopicClient(*kafka) as reader:
-            for number in numbers_in(batches):
-                for offsets in tasks[number]:
-                    yield from map(_packed, _decoded(reader, rules, offsets))
-
-    return read
+def _read(kafka: tuple[str, str, str], rules: Rules, ranges: Iterable[OffsetRange]) -> Iterator[pa.RecordBatch]:
+    with TopicClient(*kafka) as reader:
+        for offsets in ranges:
+            yield from map(_packed, _decoded(reader, rules, offsets))
 
 
-def _putting(server: tuple[str, int], tables: TableNames, rules: Rules) -> Stage:
-    def put(batches: "Iterable[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
-        kept: list[Decoded] = []
-        with HBaseClient(*server) as client, RowWriter(client, tables, rules, kept.append) as writer:
-            for batch in batches:
-                writer.add([_unpacked(message) for message in batch.column("message").to_pylist()])
-                yield _packed_events(kept, rules)
-                kept.clear()
-            tallies = writer.finish()
-            yield _packed_events(kept, rules, pickle.dumps(tallies))
-
-    return put
+def _put(books: Books, rules: Rules, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    kept: list[Decoded] = []
+    with RowWriter(books.hbase, books.tables, rules, kept.append) as writer:
+        for batch in batches:
+            writer.add([pickle.loads(message) for message in batch.column("message").to_pylist()])  # noqa: S301 - ours
+            yield _packed_events(kept, rules)
+            kept.clear()
+        tallies = writer.finish()
+        yield _packed_events(kept, rules, [tallies])
 
 
-def _putting_events(server: tuple[str, int], table: str) -> Stage:
-    def put(batches: "Iterable[pa.RecordBatch]") -> "Iterator[pa.RecordBatch]":
-        import pyarrow as pa
-
-        with HBaseClient(*server) as client:
-            events = EventsWriter(lambda row: client.mutate(table, [row]))
-            for batch in batches:
-                for place, event, packed in zip(*(batch.column(name).to_pylist() for name in _KEPT), strict=True):
-                    if packed is not None:
-                        yield pa.record_batch({"answer": [packed]})
-                    else:
-                        events.add(Place(*pickle.loads(place)), pickle.loads(event))  # noqa: S301 - packed above
-            yield answer(events.finish())
-
-    return put
+def _put_events(books: Books, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    with books.hbase.another() as client:
+        events = EventsWriter(lambda row: client.mutate(books.tables.blocks, [row]))
+        for batch in batches:
+            for place, event, packed in zip(*(batch.column(name).to_pylist() for name in _KEPT), strict=True):
+                if packed is not None:
+                    yield pa.record_batch({"answer": [packed]})
+                else:
+                    events.add(Place(*pickle.loads(place)), pickle.loads(event))  # noqa: S301 - packed above
+        yield answer(events.finish())
 
 
 _KEPT = "place", "event", "answer"
 
 
-def _packed_events(messages: Sequence[Decoded], rules: Rules, packed: bytes | None = None) -> "pa.RecordBatch":
+def _packed_events(messages: Sequence[Decoded], rules: Rules, answers: Sequence[Tallies] = ()) -> pa.RecordBatch:
     """Kept messages as Spark carries them to the task that has their part; behind them what is for the run."""
-    import pyarrow as pa
-
-    places = [pickle.dumps(tuple(_place(message, rules))) for message in messages]
-    columns = [pickle.dumps(_columns(message)) for message in messages]
-    nothing = [None] * len(messages)
-    last = [] if packed is None else [None]
+    kept = [_kept(message, rules) for message in messages]
+    nothing = [None] * len(answers)
     return pa.record_batch(
         {
-            "place": pa.array(places + last, pa.binary()),
-            "event": pa.array(columns + last, pa.binary()),
-            "answer": pa.array([*nothing, *([] if packed is None else [packed])], pa.binary()),
-            "offset": pa.array([message.offset for message in messages] + last, pa.int64()),
+            "place": pa.array([*(pickle.dumps(tuple(place)) for place, _ in kept), *nothing], pa.binary()),
+            "event": pa.array([*(pickle.dumps(event) for _, event in kept), *nothing], pa.binary()),
+            "answer": pa.array([*([None] * len(kept)), *map(pickle.dumps, answers)], pa.binary()),
+            "offset": pa.array([*(message.offset for message in messages), *nothing], pa.int64()),
         }
     )
 
 
-def _tasks(ranges: Sequence[OffsetRange]) -> list[list[OffsetRange]]:
-    """Ranges put together into lists of about :data:`TASK_OFFSETS`; each stays whole, as the ledger has it."""
-    return put_together(ranges, len, TASK_OFFSETS)
-
-
-def _packed(messages: Sequence[Decoded]) -> "pa.RecordBatch":
+def _packed(messages: Sequence[Decoded]) -> pa.RecordBatch:
     """Messages as Spark carries them: what it sorts by, and each as bytes."""
-    import pyarrow as pa
-
     return pa.record_batch(
         {
             "key": pa.array([message.key for message in messages], pa.binary()),
             "partition": pa.array([message.partition for message in messages], pa.int32()),
             "offset": pa.array([message.offset for message in messages], pa.int64()),
-            "message": pa.array([_to_bytes(message) for message in messages], pa.binary()),
+            "message": pa.array([pickle.dumps(message) for message in messages], pa.binary()),
         }
     )
-
-
-def _to_bytes(message: Decoded) -> bytes:
-    event, refused = message.event, message.refused
-    plain = message._replace(event=event and tuple(event), refused=refused and (refused.reason, refused.detail))  # type: ignore[arg-type]
-    return pickle.dumps(tuple(plain))
-
-
-def _unpacked(packed: bytes) -> Decoded:
-    message = Decoded._make(pickle.loads(packed))  # noqa: S301 - what a task of the same run has packed
-    if message.event is not None:
-        return message._replace(event=ClickEvent._make(message.event))
-    return message._replace(refused=Refused(*message.refused))  # type: ignore[misc]

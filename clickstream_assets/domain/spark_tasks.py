@@ -1,7 +1,7 @@
 """What all steps on Spark share: work put together into tasks, and answers on their way back to the run."""
 
 import pickle
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import pyarrow as pa
@@ -9,8 +9,6 @@ import pyarrow as pa
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
-Stage = Callable[[Iterable[pa.RecordBatch]], Iterator[pa.RecordBatch]]
-"""What a task does with what it is given."""
 ANSWER = "answer binary"
 """The columns of a stage that answers the run."""
 NAMED = 10
@@ -33,15 +31,17 @@ def put_together(items: Iterable[_T], size_of: Callable[[_T], int], room: int) -
     return lists
 
 
-def numbered(spark: "SparkSession", tasks: int) -> "DataFrame":
-    """A row with its number for each of some tasks, each in a Spark task of its own."""
-    return spark.range(0, tasks, 1, tasks)
+def in_tasks(
+    spark: "SparkSession", tasks: Sequence[_T], work: Callable[[_T], Iterable[pa.RecordBatch]], columns: str = ANSWER
+) -> "DataFrame":
+    """What ``work`` makes of each of some tasks, each in a Spark task of its own."""
 
+    def stage(numbers: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for batch in numbers:
+            for number in batch.column(0).to_pylist():
+                yield from work(tasks[number])
 
-def numbers_in(batches: Iterable[pa.RecordBatch]) -> Iterator[int]:
-    """The numbers of the tasks that a worker is given."""
-    for batch in batches:
-        yield from batch.column(0).to_pylist()
+    return spark.range(0, len(tasks), 1, len(tasks)).mapInArrow(stage, columns)
 
 
 def answer(value: Any) -> pa.RecordBatch:

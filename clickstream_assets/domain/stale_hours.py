@@ -99,15 +99,14 @@ class HourStates:
     def __init__(self, hbase: HBaseClient, table: str) -> None:
         self._hbase, self._table = hbase, table
 
-    def touch(self, hours: Iterable[int]) -> None:
-        for hour in sorted(set(hours)):
-            self._hbase.increment(self._table, _key(hour), LEDGER.columns[TOUCHED].key)
+    def touch(self, hours: Iterable[int]) -> dict[int, int]:
+        """Raise the counter of each hour; returns what it is now."""
+        column = LEDGER.columns[TOUCHED].key
+        return {hour: self._hbase.increment(self._table, _key(hour), column) for hour in sorted(set(hours))}
 
     def doubt(self, hours: Iterable[int]) -> None:
         """Touch hours, and have every later asset compute them whole."""
-        touched = LEDGER.columns[TOUCHED].key
-        counters = {hour: self._hbase.increment(self._table, _key(hour), touched) for hour in sorted(set(hours))}
-        self._write("doubted", counters)
+        self._write("doubted", self.touch(hours))
 
     def read(self, hours: Iterable[int]) -> dict[int, HourState]:
         """The state of each hour, all zero for one that was never touched."""

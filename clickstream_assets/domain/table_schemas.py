@@ -144,6 +144,14 @@ def _column(name: str, kind: str, text: str, *upstream: str, qualifier: str = ""
     return Column(name=name, type=kind, cell=cell, description=text, upstream=upstream, most_bytes=most_bytes, **more)
 
 
+def _text(name: str, text: str, *upstream: str, **more: Any) -> Column:
+    return _column(name, "string", text, *upstream, **more)
+
+
+def _time(name: str, text: str, *upstream: str, **more: Any) -> Column:
+    return _column(name, "long", text, *upstream, unit=EPOCH_MS, **more)
+
+
 def _family(family: str, *columns: Column) -> dict[str, Column]:
     return {column.name: replace(column, cell=f"{family}:{column.cell}") for column in columns}
 
@@ -214,24 +222,16 @@ CLICKS = Table(
     {"click_data": _FAMILY, "geo_data": _FAMILY, "user_agent_data": _FAMILY, REQUEST_DATA: _FAMILY},
     _family(
         "click_data",
-        _column(
+        _time(
             "timestamp",
-            "long",
             "event time by the receiver's clock: corrected by `sent_at`, never after the record time",
             *_EVENT_TIME,
-            unit=EPOCH_MS,
         ),
-        _column("url", "string", "url normalised as metrics count it", "url"),
-        _column("user_id", "string", "id of the signed-in user; the user key if present", "user_id", **_PERSONAL),
-        _column("anonymous_id", "string", "id of the device; else the user key", "anonymous_id", **_PERSONAL),
-        _column("event_type", "string", "`page_view` and `click` count as clicks", "event_type"),
-        _column(
-            "event_id",
-            "string",
-            "id given by the producer; missing where the row key is derived",
-            "event_id",
-            nullable=True,
-        ),
+        _text("url", "url normalised as metrics count it", "url"),
+        _text("user_id", "id of the signed-in user; the user key if present", "user_id", **_PERSONAL),
+        _text("anonymous_id", "id of the device; else the user key", "anonymous_id", **_PERSONAL),
+        _text("event_type", "`page_view` and `click` count as clicks", "event_type"),
+        _text("event_id", "id given by the producer; missing where the row key is derived", "event_id", nullable=True),
         _column(
             "engagement_time_ms",
             "long",
@@ -240,34 +240,20 @@ CLICKS = Table(
             unit="ms",
             nullable=True,
         ),
-        _column(
-            "client_timestamp",
-            "long",
-            "`timestamp` as sent, where it was corrected",
-            *_EVENT_TIME,
-            unit=EPOCH_MS,
-            nullable=True,
-        ),
-        _column("sent_at", "long", "`sent_at` as sent", "sent_at", unit=EPOCH_MS, nullable=True),
-        _column("received_at", "long", "`received_at` as sent", "received_at", unit=EPOCH_MS, nullable=True),
-        _column(
-            "properties",
-            "string",
-            "JSON object of all fields the contract does not name",
-            "other_fields",
-            nullable=True,
-        ),
-        _column("source", "string", "Kafka topic id/partition/offset that the row came from", *_RECORD),
-        _column("record_time", "long", "timestamp of the Kafka record", "record_time", unit=EPOCH_MS),
+        _time("client_timestamp", "`timestamp` as sent, where it was corrected", *_EVENT_TIME, nullable=True),
+        _time("sent_at", "`sent_at` as sent", "sent_at", nullable=True),
+        _time("received_at", "`received_at` as sent", "received_at", nullable=True),
+        _text("properties", "JSON object of all fields the contract does not name", "other_fields", nullable=True),
+        _text("source", "Kafka topic id/partition/offset that the row came from", *_RECORD),
+        _time("record_time", "timestamp of the Kafka record", "record_time"),
     )
     | _family(
         REQUEST_DATA,
-        _column("ip", "string", "IP address or X-Forwarded-For list as sent", "ip", **_PERSONAL),
-        _column("user_agent", "string", "user agent as sent", "user_agent", **_PERSONAL),
-        _column("referrer", "string", "referring url as sent", "referrer", **_PERSONAL),
-        _column(
+        _text("ip", "IP address or X-Forwarded-For list as sent", "ip", **_PERSONAL),
+        _text("user_agent", "user agent as sent", "user_agent", **_PERSONAL),
+        _text("referrer", "referring url as sent", "referrer", **_PERSONAL),
+        _text(
             "url_as_sent",
-            "string",
             "url as sent, where it differs from `url`: what was cut off may tell a person",
             "url",
             **_PERSONAL,
@@ -275,24 +261,18 @@ CLICKS = Table(
     )
     | _family(
         "geo_data",
-        _column("country", "string", "ISO 3166-1 alpha-2; `ZZ` if unknown", "ip"),
-        _column("city", "string", "English name; empty if unknown", "ip"),
-        _column(
-            "geoip_version", "string", "build of the GeoIP database that located the row", "ip", qualifier="version"
-        ),
+        _text("country", "ISO 3166-1 alpha-2; `ZZ` if unknown", "ip"),
+        _text("city", "English name; empty if unknown", "ip"),
+        _text("geoip_version", "build of the GeoIP database that located the row", "ip", qualifier="version"),
     )
     | _family(
         "user_agent_data",
-        _column("browser", "string", "browser family; `Other` if unknown", "user_agent"),
-        _column("os", "string", "operating system family; `Other` if unknown", "user_agent"),
-        _column("device", "string", "device family; `Spider` is a bot, `Other` if unknown", "user_agent"),
-        _column("bot", "string", "`true` for a bot, which no metric counts", "user_agent"),
-        _column(
-            "user_agent_version",
-            "string",
-            "version of the rules that parsed the user agent",
-            "user_agent",
-            qualifier="version",
+        _text("browser", "browser family; `Other` if unknown", "user_agent"),
+        _text("os", "operating system family; `Other` if unknown", "user_agent"),
+        _text("device", "device family; `Spider` is a bot, `Other` if unknown", "user_agent"),
+        _text("bot", "`true` for a bot, which no metric counts", "user_agent"),
+        _text(
+            "user_agent_version", "version of the rules that parsed the user agent", "user_agent", qualifier="version"
         ),
     ),
     split_keys=SALT_BOUNDS,
@@ -308,10 +288,10 @@ DEAD_LETTERS = Table(
     _family(
         "letter",
         _column("value", "binary", "the message's bytes; missing for a tombstone", "record_value", **_PERSONAL),
-        _column("record_time", "long", "timestamp of the Kafka record", "record_time", unit=EPOCH_MS),
-        _column("reason", "string", "why it was refused, one of the contract's reasons", "record_value", "record_time"),
-        _column("detail", "string", "the field and what is wrong with it", "record_value", "record_time"),
-        _column("run_id", "string", "the Dagster run that refused it, stamped by it", *_RECORD),
+        _time("record_time", "timestamp of the Kafka record", "record_time"),
+        _text("reason", "why it was refused, one of the contract's reasons", "record_value", "record_time"),
+        _text("detail", "the field and what is wrong with it", "record_value", "record_time"),
+        _text("run_id", "the Dagster run that refused it, stamped by it", *_RECORD),
     ),
 )
 
@@ -330,12 +310,12 @@ LEDGER = Table(
     _family(
         "entry",
         _column("end", "long", "offset behind the last one of the range"),
-        _column("kind", "string", "`read`, `gap` (no record in Kafka) or `lost` (to retention)"),
+        _text("kind", "`read`, `gap` (no record in Kafka) or `lost` (to retention)"),
         _column("read", "long", "messages read: kept, duplicates and dead letters"),
-        _column("run_id", "string", "the Dagster run that booked it"),
-        _column("written_at", "long", "when it was booked", unit=EPOCH_MS),
+        _text("run_id", "the Dagster run that booked it"),
+        _time("written_at", "when it was booked"),
         _column("mended_offsets", "json", "offsets of mended dead letters, by hour"),
-        _column("version", "string", "of an hour's part: which writing of its events it tells of"),
+        _text("version", "of an hour's part: which writing of its events it tells of"),
         _column("events", "json", "of an hour's part: what lies in `clickstream_blocks` of its events"),
         _column("block", "json", "of an hour's part: what lies there of its clicks, and what enriched them"),
         *(_column(name, "long", text) for name, text in _HOUR_COUNTS.items()),
@@ -369,8 +349,8 @@ METRICS = Table(
     _family(
         "metrics",
         _column("hour", "long", "event hour", "timestamp", unit="hours since epoch, UTC"),
-        _column("url", "string", "normalised url", "url"),
-        _column("country", "string", "ISO 3166-1 alpha-2; `ZZ` if unknown", "country"),
+        _text("url", "normalised url", "url"),
+        _text("country", "ISO 3166-1 alpha-2; `ZZ` if unknown", "country"),
         _column("clicks", "long", "events of a click type that are no bot's", *_COUNTED, unit="clicks"),
         _column(
             "unique_users", "long", "exact number of distinct user keys; never sum over hours", *_USERS, unit="users"
@@ -386,14 +366,8 @@ METRICS = Table(
             nullable=True,
         ),
         _column("users_sketch", "binary", "HLL sketch of the user keys, mergeable over hours", *_USERS),
-        _column(
-            "computed_at",
-            "long",
-            "when it was computed and found to be new or changed, stamped by the run",
-            *_GROUP,
-            unit=EPOCH_MS,
-        ),
-        _column("run_id", "string", "the Dagster run that computed it then, stamped by it", *_GROUP),
+        _time("computed_at", "when it was computed and found to be new or changed, stamped by the run", *_GROUP),
+        _text("run_id", "the Dagster run that computed it then, stamped by it", *_GROUP),
     ),
 )
 
@@ -413,25 +387,27 @@ def families(table: Table, request_data_ttl_days: int) -> dict[str, dict[str, An
     }
 
 
-def _document_field(name: str, kind: str, **more: Any) -> Field:
-    metric = METRICS.columns[name]
-    as_in_row = {"description": metric.description, "unit": metric.unit, "nullable": metric.nullable}
-    return Field(name=name, type=kind, upstream=(name,), **{**as_in_row, **more})
+_IN_DOCUMENT: Mapping[str, Mapping[str, str]] = {
+    "hour": {"type": "date", "description": "event hour, its start", "unit": "UTC"},
+    "computed_at": {"type": "date"},
+}
+"""Where a document's field is not what its row's column is."""
+
+
+def _document_field(column: Column) -> Field:
+    kind = {"string": "keyword"}.get(column.type, column.type)
+    as_in_row: dict[str, Any] = {
+        "type": kind,
+        "description": column.description,
+        "unit": column.unit,
+        "nullable": column.nullable,
+    }
+    return Field(name=column.name, upstream=(column.name,), **{**as_in_row, **_IN_DOCUMENT.get(column.name, {})})
 
 
 DOCUMENT = _by_name(
     replace(_key("SHA-256, in hex, of hour, url and country", "row_key"), name="_id", type="string"),
-    _document_field("hour", "date", description="event hour, its start", unit="UTC"),
-    _document_field("url", "keyword"),
-    _document_field("country", "keyword"),
-    _document_field("clicks", "long"),
-    _document_field("unique_users", "long"),
-    _document_field("measured_views", "long"),
-    _document_field("time_spent_seconds", "double"),
-    _document_field("average_time_spent", "double"),
-    _document_field("users_sketch", "binary"),
-    _document_field("computed_at", "date"),
-    _document_field("run_id", "keyword"),
+    *map(_document_field, METRICS.columns.values()),
 )
 """A metrics document in Elasticsearch, in Elasticsearch's types."""
 

@@ -37,9 +37,6 @@ class HBaseResource(dg.ConfigurableResource):
         """All that runs and ticks do begins with HBase."""
         prepare_process()
 
-    def _table(self, name: str) -> str:
-        return self.name_prefix + name
-
     @contextmanager
     def books(self) -> "Iterator[Books]":
         """The books, on a connection that ends with the block; makes tables that are missing, once a minute at most."""
@@ -58,8 +55,8 @@ class HBaseResource(dg.ConfigurableResource):
     def new_tables(self) -> "list[NewTable]":
         from clickstream_assets.clients.hbase_admin import NewTable
 
-        ttl_days = self.request_data_ttl_days
-        return [NewTable(self._table(table.name), families(table, ttl_days), table.split_keys) for table in TABLES]
+        prefix, ttl_days = self.name_prefix, self.request_data_ttl_days
+        return [NewTable(prefix + table.name, families(table, ttl_days), table.split_keys) for table in TABLES]
 
     def misfits(self) -> "list[Misfit]":
         from clickstream_assets.domain.preflight import table_misfits
@@ -86,14 +83,13 @@ class HBaseResource(dg.ConfigurableResource):
                 missing = []
             for table in missing:
                 hbase.create_table(table.name, table.families)
-            now_good(tables_of_this)
-            for table in missing:
                 if table.split_keys:
                     dg.get_dagster_logger().warning(
                         f"The table {table.name} was made with one region, where {len(table.split_keys) + 1} would "
                         "share its load: set CLICKSTREAM_HBASE_ZOOKEEPER, or make it beforehand with the statements "
                         "that `clickstream tables` prints."
                     )
+            now_good(tables_of_this)
 
     def _create_split(self, tables: "Sequence[NewTable]", hbase: "HBaseClient") -> None:
         from clickstream_assets.clients.hbase_admin import TablesNotMade, create_tables
@@ -125,5 +121,6 @@ class HBaseResource(dg.ConfigurableResource):
 
         rows = spark.read.format("hbase").schema(table.spark_schema(*columns))
         batch_rows = rows_per_call(table.row_bytes(*columns))
-        how = options(self.host, self.port, self._table(table.name), table.cell_of(*columns), list(ranges), batch_rows)
+        name, cells = self.name_prefix + table.name, table.cell_of(*columns)
+        how = options(self.host, self.port, name, cells, list(ranges), batch_rows)
         return rows.options(**how).load()

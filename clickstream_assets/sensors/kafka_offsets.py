@@ -98,6 +98,26 @@ class Turn:
     """Hours of the latest runs, as far as those failed."""
 
 
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a tick looks with: the topic, limits, what it remembers and keeps, the time, and whether it may ask."""
+
+    topic: "TopicClient"
+    limits: Settings
+    memory: Memory
+    now: float
+    """Seconds since the epoch."""
+    may: Turn
+
+    @property
+    def this_hour(self) -> int:
+        return int(self.now * 1000) // HOUR_MS
+
+    @property
+    def first_hour(self) -> int:
+        return self.limits.first_hour_ms // HOUR_MS
+
+
 @dataclass(slots=True)
 class Tick:
     """What a tick found out: what to run next, whether that is for stale hours, and events of the topic."""
@@ -134,11 +154,9 @@ def _evaluate(
             seconds = min(TICK_SECONDS, configured.sensor_interval_seconds - 0.5) - memory.look_seconds
             wait_for_work(context.instance, topic, configured, memory.read_at, begun + seconds)
         now = time()
-        this_hour = int(now * 1000) // HOUR_MS
         if not context.cursor:
-            memory = first_memory(configured.first_hour_ms // HOUR_MS, this_hour, now)
-        may = turn(context.instance)
-        return _answer(topic, hbase, configured, memory, this_hour, now, may)
+            memory = first_memory(configured.first_hour_ms // HOUR_MS, int(now * 1000) // HOUR_MS, now)
+        return _answer(Look(topic, configured, memory, now, turn(context.instance)), hbase)
 
 
 def wait_for_work(
@@ -168,20 +186,18 @@ def wait_for_work(
         ends = topic.ends(ends)
 
 
-def _answer(
-    topic: "TopicClient", hbase: HBaseResource, limits: Settings, memory: Memory, this_hour: int, now: float, may: Turn
-) -> dg.SensorResult:
-    """What Dagster is told after a look; keeps ``memory``."""
-    begun = monotonic()
+def _answer(look: Look, hbase: HBaseResource) -> dg.SensorResult:
+    """What Dagster is told after a look."""
+    begun, memory = monotonic(), look.memory
     try:
-        tick = _look(topic, hbase, limits, memory, this_hour, now, may)
+        tick = _look(look, hbase)
     except StoresUnfit:
         # A run that reads nothing fails with the reason before it writes: it is seen and told of, as a tick is not.
-        tick = Tick(None if may.wait else RunPlan(this_hour, this_hour, {}), True, [])
+        tick = Tick(None if look.may.wait else RunPlan(look.this_hour, look.this_hour, {}), True, [])
     memory.look_seconds = monotonic() - begun
     cursor = memory.model_dump_json()
     if tick.plan is None:
-        return dg.SensorResult(skip_reason=may.wait or tick.idle, cursor=cursor, asset_events=tick.events)
+        return dg.SensorResult(skip_reason=look.may.wait or tick.idle, cursor=cursor, asset_events=tick.events)
     why = {"clickstream/why": "stale hours" if tick.stale else "new offsets"}
     tags = tags_of(tick.plan.first, tick.plan.last) | why
     until = {str(partition): end for partition, end in tick.plan.until.items()}
@@ -200,19 +216,12 @@ def first_memory(first_hour: int, this_hour: int, now: float) -> Memory:
     return Memory(closed_up_to=min(first_hour, this_hour) - 1, stale_turn=now, began=now)
 
 
-def _look(
-    topic: "TopicClient",
-    hbase: HBaseResource,
-    limits: Settings,
-    memory: Memory,
-    this_hour: int,
-    now: float,
-    may: Turn,
-) -> Tick:
-    """Decide what to do next (nothing, if it has to wait), and observe the topic if it is time; keeps ``memory``."""
+def _look(look: Look, hbase: HBaseResource) -> Tick:
+    """Decide what to do next (nothing, if it has to wait), and observe the topic if it is time."""
     from clickstream_assets.domain.resumption import resumption
     from clickstream_assets.domain.watermarks import progress_by_partition
 
+    topic, limits, memory, now = look.topic, look.limits, look.memory, look.now
     with hbase.books() as books:
         ends = topic.ends(topic.partitions())
         log = resumption(topic, books, ends)
@@ -221,12 +230,12 @@ def _look(
         few = 0 < lag < limits.small_run_events and now - memory.read_at < limits.small_run_seconds
         if few:
             tick.idle = f"{lag} new events: waiting for {limits.small_run_events}, or for the next run of fewer"
-        if not may.wait:
-            memory.again = sorted({*memory.again, *may.failed})
-            tick.plan, tick.stale = _plan(topic, books, log, ends, limits, memory, this_hour, now, may.busy, few=few)
+        if not look.may.wait:
+            memory.again = sorted({*memory.again, *look.may.failed})
+            tick.plan, tick.stale = _plan(look, books, log, ends, few=few)
             if tick.plan is None and log.unbooked:
                 # Nothing new is there, but a run has to book where the log was cut back.
-                tick.plan = RunPlan(this_hour, this_hour, dict(ends))
+                tick.plan = RunPlan(look.this_hour, look.this_hour, dict(ends))
         if lag or memory.observed_lag or now - memory.observed_at >= _QUIET_SECONDS:
             tick.events.append(observation(progress_by_partition(topic, books.watermarks, log, ends), int(now * 1000)))
             memory.observed_at, memory.observed_lag = now, lag
@@ -252,33 +261,22 @@ def _freshness(
 
 
 def _plan(
-    topic: "TopicClient",
-    books: "Books",
-    log: "Resumption",
-    ends: Mapping[int, int],
-    limits: Settings,
-    memory: Memory,
-    this_hour: int,
-    now: float,
-    busy: range,
-    *,
-    few: bool,
+    look: Look, books: "Books", log: "Resumption", ends: Mapping[int, int], *, few: bool
 ) -> tuple[RunPlan | None, bool]:
-    """What to do next, and whether that is for stale hours; keeps ``memory`` up to date.
+    """What to do next, and whether that is for stale hours.
 
-    ``busy``: hours that the run under way brings up to date.
     ``few``: there are new offsets, but not enough yet for another run so soon after the last.
     """
+    limits, memory, now, busy = look.limits, look.memory, look.now, look.may.busy
     states = books.hours.all()
     silent: list[int] = []
     # At first, producers that have just started too get the time to send: their events come first.
     if now - memory.began >= limits.small_run_seconds:
-        silent = _touch_silent(books, states, memory, this_hour, busy)
+        silent = _touch_silent(look, books, states)
     # Rows of an hour that has not begun wait for its partition, and the hour with them.
-    first_hour = limits.first_hour_ms // HOUR_MS
-    due = {hour for hour, state in states.items() if state.waiting and first_hour <= hour <= this_hour}
+    due = {hour for hour, state in states.items() if state.waiting and look.first_hour <= hour <= look.this_hour}
     stale = {*silent, *(due.union(memory.again) - set(busy))}
-    backlog = _backlog(topic, log, ends, limits, this_hour)
+    backlog = _backlog(look, log, ends)
     # Hours that have just closed without an event are new as well, and wait for no turn: a demo's lag never ends.
     if stale and (silent or backlog is None or now - memory.stale_turn >= limits.stale_turn_seconds):
         memory.stale_turn = now
@@ -289,32 +287,29 @@ def _plan(
     return backlog, False
 
 
-def _backlog(
-    topic: "TopicClient", log: "Resumption", ends: Mapping[int, int], limits: Settings, this_hour: int
-) -> RunPlan | None:
+def _backlog(look: Look, log: "Resumption", ends: Mapping[int, int]) -> RunPlan | None:
     """A run over what is unread; None where nothing is."""
+    topic, limits, this_hour = look.topic, look.limits, look.this_hour
     timeless, unread_from = _timeless(topic, log, ends, this_hour), log.readable
     return plan_backlog(
         log.begins,
         ends,
         lambda hour: topic.offsets_at(hour * HOUR_MS, ends, unread_from) | (timeless if hour <= this_hour else {}),
-        first_hour=limits.first_hour_ms // HOUR_MS,
+        first_hour=look.first_hour,
         last_hour=this_hour,
         max_events=limits.max_events_per_run,
         max_hours=limits.max_hours_per_run,
     )
 
 
-def _touch_silent(
-    books: "Books", states: "Mapping[int, HourState]", memory: Memory, this_hour: int, busy: range
-) -> list[int]:
+def _touch_silent(look: Look, books: "Books", states: "Mapping[int, HourState]") -> list[int]:
     """Touch each hour that has closed without a single event, so that it gets its (empty) turn; returns those."""
-    closed = range(memory.closed_up_to + 1, this_hour)
-    if set(closed) & set(busy):
+    closed = range(look.memory.closed_up_to + 1, look.this_hour)
+    if set(closed) & set(look.may.busy):
         return []
     silent = [hour for hour in closed if hour not in states or not states[hour].touched]
     books.hours.touch(silent)
-    memory.closed_up_to = this_hour - 1
+    look.memory.closed_up_to = look.this_hour - 1
     return silent
 
 

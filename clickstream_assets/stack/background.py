@@ -20,14 +20,14 @@ from clickstream_assets.stack import requirements
 from clickstream_assets.stack.downloads import ensure_downloads
 from clickstream_assets.stack.errors import StackError
 from clickstream_assets.stack.processes import rotate, tail
-from clickstream_assets.stack.steps import JsonSteps, Steps, replay
-from clickstream_assets.stack.supervisor import SERVERS, Stack, choose_ports, stack_home
+from clickstream_assets.stack.steps import Steps
+from clickstream_assets.stack.supervisor import SERVERS, choose_ports, stack_home
 
 if TYPE_CHECKING:
     from clickstream_assets.settings import Settings
 
+SERVE = [sys.executable, "-m", "clickstream_assets.cli", "stack", "serve"]
 _STOP_SECONDS = 40.0
-_LOOK_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class ServerStatus:
 
 
 def up(settings: "Settings", steps: Steps | None = None) -> dict[str, str]:
-    """Start the servers in the background; return their environment once all of them answer.
+    """Start ``clickstream stack serve`` in the background; return the servers' environment once all of them answer.
 
     Raises :class:`StackError` if they run already or cannot be started, in which case nothing is left running.
     """
@@ -53,7 +53,7 @@ def up(settings: "Settings", steps: Steps | None = None) -> dict[str, str]:
     requirements.check_user()
     log = stack_home(settings) / "logs" / "supervisor.log"
     with steps or Steps() as shown:
-        if not _pid(settings):  # the supervisor's own words on that are good enough otherwise
+        if not _pid(settings):  # what `serve` says of that is good enough otherwise
             choose_ports(settings)  # now, not after minutes of downloading
             requirements.check_memory()
             ensure_downloads(settings, shown)
@@ -61,30 +61,39 @@ def up(settings: "Settings", steps: Steps | None = None) -> dict[str, str]:
                 rotate(log)
             except OSError as error:
                 raise StackError(f"{log.parent} cannot be written ({error}): set CLICKSTREAM_HOME.") from error
+        own = settings.model_dump(mode="json", exclude_unset=True)
         with log.open("ab") as output:
             supervisor = subprocess.Popen(
-                [sys.executable, "-m", "clickstream_assets.stack.background"],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
+                SERVE,
+                env=os.environ | {f"CLICKSTREAM_{name.upper()}": str(value) for name, value in own.items()},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
                 stderr=output,
                 start_new_session=True,
-                text=True,
             )
-        assert supervisor.stdin and supervisor.stdout
+        shown.begin("servers", "Starting the servers")
         try:
-            with contextlib.suppress(BrokenPipeError):
-                supervisor.stdin.write(settings.model_dump_json(exclude_unset=True))
-                supervisor.stdin.close()
-            result = replay(supervisor.stdout, shown)
+            environment = _await_up(supervisor, settings)
         except BaseException:  # Ctrl-C above all: what has begun is ended before the prompt is back
             supervisor.terminate()
             supervisor.wait()
             raise
-    if result.get("kind") == "up":
-        environment: dict[str, str] = result["environment"]
-        return environment
-    supervisor.wait()
-    raise StackError(result.get("message") or f"The supervisor died. The end of its log ({log}):\n{tail(log)}")
+        if environment is None:
+            raise StackError(f"The servers could not be started. The end of the log ({log}):\n{tail(log)}")
+        shown.end("servers", "up")
+    return environment
+
+
+def _await_up(supervisor: "subprocess.Popen[bytes]", settings: "Settings") -> dict[str, str] | None:
+    """The environment of the servers once all of them answer; None if the supervisor has ended."""
+    while supervisor.poll() is None:
+        state = _written(settings)
+        # The lock comes last: looking at it takes it for a moment, and the supervisor might not get it.
+        if state.get("pid") == supervisor.pid and state["state"] == "up" and _pid(settings):
+            environment: dict[str, str] = state["environment"]
+            return environment
+        time.sleep(0.1)
+    return None
 
 
 def down(settings: "Settings") -> bool:
@@ -109,25 +118,17 @@ def status(settings: "Settings") -> list[ServerStatus]:
     """A row for each server, and for what else a foreground stack has started."""
     home = stack_home(settings)
     state = _state(settings)
-    found = {process["name"]: process for process in state.get("processes", [])}
-    rows = []
-    for name in dict.fromkeys((*SERVERS, *found)):
-        process = found.get(name)
-        if process is None:
-            waiting = "starting" if state.get("state") == "starting" else "stopped"
-            rows.append(ServerStatus(name, waiting, None, None, None, home / "logs" / f"{name}.log"))
-            continue
+    processes = {process["name"]: process for process in state.get("processes", [])}
+    waiting = "starting" if state.get("state") == "starting" else "stopped"
+    rows = [
+        ServerStatus(name, waiting, None, None, None, home / "logs" / f"{name}.log")
+        for name in SERVERS
+        if name not in processes
+    ]
+    for name, process in processes.items():
         memory = _memory_mb(process["pid"])
-        rows.append(
-            ServerStatus(
-                server=name,
-                state=state["state"] if memory is not None else "dead" if process.get("must_live", True) else "done",
-                pid=process["pid"],
-                port=process["port"] or None,
-                memory_mb=memory,
-                log=Path(process["log"]),
-            )
-        )
+        how = state["state"] if memory is not None else "dead" if process["must_live"] else "done"
+        rows.append(ServerStatus(name, how, process["pid"], process["port"] or None, memory, Path(process["log"])))
     return rows
 
 
@@ -164,12 +165,17 @@ def _pid(settings: "Settings") -> int | None:
 
 def _state(settings: "Settings") -> dict[str, Any]:
     """What the running supervisor last wrote, or nothing."""
-    pid = _pid(settings)
+    pid, state = _pid(settings), _written(settings)
+    return state if pid is not None and state.get("pid") == pid else {}
+
+
+def _written(settings: "Settings") -> dict[str, Any]:
+    """What a supervisor last wrote, this one or one that was killed."""
     try:
         state: dict[str, Any] = json.loads((stack_home(settings) / "state.json").read_text())
     except FileNotFoundError:
         return {}
-    return state if pid is not None and state["pid"] == pid else {}
+    return state
 
 
 def _memory_mb(pid: int) -> int | None:
@@ -186,33 +192,3 @@ def _memory_mb(pid: int) -> int | None:
         with contextlib.suppress(psutil.Error):
             size += child.memory_info().rss
     return size >> 20
-
-
-def _supervise() -> None:
-    """What the background process does: settings from standard input, steps to standard output."""
-    from clickstream_assets.settings import Settings
-    from clickstream_assets.stack.processes import reap
-
-    settings = Settings(**json.loads(sys.stdin.read()))
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal that is not its own any more
-    steps = JsonSteps(sys.stdout)
-    try:
-        with Stack(settings, steps, mode="background") as stack:
-            steps.send("up", environment=stack.environment())
-            steps.close()
-            dead: set[str] = set()
-            while True:
-                time.sleep(_LOOK_SECONDS)
-                reap(stack.children)
-                for child in stack.children:
-                    if child.poll() is not None and child.name not in dead:
-                        dead.add(child.name)
-                        sys.stderr.write(f"{time.strftime('%F %T')} {child.name} ended: see {child.log}\n")
-                        sys.stderr.flush()
-    except StackError as error:
-        steps.send("failed", message=error.message)
-        sys.exit(1)
-
-
-if __name__ == "__main__":
-    _supervise()

@@ -6,6 +6,8 @@ import time
 
 import click
 
+from clickstream_assets.settings import settings
+
 
 @click.group("stack")
 def stack() -> None:
@@ -14,8 +16,10 @@ def stack() -> None:
 
 @stack.command("up")
 def up() -> None:
-    """Start the servers in the background and wait until they answer."""
-    from clickstream_assets.settings import settings
+    """Start the servers in the background and wait until they answer.
+
+    As soon as one of them dies all of them end; the same command starts them again.
+    """
     from clickstream_assets.stack import background
     from clickstream_assets.stack.steps import TerminalSteps
 
@@ -33,7 +37,6 @@ def serve() -> None:
 
     Ends with an error as soon as one of them does. CLICKSTREAM_STACK_HOST opens them to other machines.
     """
-    from clickstream_assets.settings import settings
     from clickstream_assets.stack.processes import reap
     from clickstream_assets.stack.steps import TerminalSteps
     from clickstream_assets.stack.supervisor import Stack
@@ -52,7 +55,6 @@ def serve() -> None:
 @stack.command("down")
 def down() -> None:
     """End the servers. Their data stays."""
-    from clickstream_assets.settings import settings
     from clickstream_assets.stack import background
 
     click.echo("The servers are down." if background.down(settings()) else "No servers are running.")
@@ -61,26 +63,28 @@ def down() -> None:
 @stack.command("status")
 def status() -> None:
     """Show each server's state, process, port, resident memory and log."""
-    from rich.console import Console
-    from rich.table import Table
-
-    from clickstream_assets.settings import settings
+    from clickstream_assets.commands.consoles import as_is, console, table_of
     from clickstream_assets.stack import background
 
-    table = Table(box=None, pad_edge=False)
-    for heading in ("server", "state", "pid", "port", "MB", "log"):
-        table.add_column(heading, justify="right" if heading in ("pid", "port", "MB") else "left", overflow="fold")
-    total = 0
-    for row in background.status(settings()):
-        numbers = ["" if number is None else str(number) for number in (row.pid, row.port, row.memory_mb)]
-        table.add_row(row.server, row.state, *numbers, str(row.log))
-        total += row.memory_mb or 0
-    console = Console()
-    if not console.is_terminal:
-        console.width = 300
-    console.print(table)
-    if total:
-        console.print(f"{total} MB resident together")
+    rows = background.status(settings())
+    table = table_of(
+        [
+            {
+                "server": row.server,
+                "state": row.state,
+                "pid": row.pid,
+                "port": row.port,
+                "MB": row.memory_mb,
+                "log": row.log,
+            }
+            for row in rows
+        ],
+        lambda _, value: as_is(value),
+    )
+    output = console()
+    output.print(table)
+    if total := sum(row.memory_mb or 0 for row in rows):
+        output.print(f"{total} MB resident together")
 
 
 @stack.command("env")
@@ -89,7 +93,6 @@ def env() -> None:
 
     While `clickstream run` goes on, Dagster's port is among them, and the first hour that it set for demo traffic.
     """
-    from clickstream_assets.settings import settings
     from clickstream_assets.stack import background
 
     for name, value in background.env(settings()).items():

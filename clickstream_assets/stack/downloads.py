@@ -32,29 +32,16 @@ _POLL_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
-class Module:
-    """A module of Maven Central; ``artifact`` gives the file's type where it is fetched alone and is no jar."""
-
-    organisation: str
-    name: str
-    revision: str
-    configuration: str = "default"
-    transitive: bool = True
-    artifact: str = ""
-    without: str = ""
-    """Regular expression of module names to leave out with all that they need."""
-
-
-@dataclass(frozen=True)
 class Product:
     """Something to fetch, and where it ends up below the cache."""
 
     name: str
     title: str
     folder: str
-    modules: tuple[Module, ...]
     size_mb: float
     unpack: Callable[[Path, Path], None]
+    dependencies: str
+    """What of Maven Central it consists of, as Ivy spells it."""
 
 
 def _keep_jars(fetched: Path, place: Path) -> None:
@@ -86,47 +73,53 @@ KAFKA = Product(
     "kafka",
     "Kafka 4.1.1",
     "kafka-4.1.1",
-    (
-        Module("org.apache.kafka", "kafka_2.13", "4.1.1", "default(runtime)"),
-        # Without it slf4j has nowhere to log to, and a broker that fails does so in silence
-        Module("org.apache.logging.log4j", "log4j-slf4j-impl", "2.24.3", "default(runtime)"),
-    ),
     44,
     _keep_jars,
+    # Without the second slf4j has nowhere to log to, and a broker that fails does so in silence
+    """
+    <dependency org="org.apache.kafka" name="kafka_2.13" rev="4.1.1" conf="default->default(runtime)"/>
+    <dependency org="org.apache.logging.log4j" name="log4j-slf4j-impl" rev="2.24.3" conf="default->default(runtime)"/>
+    """,
 )
 HBASE = Product(
     "hbase",
     "HBase 2.6.1",
     "hbase-2.6.1",
-    # YARN and MapReduce come with Hadoop's client; without them fetching takes half the time
-    (
-        Module("org.apache.hbase", "hbase-thrift", "2.6.1", without="hadoop-(yarn|mapreduce|distcp).*"),
-        # These two came with what is left out, and are needed all the same: JSON by Hadoop, logging by everything
-        Module("org.codehaus.jackson", "jackson-mapper-asl", "1.9.13"),
-        Module("org.slf4j", "slf4j-reload4j", "1.7.36", "default(runtime)"),
-    ),
     98,
     _keep_jars,
+    # YARN and MapReduce come with Hadoop's client; without them fetching takes half the time. The last two came with
+    # them, and are needed all the same: JSON by Hadoop, logging by everything
+    """
+    <dependency org="org.apache.hbase" name="hbase-thrift" rev="2.6.1" conf="default->default">
+        <exclude org=".*" module="hadoop-(yarn|mapreduce|distcp).*" matcher="regexp"/>
+    </dependency>
+    <dependency org="org.codehaus.jackson" name="jackson-mapper-asl" rev="1.9.13" conf="default->default"/>
+    <dependency org="org.slf4j" name="slf4j-reload4j" rev="1.7.36" conf="default->default(runtime)"/>
+    """,
 )
 ELASTICSEARCH = Product(
     "elasticsearch",
     "Elasticsearch 8.17.4",
     "elasticsearch-8.17.4",
-    (
-        Module(
-            "org.elasticsearch.distribution.integ-test-zip", "elasticsearch", "8.17.4", transitive=False, artifact="zip"
-        ),
-    ),
     92,
     _unzip,
+    """
+    <dependency org="org.elasticsearch.distribution.integ-test-zip" name="elasticsearch" rev="8.17.4"
+                transitive="false" conf="default->default">
+        <artifact name="elasticsearch" type="zip" ext="zip"/>
+    </dependency>
+    """,
 )
 GEOIP = Product(
     "geoip",
     "GeoLite2 city database",
     "geoip",
-    (Module("org.elasticsearch", "geolite2-databases", "20191119", transitive=False),),
     35,
     _keep_city_database,
+    """
+    <dependency org="org.elasticsearch" name="geolite2-databases" rev="20191119"
+                transitive="false" conf="default->default"/>
+    """,
 )
 PRODUCTS = (KAFKA, HBASE, ELASTICSEARCH, GEOIP)
 
@@ -147,11 +140,12 @@ def ensure_downloads(settings: "Settings", steps: Steps) -> Downloads:
     Raises :class:`StackError` if something cannot be fetched. What could be is kept.
     """
     cache = settings.cache.expanduser().absolute()
-    database = geoip_database(settings)
-    own_database = database != cache / GEOIP.folder / GEOIP_FILE
-    if own_database and not database.is_file():
+    database = fetched = cache / GEOIP.folder / GEOIP_FILE
+    if "geoip_database" in settings.model_fields_set:
+        database = settings.geoip_database.expanduser().absolute()
+    if database != fetched and not database.is_file():
         raise StackError(f"There is no GeoIP database at {database}: correct CLICKSTREAM_GEOIP_DATABASE or unset it.")
-    wanted = [product for product in PRODUCTS if not (own_database and product is GEOIP)]
+    wanted = [product for product in PRODUCTS if database == fetched or product is not GEOIP]
     if not all(is_complete(cache / product.folder) for product in wanted):
         try:
             cache.mkdir(parents=True, exist_ok=True)
@@ -166,13 +160,6 @@ def ensure_downloads(settings: "Settings", steps: Steps) -> Downloads:
         elasticsearch=cache / ELASTICSEARCH.folder,
         geoip_database=database,
     )
-
-
-def geoip_database(settings: "Settings") -> Path:
-    """The city database: the one that was set, else the fetched one."""
-    if "geoip_database" in settings.model_fields_set:
-        return settings.geoip_database.expanduser().absolute()
-    return settings.cache.expanduser().absolute() / GEOIP.folder / GEOIP_FILE
 
 
 def is_complete(place: Path) -> bool:
@@ -192,19 +179,10 @@ def write_manifest(place: Path) -> None:
 
 def ivy_file(product: Product) -> str:
     """Ivy's description of what to fetch."""
-    dependencies = ""
-    for module in product.modules:
-        artifact = f'<artifact name="{module.name}" type="{module.artifact}" ext="{module.artifact}"/>'
-        without = f'<exclude org=".*" module="{module.without}" matcher="regexp"/>'
-        dependencies += (
-            f'<dependency org="{module.organisation}" name="{module.name}" rev="{module.revision}" '
-            f'transitive="{str(module.transitive).lower()}" conf="default->{module.configuration}">'
-            f"{artifact if module.artifact else ''}{without if module.without else ''}</dependency>\n"
-        )
     return (
         f'<ivy-module version="2.0">\n<info organisation="clickstream" module="{product.name}"/>\n'
-        f'<configurations><conf name="default"/></configurations>\n<dependencies>\n{dependencies}</dependencies>\n'
-        "</ivy-module>\n"
+        '<configurations><conf name="default"/></configurations>\n'
+        f"<dependencies>{product.dependencies}</dependencies>\n</ivy-module>\n"
     )
 
 

@@ -14,9 +14,9 @@ import os
 import shutil
 import struct
 import subprocess
-import sys
 import urllib.request
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from clickstream_assets.stack.errors import StackError
@@ -27,18 +27,6 @@ from clickstream_assets.stack.server import Folders, Server
 
 NOBODY = 65534
 """The user and group that own nothing on any Linux."""
-
-_LOGGING = """\
-status = error
-appender.console.type = Console
-appender.console.name = console
-appender.console.layout.type = PatternLayout
-appender.console.layout.pattern = %d %-5p %m (%c{1})%n
-rootLogger.level = warn
-rootLogger.appenderRef.console.ref = console
-logger.node.name = org.elasticsearch.node.Node
-logger.node.level = info
-"""
 
 
 def node_settings(folders: Folders, distribution: Path, port: int, transport_port: int, door: Door) -> dict[str, str]:
@@ -92,10 +80,10 @@ def _string(text: str) -> bytes:
     return _number(len(characters)) + "".join(characters).encode("utf-8", "surrogatepass")
 
 
-def other_user(java: Path, readable: Path, writable: Path) -> list[str]:
+def other_user(java: Path, readable: Path, *writable: Path) -> list[str]:
     """A command to put before ``java``, by which root starts it as ``nobody``; empty for any other caller.
 
-    Tried in this order, each by really looking at the paths as that user:
+    Tried in this order, each by really looking at the paths as that user, who gets the writable folders:
 
     1. as ``nobody``, nothing more, where the paths can be reached (not below ``/root``);
     2. with one capability, to pass the folders that ``nobody`` cannot. Java asks ``access(2)``, which counts no
@@ -104,7 +92,7 @@ def other_user(java: Path, readable: Path, writable: Path) -> list[str]:
     """
     if os.geteuid() != 0:
         return []
-    if not sys.platform.startswith("linux") or not shutil.which("setpriv"):
+    if not shutil.which("setpriv"):
         raise StackError(
             "Elasticsearch refuses to run as root, and setpriv (util-linux) is missing: run as another user."
         )
@@ -116,19 +104,15 @@ def other_user(java: Path, readable: Path, writable: Path) -> list[str]:
     ]
     namespace = ["unshare", "--user", "--map-user=1000", "--map-group=1000", "setpriv", "--pdeathsig=KILL"]
     for owner, command in ((NOBODY, plain), (NOBODY, capability), (0, namespace)):
-        own(writable, owner)
-        if _reaches(command, java, readable, writable):
+        for folder in writable:
+            for path in (folder, *folder.rglob("*")):
+                os.lchown(path, owner, owner)
+        if _reaches(command, java, readable, writable[0]):
             return command
     raise StackError(
-        f"Elasticsearch refuses to run as root, and no other user can be given access to {writable} and {readable}: "
+        f"Elasticsearch refuses to run as root, and no other user can be given access to {writable[0]} and {readable}: "
         "run as another user, or set CLICKSTREAM_HOME and CLICKSTREAM_CACHE to folders that every user can reach."
     )
-
-
-def own(folder: Path, user: int) -> None:
-    """Make the user and group own a folder and all in it."""
-    for path in (folder, *folder.rglob("*")):
-        os.lchown(path, user, user)
 
 
 def _reaches(command: list[str], java: Path, readable: Path, writable: Path) -> bool:
@@ -140,23 +124,19 @@ def _reaches(command: list[str], java: Path, readable: Path, writable: Path) -> 
         return False
 
 
+@dataclass
 class Elasticsearch(Server):
-    """The node."""
-
     name = "elasticsearch"
     title = "Elasticsearch"
 
-    def __init__(self, folders: Folders, port: int, transport_port: int, distribution: Path, door: Door) -> None:
-        super().__init__(folders, port)
-        self._transport_port = transport_port
-        self._distribution = distribution
-        self._door = door
+    transport_port: int
+    distribution: Path
+    door: Door
 
     def launch(self) -> Launch:
-        """See :meth:`Server.launch`."""
-        folders, distribution = self.folders, self._distribution
+        folders, distribution = self.folders, self.distribution
         conf, tmp = folders.conf, folders.tmp
-        (conf / "log4j2.properties").write_text(_LOGGING)
+        self._write_log4j2("org.elasticsearch.node.Node")
         java = [
             str(java_binary()),
             *server_flags(heap_mb=512, initial_heap_mb=256, temporary=tmp),
@@ -185,24 +165,13 @@ class Elasticsearch(Server):
             "--add-modules=ALL-MODULE-PATH",
             "--module=org.elasticsearch.server/org.elasticsearch.bootstrap.Elasticsearch",
         ]
-        settings = node_settings(folders, distribution, self.port, self._transport_port, self._door)
-        return self._launch(
-            [*self._as_other_user(), *java],
-            environment={"ES_TMPDIR": str(tmp), "LIBFFI_TMPDIR": str(tmp)},
-            folder=distribution,
-            stdin=server_arguments(settings, conf, tmp),
-        )
-
-    def _as_other_user(self) -> list[str]:
-        command = other_user(java_binary(), self._distribution / "modules", self.folders.data)
-        if command:
-            owner = self.folders.data.stat().st_uid
-            for folder in (self.folders.conf, self.folders.tmp):
-                own(folder, owner)
-        return command
+        settings = node_settings(folders, distribution, self.port, self.transport_port, self.door)
+        environment = {"ES_TMPDIR": str(tmp), "LIBFFI_TMPDIR": str(tmp)}
+        user = other_user(java_binary(), distribution / "modules", folders.data, conf, tmp)
+        launch = self._launch([*user, *java], environment)
+        return replace(launch, folder=distribution, stdin=server_arguments(settings, conf, tmp))
 
     def answers(self) -> None:
-        """See :meth:`Server.answers`."""
         address = f"http://{HOST}:{self.port}/_cluster/health?wait_for_status=yellow&timeout=2s"
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         with opener.open(address, timeout=5) as answer:

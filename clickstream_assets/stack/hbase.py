@@ -1,13 +1,16 @@
 """HBase: ZooKeeper, master and region server in one process, and the Thrift server that Python talks to."""
 
 import shutil
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 from xml.sax.saxutils import escape
 
 from clickstream_assets.stack.java import add_opens, java_binary, server_flags
 from clickstream_assets.stack.ports import HOST, Door
 from clickstream_assets.stack.processes import Launch
-from clickstream_assets.stack.server import Folders, Server
+from clickstream_assets.stack.server import Server
 
 _HOUR_MS = 3_600_000
 
@@ -93,33 +96,28 @@ def write_site(folder: Path, configuration: dict[str, str]) -> None:
     (folder / "log4j.properties").write_text(_LOGGING)
 
 
+@dataclass
 class _HBaseProcess(Server):
     """What the two have in common."""
 
-    heap_mb: int
-    generations: tuple[str, ...]
+    heap_mb: ClassVar[int]
+    generations: ClassVar[tuple[str, ...]]
     """Flags that share the heap out among new and old objects."""
 
-    def __init__(self, folders: Folders, port: int, jars: Path, configuration: dict[str, str]) -> None:
-        super().__init__(folders, port)
-        self._jars = jars
-        self._configuration = configuration
+    jars: Path
+    configuration: dict[str, str]
 
     def _java(self) -> list[str]:
-        write_site(self.folders.conf, self._configuration)
+        write_site(self.folders.conf, self.configuration)
         return [
             str(java_binary()),
-            *server_flags(
-                heap_mb=self.heap_mb,
-                initial_heap_mb=self.heap_mb // 3,
-                temporary=self.folders.tmp,
-            ),
+            *server_flags(heap_mb=self.heap_mb, initial_heap_mb=self.heap_mb // 3, temporary=self.folders.tmp),
             *self.generations,
             *add_opens(),
             "-Djava.security.manager=allow",
             f"-Dhbase.log.dir={self.folders.log.parent}",
             "-cp",
-            f"{self.folders.conf}:{self._jars}/*",
+            f"{self.folders.conf}:{self.jars}/*",
         ]
 
 
@@ -157,7 +155,6 @@ class HBaseThrift(_HBaseProcess):
     generations = ("-Xms256m", "-Xmn144m", "-XX:SurvivorRatio=2")
 
     def launch(self) -> Launch:
-        """See :meth:`Server.launch`."""
         thrift = "org.apache.hadoop.hbase.thrift.ThriftServer"
         return self._launch([*self._java(), thrift, "start", "-p", str(self.port), "--infoport", "-1"])
 
@@ -168,14 +165,10 @@ class HBaseThrift(_HBaseProcess):
         """
         import happybase
 
-        connection = happybase.Connection(HOST, self.port, timeout=10_000, autoconnect=False)
-        try:
-            connection.open()
+        with closing(happybase.Connection(HOST, self.port, timeout=10_000)) as connection:
             connection.tables()
             regions = [cells for _, cells in connection.table("hbase:meta").scan(columns=[b"info"])]
-        finally:
-            connection.close()
-        here = f"localhost:{self._configuration['hbase.regionserver.port']}".encode()
+        here = f"localhost:{self.configuration['hbase.regionserver.port']}".encode()
         closed = sum(not is_served(cells, here) for cells in regions)
         if closed:
             raise TimeoutError(f"{closed} of {len(regions)} regions are not open yet")

@@ -14,6 +14,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
+import certifi
+
 OPENS = (
     "java.base/java.lang",
     "java.base/java.lang.invoke",
@@ -122,12 +124,7 @@ def trusted_certificates() -> Iterator[bytes]:
     folders = [Path(path) for path in (paths.capath, paths.openssl_capath) if path]
     sources: list[list[Path]] = [[file] for file in files]
     sources += [sorted(folder.iterdir()) for folder in folders if folder.is_dir()]
-    try:
-        import certifi
-
-        sources.append([Path(certifi.where())])
-    except ImportError:
-        pass
+    sources.append([Path(certifi.where())])
     for source in sources:
         blocks = [block for file in source if file.is_file() for block in _PEM.findall(file.read_bytes())]
         if blocks:

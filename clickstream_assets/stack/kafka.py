@@ -1,28 +1,18 @@
 """Kafka: one KRaft node that is broker and controller."""
 
 import subprocess
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 
 from clickstream_assets.stack.errors import StackError
 from clickstream_assets.stack.java import java_binary, server_environment, server_flags
 from clickstream_assets.stack.ports import HOST, Door
 from clickstream_assets.stack.processes import Launch, tail
-from clickstream_assets.stack.server import Folders, Server
+from clickstream_assets.stack.server import Server
 
 # Any id does, as long as it stays: the data folder is bound to it
 CLUSTER_ID = "Y2xpY2tzdHJlYW0tc3Rhaw"
-
-_LOGGING = """\
-status = error
-appender.console.type = Console
-appender.console.name = console
-appender.console.layout.type = PatternLayout
-appender.console.layout.pattern = %d %-5p %m (%c{1})%n
-rootLogger.level = warn
-rootLogger.appenderRef.console.ref = console
-logger.server.name = kafka.server.KafkaRaftServer
-logger.server.level = info
-"""
 
 
 def server_properties(data: Path, port: int, controller_port: int, door: Door) -> dict[str, str]:
@@ -65,32 +55,28 @@ def server_properties(data: Path, port: int, controller_port: int, door: Door) -
     }
 
 
+@dataclass
 class Kafka(Server):
-    """The broker."""
-
     name = "kafka"
     title = "Kafka"
 
-    def __init__(self, folders: Folders, port: int, controller_port: int, jars: Path, door: Door) -> None:
-        super().__init__(folders, port)
-        self._controller_port = controller_port
-        self._jars = jars
-        self._door = door
+    controller_port: int
+    jars: Path
+    door: Door
 
     def launch(self) -> Launch:
         """See :meth:`Server.launch`. A new data folder is formatted first, which takes two seconds, once."""
         properties = self.folders.conf / "server.properties"
-        configuration = server_properties(self.folders.data, self.port, self._controller_port, self._door)
+        configuration = server_properties(self.folders.data, self.port, self.controller_port, self.door)
         properties.write_text("".join(f"{name}={value}\n" for name, value in configuration.items()))
-        logging = self.folders.conf / "log4j2.properties"
-        logging.write_text(_LOGGING)
+        logging = self._write_log4j2("kafka.server.KafkaRaftServer")
         java = [
             str(java_binary()),
             *server_flags(heap_mb=384, initial_heap_mb=128, temporary=self.folders.tmp),
             f"-Dlog4j2.configurationFile={logging}",
             "-Dlog4j2.disableJmx=true",
             "-cp",
-            f"{self._jars}/*",
+            f"{self.jars}/*",
         ]
         if not (self.folders.data / "meta.properties").exists():
             self._format([*java, "kafka.tools.StorageTool"], properties)
@@ -107,11 +93,7 @@ class Kafka(Server):
             raise StackError(f"Kafka's data folder could not be formatted. The end of {log}:\n{tail(log)}")
 
     def answers(self) -> None:
-        """See :meth:`Server.answers`."""
         from kafka import KafkaAdminClient
 
-        client = KafkaAdminClient(bootstrap_servers=f"{HOST}:{self.port}", request_timeout_ms=5_000)
-        try:
+        with closing(KafkaAdminClient(bootstrap_servers=f"{HOST}:{self.port}", request_timeout_ms=5_000)) as client:
             client.list_topics()
-        finally:
-            client.close()

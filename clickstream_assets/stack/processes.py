@@ -10,10 +10,9 @@ import ctypes
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
@@ -24,8 +23,7 @@ MARK = "CLICKSTREAM_STACK_ID"
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
-_LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
-_TAIL_LINES = 15
+_LIBC = ctypes.CDLL(None, use_errno=True)
 _PATIENCE_SECONDS = 1.0
 _ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth")
 
@@ -45,6 +43,8 @@ class Launch:
     stop_seconds: float = 5.0
     title: str = ""
     """For sentences: ``HBase Thrift``. Empty: the name does."""
+    must_live: bool = True
+    """Whether its end is an error, unless it was asked for."""
     restarts: int = 0
     """How often it is started again when it has died; what it wrote before is then in its log's ``.1``."""
     argv_again: Sequence[str] = ()
@@ -57,14 +57,12 @@ class Child:
 
     launch: Launch
     process: subprocess.Popen[bytes]
-    must_live: bool = True
-    stopping: bool = field(default=False)
+    stopping: bool = False
     restarted: int = 0
     """How often it has died and was started again."""
 
     @property
     def name(self) -> str:
-        """Its name in messages and in the name of its log."""
         return self.launch.name
 
     @property
@@ -74,12 +72,10 @@ class Child:
 
     @property
     def pid(self) -> int:
-        """Its process id."""
         return self.process.pid
 
     @property
     def log(self) -> Path:
-        """Where its output goes."""
         return self.launch.log
 
     def poll(self) -> int | None:
@@ -100,14 +96,19 @@ class Child:
     @property
     def died(self) -> bool:
         """Whether it ended when it should not have."""
-        return self.must_live and not self.stopping and self.poll() is not None
+        return self.launch.must_live and not self.stopping and self.poll() is not None
 
     @property
     def how_it_ended(self) -> str:
         """``with exit code 1``, ``by SIGKILL``; for one that has ended."""
         code = self.poll()
         assert code is not None, f"{self.name} runs"
-        return _how(code)
+        if code >= 0:
+            return f"with exit code {code}"
+        try:
+            return f"by {signal.Signals(-code).name}"
+        except ValueError:  # a real-time signal
+            return f"by signal {-code}"
 
     def restart(self) -> "Child":
         """Start one that died once more, under the same rules and from the same kind of thread as :func:`start`.
@@ -117,7 +118,7 @@ class Child:
         if self.restarted >= self.launch.restarts:
             self.check()
         launch = replace(self.launch, argv=self.launch.argv_again or self.launch.argv)
-        return replace(start(launch, must_live=self.must_live), restarted=self.restarted + 1)
+        return replace(start(launch), restarted=self.restarted + 1)
 
     def terminate(self) -> None:
         """Ask it to end."""
@@ -138,7 +139,7 @@ class Child:
                 self.process.stdin.close()
 
 
-def start(launch: Launch, *, must_live: bool = True) -> Child:
+def start(launch: Launch) -> Child:
     """Start a process in a session of its own, its output in its log, bound to die with its parent.
 
     Call it from a thread that lives as long as the process: the kernel takes that thread's end for the parent's.
@@ -163,13 +164,11 @@ def start(launch: Launch, *, must_live: bool = True) -> Child:
         with contextlib.suppress(BrokenPipeError):  # it died at once; its log says why
             pipe.write(launch.stdin)
             pipe.flush()
-    return Child(launch, process, must_live)
+    return Child(launch, process)
 
 
-def die_with_parent() -> Callable[[], None] | None:
-    """A function for the child, between fork and exec: its parent's end and SIGINT end it. None outside of Linux."""
-    if _LIBC is None:
-        return None
+def die_with_parent() -> Callable[[], None]:
+    """A function for the child, between fork and exec: its parent's end and SIGINT end it."""
     parent = os.getpid()
     prctl = _LIBC.prctl
 
@@ -185,8 +184,7 @@ def die_with_parent() -> Callable[[], None] | None:
 
 def adopt_orphans(yes: bool = True) -> None:
     """Make this process the parent of whatever its children leave behind, so that it stays among its descendants."""
-    if _LIBC is not None:
-        _LIBC.prctl(_PR_SET_CHILD_SUBREAPER, int(yes), 0, 0, 0)
+    _LIBC.prctl(_PR_SET_CHILD_SUBREAPER, int(yes), 0, 0, 0)
 
 
 def stop_groups(groups: Iterable[Sequence[Child]], say: Callable[[str], None] = lambda _: None) -> None:
@@ -248,7 +246,7 @@ def rotate(log: Path) -> None:
         log.replace(log.with_name(log.name + ".1"))
 
 
-def tail(log: Path, lines: int = _TAIL_LINES) -> str:
+def tail(log: Path, lines: int = 15) -> str:
     """The last lines of a log."""
     try:
         with log.open("rb") as stream:
@@ -257,11 +255,3 @@ def tail(log: Path, lines: int = _TAIL_LINES) -> str:
     except OSError as error:
         return f"(cannot be read: {error})"
     return "\n".join(text.splitlines()[-lines:]) or "(empty)"
-
-
-def _how(code: int) -> str:
-    if code >= 0:
-        return f"with exit code {code}"
-    with contextlib.suppress(ValueError):
-        return f"by {signal.Signals(-code).name}"
-    return f"by signal {-code}"

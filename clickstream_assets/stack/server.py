@@ -5,6 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from clickstream_assets.stack.java import server_environment
 from clickstream_assets.stack.processes import Launch
@@ -39,43 +40,52 @@ class Folders:
         self.log.parent.mkdir(parents=True, exist_ok=True)
 
 
+_LOG4J2 = """\
+status = error
+appender.console.type = Console
+appender.console.name = console
+appender.console.layout.type = PatternLayout
+appender.console.layout.pattern = %d %-5p %m (%c{1})%n%ex
+rootLogger.level = warn
+rootLogger.appenderRef.console.ref = console
+"""
+
+
+@dataclass
 class Server(ABC):
     """One of the embedded servers: how to start it, and whether it answers."""
 
-    name: str
+    name: ClassVar[str]
     """Short, for files and tables: ``hbase-thrift``."""
-    title: str
+    title: ClassVar[str]
     """For sentences: ``HBase Thrift``."""
-    stop_seconds: float = 5.0
+    stop_seconds: ClassVar[float] = 5.0
 
-    def __init__(self, folders: Folders, port: int) -> None:
-        self.folders = folders
-        self.port = port
+    folders: Folders
+    port: int
 
     @abstractmethod
     def launch(self) -> Launch:
         """Write the configuration and say how to start the server with it."""
 
-    def _launch(
-        self,
-        argv: Sequence[str],
-        *,
-        environment: dict[str, str] | None = None,
-        folder: Path | None = None,
-        stdin: bytes | None = None,
-    ) -> Launch:
-        """How to start ``argv`` as this server, in its data folder unless told otherwise."""
+    def _launch(self, argv: Sequence[str], environment: dict[str, str] | None = None) -> Launch:
+        """How to start ``argv`` as this server, in its data folder."""
         return Launch(
             name=self.name,
             title=self.title,
             argv=argv,
             log=self.folders.log,
             environment=server_environment() | (environment or {}),
-            folder=folder or self.folders.data,
-            stdin=stdin,
+            folder=self.folders.data,
             port=self.port,
             stop_seconds=self.stop_seconds,
         )
+
+    def _write_log4j2(self, informs: str = "") -> Path:
+        """Have all loggers print warnings, and ``informs`` what it has to tell besides; the configuration's file."""
+        path = self.folders.conf / "log4j2.properties"
+        path.write_text(_LOG4J2 + (f"logger.it.name = {informs}\nlogger.it.level = info\n" if informs else ""))
+        return path
 
     @abstractmethod
     def answers(self) -> None:

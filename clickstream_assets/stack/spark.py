@@ -4,14 +4,10 @@ import os
 import shlex
 import sys
 import uuid
+from dataclasses import dataclass
 from pathlib import Path
 
-from clickstream_assets.stack.java import (
-    add_opens,
-    java_binary,
-    server_flags,
-    write_java_home,
-)
+from clickstream_assets.stack.java import add_opens, java_binary, server_flags, write_java_home
 from clickstream_assets.stack.ports import HOST, Door
 from clickstream_assets.stack.processes import Launch
 from clickstream_assets.stack.server import Folders, Server
@@ -19,25 +15,13 @@ from clickstream_assets.stack.server import Folders, Server
 MESSAGE_BYTES = 128 << 20
 """Of one gRPC message, in both directions; pyspark's client has the same limit."""
 
-_LOGGING = """\
-status = error
-appender.console.type = Console
-appender.console.name = console
-appender.console.target = SYSTEM_ERR
-appender.console.layout.type = PatternLayout
-appender.console.layout.pattern = %d %-5p %m (%c{1})%n%ex
-rootLogger.level = warn
-rootLogger.appenderRef.console.ref = console
-"""
-
 
 def spark_home() -> Path:
     """The folder of the pyspark package, which is a whole Spark."""
     from importlib.util import find_spec
 
     spec = find_spec("pyspark")
-    if spec is None or spec.origin is None:
-        raise ModuleNotFoundError("pyspark is not installed")
+    assert spec and spec.origin
     return Path(spec.origin).parent
 
 
@@ -80,27 +64,23 @@ def configuration(folders: Folders, port: int, python: Path, door: Door) -> dict
     }
 
 
+@dataclass
 class SparkConnect(Server):
     """The server. With the master ``local[*]`` its tasks run in its own process."""
 
     name = "spark"
     title = "Spark Connect"
 
-    def __init__(self, folders: Folders, port: int, master: str, door: Door) -> None:
-        super().__init__(folders, port)
-        self._master = master
-        self._door = door
+    master: str
+    door: Door
 
     def launch(self) -> Launch:
-        """See :meth:`Server.launch`."""
-        folders, home = self.folders, spark_home()
-        logging = folders.conf / "log4j2.properties"
-        logging.write_text(_LOGGING)
+        folders, home, logging = self.folders, spark_home(), self._write_log4j2()
         own_java_home = write_java_home(folders.conf / "java")
         python = write_python(folders.conf / "python")
         settings = [
             part
-            for name, value in configuration(folders, self.port, python, self._door).items()
+            for name, value in configuration(folders, self.port, python, self.door).items()
             for part in ("--conf", f"{name}={value}")
         ]
         argv = [
@@ -115,7 +95,7 @@ class SparkConnect(Server):
             f"{folders.conf}:{home / 'jars'}/*",
             "org.apache.spark.deploy.SparkSubmit",
             *("--class", "org.apache.spark.sql.connect.service.SparkConnectServer"),
-            *("--master", self._master),
+            *("--master", self.master),
             *settings,
             "spark-internal",
         ]
@@ -129,10 +109,9 @@ class SparkConnect(Server):
             "PYSPARK_DRIVER_PYTHON": str(python),
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
         }
-        return self._launch(argv, environment=environment)
+        return self._launch(argv, environment)
 
     def answers(self) -> None:
-        """See :meth:`Server.answers`."""
         ask(self.port)
 
 

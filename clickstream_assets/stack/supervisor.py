@@ -1,8 +1,4 @@
-"""The one that starts the servers, watches them and ends them.
-
-Foreground and background are the same code: :class:`Stack` lives in the process that wants the servers, or in the
-background process that :mod:`~clickstream_assets.stack.background` starts.
-"""
+"""The one that starts the servers, watches them and ends them, in the process that wants them."""
 
 import contextlib
 import fcntl
@@ -13,8 +9,9 @@ import signal
 import threading
 import uuid
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from types import FrameType, TracebackType
+from types import FrameType
 from typing import IO, TYPE_CHECKING, Any, Self
 
 from clickstream_assets.stack import ports, requirements
@@ -23,15 +20,7 @@ from clickstream_assets.stack.elasticsearch import Elasticsearch
 from clickstream_assets.stack.errors import StackError
 from clickstream_assets.stack.hbase import HBase, HBaseThrift, site
 from clickstream_assets.stack.kafka import Kafka
-from clickstream_assets.stack.processes import (
-    MARK,
-    Child,
-    Launch,
-    adopt_orphans,
-    kill_marked,
-    start,
-    stop_groups,
-)
+from clickstream_assets.stack.processes import MARK, Child, Launch, adopt_orphans, kill_marked, start, stop_groups
 from clickstream_assets.stack.server import Folders, Server
 from clickstream_assets.stack.spark import SparkConnect
 from clickstream_assets.stack.steps import Steps
@@ -70,14 +59,12 @@ class Stack:
     """The embedded servers, for as long as the ``with`` block lasts.
 
     Enter it in the main thread of a process: the kernel ties the servers' lives to that thread. Inside the block
-    SIGTERM and SIGHUP raise :class:`SystemExit`, so that they, too, end the servers in order. So does Ctrl-C, which
-    raises :class:`KeyboardInterrupt`, except in the background, where it is meant for somebody else.
+    SIGTERM and SIGHUP raise :class:`SystemExit`, so that they, too, end the servers in order, as Ctrl-C does.
     """
 
-    def __init__(self, settings: "Settings", steps: Steps | None = None, *, mode: str = "foreground") -> None:
+    def __init__(self, settings: "Settings", steps: Steps | None = None) -> None:
         self._settings = settings
         self._steps = steps or Steps()
-        self._mode = mode
         self._home = stack_home(settings)
         self._mark = f"{os.getpid()}-{uuid.uuid4().hex}"
         self._lock: IO[str] | None = None
@@ -102,20 +89,13 @@ class Stack:
             raise
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.stop()
 
     @property
     def children(self) -> Sequence[Child]:
         """Servers and other processes, in the order of their start."""
         return tuple(self._children)
-
-    @property
-    def ports(self) -> Mapping[str, int]:
-        """The public port of each server: ``kafka``, ``hbase-thrift``, ``elasticsearch``, ``spark``."""
-        return dict(self._ports)
 
     def environment(self) -> dict[str, str]:
         """The ``CLICKSTREAM_*`` variables that point any process at these servers, and the first hour if it is set."""
@@ -135,39 +115,16 @@ class Stack:
         }
 
     def start_process(
-        self,
-        name: str,
-        argv: Sequence[str],
-        *,
-        env: Mapping[str, str] | None = None,
-        log: Path | None = None,
-        cwd: Path | None = None,
-        must_live: bool = True,
-        stop_seconds: float = 10.0,
-        port: int = 0,
-        title: str = "",
-        restarts: int = 0,
-        argv_again: Sequence[str] = (),
+        self, name: str, argv: Sequence[str], *, env: Mapping[str, str] | None = None, **options: Any
     ) -> Child:
         """Start another process under the servers' rules: it ends before them, and with this process at the latest.
 
         Its environment is the caller's with :meth:`environment` and then ``env`` put over it, its log
-        ``logs/NAME.log`` beside the servers'. With ``must_live`` its end is an error in :meth:`check`; :meth:`watch`
-        starts it again first, up to ``restarts`` times, with ``argv_again`` if that is given.
+        ``logs/NAME.log`` beside the servers'. ``options`` are further fields of :class:`Launch`.
         """
-        launch = Launch(
-            name=name,
-            argv=argv,
-            log=log or self._home / "logs" / f"{name}.log",
-            environment={**os.environ, **self.environment(), **(env or {}), MARK: self._mark},
-            folder=cwd or Path.cwd(),
-            port=port,
-            stop_seconds=stop_seconds,
-            title=title,
-            restarts=restarts,
-            argv_again=argv_again,
-        )
-        return self._spawn(launch, must_live=must_live)
+        environment = {**os.environ, **self.environment(), **(env or {}), MARK: self._mark}
+        log = self._home / "logs" / f"{name}.log"
+        return self._spawn(Launch(name, argv, log, environment, Path.cwd(), stop_seconds=10, **options))
 
     def check(self) -> None:
         """Raise :class:`StackError` with the end of its log if any server or process has died."""
@@ -227,8 +184,7 @@ class Stack:
             self._steps.begin(server.name, f"Starting {server.title}")
             server.folders.prepare()
             launch = server.launch()
-            environment = {**launch.environment, MARK: self._mark}
-            self._spawn(Launch(**{**vars(launch), "environment": environment}))
+            self._spawn(replace(launch, environment={**launch.environment, MARK: self._mark}))
         wait_until_up(servers, self.check, self._steps)
         self._write_state("up")
 
@@ -257,8 +213,8 @@ class Stack:
             Kafka(Folders.of(self._home, "kafka"), self._ports["kafka"], port(), downloads.kafka, door),
         ]
 
-    def _spawn(self, launch: Launch, *, must_live: bool = True) -> Child:
-        child = start(launch, must_live=must_live)
+    def _spawn(self, launch: Launch) -> Child:
+        child = start(launch)
         self._children.append(child)
         self._write_state(self._state)
         return child
@@ -271,9 +227,7 @@ class Stack:
         for number in _ENDING_SIGNALS:
             self._handlers[number] = signal.signal(number, _exit_on_signal)
         # Set, and not left as it is: whatever a shell starts with `&` in a script is born ignoring it.
-        in_background = self._mode == "background"
-        interrupt = signal.SIG_IGN if in_background else signal.default_int_handler
-        self._handlers[signal.SIGINT] = signal.signal(signal.SIGINT, interrupt)
+        self._handlers[signal.SIGINT] = signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def _take_home(self) -> None:
         try:
@@ -312,7 +266,6 @@ class Stack:
         self._state = state
         content = {
             "pid": os.getpid(),
-            "mode": self._mode,
             "state": state,
             "environment": self.environment() if self._downloads else {},
             "processes": [
@@ -321,7 +274,7 @@ class Stack:
                     "pid": child.pid,
                     "port": child.launch.port,
                     "log": str(child.log),
-                    "must_live": child.must_live,
+                    "must_live": child.launch.must_live,
                 }
                 for child in self._children
             ],

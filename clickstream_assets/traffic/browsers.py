@@ -13,16 +13,13 @@ def _chrome(system: str, version: int) -> str:
     return f"{system} {_KHTML} Chrome/{version}.0.0.0 Safari/537.36"
 
 
-def _android(phone: str, version: int, android: int = 10) -> str:
+def _android(phone: str, version: int, android: int = 10, browser: str = "") -> str:
     system = f"Mozilla/5.0 (Linux; Android {android}; {phone})"
-    return f"{system} {_KHTML} Chrome/{version}.0.0.0 Mobile Safari/537.36"
+    return f"{system} {_KHTML} {browser}Chrome/{version}.0.0.0 Mobile Safari/537.36"
 
 
-def _iphone(system: str, version: str) -> str:
-    return (
-        f"Mozilla/5.0 (iPhone; CPU iPhone OS {system} like Mac OS X) {_WEBKIT} "
-        f"Version/{version} Mobile/15E148 Safari/604.1"
-    )
+def _iphone(system: str, browser: str, behind: str = "Safari/604.1") -> str:
+    return f"Mozilla/5.0 (iPhone; CPU iPhone OS {system} like Mac OS X) {_WEBKIT} {browser} Mobile/15E148 {behind}"
 
 
 def _safari(version: str) -> str:
@@ -51,18 +48,14 @@ BROWSERS: list[tuple[str, float]] = [
     (_android("CPH2449", 141, 14), 0.4),
     (_android("moto g(30)", 138, 12), 0.4),
     (_android("SM-T870", 141, 13), 0.5),
-    (_iphone("18_6", "18.6"), 8),
-    (_iphone("18_5", "18.5"), 4),
-    (_iphone("18_1", "18.1"), 2),
-    (_iphone("17_6", "17.6"), 2),
-    (_iphone("17_4", "17.4"), 1),
-    (_iphone("16_7", "16.6"), 0.7),
-    (_iphone("15_8", "15.6"), 0.4),
-    (
-        f"Mozilla/5.0 (iPhone; CPU iPhone OS 18_6 like Mac OS X) {_WEBKIT} "
-        "CriOS/142.0.7444.46 Mobile/15E148 Safari/604.1",
-        1.2,
-    ),
+    (_iphone("18_6", "Version/18.6"), 8),
+    (_iphone("18_5", "Version/18.5"), 4),
+    (_iphone("18_1", "Version/18.1"), 2),
+    (_iphone("17_6", "Version/17.6"), 2),
+    (_iphone("17_4", "Version/17.4"), 1),
+    (_iphone("16_7", "Version/16.6"), 0.7),
+    (_iphone("15_8", "Version/15.6"), 0.4),
+    (_iphone("18_6", "CriOS/142.0.7444.46"), 1.2),
     (f"Mozilla/5.0 (iPad; CPU OS 18_5 like Mac OS X) {_WEBKIT} Version/18.5 Mobile/15E148 Safari/604.1", 1),
     (f"Mozilla/5.0 (iPad; CPU OS 16_7 like Mac OS X) {_WEBKIT} Version/16.6 Mobile/15E148 Safari/604.1", 0.5),
     (_safari("18.6"), 3),
@@ -76,29 +69,21 @@ BROWSERS: list[tuple[str, float]] = [
     (_firefox("Mozilla/5.0 (X11; Ubuntu; Linux x86_64)", 144), 0.6),
     (_firefox(_LINUX, 140), 0.3),
     ("Mozilla/5.0 (Android 15; Mobile; rv:144.0) Gecko/144.0 Firefox/144.0", 0.6),
-    (
-        f"Mozilla/5.0 (iPhone; CPU iPhone OS 18_6 like Mac OS X) {_WEBKIT} FxiOS/144.0 Mobile/15E148 Safari/605.1.15",
-        0.3,
-    ),
+    (_iphone("18_6", "FxiOS/144.0", "Safari/605.1.15"), 0.3),
     (f"{_chrome(_WINDOWS, 142)} Edg/142.0.0.0", 4),
     (f"{_chrome(_WINDOWS, 141)} Edg/141.0.0.0", 2),
     (f"{_chrome(_MAC, 141)} Edg/141.0.0.0", 0.4),
     (f"{_chrome(_WINDOWS, 138)} OPR/122.0.0.0", 0.8),
     (f"{_android('K', 138)} OPR/91.0.0.0", 0.4),
     (f"{_chrome(_WINDOWS, 140)} Vivaldi/7.6.3797.58", 0.2),
-    (
-        f"Mozilla/5.0 (Linux; Android 14; SAMSUNG SM-G991B) {_KHTML} SamsungBrowser/28.0 "
-        "Chrome/130.0.0.0 Mobile Safari/537.36",
-        2,
-    ),
+    (_android("SAMSUNG SM-G991B", 130, 14, "SamsungBrowser/28.0 "), 2),
     (
         f"Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) {_WEBKIT} Mobile/15E148 "
         "[FBAN/FBIOS;FBAV/523.0.0.38.96;FBBV/768014958;FBDV/iPhone14,5;FBSN/iOS;FBSV/18.5]",
         0.8,
     ),
     (
-        f"Mozilla/5.0 (Linux; Android 14; SM-A546B Build/UP1A.231005.007; wv) {_KHTML} Version/4.0 "
-        "Chrome/141.0.0.0 Mobile Safari/537.36 Instagram 402.0.0.49.69 Android",
+        _android("SM-A546B Build/UP1A.231005.007; wv", 141, 14, "Version/4.0 ") + " Instagram 402.0.0.49.69 Android",
         0.6,
     ),
     ("Mozilla/5.0 (Windows NT 10.0; WOW64; Trident/7.0; rv:11.0) like Gecko", 0.2),

@@ -32,7 +32,6 @@ class Finite(click.FloatRange):
         super().__init__(min=0, min_open=True)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Parse, or say what is wrong."""
         number = float(super().convert(value, param, ctx))
         if not math.isfinite(number):
             self.fail(f"{value!r} is no finite number", param, ctx)
@@ -46,7 +45,7 @@ class Finite(click.FloatRange):
 @click.option(
     "--events",
     type=click.IntRange(min=1),
-    help="With --demo: this many events of the past hours, then stop. Without it traffic is live and has no end.",
+    help="With --demo: this many events of the past six hours, then stop. Without it traffic is live and has no end.",
 )
 @click.option(
     "--rate",
@@ -54,12 +53,6 @@ class Finite(click.FloatRange):
     help=f"Messages a second. Live demo traffic: {DEMO_RATE:g}; everything else: as fast as Kafka takes them.",
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="With --demo: same seed, same traffic.")
-@click.option(
-    "--hours",
-    type=Finite(),
-    help="With --events: the hours that they spread over.  [default: 6]",
-)
-@click.option("--start", help="With --events: when they end, ISO 8601, UTC if it has no offset.  [default: now]")
 @click.option(
     "--record",
     type=click.Path(dir_okay=False, writable=True, path_type=Path),
@@ -73,8 +66,6 @@ def produce(
     events: int | None,
     rate: float | None,
     seed: int,
-    hours: float | None,
-    start: str | None,
     record: Path | None,
     append: bool,
 ) -> None:
@@ -92,12 +83,10 @@ def produce(
     """
     if demo == (file is not None):
         raise click.UsageError("Name a FILE to send, or ask for --demo traffic: one of the two.")
-    if file and (events or hours or start):
-        raise click.UsageError("--events, --hours and --start go with --demo.")
+    if file and events:
+        raise click.UsageError("--events goes with --demo.")
     if envelope and not file:
         raise click.UsageError("--envelope goes with a FILE.")
-    if demo and events is None and (hours or start):
-        raise click.UsageError("--hours and --start go with --events: live traffic happens now.")
     if append and not record:
         raise click.UsageError("--append goes with --record.")
 
@@ -109,34 +98,25 @@ def produce(
         refuse_same_file(file, record)
         total, messages = count_messages(file), read_messages(file, envelope=envelope)
     else:
-        total, messages = events, demo_traffic(seed, events=events, rate=rate, hours=hours, start=start)
+        total, messages = events, demo_traffic(seed, events=events, rate=rate)
         if events is None:
             rate = None  # live traffic paces itself
     sys.exit(run_produce(settings(), messages, total=total, rate=rate, record=record, append=append))
 
 
-def demo_traffic(
-    seed: int, *, events: int | None, rate: float | None, hours: float | None = None, start: str | None = None
-) -> Iterator[Message]:
+def demo_traffic(seed: int, *, events: int | None, rate: float | None) -> Iterator[Message]:
     """Demo messages as the command line asks for them: a finished history, or live."""
     from clickstream_assets.traffic.demo import demo_messages, live_messages
 
     if events is None:
         return live_messages(seed, rate=rate or DEMO_RATE)
-    end, hours = _moment(start), hours or 6
-    if end.timestamp() < hours * 3600:
-        raise click.BadParameter("the events would begin before 1970", param_hint="--hours, --start")
-    return demo_messages(seed, end, events=events, hours=hours)
+    return demo_messages(seed, datetime.now(UTC), events=events)
 
 
 def refuse_same_file(file: Path, record: Path | None) -> None:
     """Raise UsageError where what is sent would be recorded over the file that it is read from."""
     if record and record.exists() and not is_standard_input(file) and record.samefile(file):
         raise click.UsageError("--record names the file that is sent: it would be overwritten before it is read.")
-
-
-def _alone(sending: Sending) -> int:
-    return sending(threading.Event())
 
 
 def run_produce(
@@ -147,7 +127,7 @@ def run_produce(
     rate: float | None,
     record: Path | None,
     append: bool = False,
-    call: Callable[[Sending], int] = _alone,
+    call: Callable[[Sending], int] = lambda sending: sending(threading.Event()),
 ) -> int:
     """Make the topic if it is missing, send with a progress bar, say how many were sent; the exit code.
 
@@ -227,16 +207,6 @@ def _remedy(settings: Settings) -> str:
         "Start it with `clickstream stack up`, or set CLICKSTREAM_KAFKA_BOOTSTRAP_SERVERS "
         f"(now {settings.kafka_bootstrap_servers}) to brokers that run; `clickstream doctor` looks closer."
     )
-
-
-def _moment(text: str | None) -> datetime:
-    if text is None:
-        return datetime.now(UTC)
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise click.BadParameter(f"{text!r} is not ISO 8601, like 2026-01-31T12:00", param_hint="--start") from error
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 @contextmanager

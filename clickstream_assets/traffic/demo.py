@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import orjson
 
-from clickstream_assets.domain.hours import HOUR_MS
+from clickstream_assets.domain.hours import HOUR_MS, rfc3339
 from clickstream_assets.traffic.browsers import draw_browser, draw_crawler
 from clickstream_assets.traffic.message_files import Message
 from clickstream_assets.traffic.places import draw_address
@@ -40,7 +40,6 @@ def demo_messages(
     events: int | None = None,
     hours: float = 6,
     rate: float = 20,
-    visitors: int = VISITORS,
 ) -> Iterator[Message]:
     """Demo messages with record times that never decrease.
 
@@ -48,13 +47,13 @@ def demo_messages(
     end, at ``rate`` a second of record time (not of the clock on the wall: see :func:`live_messages`).
     Event ids come from seed and start, so another start gives other events.
     """
-    start_ms = _to_ms(start)
+    start_ms = (start - _EPOCH) // timedelta(milliseconds=1)
     if events is None:
         # Nothing was there before it: hours of late events alone would look like a fault.
-        return _Traffic(f"{seed}/{start_ms}", start_ms, 1000 / rate, visitors, start_ms).messages()
+        return _Traffic(f"{seed}/{start_ms}", start_ms, 1000 / rate, start_ms).messages()
     spacing_ms = hours * HOUR_MS / events
     begin_ms = start_ms - round(hours * HOUR_MS)
-    traffic = _Traffic(f"{seed}/{start_ms}", begin_ms, spacing_ms, visitors).messages()
+    traffic = _Traffic(f"{seed}/{start_ms}", begin_ms, spacing_ms).messages()
     return (message for message, _ in zip(traffic, range(events), strict=False))
 
 
@@ -112,14 +111,13 @@ class _Visit(NamedTuple):
 class _Traffic:
     """The one generator behind all demo traffic."""
 
-    def __init__(self, seed: str, begin_ms: int, spacing_ms: float, visitors: int, earliest_ms: int = 0) -> None:
+    def __init__(self, seed: str, begin_ms: int, spacing_ms: float, earliest_ms: int = 0) -> None:
         """``earliest_ms``: a visit that would be late by more is in time."""
         self._seed, self._earliest_ms = seed, earliest_ms
         self._begin_ms = begin_ms
         self._spacing_ms = spacing_ms
         self._rng = Random(f"traffic/{seed}")
         self._shelf = Shelf(Random(f"shelf/{seed}"))
-        self._visitor_count = visitors
         self._visitors: dict[int, _Visitor] = {}
         self._ids = count()
         self._order = count()  # so that the queue never compares more than record times
@@ -157,7 +155,7 @@ class _Traffic:
         rng = self._rng
         crawler = rng.random() < CRAWLER_VISITS
         # Squared, so that some visitors are regulars; crawlers have numbers of their own
-        number = -1 - rng.randrange(40) if crawler else int(self._visitor_count * rng.random() ** 2)
+        number = -1 - rng.randrange(40) if crawler else int(VISITORS * rng.random() ** 2)
         visitor = self._visitors.get(number)
         if visitor is None:
             visitor = self._visitors[number] = _draw_visitor(Random(f"visitor/{self._seed}/{number}"), number, crawler)
@@ -267,7 +265,7 @@ def _event(rng: Random, visit: _Visit, step: _Step, event_id: str, record_ms: in
     """The event as a client words it, by the contract's plain names."""
     visitor = visit.visitor
     device_ms = step.at_ms - visit.behind_ms + visitor.clock_off_ms
-    as_written: Callable[[int], object] = int if visitor.epoch_timestamps else _rfc3339
+    as_written: Callable[[int], object] = int if visitor.epoch_timestamps else rfc3339
     event: dict[str, object] = {
         "event_id": event_id,
         "event_type": step.event_type,
@@ -338,17 +336,9 @@ def _spoil(rng: Random, event: dict[str, object], record_ms: int) -> bytes | Non
         case 10:  # timestamp_in_future
             return orjson.dumps(honest | {"timestamp": record_ms + rng.randrange(1, 48) * HOUR_MS})
         case _:  # before_first_partition: a device whose clock begins in 1970
-            return orjson.dumps(honest | {"timestamp": _rfc3339(rng.randrange(60_000))})
+            return orjson.dumps(honest | {"timestamp": rfc3339(rng.randrange(60_000))})
 
 
 def _uuid(text: str) -> str:
     digest = hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
     return f"{digest[:8]}-{digest[8:12]}-4{digest[13:16]}-a{digest[17:20]}-{digest[20:]}"
-
-
-def _to_ms(moment: datetime) -> int:
-    return (moment - _EPOCH) // timedelta(milliseconds=1)
-
-
-def _rfc3339(ms: int) -> str:
-    return (_EPOCH + timedelta(milliseconds=ms)).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -20,8 +20,6 @@ from clickstream_assets.traffic.message_lines import (
     MAX_LINE_BYTES,
     BadMessageFile,
     Line,
-    Source,
-    count_lines,
     is_standard_input,
     name_of,
     read_lines,
@@ -47,33 +45,26 @@ class Message:
 
     @property
     def key(self) -> bytes | None:
-        """What decides its partition, see :func:`key_of`."""
-        return key_of(self.value)
+        """The event id, so that all deliveries of an event share a partition; None where there is none to read.
+
+        A word that means "no id" is none: as a key it would bring most of a producer's events to one partition.
+        """
+        try:
+            event = orjson.loads(self.value or b"")
+        except orjson.JSONDecodeError:
+            return None
+        if not isinstance(event, dict):
+            return None
+        event_id = event.get("event_id")
+        if event_id in (None, ""):
+            event_id = event.get("messageId")
+        if not isinstance(event_id, str) or len(event_id) > MAX_NAME_CHARACTERS or event_id.strip().lower() in NO_IDS:
+            return None
+        return event_id.encode()
 
 
-def key_of(value: bytes | None) -> bytes | None:
-    """The event id, so that all deliveries of an event share a partition; None where there is none to read.
-
-    A word that means "no id" is none: as a key it would bring most of a producer's events to one partition.
-    """
-    if not value:
-        return None
-    try:
-        event = orjson.loads(value)
-    except orjson.JSONDecodeError:
-        return None
-    if not isinstance(event, dict):
-        return None
-    event_id = event.get("event_id")
-    if event_id in (None, ""):
-        event_id = event.get("messageId")
-    if not isinstance(event_id, str) or len(event_id) > MAX_NAME_CHARACTERS or event_id.strip().lower() in NO_IDS:
-        return None
-    return event_id.encode()
-
-
-def read_messages(source: Source, *, envelope: bool = False) -> Iterator[Message]:
-    """The messages of a file, of standard input (``-``) or of a binary stream, one at a time.
+def read_messages(source: Path, *, envelope: bool = False) -> Iterator[Message]:
+    """The messages of a file, or of standard input (``-``), one at a time.
 
     Lines without anything on them are skipped; one too long to be held comes with ``cut_from``. Raises BadMessageFile
     for what has no lines of UTF-8, and at the first line that is no envelope, if envelopes are asked for.
@@ -82,12 +73,12 @@ def read_messages(source: Source, *, envelope: bool = False) -> Iterator[Message
         yield message_of(line, source, envelope=envelope)
 
 
-def lines_of_messages(source: Source, *, envelope: bool = False) -> Iterator[Line]:
+def lines_of_messages(source: Path, *, envelope: bool = False) -> Iterator[Line]:
     """The lines that :func:`read_messages` makes messages of, one each."""
     return read_lines(source, MAX_LINE_BYTES * (_ESCAPED_BYTES if envelope else 1))
 
 
-def message_of(line: Line, source: Source, *, envelope: bool = False) -> Message:
+def message_of(line: Line, source: Path, *, envelope: bool = False) -> Message:
     """The message on a line of ``source``. Raises BadMessageFile that names the line where it is no envelope."""
     if line.size > len(line.content):
         return Message(line.content, cut_from=line.size)
@@ -99,29 +90,38 @@ def message_of(line: Line, source: Source, *, envelope: bool = False) -> Message
         raise BadMessageFile(f"{name_of(source)}, line {line.number}: {error}") from None
 
 
-def look_at(source: Source, *, envelope: bool = False) -> None:
+def _can_be_read_twice(source: Path) -> bool:
+    return not is_standard_input(source) and source.is_file()
+
+
+def look_at(source: Path, *, envelope: bool = False) -> None:
     """Raise BadMessageFile where the first message can't be read: before servers are started for it.
 
     A pipe can be read but once, so it is left alone.
     """
-    if isinstance(source, Path) and not is_standard_input(source) and source.is_file():
+    if _can_be_read_twice(source):
         next(read_messages(source, envelope=envelope))
 
 
-def count_messages(source: Source) -> int | None:
-    """How many messages :func:`read_messages` will give: what a progress bar wants to know. None for a pipe."""
-    return count_lines(source)
+def count_messages(source: Path) -> int | None:
+    """How many messages :func:`read_messages` will give: what a progress bar wants to know.
+
+    None where that can't be told beforehand: of a pipe, a bad file.
+    """
+    if not _can_be_read_twice(source):
+        return None
+    try:
+        return sum(1 for _ in read_lines(source))
+    except BadMessageFile:
+        return None
 
 
 def parse_envelope(line: bytes) -> Message:
     """One envelope line to its message. Raises ValueError that says what is wrong with it."""
     try:
-        envelope = orjson.loads(line)
-    except orjson.JSONDecodeError:
-        try:
-            envelope = json.loads(line)  # an envelope may hold what orjson refuses, a lone surrogate
-        except (ValueError, RecursionError) as error:
-            raise ValueError(f"not JSON ({error})") from None
+        envelope = json.loads(line)  # and not by orjson: an envelope may hold a lone surrogate
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"not JSON ({error})") from None
     if not isinstance(envelope, dict):
         raise ValueError(f"an envelope is a JSON object, this is {type(envelope).__name__}")
     timestamp_ms = envelope.get("kafka_timestamp_ms")
@@ -129,8 +129,7 @@ def parse_envelope(line: bytes) -> Message:
         raise ValueError(
             f"kafka_timestamp_ms must be epoch milliseconds, or -1 for none, not {json.dumps(timestamp_ms)}"
         )
-    value = _envelope_value(envelope)
-    return Message(value, timestamp_ms)
+    return Message(_envelope_value(envelope), timestamp_ms)
 
 
 def _envelope_value(envelope: dict[str, object]) -> bytes | None:

@@ -12,18 +12,14 @@ import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import click
 import orjson
 
-Source = Path | IO[bytes]
-"""A file's path, ``-`` for standard input, or a binary stream."""
-
 MAX_LINE_BYTES = 8 << 20
 """What is longer is not held: twice the largest message that the topic takes, where this project makes it."""
 
-_STANDARD_INPUT = Path("-")
 _HEAD_BYTES = 4  # enough for every mark below
 _GZIP = b"\x1f\x8b"
 _UTF8_MARK = b"\xef\xbb\xbf"
@@ -62,21 +58,19 @@ class Line(NamedTuple):
     size: int
 
 
-def is_standard_input(source: Source) -> bool:
-    """Whether a path means standard input: ``-``."""
-    return source == _STANDARD_INPUT
+def is_standard_input(source: Path) -> bool:
+    return source == Path("-")
 
 
-def name_of(source: Source) -> str:
+def name_of(source: Path) -> str:
     """How messages to people call a source."""
-    if isinstance(source, Path):
-        return "standard input" if is_standard_input(source) else str(source)
-    name = getattr(source, "name", None)
-    return name if isinstance(name, str) and not name.startswith("<") else "standard input"
+    return "standard input" if is_standard_input(source) else str(source)
 
 
-def read_lines(source: Source, max_bytes: int = MAX_LINE_BYTES) -> Iterator[Line]:
-    """The lines of a source that have anything on them, numbered from 1; no more than ``max_bytes`` of each are held.
+def read_lines(source: Path, max_bytes: int = MAX_LINE_BYTES) -> Iterator[Line]:
+    """The lines of a file, or of standard input (``-``), that have anything on them, numbered from 1.
+
+    No more than ``max_bytes`` of each are held.
 
     A byte-order mark of UTF-8 is dropped, gzip is told by its first bytes and opened. Raises BadMessageFile for what
     has no such lines, and where gzip data is damaged or cut off.
@@ -95,16 +89,6 @@ def read_lines(source: Source, max_bytes: int = MAX_LINE_BYTES) -> Iterator[Line
         ) from None
     if not lines:
         raise BadMessageFile(f"{name} is empty: a message a line was expected.")
-
-
-def count_lines(source: Source) -> int | None:
-    """How many lines :func:`read_lines` will give. None where that can't be told beforehand: of a pipe, a bad file."""
-    if not isinstance(source, Path) or is_standard_input(source) or not source.is_file():
-        return None
-    try:
-        return sum(1 for _ in read_lines(source))
-    except BadMessageFile:
-        return None
 
 
 class _Rejoined(io.RawIOBase):
@@ -127,14 +111,10 @@ class _Rejoined(io.RawIOBase):
 
 
 @contextmanager
-def _opened(source: Source) -> Iterator[io.BufferedReader]:
+def _opened(source: Path) -> Iterator[io.BufferedReader]:
     """The source's text as UTF-8 without a mark, or BadMessageFile."""
     with ExitStack() as stack:
-        stream: Any = source
-        if isinstance(source, Path):
-            stream = sys.stdin.buffer if is_standard_input(source) else stack.enter_context(source.open("rb"))
-        if isinstance(stream, io.RawIOBase):
-            stream = io.BufferedReader(stream)
+        stream: Any = sys.stdin.buffer if is_standard_input(source) else stack.enter_context(source.open("rb"))
         head = stream.read(_HEAD_BYTES)
         if head.startswith(_GZIP):
             stream = stack.enter_context(gzip.GzipFile(fileobj=io.BufferedReader(_Rejoined(head, stream))))
@@ -158,7 +138,7 @@ def _bounded(stream: io.BufferedReader, max_bytes: int) -> Iterator[Line]:
             yield Line(number, content, size)
 
 
-def _fault_of_head(head: bytes, source: Source) -> str:
+def _fault_of_head(head: bytes, source: Path) -> str:
     """What a source's first bytes say it is, if no text in UTF-8, and what to do; else empty."""
     encoding = next((name for mark, name in _WIDE_MARKS.items() if head.startswith(mark)), "")
     text = head.replace(b"\0", b"")
@@ -177,7 +157,7 @@ def _fault_of_head(head: bytes, source: Source) -> str:
     return ""
 
 
-def _fault_of_first_line(line: Line, source: Source) -> str:
+def _fault_of_first_line(line: Line, source: Path) -> str:
     """What the first line says of the source, if it has no message a line, and what to do; else empty."""
     text = line.content.strip()
     if b"\0" in text:
@@ -201,7 +181,7 @@ def _begins_an_array_of_objects(line: Line, text: bytes) -> bool:
     return isinstance(items, list) and any(isinstance(item, dict) for item in items)
 
 
-def _command(words: str, source: Source) -> str:
+def _command(words: str, source: Path) -> str:
     """A shell command over the source, with the name of a file to write."""
     name = name_of(source)
     return f"`{words}`" if name == "standard input" else f"`{words} {shlex.quote(name)} > lines.jsonl`"

@@ -4,15 +4,17 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from contextlib import closing
+from dataclasses import dataclass, field, replace
 from typing import IO, Any, NoReturn, Self
 
 import click
 from kafka import KafkaProducer
-from kafka.admin import ConfigResource, ConfigResourceType, KafkaAdminClient
+from kafka.admin import KafkaAdminClient
 from kafka.errors import KafkaError, MessageSizeTooLargeError
 
 from clickstream_assets.clients.kafka import MAX_MESSAGE_BYTES
+from clickstream_assets.clients.kafka_admin import topic_settings
 from clickstream_assets.domain.hours import HOUR_MS
 from clickstream_assets.traffic.message_files import NO_TIME_MS, Message, write_envelope
 from clickstream_assets.traffic.message_lines import MAX_LINE_BYTES
@@ -48,7 +50,7 @@ def send(
     bootstrap_servers: str,
     topic: str,
     rate: float | None = None,
-    on_sent: Callable[[int], None] | None = None,
+    on_sent: Callable[[int], None] = lambda _: None,
     on_refused: Callable[[Refused], None] = _raise,
     record: IO[str] | None = None,
     stop: threading.Event | None = None,
@@ -63,8 +65,12 @@ def send(
     Raises SendError at the first message that was handed to Kafka and is not acknowledged.
     """
     stop = stop or threading.Event()
-    limits = _limits(bootstrap_servers, topic)
-    producer = _connect(bootstrap_servers, limits.message_bytes)
+    try:
+        with closing(KafkaAdminClient(bootstrap_servers=bootstrap_servers.split(","))) as admin:
+            limits = Limits.of(topic_settings(admin, topic))
+        producer = _connect(bootstrap_servers, limits.message_bytes)
+    except (KafkaError, OSError) as error:
+        raise Unreachable(f"Kafka at {bootstrap_servers} does not answer ({error}).") from error
     try:
         partitions = _partitions(producer, topic, bootstrap_servers)
         outbox = _Outbox(producer, topic, partitions, limits, on_sent, on_refused, record)
@@ -122,37 +128,21 @@ class Limits:
         return ""
 
 
-def _limits(bootstrap_servers: str, topic: str) -> Limits:
-    try:
-        admin = KafkaAdminClient(bootstrap_servers=bootstrap_servers.split(","))
-        try:
-            found = admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, topic)], config_filter="all")
-        finally:
-            admin.close()
-    except (KafkaError, OSError) as error:
-        raise Unreachable(f"Kafka at {bootstrap_servers} does not answer ({error}).") from error
-    configuration = found.get("topic", {}).get(topic, {})
-    return Limits.of({name: entry["value"] for name, entry in configuration.items()})
-
-
 def _connect(bootstrap_servers: str, message_bytes: int) -> KafkaProducer:
-    try:
-        return KafkaProducer(
-            bootstrap_servers=bootstrap_servers.split(","),
-            acks="all",
-            enable_idempotence=True,
-            delivery_timeout_ms=DELIVERY_SECONDS * 1000,  # what bounds the retries of an idempotent producer
-            request_timeout_ms=20_000,
-            max_block_ms=15_000,
-            bootstrap_timeout_ms=10_000,
-            linger_ms=20,
-            batch_size=256 << 10,
-            compression_type="lz4",
-            max_request_size=message_bytes,
-            allow_auto_create_topics=False,
-        )
-    except (KafkaError, OSError) as error:
-        raise Unreachable(f"Kafka at {bootstrap_servers} does not answer ({error}).") from error
+    return KafkaProducer(
+        bootstrap_servers=bootstrap_servers.split(","),
+        acks="all",
+        enable_idempotence=True,
+        delivery_timeout_ms=DELIVERY_SECONDS * 1000,  # what bounds the retries of an idempotent producer
+        request_timeout_ms=20_000,
+        max_block_ms=15_000,
+        bootstrap_timeout_ms=10_000,
+        linger_ms=20,
+        batch_size=256 << 10,
+        compression_type="lz4",
+        max_request_size=message_bytes,
+        allow_auto_create_topics=False,
+    )
 
 
 def _partitions(producer: KafkaProducer, topic: str, bootstrap_servers: str) -> list[int]:
@@ -165,30 +155,21 @@ def _partitions(producer: KafkaProducer, topic: str, bootstrap_servers: str) -> 
     return sorted(partitions)
 
 
+@dataclass
 class _Outbox:
     """What was handed to Kafka and is not confirmed yet, oldest first."""
 
-    def __init__(
-        self,
-        producer: KafkaProducer,
-        topic: str,
-        partitions: list[int],
-        limits: Limits,
-        on_sent: Callable[[int], None] | None,
-        on_refused: Callable[[Refused], None],
-        record: IO[str] | None,
-    ) -> None:
-        self.sent = 0
-        self._producer = producer
-        self._topic = topic
-        self._partitions = partitions
-        self._limits = limits
-        self._on_sent = on_sent or (lambda _: None)
-        self._on_refused = on_refused
-        self._record = record
-        self._place = 0
-        self._unconfirmed: deque[tuple[Any, Message, int]] = deque()
-        self._unconfirmed_bytes = 0
+    _producer: KafkaProducer
+    _topic: str
+    _partitions: list[int]
+    _limits: Limits
+    _on_sent: Callable[[int], None]
+    _on_refused: Callable[[Refused], None]
+    _record: IO[str] | None
+    sent: int = 0
+    _place: int = 0
+    _unconfirmed: deque[tuple[Any, Message, int]] = field(default_factory=deque)
+    _unconfirmed_bytes: int = 0
 
     def put(self, message: Message) -> None:
         """Hand one message to Kafka, if the topic takes it; waits while too much is unconfirmed."""

@@ -23,12 +23,6 @@ def test_a_ratio_compares_what_was_measured_side_by_side():
         ratios([60], [100, 50])
 
 
-def test_the_same_events_through_two_stages_take_both_times():
-    assert Timing(100, 2.0) + Timing(100, 3.0) == Timing(100, 5.0)
-    with pytest.raises(ValueError, match="not the same"):
-        Timing(100, 2.0) + Timing(99, 3.0)
-
-
 def test_targets_are_reached_from_below_or_kept_below():
     assert Target(0.6).is_met(0.6)
     assert not Target(0.6).is_met(0.59)

@@ -1,5 +1,8 @@
 """What goes over the wire, read by Thrift's own library."""
 
+import pickle
+import socket
+
 from hypothesis import given
 from hypothesis import strategies as st
 from thriftpy2.protocol.cybin import TCyBinaryProtocol
@@ -153,3 +156,12 @@ def test_as_many_rows_are_asked_for_as_fit_into_an_answer(row_bytes):
     rows = rows_per_call(row_bytes)
     assert rows == 1 or rows * row_bytes <= BYTES_PER_CALL
     assert rows == SCANNED_PER_CALL or (rows + 1) * row_bytes > BYTES_PER_CALL
+
+
+def test_a_client_reaches_another_process_without_its_connection():
+    client = HBaseClient("hbase", 9091, timeout_ms=7, patience_seconds=3)
+    with socket.socket() as connection:
+        client._connection = connection
+        other = pickle.loads(pickle.dumps(client))
+        assert client._connection is connection
+    assert vars(other) == vars(HBaseClient("hbase", 9091, timeout_ms=7, patience_seconds=3))

@@ -54,8 +54,8 @@ def test_a_long_letter_is_cut_and_its_size_told(world):
     world.ingest()
     words = printed("show")
     assert "  record_time: 2026-11-20T03:00:00.001Z\n" in words
-    assert '  value (the first 200 of 1,009 bytes): {"url": "' + "x" * 191 + "\n" in words
-    assert '  value (1,009 bytes): {"url": "' + "x" * 1000 + "\n" in printed("show", "--full")
+    assert '  bytes: 1009\n  value: {"url": "' + "x" * 191 + "\n  truncated: True\n" in words
+    assert '  value: {"url": "' + "x" * 1000 + "\n" in printed("show", "--full")
     (shown,) = map(json.loads, printed("show", "--json").splitlines())
     assert (shown["bytes"], len(shown["value"]), shown["truncated"]) == (1009, 200, True)
     assert "truncated" not in json.loads(printed("show", "--json", "--full"))
@@ -68,9 +68,9 @@ def test_bytes_cannot_command_a_terminal(world):
     world.ingest()
     words = printed("show")
     assert "\x1b" not in words
-    assert r'value (9 bytes): {"\x1b[2J\x07ü' in words
-    assert "value_base64 (2 bytes): /xs=" in words
-    assert "value: a tombstone: no value" in words
+    assert r'  value: {"\x1b[2J\x07ü' in words
+    assert "  value_base64: /xs=" in words
+    assert "  value: none" in words
 
 
 def test_single_letters_are_named_by_their_place(world):
@@ -105,7 +105,7 @@ def test_a_letter_of_a_record_without_a_time_shows_none(world):
     world.ingest()
     words = printed("show")
     assert "  record_time: none\n" in words
-    assert "  value: a tombstone: no value\n" in words
+    assert "  value: none\n" in words
     assert json.loads(printed("show", "--json"))["record_time"] is None
 
 

@@ -95,7 +95,7 @@ def test_a_failure_that_another_process_wrote_to_the_instance_of_clickstream_run
     home = dagster_home(Settings(home=tmp_path))
     monkeypatch.setenv("DAGSTER_HOME", str(home))
     words = []
-    failed = FailedRuns.of_home(home, "http://localhost:1", words.append)
+    failed = FailedRuns(dg.DagsterInstance.get(), "http://localhost:1", words.append)
     with dg.DagsterInstance.from_config(str(home)) as instance:  # as a run of the daemon's has it
         run_id = _run(instance, "no such table")
     failed.tell()

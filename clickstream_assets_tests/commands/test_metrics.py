@@ -4,7 +4,7 @@ import pytest
 from click.testing import CliRunner
 
 from clickstream_assets.cli import main
-from clickstream_assets.commands import metrics as command
+from clickstream_assets.commands.consoles import console, figure, table_of
 
 
 @pytest.mark.parametrize(
@@ -27,8 +27,8 @@ def test_a_wrong_call_says_what_is_wrong(arguments, complaint):
 
 def test_a_long_url_with_brackets_stays_in_one_piece_where_no_terminal_is(capsys):
     url = "https://shop.example/" + "shoes/" * 500 + "?filter[color]=red"
-    figures = dict.fromkeys(("clicks", "unique_users", "measured_views", "time_spent_seconds"), 1)
-    command._print([{"url": url, "country": "DE", "average_time_spent": None, **figures}])
+    row = {"url": url, "country": "DE", "clicks": 1_000, "time_spent_seconds": 1.0, "average_time_spent": None}
+    console().print(table_of([row], figure))
     heading, row = capsys.readouterr().out.splitlines()
-    assert row.split() == [url, "DE", "1", "1", "1", "1.0"]
+    assert row.split() == [url, "DE", "1,000", "1.0"]
     assert heading.index("country") == row.index("DE")

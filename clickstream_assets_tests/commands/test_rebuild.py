@@ -114,7 +114,7 @@ def test_here_is_refused_in_a_pod_and_while_dagster_is_up(world, monkeypatch):
     assert "--here is not for a pod" in words
     assert "--dagster URL" in words
     monkeypatch.delenv("KUBERNETES_SERVICE_HOST")
-    monkeypatch.setattr(through_dagster, "_answers", lambda url: True)
+    monkeypatch.setattr(through_dagster, "is_dagster_up", lambda url: True)
     words = said(FROM, TO, "--here", "--dagster", "http://dagster.example:3000/", code=1)
     assert "Dagster is up on http://dagster.example:3000, and may ingest at any moment: leave --here out" in words
     assert world.rows() == before

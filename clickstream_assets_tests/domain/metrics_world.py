@@ -52,8 +52,6 @@ class MetricsWorld(World):
         clock = itertools.count(NOW_MS + HOUR_MS, 1_000)
         self.hbase.clock = lambda: next(clock)
         patch.setattr(computing, "time", lambda: next(clock) / 1000)
-        for module in (enriching, computing):
-            patch.setattr(module, "HBaseClient", lambda *at: self.hbase)
         self.spark = FakeSpark()
         self.rules = enriching.Rules(str(geoip), (), ("GeoLite2-City 7", user_agent_version()))
         self.lines, self.geoip = [], geoip

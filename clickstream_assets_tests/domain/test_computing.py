@@ -1,6 +1,7 @@
 """Metrics brought up to date by what is new: always what golden.py makes of all messages, whatever happened before."""
 
 import random
+import zlib
 
 import pytest
 from hypothesis import given, settings
@@ -648,11 +649,14 @@ STATE_DAMAGES = {
     "checkpoint empty": (HOUR_ROW, _put(b"hour:checkpoint", lambda value: b"")),
     "checkpoint cut short": (HOUR_ROW, _put(b"hour:checkpoint", lambda value: value[:-2])),
     "checkpoint of another kind": (HOUR_ROW, _put(b"hour:checkpoint", lambda value: b"7")),
-    "checkpoint of numbers": (HOUR_ROW, _put(b"hour:checkpoint", lambda value: b"[1, 2, 3]")),
-    "checkpoint of other sums": (HOUR_ROW, _put(b"hour:checkpoint", lambda value: b'[1, [], {"more": 3}]')),
-    "covered deleted": (HOUR_ROW, _delete(b"hour:covered")),
-    "covered flipped": (HOUR_ROW, _put(b"hour:covered", lambda value: _flip(value, 333))),
-    "both deleted": (HOUR_ROW, _delete(b"hour")),
+    "checkpoint flipped": (HOUR_ROW, _put(b"hour:checkpoint", lambda value: _flip(value, 333))),
+    "checkpoint of no json": (HOUR_ROW, _put(b"hour:checkpoint", lambda value: zlib.compress(b"[1"))),
+    "checkpoint of numbers": (HOUR_ROW, _put(b"hour:checkpoint", lambda value: zlib.compress(b"[1, 2, 3]"))),
+    "checkpoint of other sums": (
+        HOUR_ROW,
+        _put(b"hour:checkpoint", lambda value: zlib.compress(b'[1, [], [], {"more": 3}]')),
+    ),
+    "checkpoint and fence deleted": (HOUR_ROW, _delete(b"hour")),
 }
 
 

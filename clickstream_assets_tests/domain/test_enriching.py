@@ -146,7 +146,7 @@ def test_an_audit_of_what_nobody_changed_finds_nothing_however_it_was_cut(geoip,
 def test_a_full_part_has_one_block_whichever_way_it_is_made(geoip, monkeypatch):
     """Its events with their long agents take several cells."""
     monkeypatch.setattr(offset_plan, "MAX_RANGE", 400)
-    monkeypatch.setattr(blocks, "CELL_BYTES", 50_000)
+    monkeypatch.setattr(blocks, "CELL_BYTES", 30_000)
     world = MetricsWorld(monkeypatch, geoip)
     world.send(*(event(None, AT + at, f"user {at}", user_agent=CHROME + " " * (at % 7)) for at in range(400)))
     world.update()

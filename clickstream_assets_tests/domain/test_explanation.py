@@ -1,5 +1,6 @@
 """A document explained event by event adds up to what golden.py and the pipeline's own time_spent_ms say."""
 
+from base64 import b64encode
 from collections import defaultdict
 from dataclasses import asdict
 
@@ -23,6 +24,7 @@ from clickstream_assets.domain.explanation import (
     Target,
     add_up,
     compare,
+    compare_sketches,
     events_of,
     explain,
     judge,
@@ -33,7 +35,7 @@ from clickstream_assets.domain.explanation import (
 )
 from clickstream_assets.domain.hours import HOUR_MS, hour_of_key, key_of_hour
 from clickstream_assets.domain.ledger import READ, Entry, HourCounts, Ledger
-from clickstream_assets.domain.metrics import metrics_key
+from clickstream_assets.domain.metrics import metrics_key, sketch_of
 from clickstream_assets.domain.row_keys import event_key
 from clickstream_assets.domain.stale_hours import Hold, HourState
 from clickstream_assets.domain.table_schemas import CLICKS, METRICS
@@ -268,7 +270,7 @@ def test_each_event_is_traced_to_the_range_and_the_run_that_brought_it():
     ledger = book(FakeHBase())
     sources = [Source("topic", 0, 29), Source("topic", 1, 3), Source("topic", 0, 20), Source("topic", 0, 0)]
     found, unbooked = ranges_of(ledger, ledger.parts([HOUR])[HOUR], sources)
-    assert [(one.partition, one.first, one.run_id, one.events) for one in found] == [
+    assert [(one["partition"], one["first"], one["run_id"], one["events"]) for one in found] == [
         (0, 0, "r1", 1),
         (0, 20, "r2", 2),
         (1, 0, "r3", 1),
@@ -298,7 +300,7 @@ VALUES = {
 
 
 def differing(*four):
-    return [name for name, values in compare(*four).items() if not values.same]
+    return [name for name, values in compare(*four).items() if not values["same"]]
 
 
 def test_one_value_off_in_any_place_is_named():
@@ -314,6 +316,25 @@ def test_nothing_anywhere_is_the_same_and_a_missing_document_is_not():
     assert differing(None, None, None, None) == []
     assert differing(None, VALUES, VALUES, VALUES) == list(VALUES)
     assert differing(*[VALUES | {"average_time_spent": None}] * 4) == []
+
+
+@pytest.mark.parametrize("users", [1, 5, 300, 20_000])
+def test_sketches_are_compared_by_the_users_they_hold_and_not_by_their_bytes(users):
+    names = [f"u{at}" for at in range(users)]
+    sketch, turned, other = (sketch_of(keys) for keys in (names, names[::-1], [f"v{at}" for at in range(users)]))
+
+    def compared(document, row, now):
+        stored = [None if value is None else {"users_sketch": value} for value in (document, row, now)]
+        values = compare_sketches(*stored)
+        return values["same"], values["document"], values["metrics_row"], values["recomputed"]
+
+    same, *estimates = compared(b64encode(sketch).decode(), turned, sketch)
+    assert same
+    assert estimates == [pytest.approx(users, rel=0.05)] * 3
+    assert not compared(b64encode(sketch).decode(), other, sketch)[0]
+    assert compared(b64encode(sketch).decode(), b"no sketch at all", sketch)[::2] == (False, "unreadable")
+    assert not compared(b64encode(sketch).decode(), sketch, None)[0]
+    assert compared(None, None, None) == (True, None, None, None)
 
 
 def test_a_metrics_cell_that_is_no_number_is_shown_as_it_is():
@@ -379,19 +400,19 @@ def test_what_all_stores_say_of_a_document_comes_together(monkeypatch):
 
     monkeypatch.setattr(explanation, "documents_of", lambda *_: [hit])
     monkeypatch.setattr(explanation, "recomputed", recomputed)
-    monkeypatch.setattr(explanation, "compare_sketches", lambda *_: explanation.Comparison(1, 1, 1, None, True))
+    monkeypatch.setattr(explanation, "compare_sketches", lambda *_: {"document": 1, "same": True})
     told = explain(TARGET, HOUR, books=books, es=None, alias="")
 
     assert (told.hour, told.url, told.country) == (key_of_hour(HOUR), TARGET.url, TARGET.country)
     assert [view.spent_ms for view in told.events if view.counts] == [20, None]
-    assert asdict(told.values["clicks"]) == {
+    assert told.values["clicks"] == {
         "document": 2, "metrics_row": 7, "recomputed": 2, "from_events": 2, "same": False
     }  # fmt: skip
-    assert [name for name, compared in told.values.items() if not compared.same] == ["clicks"]
+    assert [name for name, compared in told.values.items() if not compared["same"]] == ["clicks"]
     assert list(told.values)[-1] == "users_sketch"
-    assert [(booked.events, booked.read) for booked in told.ranges] == [(2, 5)]
+    assert [(booked["events"], booked["read"]) for booked in told.ranges] == [(2, 5)]
     assert told.events_in_no_range == 1
-    assert [(run.run_id, run.did) for run in told.runs] == [
+    assert [(run["run_id"], run["did"]) for run in told.runs] == [
         ("reading", "read its events"),
         ("computing", "computed it"),
     ]
@@ -403,7 +424,7 @@ def test_what_all_stores_say_of_a_document_comes_together(monkeypatch):
     assert told.metrics_row == computed
     assert told.document == {"index": "index", "id": TARGET.document_id} | computed
     assert (told.state["stale"], told.state["refused"], told.state["moved"]) == (True, 3, True)
-    assert told.remarks[0] == "differs: clicks: document 2, metrics row 7, recomputed 2, from the events 2"
+    assert told.remarks[0] == "differs: clicks: document 2, metrics row 7, recomputed 2, from events 2"
     assert (told.same, told.verdict) == (False, "Not the same everywhere.")
 
 

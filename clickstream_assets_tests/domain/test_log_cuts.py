@@ -86,7 +86,7 @@ def test_messages_that_take_the_offsets_again_are_read_as_what_they_are(world, t
     parts = world.ledger.parts([HOUR])[HOUR]
     assert [(part.topic_id, part.counts.kept) for part in parts] == [("id-1", 2), ("id-1", 2), ("id-1~001", 2)]
     ranges, unbooked = ranges_of(world.ledger, parts, sources(world))
-    assert ([(one.topic_id, one.events) for one in ranges], unbooked) == (
+    assert ([(one["topic_id"], one["events"]) for one in ranges], unbooked) == (
         [("id-1", 2), ("id-1", 2), ("id-1~001", 2)],
         0,
     )

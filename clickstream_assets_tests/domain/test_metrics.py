@@ -12,10 +12,10 @@ from clickstream_assets.domain.blocks import CLICKS, kind_of
 from clickstream_assets.domain.computing import same_users
 from clickstream_assets.domain.metrics import (
     CHANGES,
-    MetricsTasks,
     changes,
     document_id,
     metrics_key,
+    metrics_tasks,
     sketch_of,
     to_sketch,
 )
@@ -181,21 +181,19 @@ def test_a_sketch_that_is_stored_is_read_and_what_is_none_is_refused(users):
 @steady
 @given(st.sets(st.integers(1_000, 1_030), max_size=5), st.integers(0, 12_000_000), st.text("abc", min_size=1))
 def test_shares_hold_each_key_once_however_many_rows_there_are(hours, rows, url):
-    tasks = MetricsTasks.of(hours, rows).tasks()
+    tasks = metrics_tasks(hours, rows)
     for hour in (*hours, 998):
         key = metrics_key(hour, url, "DE")
         assert sum(start <= key < stop for task in tasks for start, stop in task) == (hour in hours)
 
 
 def test_few_metrics_are_one_share_and_many_are_spread_by_their_hours_and_then_by_their_ids():
-    assert [len(MetricsTasks.of([1_000], rows)) for rows in (0, 40_000, 40_001, 10**9)] == [1, 1, 2, 256]
-    week = MetricsTasks.of(range(1_000, 1_168), 40_000)
-    assert [len(ranges) for ranges in week.tasks()] == [1]
-    ranges = [
-        len(MetricsTasks.of(range(1_000, 1_168), rows).tasks()) for rows in (400_000, 6_720_000, 13_440_000, 10**10)
-    ]
-    assert ranges == [10, 168, 336, 168 * 256]
-    assert sum(map(len, MetricsTasks.of(range(1_000, 1_168), 400_000).tasks())) == 168
-    shares = MetricsTasks.of([1_000], 10**9)
-    holding = [task for task in shares.tasks() if any(s <= metrics_key(1_000, "x", "DE") < e for s, e in task)]
-    assert holding == [shares.ranges(int(document_id(1_000, "x", "DE")[:2], 16))]
+    assert [len(metrics_tasks([1_000], rows)) for rows in (0, 40_000, 40_001, 10**9)] == [1, 1, 2, 256]
+    week = range(1_000, 1_168)
+    assert [len(ranges) for ranges in metrics_tasks(week, 40_000)] == [1]
+    tasks = [len(metrics_tasks(week, rows)) for rows in (400_000, 6_720_000, 13_440_000, 10**10)]
+    assert tasks == [10, 168, 336, 168 * 256]
+    assert sum(map(len, metrics_tasks(week, 400_000))) == 168
+    slices = metrics_tasks([1_000], 10**9)
+    holding = [task for task in slices if any(s <= metrics_key(1_000, "x", "DE") < e for s, e in task)]
+    assert holding == [slices[int(document_id(1_000, "x", "DE")[:2], 16)]]

@@ -1,6 +1,7 @@
 """On Spark or in the process: the same rows, the same books, however the work is cut and however often a task runs."""
 
 import itertools
+import pickle
 
 import pytest
 from hypothesis import given, settings
@@ -10,7 +11,8 @@ from clickstream_assets.clients.kafka import Message
 from clickstream_assets.domain import offset_plan, reading
 from clickstream_assets.domain.offsets import OffsetRange
 from clickstream_assets.domain.outcomes import SOURCE, Rules, decoded
-from clickstream_assets.domain.reading import Wide, _packed, _tasks, _unpacked
+from clickstream_assets.domain.reading import Wide, _packed
+from clickstream_assets.domain.spark_tasks import put_together
 from clickstream_assets_tests.conftest import NOW_MS
 from clickstream_assets_tests.domain.fake_spark import FakeSpark
 from clickstream_assets_tests.domain.fakes import LEDGER, World
@@ -27,7 +29,6 @@ class WideWorld(World):
         super().__init__(FIRST, partitions)
         self.spark = FakeSpark(attempts)
         patch.setattr(reading, "TopicClient", lambda *at: self.topic)
-        patch.setattr(reading, "HBaseClient", lambda *at: self.hbase)
 
     def ingestion(self):
         reader = super().ingestion()
@@ -120,21 +121,20 @@ def test_a_message_reaches_the_other_process_as_it_is():
     usual = decoded(cases, rules)
     wild = decoded([message(0, sent_at=1e300, engagement_time_ms=1e30, timestamp=NOW)], RULES)
     sent = [*usual, *wild]
-    received = [_unpacked(packed) for packed in _packed(sent).column("message").to_pylist()]
+    received = [pickle.loads(packed) for packed in _packed(sent).column("message").to_pylist()]
     assert [one._replace(refused=None) for one in received] == [one._replace(refused=None) for one in sent]
     assert [type(one.event) for one in received] == [type(one.event) for one in sent]
     for one, other in zip(sent, received, strict=True):
         if one.refused is not None:
             assert (other.refused.reason, other.refused.detail) == (one.refused.reason, one.refused.detail)
+            assert str(other.refused) == f"{one.refused.reason}: {one.refused.detail}"
 
 
 @settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 99), st.integers(0, 40)), max_size=8))
 def test_tasks_have_every_range_once_and_none_more_than_fit(drawn):
     ranges = [OffsetRange("id", partition, first, first + size) for partition, first, size in drawn]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(reading, "TASK_OFFSETS", 50)
-        tasks = _tasks(ranges)
+    tasks = put_together(ranges, len, 50)
     assert list(itertools.chain(*tasks)) == ranges
     sizes = [sum(map(len, task)) for task in tasks]
     assert all(size <= 50 for size in sizes)

@@ -3,7 +3,6 @@
 from datetime import UTC, datetime
 
 from clickstream_assets.traffic.demo import demo_messages
-from clickstream_assets.traffic.message_files import key_of
 from clickstream_assets_tests.conftest import NOW_MS
 from clickstream_assets_tests.integration.pipeline import Pipeline, assert_golden, plain
 
@@ -17,7 +16,7 @@ def test_demo_events_match_golden_and_produced_a_second_time_add_nothing(servers
     assert pipeline.failed_checks() == []
 
     before, counts = pipeline.documents(), pipeline.reconcile()
-    with_ids = [message for message in messages if key_of(message.value)]
+    with_ids = [message for message in messages if message.key]
     assert len(with_ids) > 2_900
     pipeline.produce(with_ids)
     pipeline.settle()

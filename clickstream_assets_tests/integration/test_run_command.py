@@ -114,7 +114,7 @@ def test_code_server_and_daemon_killed_while_a_file_is_sent_are_started_again_an
     assert command.end() == 0, command.said()
     out = command.out.read_text()
     assert "The books balance" in out
-    assert [line.split()[-2] for line in out.splitlines() if "stored as rows in HBase" in line] == ["60"]
+    assert [line.split()[-1] for line in out.splitlines() if "stored as rows in HBase" in line] == ["60"]
 
 
 def test_live_traffic_in_the_background_of_a_script_begins_a_day_ago_and_stops_on_sigint(run_command):

@@ -185,20 +185,15 @@ def test_an_executor_and_a_worker_that_are_killed_change_nothing(servers, cluste
     assert (again.new_rows, *counts(again)) == (0, *counts(here))
 
 
-def slowed(stage_of, seconds: float = 1):
-    """A stage whose tasks rest behind each answer, so that they are at work when they are killed."""
+def slowed(work, seconds: float = 1):
+    """Work of tasks that rest behind each answer, so that they are at work when they are killed."""
 
-    def made(*arguments):
-        stage = stage_of(*arguments)
+    def slow(*arguments):
+        for answer in work(*arguments):
+            time.sleep(seconds)
+            yield answer
 
-        def work(batches):
-            for answer in stage(batches):
-                time.sleep(seconds)
-                yield answer
-
-        return work
-
-    return made
+    return slow
 
 
 def killed_once_begun(server: psutil.Process, work: Future, begun) -> None:
@@ -399,8 +394,8 @@ def test_an_hour_enriched_on_executors_that_are_killed_is_enriched_as_without(
     steps.forget_enrichment()
     monkeypatch.setattr(row_keys, "ROWS_PER_TASK", EVENTS // 8)
     monkeypatch.setattr(enriching, "TASK_ROWS", EVENTS // 8)
-    for stage in ("_enriching_events", "_putting_blocks"):
-        monkeypatch.setattr(enriching, stage, slowed(getattr(enriching, stage)))
+    for name in ("_enrich_events", "_put_blocks"):
+        monkeypatch.setattr(enriching, name, slowed(getattr(enriching, name)))
 
     with ThreadPoolExecutor(1) as thread, steps.hbase.books() as books:
         work = thread.submit(steps.enrich, session, HOURS if source == "rows" else ())
@@ -433,7 +428,7 @@ def test_hours_computed_in_slices_on_executors_that_are_killed_are_computed_as_i
 
     steps.forget_metrics()
     in_slices(monkeypatch)
-    monkeypatch.setattr(computing, "_writing", slowed(computing._writing))
+    monkeypatch.setattr(computing, "_write_slices", slowed(computing._write_slices))
     with ThreadPoolExecutor(1) as thread:
         work = thread.submit(steps.compute, session, "sliced")
         killed_once_begun(server, work, steps.metrics)
@@ -489,7 +484,7 @@ def test_documents_indexed_on_executors_that_are_killed_are_all_there(servers, c
     session, server = cluster
     pipeline = Pipeline(servers, "killed-index", tmp_path / "sent.jsonl")
     hbase, elasticsearch = pipeline.resources["hbase"], pipeline.resources["elasticsearch"]
-    monkeypatch.setattr(indexing, "_indexing_lists", slowed(indexing._indexing_lists, 2))
+    monkeypatch.setattr(indexing, "_index_lists", slowed(indexing._index_lists, 2))
 
     def row(at: int) -> RowMutation:
         url = f"https://indexed.example/{at}"

@@ -6,7 +6,7 @@ from clickstream_assets.domain.books import Books, TableNames
 from clickstream_assets.domain.hours import HOUR_MS
 from clickstream_assets.domain.resumption import Resumption
 from clickstream_assets.domain.run_plan import RunPlan
-from clickstream_assets.sensors.kafka_offsets import Memory, _plan, first_memory
+from clickstream_assets.sensors.kafka_offsets import Look, Memory, Turn, _plan, first_memory
 from clickstream_assets.settings import Settings
 from clickstream_assets_tests.domain.test_ledger import FakeHBase
 
@@ -44,10 +44,11 @@ def states(books):
 def plan(books):
     """What is planned, of a log that was read up to an offset."""
 
-    def planned(topic, memory, *, read=0, hour=HOUR, now=NOW, busy=range(0), limits=LIMITS):
+    def planned(topic, memory, *, read=0, now=NOW, busy=range(0), limits=LIMITS):
         ends = {0: len(topic.times)}
         log = Resumption("id", {0: read}, {0: 0}, {0: read}, frozenset(), [], [])
-        return _plan(topic, books, log, ends, limits, memory, hour, now, busy, few=False)[0]
+        look = Look(topic, limits, memory, now, Turn(busy=busy))
+        return _plan(look, books, log, ends, few=False)[0]
 
     return planned
 
@@ -86,9 +87,9 @@ def test_a_demo_that_never_pauses_has_its_first_day_filled_all_the_same(plan, st
 
 def test_hours_are_not_closed_as_empty_while_a_run_is_on_its_way_over_them(plan, states):
     memory = at_work()
-    assert plan(Topic(), memory, hour=HOUR + 1, now=NOW + 3600, busy=range(HOUR - 1, HOUR + 1)) is None
+    assert plan(Topic(), memory, now=NOW + 3600, busy=range(HOUR - 1, HOUR + 1)) is None
     assert states.all() == {}
-    assert plan(Topic(), memory, hour=HOUR + 1, now=NOW + 3601) == RunPlan(HOUR, HOUR, {})
+    assert plan(Topic(), memory, now=NOW + 3601) == RunPlan(HOUR, HOUR, {})
 
 
 def test_records_ahead_are_read_by_a_run_over_the_open_hour(plan, states):
@@ -100,7 +101,7 @@ def test_an_hour_that_rows_have_touched_before_it_begins_waits_for_its_partition
     memory = at_work()
     states.touch([HOUR + 1])
     assert plan(Topic(HOUR + 1), memory, read=1) is None
-    assert plan(Topic(HOUR + 1), memory, read=1, hour=HOUR + 1, now=NOW + 1800).last == HOUR + 1
+    assert plan(Topic(HOUR + 1), memory, read=1, now=NOW + 1800).last == HOUR + 1
 
 
 def test_hours_of_failed_runs_have_another_turn_though_nothing_is_due_for_them(plan, states):

@@ -1,6 +1,10 @@
 import json
 import os
+import signal
+import sys
+import time
 
+import psutil
 import pytest
 from click.testing import CliRunner
 
@@ -72,6 +76,74 @@ def test_env_has_the_first_hour_that_is_set_and_no_default_that_would_pass_for_i
     assert [line for line in output.splitlines() if "FIRST_HOUR" in line] == (
         [f"export CLICKSTREAM_FIRST_HOUR={first_hour}"] if first_hour else []
     )
+
+
+SERVE = """
+import os, sys, time
+from pathlib import Path
+from clickstream_assets.stack.steps import Steps
+from clickstream_assets_tests.stack.test_watch import Servers
+print("the server says hello", flush=True)
+with Servers(Path(os.environ["CLICKSTREAM_HOME"]), Steps(), "sleep", "600") as stack:
+    while True:
+        stack.check()
+        time.sleep(0.05)
+"""
+"""What ``stack serve`` does, with a cheap process in place of the servers."""
+
+
+@pytest.fixture
+def serve(home, monkeypatch):
+    """Has ``up`` start that, with nothing to fetch and no port to be free; ends what is left of it."""
+    for name in ("choose_ports", "ensure_downloads"):
+        monkeypatch.setattr(background, name, lambda *_: None)
+    monkeypatch.setattr(background.requirements, "check_memory", lambda: None)
+    monkeypatch.setattr(background, "SERVE", [sys.executable, "-c", SERVE])
+    yield home
+    background.down(Settings(home=home))
+
+
+def test_servers_in_the_background_are_there_until_they_are_ended(serve):
+    configured = Settings(home=serve)
+    assert background.up(configured) == {}
+    (running,) = [row for row in background.status(configured) if row.pid]
+    assert (running.server, running.state) == ("thing", "up")
+    assert psutil.Process(running.pid).parent().pid == int((serve / "stack" / "lock").read_text())
+    with pytest.raises(StackError, match="running already"):
+        background.up(configured)
+    assert background.down(configured)
+    assert not psutil.pid_exists(running.pid)
+
+
+def test_when_one_of_them_dies_the_others_end_and_the_same_command_starts_them_again(serve):
+    configured = Settings(home=serve)
+    background.up(configured)
+    (pid,) = [row.pid for row in background.status(configured) if row.pid]
+    os.kill(pid, signal.SIGKILL)
+    deadline = time.monotonic() + 10
+    while background.status(configured)[-1].pid and time.monotonic() < deadline:
+        time.sleep(0.05)
+    background.up(configured)
+    log = serve / "stack" / "logs" / "supervisor.log"
+    assert "thing ended by SIGKILL" in log.with_name("supervisor.log.1").read_text()
+    assert log.read_text() == "the server says hello\n"
+
+
+def test_servers_that_do_not_start_are_told_with_the_end_of_their_log(serve, monkeypatch):
+    monkeypatch.setattr(background, "SERVE", [sys.executable, "-c", "raise SystemExit('no room left')"])
+    with pytest.raises(StackError, match=r"could not be started(.|\n)*no room left"):
+        background.up(Settings(home=serve))
+
+
+def test_ctrl_c_while_they_start_leaves_nothing(serve, monkeypatch):
+    def interrupt(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(background, "SERVE", ["sleep", "600"])
+    monkeypatch.setattr(background.time, "sleep", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        background.up(Settings(home=serve))
+    assert "sleep" not in [child.name() for child in psutil.Process().children()]
 
 
 def test_files_of_a_killed_supervisor_mean_nothing_without_its_lock(home):

@@ -48,7 +48,7 @@ def test_a_process_that_was_killed_is_named_by_its_signal(tmp_path):
 
 
 def test_a_process_that_may_end_is_no_error(tmp_path):
-    child = processes.start(_launch(tmp_path, "true"), must_live=False)
+    child = processes.start(_launch(tmp_path, "true", must_live=False))
     child.wait(10)
     child.check()
 

@@ -25,7 +25,7 @@ def test_another_python_is_refused(monkeypatch, minor):
         requirements.check_platform()
 
 
-@pytest.mark.parametrize(("system", "machine"), [("Windows", "AMD64"), ("Linux", "ppc64le")])
+@pytest.mark.parametrize(("system", "machine"), [("Windows", "AMD64"), ("Darwin", "arm64"), ("Linux", "ppc64le")])
 def test_a_machine_without_java_is_refused(monkeypatch, system, machine):
     monkeypatch.setattr(platform, "system", lambda: system)
     monkeypatch.setattr(platform, "machine", lambda: machine)

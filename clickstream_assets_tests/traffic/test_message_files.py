@@ -7,7 +7,6 @@ from clickstream_assets.traffic.message_files import (
     BadMessageFile,
     Message,
     count_messages,
-    key_of,
     read_messages,
     write_envelope,
 )
@@ -105,9 +104,9 @@ def test_a_message_without_a_time_is_not_written():
     ],
 )
 def test_the_key_is_the_event_id(event, key):
-    assert key_of(json.dumps(event).encode()) == key
+    assert Message(json.dumps(event).encode()).key == key
 
 
 @pytest.mark.parametrize("value", [None, b"", b"{", b"\xff", b'{"event_id":"\\ud800"}', b'{"event_id":"a","x":NaN}'])
 def test_what_is_not_json_has_no_key(value):
-    assert key_of(value) is None
+    assert Message(value).key is None

@@ -8,16 +8,29 @@ import sys
 import threading
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from clickstream_assets.traffic import message_files
 from clickstream_assets.traffic.message_files import Message, count_messages, look_at, read_messages
-from clickstream_assets.traffic.message_lines import MAX_LINE_BYTES, BadMessageFile, Line, count_lines, read_lines
+from clickstream_assets.traffic.message_lines import MAX_LINE_BYTES, BadMessageFile, Line, read_lines
 
 TWO = b'{"event_id":"a"}\n{"event_id":"b"}\n'
 A, B = Message(b'{"event_id":"a"}'), Message(b'{"event_id":"b"}')
 MARK = b"\xef\xbb\xbf"
+
+
+@pytest.fixture
+def piped(monkeypatch):
+    """Puts bytes, or what can be read from, on standard input; returns its name."""
+
+    def pipe(content):
+        stream = io.BytesIO(content) if isinstance(content, bytes) else content
+        monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=stream))
+        return Path("-")
+
+    return pipe
 
 
 @pytest.mark.parametrize(
@@ -34,22 +47,22 @@ MARK = b"\xef\xbb\xbf"
     ids=["plain", "mark", "gzip", "mark in gzip", "two members of gzip", "Windows", "blank lines"],
 )
 @pytest.mark.parametrize("name", ["clicks.jsonl", "clicks.gz"])  # a name says nothing
-def test_these_are_two_messages(tmp_path, content, name):
+def test_these_are_two_messages(tmp_path, piped, content, name):
     path = tmp_path / name
     path.write_bytes(content)
     assert list(read_messages(path)) == [A, B]
-    assert list(read_messages(io.BytesIO(content))) == [A, B]
+    assert list(read_messages(piped(content))) == [A, B]
     assert count_messages(path) == 2
     look_at(path)
 
 
 @pytest.mark.parametrize("content", [b"{}", b"0", b"\xef\xbb", b"\xff\n{}", b"[1, 2]\n", b"[]\n{}\n", b'["event_id"]'])
-def test_bad_messages_are_messages_of_a_good_file(content):
-    assert [message.value for message in read_messages(io.BytesIO(content))] == content.splitlines()
+def test_bad_messages_are_messages_of_a_good_file(piped, content):
+    assert [message.value for message in read_messages(piped(content))] == content.splitlines()
 
 
-def test_a_mark_goes_but_once_and_only_in_front():
-    lines = read_lines(io.BytesIO(MARK + MARK + b"{}\n" + MARK + b"{}"))
+def test_a_mark_goes_but_once_and_only_in_front(piped):
+    lines = read_lines(piped(MARK + MARK + b"{}\n" + MARK + b"{}"))
     assert [line.content for line in lines] == [MARK + b"{}", MARK + b"{}"]
 
 
@@ -94,7 +107,7 @@ FAULTS = {
 
 @pytest.mark.parametrize(("content", "complaint"), FAULTS.values(), ids=FAULTS)
 @pytest.mark.parametrize("envelope", [False, True])
-def test_what_has_no_messages_a_line_is_named_with_a_remedy(tmp_path, content, complaint, envelope):
+def test_what_has_no_messages_a_line_is_named_with_a_remedy(tmp_path, piped, content, complaint, envelope):
     path = tmp_path / "my clicks"
     path.write_bytes(content)
     for attempt in (look_at, lambda *_, **__: list(read_messages(path, envelope=envelope))):
@@ -104,7 +117,7 @@ def test_what_has_no_messages_a_line_is_named_with_a_remedy(tmp_path, content, c
         assert sentence.startswith(f"{path} is ") or sentence.startswith(f"{path} has ")
     assert f"'{path}' > lines.jsonl`" in sentence or "`" not in sentence
     with pytest.raises(BadMessageFile, match=r"^standard input (is|has) "):
-        list(read_messages(io.BytesIO(content), envelope=envelope))
+        list(read_messages(piped(content), envelope=envelope))
 
 
 @pytest.mark.parametrize(
@@ -122,14 +135,14 @@ def test_damaged_gzip_gives_what_it_holds_and_is_named(tmp_path, content, compla
     path.write_bytes(content)
     with pytest.raises(BadMessageFile, match=f"clicks.gz is gzip that is {complaint}"):
         list(read_lines(path))
-    assert count_lines(path) is None
+    assert count_messages(path) is None
 
 
 @pytest.mark.parametrize("end", [b"\n", b"\r\n", b""])
-def test_a_line_longer_than_is_held_comes_with_its_size_and_those_behind_it_are_read(end):
+def test_a_line_longer_than_is_held_comes_with_its_size_and_those_behind_it_are_read(piped, end):
     sizes = (9, 10, 11, 12, 13, 5000)
     content = (end or b"\n").join(b"x" * size for size in sizes) + end
-    lines = list(read_lines(io.BytesIO(content), 10))
+    lines = list(read_lines(piped(content), 10))
     assert [line.content for line in lines] == [b"x" * min(size, 10) for size in sizes]
     assert [line.number for line in lines] == list(range(1, 7))
     for line, size in zip(lines, sizes, strict=True):
@@ -137,12 +150,12 @@ def test_a_line_longer_than_is_held_comes_with_its_size_and_those_behind_it_are_
         assert (line.size > len(line.content)) == (size > 10)
 
 
-def test_an_envelope_holds_a_message_of_six_times_its_bytes(monkeypatch):
+def test_an_envelope_holds_a_message_of_six_times_its_bytes(monkeypatch, piped):
     limit = 1 << 12
     monkeypatch.setattr(message_files, "MAX_LINE_BYTES", limit)
     line = b'{"kafka_timestamp_ms": 1, "value": "' + b"\\u0001" * (limit - 10) + b'"}'
     long = line.replace(b'"}', b"x" * 1000 + b'"}')
-    first, second, third = read_messages(io.BytesIO(b"\n".join((line, long, line))), envelope=True)
+    first, second, third = read_messages(piped(b"\n".join((line, long, line))), envelope=True)
     assert first == third == Message(b"\x01" * (limit - 10), 1)
     assert second.cut_from == len(long)
 
@@ -171,7 +184,7 @@ def test_a_line_of_a_gigabyte_does_not_take_a_gigabyte(tmp_path):
     assert int(peak_mib) < 64
 
 
-def test_a_pipe_gives_each_line_as_it_comes():
+def test_a_pipe_gives_each_line_as_it_comes(piped):
     """Nobody waits for a buffer to fill: a live stream may be slow."""
     reading, writing = os.pipe()
     came, waited, go_on = [], [], threading.Semaphore(0)
@@ -186,7 +199,7 @@ def test_a_pipe_gives_each_line_as_it_comes():
     writer = threading.Thread(target=write)
     writer.start()
     with os.fdopen(reading, "rb") as pipe:
-        for message in read_messages(pipe):
+        for message in read_messages(piped(pipe)):
             came.append(message)
             go_on.release()
     writer.join()
@@ -205,17 +218,17 @@ def test_a_named_pipe_is_read_but_not_counted(tmp_path):
     writer.join()
 
 
-def test_standard_input_is_no_file_of_its_name(tmp_path, monkeypatch):
+def test_standard_input_is_no_file_of_its_name(tmp_path, monkeypatch, piped):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "-").write_text("[{}]")
-    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(TWO)))
+    piped(TWO)
     look_at(Path("-"))
     assert count_messages(Path("-")) is None
     assert list(read_messages(Path("-"))) == [A, B]
 
 
-def test_numbers_grow_with_the_lines():
-    lines = list(read_lines(io.BytesIO(b"a\n\nb\n\n\nc")))
+def test_numbers_grow_with_the_lines(piped):
+    lines = list(read_lines(piped(b"a\n\nb\n\n\nc")))
     assert [line.number for line in lines] == [1, 3, 6]
     assert all(earlier.number < later.number for earlier, later in pairwise(lines))
     assert lines[0] == Line(1, b"a", 1)

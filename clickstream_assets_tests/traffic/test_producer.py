@@ -56,9 +56,8 @@ class Broker:
 @pytest.fixture
 def broker(monkeypatch):
     broker = Broker()
-    monkeypatch.setattr(
-        module, "_limits", lambda servers, topic: Limits.of({"message.timestamp.after.max.ms": "3600000"})
-    )
+    monkeypatch.setattr(module, "KafkaAdminClient", lambda bootstrap_servers: SimpleNamespace(close=lambda: None))
+    monkeypatch.setattr(module, "topic_settings", lambda admin, topic: {"message.timestamp.after.max.ms": "3600000"})
     monkeypatch.setattr(module, "_connect", lambda servers, message_bytes: broker)
     return broker
 
