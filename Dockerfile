@@ -21,13 +21,13 @@ RUN python -m venv --without-pip /opt/venv \
        pip --python /opt/venv/bin/python install --no-cache-dir --constraint constraints.txt .
 # A `java` that takes the flags of Spark's launcher, and a `python` for Spark's workers
 RUN mkdir /opt/spark && /opt/venv/bin/python -c "from pathlib import Path; \
-    from clickstream_assets.stack.java import write_java_home; from clickstream_assets.stack.spark import write_python; \
+    from clickstream_assets.stores.java import write_java_home; from clickstream_assets.local.stack.spark_server import write_python; \
     write_java_home(Path('/opt/java')); write_python(Path('/opt/spark/python'))"
 
 FROM build AS servers
 ENV CLICKSTREAM_CACHE=/opt/clickstream
 RUN /opt/venv/bin/python -c "from clickstream_assets.settings import settings; \
-    from clickstream_assets.stack.downloads import ensure_downloads; from clickstream_assets.stack.steps import Steps; \
+    from clickstream_assets.local.stack.downloads import ensure_downloads; from clickstream_assets.local.stack.steps import Steps; \
     ensure_downloads(settings(), Steps())"
 
 FROM scratch AS geoip

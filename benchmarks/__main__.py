@@ -9,7 +9,7 @@ from rich.markdown import Markdown
 
 from benchmarks.report import DOCUMENT, with_part
 from benchmarks.scale import FULL, QUICK
-from clickstream_assets.domain.hours import HOUR_MS
+from clickstream_assets.events.hours import HOUR_MS
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})

@@ -12,9 +12,9 @@ from pyspark.sql import SparkSession
 
 from benchmarks.processes import ProcessWatch
 from benchmarks.worker import Worker
+from clickstream_assets.local.stack.steps import TerminalSteps
+from clickstream_assets.local.stack.supervisor import Stack
 from clickstream_assets.settings import Settings, settings
-from clickstream_assets.stack.steps import TerminalSteps
-from clickstream_assets.stack.supervisor import Stack
 
 _T = TypeVar("_T")
 

@@ -16,10 +16,10 @@ import psutil
 import clickstream_assets
 from benchmarks.pipeline import ingest_config
 from clickstream_assets.assets.common import SENSOR_JOB
-from clickstream_assets.domain.hours import key_of_hour
-from clickstream_assets.stack.errors import StackError
-from clickstream_assets.stack.processes import tail
-from clickstream_assets.stack.supervisor import Stack
+from clickstream_assets.events.hours import key_of_hour
+from clickstream_assets.local.stack.errors import StackError
+from clickstream_assets.local.stack.processes import tail
+from clickstream_assets.local.stack.supervisor import Stack
 
 _LOOK_SECONDS = 0.05
 

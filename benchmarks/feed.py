@@ -6,9 +6,9 @@ from pathlib import Path
 
 from benchmarks.pipeline import Pipeline
 from benchmarks.traffic import Distinct, Shop, Skew
-from clickstream_assets.resources.kafka import ensure_topic
-from clickstream_assets.traffic.message_files import Message
-from clickstream_assets.traffic.producer import send
+from clickstream_assets.events.message_files import Message
+from clickstream_assets.stores.kafka.producer import send
+from clickstream_assets.stores.kafka.resource import ensure_topic
 
 SEED = 1
 

@@ -26,12 +26,12 @@ from benchmarks.pipeline import STAGES, Pipeline
 from benchmarks.processes import machine_seconds
 from benchmarks.traffic import Shop, Stretch
 from clickstream_assets.assets.common import SENSOR_JOB
-from clickstream_assets.domain.hours import HOUR_MS
-from clickstream_assets.resources.kafka import ensure_topic
-from clickstream_assets.stack.errors import StackError
-from clickstream_assets.stack.processes import tail
-from clickstream_assets.traffic.message_files import Message
-from clickstream_assets.traffic.producer import send
+from clickstream_assets.events.hours import HOUR_MS
+from clickstream_assets.events.message_files import Message
+from clickstream_assets.local.stack.errors import StackError
+from clickstream_assets.local.stack.processes import tail
+from clickstream_assets.stores.kafka.producer import send
+from clickstream_assets.stores.kafka.resource import ensure_topic
 from clickstream_assets_tests.dagster_dev import DagsterDev
 
 _PREFIX = "bench-live-"

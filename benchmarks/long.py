@@ -18,7 +18,7 @@ from benchmarks.report import LONG_HEADING, Line, facts_table, targets_table
 from benchmarks.scale import LONG
 from benchmarks.statistics import Summary, Target
 from benchmarks.traffic import Skew
-from clickstream_assets.stack.errors import StackError
+from clickstream_assets.local.stack.errors import StackError
 
 _SKEWED_IN_WORDS: Mapping[Skew, str] = {"url": "one url has half of all events", "user": "one user has half of them"}
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from rich.console import Console
 
 from benchmarks.bench import Bench
-from clickstream_assets.stack.errors import StackError
+from clickstream_assets.local.stack.errors import StackError
 
 HOUR_SECONDS = 3_600
 MARGIN_SECONDS = 60

@@ -12,10 +12,10 @@ import happybase
 
 from clickstream_assets.checks.hour_checks import HourChecks
 from clickstream_assets.definitions import build, resources
-from clickstream_assets.jobs.hours import clickstream_hours
+from clickstream_assets.orchestration.jobs import clickstream_hours
 from clickstream_assets.partitions import tags_of
-from clickstream_assets.resources.kafka import KafkaResource
 from clickstream_assets.settings import Settings
+from clickstream_assets.stores.kafka.resource import KafkaResource
 
 STAGES = {"raw_clicks": "ingest", "enriched_clicks": "enrich", "url_country_metrics": "metrics", "es_index": "index"}
 """What the step of each asset is called here, in the order of the steps."""

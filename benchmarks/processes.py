@@ -8,7 +8,7 @@ from typing import Self
 
 import psutil
 
-from clickstream_assets.stack.processes import Child
+from clickstream_assets.local.stack.processes import Child
 
 OWN = "the process that runs the assets"
 MEASURING = "the benchmark itself: sends, and looks"

@@ -1,7 +1,7 @@
 """Real-looking events for one hour: visits to a shop, with long-tailed urls, addresses and user agents.
 
-Drawn by numpy, hundreds of thousands at once, where :mod:`clickstream_assets.traffic.demo` draws visit by visit. Same
-seed and hour, same events. Of the messages 0.5 % are redelivered and 0.2 % are refused; 2.5 % of the visitors are
+Drawn by numpy, hundreds of thousands at once, where :mod:`clickstream_assets.local.demo.visits` draws visit by visit.
+Same seed and hour, same events. Of the messages 0.5 % are redelivered and 0.2 % are refused; 2.5 % of the visitors are
 crawlers.
 """
 
@@ -14,12 +14,12 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from clickstream_assets.domain.click_event import CLICK_TYPES
-from clickstream_assets.domain.hours import HOUR_MS
-from clickstream_assets.traffic.browsers import draw_browser, draw_crawler
-from clickstream_assets.traffic.message_files import Message
-from clickstream_assets.traffic.places import draw_address
-from clickstream_assets.traffic.shop import HOST, PAGES
+from clickstream_assets.events.click_event import CLICK_TYPES
+from clickstream_assets.events.hours import HOUR_MS
+from clickstream_assets.events.message_files import Message
+from clickstream_assets.local.demo.browsers import draw_browser, draw_crawler
+from clickstream_assets.local.demo.places import draw_address
+from clickstream_assets.local.demo.shop import HOST, PAGES
 
 REDELIVERED, REFUSED = 0.005, 0.002
 SLICE = 100_000

@@ -10,26 +10,26 @@ from clickstream_assets.assets.es_index import es_index
 from clickstream_assets.assets.raw_clicks import raw_clicks
 from clickstream_assets.assets.url_country_metrics import url_country_metrics
 from clickstream_assets.checks.clickstream_topic import no_log_cut_back, nothing_lost_unread
-from clickstream_assets.jobs.hours import (
+from clickstream_assets.orchestration.forking import fork_runs
+from clickstream_assets.orchestration.jobs import (
     CHECKS,
     clickstream_audit,
     clickstream_checks,
     clickstream_hours,
     clickstream_now,
 )
-from clickstream_assets.jobs.rebuild import rebuild_hours
-from clickstream_assets.jobs.replay import replay_dead_letters
+from clickstream_assets.orchestration.kafka_offsets import kafka_offsets
+from clickstream_assets.orchestration.rebuild_hours import rebuild_hours
+from clickstream_assets.orchestration.replay_dead_letters import replay_dead_letters
+from clickstream_assets.orchestration.run_failure import run_failure
+from clickstream_assets.orchestration.schedules import hourly_look, nightly_audit
 from clickstream_assets.partitions import hourly
-from clickstream_assets.resources.elasticsearch import ElasticsearchResource
-from clickstream_assets.resources.geoip import GeoIPResource
-from clickstream_assets.resources.hbase import HBaseResource
-from clickstream_assets.resources.kafka import KafkaResource
-from clickstream_assets.resources.spark import SparkResource
-from clickstream_assets.runs.forking import fork_runs
-from clickstream_assets.schedules import hourly_look, nightly_audit
-from clickstream_assets.sensors.kafka_offsets import kafka_offsets
-from clickstream_assets.sensors.run_failure import run_failure
 from clickstream_assets.settings import Settings, settings
+from clickstream_assets.stores.elasticsearch.resource import ElasticsearchResource
+from clickstream_assets.stores.geoip.resource import GeoIPResource
+from clickstream_assets.stores.hbase.resource import HBaseResource
+from clickstream_assets.stores.kafka.resource import KafkaResource
+from clickstream_assets.stores.spark.resource import SparkResource
 
 
 class Resources(NamedTuple):

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import dagster as dg
 
-from clickstream_assets.domain.hours import KEY_FORMAT, hour_of_key, key_of_hour
+from clickstream_assets.events.hours import KEY_FORMAT, hour_of_key, key_of_hour
 
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 

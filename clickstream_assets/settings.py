@@ -12,8 +12,8 @@ from platformdirs import user_cache_path
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from clickstream_assets.domain.hours import HOUR_MS, hour_of_key, key_of_hour
-from clickstream_assets.domain.urls import DROPPED_PARAMETERS, UrlRules
+from clickstream_assets.events.hours import HOUR_MS, hour_of_key, key_of_hour
+from clickstream_assets.events.urls import DROPPED_PARAMETERS, UrlRules
 
 
 class Settings(BaseSettings):

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from clickstream_assets_tests.traffic.hard_cases import first_hour
+from clickstream_assets_tests.hard_cases import first_hour
 
 NOW_MS = int(time.time() * 1000)
 FIRST_HOUR = first_hour(NOW_MS)
@@ -21,9 +21,9 @@ def servers(tmp_path_factory):
     """Settings that point at running Kafka, HBase, Elasticsearch and Spark."""
     from pyspark.sql import SparkSession
 
+    from clickstream_assets.local.stack.steps import TerminalSteps
+    from clickstream_assets.local.stack.supervisor import Stack
     from clickstream_assets.settings import Settings, settings
-    from clickstream_assets.stack.steps import TerminalSteps
-    from clickstream_assets.stack.supervisor import Stack
 
     ports = {f"stack_{name}_port": 0 for name in ("kafka", "hbase", "elasticsearch", "spark")}
     own = Settings(home=tmp_path_factory.mktemp("stack"), **ports)
@@ -37,3 +37,21 @@ def servers(tmp_path_factory):
         if (session := SparkSession.getActiveSession()) is not None:
             session.stop()
     settings.cache_clear()
+
+
+@pytest.fixture
+def refuse(monkeypatch):
+    """Makes ingestion refuse messages that hold a word."""
+
+    from clickstream_assets.events.click_event import Refused, decode
+    from clickstream_assets.ingest import outcomes
+
+    def refuse_those_with(word):
+        def stricter(message, *rules):
+            if word in message:
+                raise Refused("invalid_url", "url: stricter now")
+            return decode(message, *rules)
+
+        monkeypatch.setattr(outcomes, "decode", stricter)
+
+    return refuse_those_with

@@ -13,8 +13,8 @@ from pathlib import Path
 import psutil
 
 import clickstream_assets
+from clickstream_assets.local.stack.ports import free_port
 from clickstream_assets.partitions import hours_in
-from clickstream_assets.stack.ports import free_port
 
 LAUNCH = """mutation ($params: LaunchBackfillParams!) { launchPartitionBackfill(backfillParams: $params) {
   __typename ... on LaunchBackfillSuccess { backfillId } } }"""

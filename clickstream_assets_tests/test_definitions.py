@@ -9,8 +9,8 @@ import pytest
 
 from clickstream_assets.checks.hour_checks import LATEST_CLOSED_HOUR
 from clickstream_assets.definitions import build
-from clickstream_assets.domain.hours import hour_of_key
-from clickstream_assets.jobs.hours import CHECKS, HOURLY_ASSETS, clickstream_checks
+from clickstream_assets.events.hours import hour_of_key
+from clickstream_assets.orchestration.jobs import CHECKS, HOURLY_ASSETS, clickstream_checks
 from clickstream_assets.settings import Settings
 
 FIRST, SECOND = (

@@ -7,11 +7,11 @@ import dagster as dg
 
 from clickstream_assets.assets.columns import described
 from clickstream_assets.assets.common import GROUP, OWNERS, TOPIC_FRESHNESS
-from clickstream_assets.domain.hours import rfc3339
+from clickstream_assets.events.hours import rfc3339
 from clickstream_assets.settings import Settings
 
 if TYPE_CHECKING:
-    from clickstream_assets.domain.watermarks import PartitionProgress
+    from clickstream_assets.books.watermarks import PartitionProgress
 
 ASSET = dg.AssetKey("clickstream_topic")
 

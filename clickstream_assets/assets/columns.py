@@ -1,4 +1,4 @@
-"""Columns and lineage of each asset as Dagster's metadata, from ``domain/lineage.py``.
+"""Columns and lineage of each asset as Dagster's metadata, from ``evidence/lineage.py``.
 
 They are metadata of the definition: shown before anything is materialized, and stored with no materialization.
 The open-source UI draws no column lineage (GraphQL has it), so each description says in words where its column
@@ -9,8 +9,8 @@ from typing import Any
 
 import dagster as dg
 
-from clickstream_assets.domain.lineage import ASSETS, topic_fields
-from clickstream_assets.domain.table_schemas import Column, Field
+from clickstream_assets.books.table_schemas import Column, Field
+from clickstream_assets.evidence.lineage import ASSETS, topic_fields
 from clickstream_assets.settings import Settings
 
 

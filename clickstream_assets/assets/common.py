@@ -9,14 +9,14 @@ import dagster as dg
 
 from clickstream_assets.assets.columns import described
 from clickstream_assets.checks.hour_checks import HourChecks
-from clickstream_assets.domain.hours import key_of_hour
+from clickstream_assets.events.hours import key_of_hour
 from clickstream_assets.partitions import hourly, hours_of
 from clickstream_assets.settings import Settings
 
 if TYPE_CHECKING:
-    from clickstream_assets.domain.books import Books
-    from clickstream_assets.domain.ledger import HourPart
-    from clickstream_assets.domain.stale_hours import HourState
+    from clickstream_assets.books.books import Books
+    from clickstream_assets.books.hour_states import HourState
+    from clickstream_assets.books.ledger import HourPart
 
 GROUP = "clickstream"
 OWNERS = ["team:data-engineering"]
@@ -70,7 +70,7 @@ class Work:
 
 def work_of(context: dg.AssetExecutionContext, asset: str, books: "Books") -> Work:
     """The first step of a run that people started doubts its hours: all assets follow. What is held is told."""
-    from clickstream_assets.domain.stale_hours import STEPS
+    from clickstream_assets.books.hour_states import STEPS
 
     by_hand, assets = is_by_hand(context), list(STEPS)
     earlier = {dg.AssetKey(name) for name in assets[: assets.index(asset)]}

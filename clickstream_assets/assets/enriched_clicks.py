@@ -6,11 +6,11 @@ import dagster as dg
 
 from clickstream_assets.assets.common import add_row_counts, evaluate_behind, hourly_spec, hourly_step, work_of
 from clickstream_assets.checks.enriched_clicks import checks
-from clickstream_assets.resources.elasticsearch import ElasticsearchResource
-from clickstream_assets.resources.geoip import GeoIPResource
-from clickstream_assets.resources.hbase import HBaseResource
-from clickstream_assets.resources.spark import SparkResource
 from clickstream_assets.settings import Settings
+from clickstream_assets.stores.elasticsearch.resource import ElasticsearchResource
+from clickstream_assets.stores.geoip.resource import GeoIPResource
+from clickstream_assets.stores.hbase.resource import HBaseResource
+from clickstream_assets.stores.spark.resource import SparkResource
 
 ASSET = "enriched_clicks"
 
@@ -35,9 +35,9 @@ def _materialize(
     elasticsearch: ElasticsearchResource,
     configured: dg.ResourceParam[Settings],
 ) -> Iterator[dg.MaterializeResult]:
-    from clickstream_assets.domain.enriching import Enriched, Rules, enrich
-    from clickstream_assets.domain.enrichment import EnrichmentUnfit
-    from clickstream_assets.domain.stale_hours import ENRICHED
+    from clickstream_assets.books.hour_states import ENRICHED
+    from clickstream_assets.enrich.enriching import Enriched, Rules, enrich
+    from clickstream_assets.enrich.enrichment import EnrichmentUnfit
 
     versions = geoip.versions()
     rules = Rules(geoip.database, geoip.trusted, versions)

@@ -5,15 +5,15 @@ from time import time
 
 import dagster as dg
 
+from clickstream_assets.assets.at_a_glance import of_clicks
 from clickstream_assets.assets.common import add_row_counts, evaluate_behind, hourly_spec, hourly_step, work_of
-from clickstream_assets.assets.overviews import of_clicks
 from clickstream_assets.checks.es_index import checks
-from clickstream_assets.domain.hours import key_of_hour
-from clickstream_assets.resources.elasticsearch import ElasticsearchResource
-from clickstream_assets.resources.hbase import HBaseResource
-from clickstream_assets.resources.preflight import require_fit
-from clickstream_assets.resources.spark import SparkResource
+from clickstream_assets.events.hours import key_of_hour
 from clickstream_assets.settings import Settings
+from clickstream_assets.stores.elasticsearch.resource import ElasticsearchResource
+from clickstream_assets.stores.hbase.resource import HBaseResource
+from clickstream_assets.stores.preflight import require_fit
+from clickstream_assets.stores.spark.resource import SparkResource
 
 ASSET = "es_index"
 
@@ -37,11 +37,11 @@ def _materialize(
     configured: dg.ResourceParam[Settings],
 ) -> Iterator[dg.MaterializeResult]:
     """Index what changed in the metrics, delete documents without a row, mark hours as up to date."""
-    from clickstream_assets.domain import documents
-    from clickstream_assets.domain.computing import Checkpoints
-    from clickstream_assets.domain.indexing import Indexed, Target, index_changed, index_whole
-    from clickstream_assets.domain.overviews import documents_url, overviews
-    from clickstream_assets.domain.stale_hours import INDEXED
+    from clickstream_assets.books.hour_states import INDEXED
+    from clickstream_assets.evidence.overviews import documents_url, overviews
+    from clickstream_assets.index import documents
+    from clickstream_assets.index.indexing import Indexed, Target, index_changed, index_whole
+    from clickstream_assets.metrics.computing import Checkpoints
 
     require_fit(elasticsearch)
     alias = elasticsearch.alias

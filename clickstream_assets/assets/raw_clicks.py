@@ -6,22 +6,22 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from clickstream_assets.assets.at_a_glance import of_ingestion, of_refusals
 from clickstream_assets.assets.common import evaluate_behind, hourly_spec, hourly_step
-from clickstream_assets.assets.overviews import of_ingestion, of_refusals
 from clickstream_assets.checks.clickstream_topic import NO_LOG_CUT_BACK, cut_back, evaluation
 from clickstream_assets.checks.dead_letters import checks as letters_checks
 from clickstream_assets.checks.raw_clicks import checks
-from clickstream_assets.domain.hours import HOUR_MS, key_of_hour
+from clickstream_assets.events.hours import HOUR_MS, key_of_hour
 from clickstream_assets.partitions import hours_of
-from clickstream_assets.resources.elasticsearch import ElasticsearchResource
-from clickstream_assets.resources.hbase import HBaseResource
-from clickstream_assets.resources.kafka import KafkaResource
-from clickstream_assets.resources.preflight import require_fit
-from clickstream_assets.resources.spark import SparkResource
 from clickstream_assets.settings import Settings
+from clickstream_assets.stores.elasticsearch.resource import ElasticsearchResource
+from clickstream_assets.stores.hbase.resource import HBaseResource
+from clickstream_assets.stores.kafka.resource import KafkaResource
+from clickstream_assets.stores.preflight import require_fit
+from clickstream_assets.stores.spark.resource import SparkResource
 
 if TYPE_CHECKING:
-    from clickstream_assets.domain.books import Books
+    from clickstream_assets.books.books import Books
 
 
 _NEXT = "enriched_clicks"
@@ -74,8 +74,8 @@ def _materialize(
     First of all steps, it looks whether the stores of all of them are fit: nothing is written for an end that cannot be
     reached.
     """
-    from clickstream_assets.domain.ingestion import Ingestion
-    from clickstream_assets.domain.reading import Wide
+    from clickstream_assets.ingest.ingestion import Ingestion
+    from clickstream_assets.ingest.reading import Wide
 
     hours = hours_of(context)
     require_fit(kafka, hbase, elasticsearch)
@@ -119,8 +119,8 @@ def _behind(books: "Books", hours: list[int]) -> tuple[list[int], set[int]]:
 
 def _tell_counts(context: dg.AssetExecutionContext, books: "Books", hours: list[int], first_hour: int) -> None:
     """Say in each hour's materializations how many rows and letters it has, and why those were refused."""
-    from clickstream_assets.domain.ledger import counts_of
-    from clickstream_assets.domain.overviews import refused_by_reason
+    from clickstream_assets.books.ledger import counts_of
+    from clickstream_assets.evidence.overviews import refused_by_reason
 
     parts = books.ledger.parts(hours)
     reasons = refused_by_reason(books, parts, first_hour)

@@ -7,16 +7,16 @@ import dagster as dg
 
 from clickstream_assets.assets.common import Work, add_row_counts, evaluate_behind, hourly_spec, hourly_step, work_of
 from clickstream_assets.checks.url_country_metrics import checks
-from clickstream_assets.domain.hours import key_of_hour
-from clickstream_assets.resources.elasticsearch import ElasticsearchResource
-from clickstream_assets.resources.geoip import GeoIPResource
-from clickstream_assets.resources.hbase import HBaseResource
-from clickstream_assets.resources.spark import SparkResource
+from clickstream_assets.events.hours import key_of_hour
 from clickstream_assets.settings import Settings
+from clickstream_assets.stores.elasticsearch.resource import ElasticsearchResource
+from clickstream_assets.stores.geoip.resource import GeoIPResource
+from clickstream_assets.stores.hbase.resource import HBaseResource
+from clickstream_assets.stores.spark.resource import SparkResource
 
 if TYPE_CHECKING:
-    from clickstream_assets.domain.books import Books
-    from clickstream_assets.domain.computing import Computed
+    from clickstream_assets.books.books import Books
+    from clickstream_assets.metrics.computing import Computed
 
 ASSET = "url_country_metrics"
 
@@ -42,8 +42,8 @@ def _materialize(
     configured: dg.ResourceParam[Settings],
 ) -> Iterator[dg.MaterializeResult]:
     """Bring the hours' rows up to date, delete what they no longer have."""
-    from clickstream_assets.domain.metrics import metrics_key_range
-    from clickstream_assets.domain.stale_hours import COMPUTED
+    from clickstream_assets.books.hour_states import COMPUTED
+    from clickstream_assets.metrics.hourly_metrics import metrics_key_range
 
     with hbase.books() as books:
         work = work_of(context, ASSET, books)
@@ -65,8 +65,8 @@ def _computed(
     context: dg.AssetExecutionContext, books: "Books", spark: SparkResource, geoip: GeoIPResource, work: Work
 ) -> "dict[int, Computed]":
     """Compute hours; blocks that are not what the ledger says are made again from their rows first."""
-    from clickstream_assets.domain.computing import compute
-    from clickstream_assets.domain.enriching import Rules, enrich
+    from clickstream_assets.enrich.enriching import Rules, enrich
+    from clickstream_assets.metrics.computing import compute
 
     with spark.alone(books.tables.metrics) as session:
         done, unfit = compute(session, books, work.hours, context.run_id, work.whole)

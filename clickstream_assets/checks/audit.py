@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from time import time
 from typing import TYPE_CHECKING
 
-from clickstream_assets.resources.elasticsearch import ElasticsearchResource
-from clickstream_assets.resources.geoip import GeoIPResource
-from clickstream_assets.resources.spark import SparkResource
+from clickstream_assets.stores.elasticsearch.resource import ElasticsearchResource
+from clickstream_assets.stores.geoip.resource import GeoIPResource
+from clickstream_assets.stores.spark.resource import SparkResource
 
 if TYPE_CHECKING:
-    from clickstream_assets.domain.books import Books
+    from clickstream_assets.books.books import Books
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Audit:
         return {hour: words for hour, words in look[asset](books, list(hours)).items() if words}
 
     def _enriched(self, books: "Books", hours: list[int]) -> Mapping[int, str]:
-        from clickstream_assets.domain.enriching import Rules, audit
+        from clickstream_assets.enrich.enriching import Rules, audit
 
         rules = Rules(self.geoip.database, self.geoip.trusted, self.geoip.versions())
         return {
@@ -40,7 +40,7 @@ class Audit:
         }
 
     def _metrics(self, books: "Books", hours: list[int]) -> Mapping[int, str]:
-        from clickstream_assets.domain.computing import compute
+        from clickstream_assets.metrics.computing import compute
 
         computed, unfit = compute(self.spark.session, books, hours, "", hours, dry_run=True)
         words = {hour: "blocks that it is computed from are not what the ledger says" for hour in hours if unfit}
@@ -50,8 +50,8 @@ class Audit:
         }
 
     def _documents(self, books: "Books", hours: list[int]) -> Mapping[int, str]:
-        from clickstream_assets.domain.documents import left_over
-        from clickstream_assets.domain.indexing import Target, index_whole
+        from clickstream_assets.index.documents import left_over
+        from clickstream_assets.index.indexing import Target, index_whole
 
         target = Target(self.elasticsearch.url, self.elasticsearch.alias, int(time() * 1000), dry_run=True)
         at_most = sum(state.clicks or 0 for state in books.hours.read(hours).values())

@@ -8,11 +8,11 @@ import dagster as dg
 
 from clickstream_assets.assets.clickstream_topic import ASSET
 from clickstream_assets.checks.findings import Finding
-from clickstream_assets.resources.hbase import HBaseResource
-from clickstream_assets.resources.kafka import KafkaResource
+from clickstream_assets.stores.hbase.resource import HBaseResource
+from clickstream_assets.stores.kafka.resource import KafkaResource
 
 if TYPE_CHECKING:
-    from clickstream_assets.domain.log_cuts import Cut
+    from clickstream_assets.books.log_cuts import Cut
 
 CUT_SHOWN_DAYS = 3
 """A cut is over as soon as it is booked: nothing is left to be mended by us. So long it is told: over a weekend."""
@@ -30,7 +30,7 @@ NOTHING_LOST_UNREAD, NO_LOG_CUT_BACK = (
     "at by the sensor `kafka_offsets`, and once an hour.",
 )
 def nothing_lost_unread(kafka: KafkaResource, hbase: HBaseResource) -> dg.AssetCheckResult:
-    from clickstream_assets.domain.resumption import resumption
+    from clickstream_assets.books.resumption import resumption
 
     with kafka.client() as topic, hbase.books() as books:
         ends = topic.ends(topic.partitions())
@@ -73,7 +73,7 @@ def evaluation(key: dg.AssetCheckKey, finding: Finding) -> dg.AssetCheckEvaluati
     f"{CUT_SHOWN_DAYS} days after it was noticed.",
 )
 def no_log_cut_back(kafka: KafkaResource, hbase: HBaseResource) -> dg.AssetCheckResult:
-    from clickstream_assets.domain.resumption import resumption
+    from clickstream_assets.books.resumption import resumption
 
     with kafka.client() as topic, hbase.books() as books:
         reading = resumption(topic, books, topic.ends(topic.partitions()))

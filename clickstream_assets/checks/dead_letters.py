@@ -3,7 +3,7 @@
 from clickstream_assets.checks.evidence import Evidence
 from clickstream_assets.checks.findings import Finding, Findings
 from clickstream_assets.checks.hour_checks import HourChecks
-from clickstream_assets.domain.hours import HOUR_MS
+from clickstream_assets.events.hours import HOUR_MS
 
 checks = HourChecks("dead_letters", is_first=True)
 
@@ -13,7 +13,7 @@ checks = HourChecks("dead_letters", is_first=True)
     "their own offsets, all others at the whole hour."
 )
 def letters_match_ledger(evidence: Evidence) -> Findings:
-    from clickstream_assets.domain.hour_counts import count_letters
+    from clickstream_assets.evidence.hour_counts import count_letters
 
     # A replay that was killed leaves letters that the ledger has as mended.
     parts = (part for hour in evidence.hours for part in evidence.looked_at(hour))

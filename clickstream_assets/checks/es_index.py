@@ -14,8 +14,8 @@ checks = HourChecks("es_index")
     audited=True,
 )
 def documents_match(evidence: Evidence) -> Findings:
-    from clickstream_assets.domain.documents import GROUPED, of_hour, totals
-    from clickstream_assets.domain.hour_counts import computed_totals, metric_totals
+    from clickstream_assets.evidence.hour_counts import computed_totals, metric_totals
+    from clickstream_assets.index.documents import GROUPED, of_hour, totals
 
     computed = computed_totals(evidence.books, evidence.new)
     wanted = computed | metric_totals(evidence.books, [hour for hour in evidence.hours if hour not in computed])
@@ -39,7 +39,7 @@ def documents_match(evidence: Evidence) -> Findings:
 
 @checks.add("The indices have the declared mapping and stand behind the alias.")
 def mapping_as_declared(evidence: Evidence) -> Findings:
-    from clickstream_assets.domain.documents import undeclared
+    from clickstream_assets.index.documents import undeclared
 
     with evidence.elasticsearch.client() as es:
         wrong = undeclared(es, evidence.elasticsearch.alias)

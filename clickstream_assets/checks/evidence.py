@@ -4,16 +4,16 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
-from clickstream_assets.resources.elasticsearch import ElasticsearchResource
 from clickstream_assets.settings import Settings
+from clickstream_assets.stores.elasticsearch.resource import ElasticsearchResource
 
 _T = TypeVar("_T")
 
 if TYPE_CHECKING:
-    from clickstream_assets.domain.books import Books
-    from clickstream_assets.domain.hour_counts import ClickCounts, MetricCounts
-    from clickstream_assets.domain.ledger import Entry, HourCounts, HourPart
-    from clickstream_assets.domain.stale_hours import HourState
+    from clickstream_assets.books.books import Books
+    from clickstream_assets.books.hour_states import HourState
+    from clickstream_assets.books.ledger import Entry, HourCounts, HourPart
+    from clickstream_assets.evidence.hour_counts import ClickCounts, MetricCounts
 
 
 class Evidence:
@@ -58,21 +58,21 @@ class Evidence:
     @cached_property
     def counts(self) -> "Mapping[int, HourCounts]":
         """What the ledger holds of each hour, of all its parts."""
-        from clickstream_assets.domain.ledger import counts_of
+        from clickstream_assets.books.ledger import counts_of
 
         return counts_of(self.parts)
 
     @cached_property
     def rows(self) -> "Mapping[int, int]":
         """Rows that are there of each hour, or of its new parts."""
-        from clickstream_assets.domain.hour_counts import count_new_rows, count_rows
+        from clickstream_assets.evidence.hour_counts import count_new_rows, count_rows
 
         return self._counted(count_new_rows, count_rows)
 
     @cached_property
     def clicks(self) -> "Mapping[int, ClickCounts]":
         """Rows of each hour, or of its new parts, and what enrichment made of them."""
-        from clickstream_assets.domain.hour_counts import count_clicks, count_new_clicks
+        from clickstream_assets.evidence.hour_counts import count_clicks, count_new_clicks
 
         return self._counted(count_new_clicks, count_clicks)
 
@@ -96,7 +96,7 @@ class Evidence:
     @cached_property
     def metrics(self) -> "Mapping[int, tuple[MetricCounts, int]]":
         """The metrics of each hour, and the clicks that they are to count."""
-        from clickstream_assets.domain.hour_counts import count_human_clicks, count_metrics, count_new_metrics
+        from clickstream_assets.evidence.hour_counts import count_human_clicks, count_metrics, count_new_metrics
 
         counted = count_new_metrics(self.books, self.new)
         whole = [hour for hour in self.hours if hour not in counted]

@@ -19,17 +19,17 @@ from dagster._core.event_api import PartitionKeyFilter
 from clickstream_assets.checks.audit import Audit
 from clickstream_assets.checks.evidence import Evidence
 from clickstream_assets.checks.findings import Finding, Findings
-from clickstream_assets.domain.hours import HOUR_MS, key_of_hour
+from clickstream_assets.events.hours import HOUR_MS, key_of_hour
 from clickstream_assets.partitions import hours_of
-from clickstream_assets.resources.elasticsearch import ElasticsearchResource
-from clickstream_assets.resources.geoip import GeoIPResource
-from clickstream_assets.resources.hbase import HBaseResource
-from clickstream_assets.resources.spark import SparkResource
 from clickstream_assets.settings import Settings
+from clickstream_assets.stores.elasticsearch.resource import ElasticsearchResource
+from clickstream_assets.stores.geoip.resource import GeoIPResource
+from clickstream_assets.stores.hbase.resource import HBaseResource
+from clickstream_assets.stores.spark.resource import SparkResource
 
 if TYPE_CHECKING:
-    from clickstream_assets.domain.ledger import HourPart
-    from clickstream_assets.domain.stale_hours import HourState
+    from clickstream_assets.books.hour_states import HourState
+    from clickstream_assets.books.ledger import HourPart
 
 ERROR, WARN = dg.AssetCheckSeverity.ERROR, dg.AssetCheckSeverity.WARN
 GRACE_MINUTES = 10

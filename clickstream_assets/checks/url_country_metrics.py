@@ -5,7 +5,7 @@ from time import time
 from clickstream_assets.checks.evidence import Evidence
 from clickstream_assets.checks.findings import Finding, Findings
 from clickstream_assets.checks.hour_checks import WARN, HourChecks
-from clickstream_assets.domain.hours import HOUR_MS
+from clickstream_assets.events.hours import HOUR_MS
 
 checks = HourChecks("url_country_metrics")
 
@@ -53,7 +53,7 @@ def few_urls(evidence: Evidence) -> Findings:
     severity=WARN,
 )
 def usual_volume(evidence: Evidence) -> Findings:
-    from clickstream_assets.domain.volume import compare, hours_before, same_hour_of_earlier_weeks
+    from clickstream_assets.evidence.volume import compare, hours_before, same_hour_of_earlier_weeks
 
     open_hour = int(time() * 1000) // HOUR_MS
     others = {other for hour in evidence.hours for other in (*same_hour_of_earlier_weeks(hour), *hours_before(hour))}

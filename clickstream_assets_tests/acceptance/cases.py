@@ -11,8 +11,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from clickstream_assets.traffic.message_files import Message, parse_envelope
-from clickstream_assets_tests.traffic.hard_cases import HOUR
+from clickstream_assets.events.message_files import Message, parse_envelope
+from clickstream_assets_tests.hard_cases import HOUR
 
 NIGHT_MS = 1_795_402_800_000
 """The hour that every event of the cases happened in: 2026-11-23, 3 o'clock."""

@@ -7,14 +7,14 @@ import pytest
 from mmdb_writer import MMDBWriter
 from netaddr import IPSet
 
-from clickstream_assets.domain.enrichment import Enricher
+from clickstream_assets.enrich.enrichment import Enricher
+from clickstream_assets.events.message_files import write_envelope
+from clickstream_assets.local.demo.visits import demo_messages
 from clickstream_assets.settings import Settings
-from clickstream_assets.traffic.demo import demo_messages
-from clickstream_assets.traffic.message_files import write_envelope
 from clickstream_assets_tests.acceptance import golden
 from clickstream_assets_tests.acceptance.cases import CASES, NIGHT_MS
 from clickstream_assets_tests.acceptance.without_servers import outcome
-from clickstream_assets_tests.traffic.hard_cases import (
+from clickstream_assets_tests.hard_cases import (
     BRITISH,
     FRENCH,
     FRENCH_6,

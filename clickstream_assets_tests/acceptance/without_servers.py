@@ -7,15 +7,15 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from clickstream_assets.clients.kafka import Message
-from clickstream_assets.domain.blocks import EVENTS, columns_of
-from clickstream_assets.domain.enriching import _enriched
-from clickstream_assets.domain.enrichment import Enricher
-from clickstream_assets.domain.hours import HOUR_MS, rfc3339_of_hour
-from clickstream_assets.domain.metrics import changes
-from clickstream_assets.domain.outcomes import Decoded, Outcomes, Rules, decoded
-from clickstream_assets.domain.outcomes import outcome as outcome_of
-from clickstream_assets.traffic.message_files import parse_envelope
+from clickstream_assets.books.blocks import EVENTS, columns_of
+from clickstream_assets.enrich.enriching import _enriched
+from clickstream_assets.enrich.enrichment import Enricher
+from clickstream_assets.events.hours import HOUR_MS, rfc3339_of_hour
+from clickstream_assets.events.message_files import parse_envelope
+from clickstream_assets.ingest.outcomes import Decoded, Outcomes, Rules, decoded
+from clickstream_assets.ingest.outcomes import outcome as outcome_of
+from clickstream_assets.metrics.hourly_metrics import changes
+from clickstream_assets.stores.kafka.client import Message
 
 
 def outcome(lines: Iterable[str], enricher: Enricher, first_hour_ms: int) -> dict[str, Any]:

@@ -9,20 +9,23 @@ from clickstream_assets.assets.enriched_clicks import enriched_clicks
 from clickstream_assets.assets.es_index import es_index
 from clickstream_assets.assets.raw_clicks import IngestConfig, raw_clicks
 from clickstream_assets.assets.url_country_metrics import url_country_metrics
+from clickstream_assets.books.blocks import Place
+from clickstream_assets.books.hour_states import COMPUTED, ENRICHED, INDEXED, STEPS
+from clickstream_assets.books.ledger import READ, Entry, HourCounts, HourPart
 from clickstream_assets.checks.hour_checks import HourChecks
-from clickstream_assets.domain import computing, documents, enriching, indexing, overviews
-from clickstream_assets.domain.blocks import Place
-from clickstream_assets.domain.computing import Computed
-from clickstream_assets.domain.enriching import Enriched
-from clickstream_assets.domain.hours import HOUR_MS, key_of_hour
-from clickstream_assets.domain.indexing import Indexed
-from clickstream_assets.domain.ledger import READ, Entry, HourCounts, HourPart
-from clickstream_assets.domain.stale_hours import COMPUTED, ENRICHED, INDEXED, STEPS
-from clickstream_assets.jobs.hours import clickstream_hours
+from clickstream_assets.enrich import enriching
+from clickstream_assets.enrich.enriching import Enriched
+from clickstream_assets.events.hours import HOUR_MS, key_of_hour
+from clickstream_assets.evidence import overviews
+from clickstream_assets.index import documents, indexing
+from clickstream_assets.index.indexing import Indexed
+from clickstream_assets.metrics import computing
+from clickstream_assets.metrics.computing import Computed
+from clickstream_assets.orchestration.jobs import clickstream_hours
 from clickstream_assets.partitions import tags_of
 from clickstream_assets.settings import Settings
 from clickstream_assets_tests.conftest import NOW_MS
-from clickstream_assets_tests.stores_in_memory import ElasticsearchInMemory, HBaseInMemory, KafkaInMemory
+from clickstream_assets_tests.fakes.stores_in_memory import ElasticsearchInMemory, HBaseInMemory, KafkaInMemory
 
 HOUR = NOW_MS // HOUR_MS - 24
 HOURS = [HOUR, HOUR + 1, HOUR + 2]

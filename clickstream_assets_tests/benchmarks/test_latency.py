@@ -8,7 +8,7 @@ import pytest
 
 from benchmarks import latency
 from benchmarks.latency import Run, last_of, parts_of
-from clickstream_assets.stack.errors import StackError
+from clickstream_assets.local.stack.errors import StackError
 
 FIRST = Run(
     created=100,

@@ -9,7 +9,7 @@ import pytest
 from benchmarks import long
 from benchmarks.report import Line
 from benchmarks.statistics import Summary
-from clickstream_assets.stack.errors import StackError
+from clickstream_assets.local.stack.errors import StackError
 
 
 class Servers:

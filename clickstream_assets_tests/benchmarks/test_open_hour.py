@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks import open_hour
 from benchmarks.open_hour import begin_at, fits, require_room, wait_for_room
-from clickstream_assets.stack.errors import StackError
+from clickstream_assets.local.stack.errors import StackError
 
 NOON = 1_795_521_600
 MINUTE = 60

@@ -17,7 +17,7 @@ from benchmarks.processes import (
     dagster_name,
     machine_seconds,
 )
-from clickstream_assets.stack.processes import Launch, start
+from clickstream_assets.local.stack.processes import Launch, start
 
 BUSY = """
 import sys, time

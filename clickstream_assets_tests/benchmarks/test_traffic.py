@@ -6,9 +6,9 @@ import orjson
 import pytest
 
 from benchmarks.traffic import REDELIVERED, REFUSED, Shop
-from clickstream_assets.domain.click_event import CLICK_TYPES, Refused, decode
-from clickstream_assets.domain.enrichment import BOT_DEVICE
-from clickstream_assets.domain.hours import HOUR_MS
+from clickstream_assets.enrich.enrichment import BOT_DEVICE
+from clickstream_assets.events.click_event import CLICK_TYPES, Refused, decode
+from clickstream_assets.events.hours import HOUR_MS
 
 HOUR = 495_000
 EVENTS = 30_000

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from clickstream_assets.stack.processes import die_with_parent
+from clickstream_assets.local.stack.processes import die_with_parent
 from clickstream_assets_tests.dagster_dev import ask, kill_with_children
 
 _PORTS = ("STACK_KAFKA", "STACK_HBASE", "STACK_ELASTICSEARCH", "STACK_SPARK", "DAGSTER")
@@ -44,7 +44,7 @@ class Demo:
         keep = {n: v for n, v in os.environ.items() if not n.startswith("CLICKSTREAM_") or n == "CLICKSTREAM_CACHE"}
         own = {f"CLICKSTREAM_{name}_PORT": "0" for name in _PORTS} | {"CLICKSTREAM_HOME": str(self.home)}
         self.begun = dt.datetime.now(dt.UTC)
-        command = [sys.executable, "-m", "clickstream_assets.cli", "run"]
+        command = [sys.executable, "-m", "clickstream_assets.cli.main", "run"]
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
                 command, env=keep | own, stdout=log, stderr=log, preexec_fn=die_with_parent()

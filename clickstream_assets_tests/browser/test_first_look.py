@@ -7,8 +7,8 @@ from collections.abc import Iterable
 
 import pytest
 
+from clickstream_assets.local.stack import background
 from clickstream_assets.settings import Settings
-from clickstream_assets.stack import background
 from clickstream_assets_tests.browser import chromium
 from clickstream_assets_tests.browser.dagster_pages import LINEAGE_HEIGHT, LINEAGE_WIDTH, DagsterPages, until
 from clickstream_assets_tests.browser.demo import STATES, Demo

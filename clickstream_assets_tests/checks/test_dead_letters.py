@@ -4,9 +4,9 @@ import json
 
 from clickstream_assets.checks.dead_letters import letters_match_ledger
 from clickstream_assets.checks.evidence import Evidence
-from clickstream_assets.domain.hours import key_of_hour
+from clickstream_assets.events.hours import key_of_hour
 from clickstream_assets.settings import Settings
-from clickstream_assets_tests.domain.fakes import HOUR_MS, LETTERS, World
+from clickstream_assets_tests.fakes.servers import HOUR_MS, LETTERS, World
 
 FIRST = 490_000
 

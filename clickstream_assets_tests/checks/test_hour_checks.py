@@ -9,14 +9,14 @@ import pytest
 from clickstream_assets.assets.common import SENSOR_JOB
 from clickstream_assets.checks.findings import Finding, share
 from clickstream_assets.checks.hour_checks import LATEST_CLOSED_HOUR, WARN, HourChecks
-from clickstream_assets.domain.hours import HOUR_MS, hour_of_key, key_of_hour
-from clickstream_assets.jobs import hours as jobs
+from clickstream_assets.events.hours import HOUR_MS, hour_of_key, key_of_hour
+from clickstream_assets.orchestration import jobs
 from clickstream_assets.partitions import hourly, hours_of, tags_of
-from clickstream_assets.resources.geoip import GeoIPResource
-from clickstream_assets.resources.spark import SparkResource
 from clickstream_assets.settings import Settings
+from clickstream_assets.stores.geoip.resource import GeoIPResource
+from clickstream_assets.stores.spark.resource import SparkResource
 from clickstream_assets_tests.conftest import NOW_MS
-from clickstream_assets_tests.stores_in_memory import ElasticsearchInMemory, HBaseInMemory
+from clickstream_assets_tests.fakes.stores_in_memory import ElasticsearchInMemory, HBaseInMemory
 
 HOUR = NOW_MS // HOUR_MS - 48
 FIRST, SECOND = key_of_hour(HOUR), key_of_hour(HOUR + 1)

@@ -5,11 +5,11 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 import pytest
 
+from clickstream_assets.books.hour_states import HourState
 from clickstream_assets.checks.hour_checks import latest_closed_hour, presence
-from clickstream_assets.domain.hours import HOUR_MS, key_of_hour
-from clickstream_assets.domain.stale_hours import HourState
+from clickstream_assets.events.hours import HOUR_MS, key_of_hour
+from clickstream_assets.orchestration.schedules import hourly_look, nightly_audit
 from clickstream_assets.partitions import RANGE_END, RANGE_START, hourly
-from clickstream_assets.schedules import hourly_look, nightly_audit
 from clickstream_assets.settings import Settings
 from clickstream_assets_tests.conftest import NOW_MS
 

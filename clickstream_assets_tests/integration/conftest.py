@@ -3,8 +3,8 @@
 import pytest
 
 from clickstream_assets_tests.conftest import NOW_MS
+from clickstream_assets_tests.hard_cases import hard_cases
 from clickstream_assets_tests.integration.pipeline import Pipeline
-from clickstream_assets_tests.traffic.hard_cases import hard_cases
 
 
 @pytest.fixture(scope="session")

@@ -9,8 +9,8 @@ import zstandard
 from kafka import KafkaProducer
 from kafka.record.util import encode_varint
 
-from clickstream_assets.clients.decompression import GZIP, LZ4, ZSTD
-from clickstream_assets_tests.clients.kafka_batches import plain, with_body
+from clickstream_assets.stores.kafka.decompression import GZIP, LZ4, ZSTD
+from clickstream_assets_tests.fakes.kafka_batches import plain, with_body
 
 
 def record(place: int, value: bytes) -> bytes:

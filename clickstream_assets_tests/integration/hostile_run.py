@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from time import monotonic
 
-from clickstream_assets.cli import main
+from clickstream_assets.cli.main import main
 from clickstream_assets.settings import settings
 from clickstream_assets_tests.integration.pipeline import Pipeline
 

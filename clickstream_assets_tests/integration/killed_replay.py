@@ -7,10 +7,10 @@ import os
 import signal
 import sys
 
-from clickstream_assets.cli import main
-from clickstream_assets.clients.hbase import HBaseClient
-from clickstream_assets.domain.ledger import Ledger
-from clickstream_assets.domain.stale_hours import HourStates
+from clickstream_assets.books.hour_states import HourStates
+from clickstream_assets.books.ledger import Ledger
+from clickstream_assets.cli.main import main
+from clickstream_assets.stores.hbase.client import HBaseClient
 
 mutate = HBaseClient.mutate
 

@@ -8,9 +8,9 @@ import signal
 import sys
 from pathlib import Path
 
-from clickstream_assets.domain.ingestion import Ingestion
-from clickstream_assets.domain.ledger import Ledger
-from clickstream_assets.domain.stale_hours import HourStates
+from clickstream_assets.books.hour_states import HourStates
+from clickstream_assets.books.ledger import Ledger
+from clickstream_assets.ingest.ingestion import Ingestion
 from clickstream_assets.settings import settings
 from clickstream_assets_tests.integration.pipeline import Pipeline
 

@@ -5,13 +5,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from clickstream_assets.local.stack import ports
+from clickstream_assets.local.stack.downloads import ensure_downloads
+from clickstream_assets.local.stack.kafka_server import Kafka
+from clickstream_assets.local.stack.processes import Child, start
+from clickstream_assets.local.stack.server import Folders
+from clickstream_assets.local.stack.steps import Steps
 from clickstream_assets.settings import Settings
-from clickstream_assets.stack import ports
-from clickstream_assets.stack.downloads import ensure_downloads
-from clickstream_assets.stack.kafka import Kafka
-from clickstream_assets.stack.processes import Child, start
-from clickstream_assets.stack.server import Folders
-from clickstream_assets.stack.steps import Steps
 
 _START_SECONDS = 60
 _BATCH_HEADER = 12

@@ -9,20 +9,20 @@ from time import time
 import dagster as dg
 
 from clickstream_assets.checks.hour_checks import latest_closed_hour
-from clickstream_assets.clients.kafka import TopicClient
 from clickstream_assets.definitions import build
-from clickstream_assets.domain.hours import HOUR_MS, hour_of_key, key_of_hour, rfc3339_of_hour
-from clickstream_assets.domain.reconciliation import Reconciliation, progress, reconcile
-from clickstream_assets.jobs import rebuild
+from clickstream_assets.events.hours import HOUR_MS, hour_of_key, key_of_hour, rfc3339_of_hour
+from clickstream_assets.events.message_files import Message
+from clickstream_assets.evidence.reconciliation import Reconciliation, progress, reconcile
+from clickstream_assets.orchestration import kafka_offsets
+from clickstream_assets.orchestration import rebuild_hours as rebuild
+from clickstream_assets.orchestration.kafka_offsets import JOB
 from clickstream_assets.partitions import tags_of
-from clickstream_assets.resources.kafka import ensure_topic
-from clickstream_assets.sensors import kafka_offsets
-from clickstream_assets.sensors.kafka_offsets import JOB
 from clickstream_assets.settings import Settings
-from clickstream_assets.traffic.message_files import Message
-from clickstream_assets.traffic.producer import send
+from clickstream_assets.stores.kafka.client import TopicClient
+from clickstream_assets.stores.kafka.producer import send
+from clickstream_assets.stores.kafka.resource import ensure_topic
 from clickstream_assets_tests.acceptance import golden
-from clickstream_assets_tests.traffic.hard_cases import CHROME
+from clickstream_assets_tests.hard_cases import CHROME
 
 
 class Pipeline:

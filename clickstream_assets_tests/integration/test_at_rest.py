@@ -4,11 +4,11 @@ import json
 import signal
 import time
 
+from clickstream_assets.events.message_files import Message
 from clickstream_assets.partitions import hours_in
-from clickstream_assets.traffic.message_files import Message
 from clickstream_assets_tests.conftest import NOW_MS
+from clickstream_assets_tests.hard_cases import hard_cases
 from clickstream_assets_tests.integration.pipeline import Pipeline, assert_golden
-from clickstream_assets_tests.traffic.hard_cases import hard_cases
 
 MINUTE, HOUR, DAY = 60_000, 3_600_000, 86_400_000
 NOON = NOW_MS // HOUR * HOUR - 6 * HOUR

@@ -5,13 +5,13 @@ from datetime import UTC, datetime
 import dagster as dg
 import pytest
 
-from clickstream_assets.clients.hbase import RowMutation
-from clickstream_assets.domain.documents import index_of
-from clickstream_assets.domain.hours import hour_of_key, key_of_hour
-from clickstream_assets.domain.row_keys import hour_of
-from clickstream_assets.domain.table_schemas import CLICKS, METRICS
+from clickstream_assets.books.row_keys import hour_of
+from clickstream_assets.books.table_schemas import CLICKS, METRICS
+from clickstream_assets.events.hours import hour_of_key, key_of_hour
+from clickstream_assets.index.documents import index_of
+from clickstream_assets.local.demo.visits import demo_messages
 from clickstream_assets.partitions import tags_of
-from clickstream_assets.traffic.demo import demo_messages
+from clickstream_assets.stores.hbase.client import RowMutation
 from clickstream_assets_tests.conftest import NOW_MS
 from clickstream_assets_tests.integration.pipeline import Pipeline, assert_golden
 

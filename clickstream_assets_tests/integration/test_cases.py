@@ -7,9 +7,9 @@ from collections import Counter
 
 import pytest
 
-from clickstream_assets.domain.hours import HOUR_MS
-from clickstream_assets.domain.row_keys import key_ranges
-from clickstream_assets.domain.table_schemas import CLICKS, DEAD_LETTERS
+from clickstream_assets.books.row_keys import key_ranges
+from clickstream_assets.books.table_schemas import CLICKS, DEAD_LETTERS
+from clickstream_assets.events.hours import HOUR_MS
 from clickstream_assets_tests.acceptance import golden
 from clickstream_assets_tests.acceptance.cases import CASES, NIGHT_MS
 from clickstream_assets_tests.conftest import NOW_MS

@@ -4,13 +4,13 @@ import time
 
 import pytest
 
-from clickstream_assets.clients.hbase import RowMutation
-from clickstream_assets.domain.hours import HOUR_MS, hour_of_key, key_of_hour
-from clickstream_assets.domain.metrics import metrics_key_range
+from clickstream_assets.events.hours import HOUR_MS, hour_of_key, key_of_hour
+from clickstream_assets.metrics.hourly_metrics import metrics_key_range
 from clickstream_assets.partitions import tags_of
+from clickstream_assets.stores.hbase.client import RowMutation
 from clickstream_assets_tests.dagster_dev import DagsterDev
+from clickstream_assets_tests.hard_cases import FRENCH, GERMAN
 from clickstream_assets_tests.integration.pipeline import Pipeline, page_view
-from clickstream_assets_tests.traffic.hard_cases import FRENCH, GERMAN
 
 ASSETS = ("clickstream_topic", "raw_clicks", "dead_letters", "enriched_clicks", "url_country_metrics", "es_index")
 STATES = """query ($keys: [AssetKeyInput!]!) { assetNodes(assetKeys: $keys) { assetKey { path }

@@ -8,17 +8,19 @@ import pytest
 from pyspark.errors import PySparkException
 from pyspark.sql import functions as F
 
-from clickstream_assets.clients.hbase import RowMutation
+from clickstream_assets.books import blocks
+from clickstream_assets.books.table_schemas import METRICS
 from clickstream_assets.definitions import resources
-from clickstream_assets.domain import blocks, computing, enriching
-from clickstream_assets.domain.computing import Checkpoints, same_users
-from clickstream_assets.domain.hours import rfc3339_of_hour
-from clickstream_assets.domain.ingestion import Ingestion
-from clickstream_assets.domain.metrics import metrics_key, sketch_of, to_sketch
-from clickstream_assets.domain.table_schemas import METRICS
+from clickstream_assets.enrich import enriching
+from clickstream_assets.events.hours import rfc3339_of_hour
+from clickstream_assets.ingest.ingestion import Ingestion
+from clickstream_assets.metrics import computing
+from clickstream_assets.metrics.computing import Checkpoints, same_users
+from clickstream_assets.metrics.hourly_metrics import metrics_key, sketch_of, to_sketch
+from clickstream_assets.stores.hbase.client import RowMutation
 from clickstream_assets_tests.acceptance import golden
-from clickstream_assets_tests.domain.fakes import FakeTopic
-from clickstream_assets_tests.traffic.hard_cases import CHROME, FRENCH, GERMAN, GOOGLEBOT
+from clickstream_assets_tests.fakes.servers import FakeTopic
+from clickstream_assets_tests.hard_cases import CHROME, FRENCH, GERMAN, GOOGLEBOT
 
 FIRST = 498_000
 HOUR = FIRST + 3

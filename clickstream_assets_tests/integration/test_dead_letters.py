@@ -14,16 +14,16 @@ import pytest
 import requests
 from click.testing import CliRunner
 
-from clickstream_assets.cli import main
-from clickstream_assets.commands import dead_letters as command_module
-from clickstream_assets.commands import through_dagster
-from clickstream_assets.domain import outcomes
-from clickstream_assets.domain.click_event import Refused, decode
-from clickstream_assets.domain.hours import key_of_hour
-from clickstream_assets.domain.ledger import sum_of
-from clickstream_assets.jobs import replay as job_module
-from clickstream_assets.stack.ports import free_port
-from clickstream_assets.traffic.message_files import Message
+from clickstream_assets.books.ledger import sum_of
+from clickstream_assets.cli import dead_letters as command_module
+from clickstream_assets.cli import through_dagster
+from clickstream_assets.cli.main import main
+from clickstream_assets.events.click_event import Refused, decode
+from clickstream_assets.events.hours import key_of_hour
+from clickstream_assets.events.message_files import Message
+from clickstream_assets.ingest import outcomes
+from clickstream_assets.local.stack.ports import free_port
+from clickstream_assets.orchestration import replay_dead_letters as job_module
 from clickstream_assets_tests.acceptance import golden
 from clickstream_assets_tests.conftest import NOW_MS
 from clickstream_assets_tests.integration.pipeline import Pipeline, assert_golden
@@ -251,7 +251,7 @@ def test_a_running_dagster_replays_for_the_command(looked_at, tmp_path):
     env = os.environ | environment(looked_at) | {"DAGSTER_HOME": str(home), "CLICKSTREAM_DAGSTER_PORT": str(port)}
     python = [sys.executable, "-W", "ignore", "-m"]
     web = [*python, "dagster_webserver", "-h", "127.0.0.1", "-p", str(port), "-m", "clickstream_assets.definitions"]
-    replay = [*python, "clickstream_assets.cli", "dead-letters", "replay"]
+    replay = [*python, "clickstream_assets.cli.main", "dead-letters", "replay"]
     alone = subprocess.run(replay, env=env, capture_output=True, text=True, timeout=60, check=False)
     assert (alone.returncode, "does not answer" in alone.stderr) == (2, True)
     with subprocess.Popen(web, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:

@@ -8,19 +8,21 @@ import dagster as dg
 import pytest
 from pyspark.errors import PySparkException
 
-from clickstream_assets.clients.hbase import RowMutation
+from clickstream_assets.books.hour_states import INDEXED, HourStates
+from clickstream_assets.books.table_schemas import METRICS
 from clickstream_assets.definitions import resources
-from clickstream_assets.domain import computing, documents, metrics
-from clickstream_assets.domain.computing import Checkpoints
-from clickstream_assets.domain.hours import HOUR_MS, key_of_hour, rfc3339_of_hour
-from clickstream_assets.domain.indexing import Target, index_changed, index_whole
-from clickstream_assets.domain.metrics import metrics_key_range
-from clickstream_assets.domain.stale_hours import INDEXED, HourStates
-from clickstream_assets.domain.table_schemas import METRICS
-from clickstream_assets.traffic.message_files import Message
+from clickstream_assets.events.hours import HOUR_MS, key_of_hour, rfc3339_of_hour
+from clickstream_assets.events.message_files import Message
+from clickstream_assets.index import documents
+from clickstream_assets.index.indexing import Target, index_changed, index_whole
+from clickstream_assets.metrics import computing
+from clickstream_assets.metrics import hourly_metrics as metrics
+from clickstream_assets.metrics.computing import Checkpoints
+from clickstream_assets.metrics.hourly_metrics import metrics_key_range
+from clickstream_assets.stores.hbase.client import RowMutation
 from clickstream_assets_tests.conftest import NOW_MS
+from clickstream_assets_tests.hard_cases import FRENCH, GERMAN
 from clickstream_assets_tests.integration.pipeline import Pipeline, assert_golden, page_view
-from clickstream_assets_tests.traffic.hard_cases import FRENCH, GERMAN
 
 MINUTE = 60_000
 HOUR = NOW_MS // HOUR_MS - 4

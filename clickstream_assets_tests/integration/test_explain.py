@@ -9,21 +9,21 @@ import dagster as dg
 import pytest
 from click.testing import CliRunner
 
-from clickstream_assets.cli import main
-from clickstream_assets.clients.hbase import RowMutation
-from clickstream_assets.commands import explain as command
-from clickstream_assets.domain.click_event import decode
-from clickstream_assets.domain.explanation import Target, add_up, gather, look, views
-from clickstream_assets.domain.hours import HOUR_MS, hour_of_key, key_of_hour
-from clickstream_assets.domain.metrics import metrics_key
-from clickstream_assets.domain.row_keys import event_key, hour_of
-from clickstream_assets.domain.stale_hours import HourStates
-from clickstream_assets.domain.table_schemas import CLICKS, LEDGER, METRICS
-from clickstream_assets.traffic.demo import demo_messages
+from clickstream_assets.books.hour_states import HourStates
+from clickstream_assets.books.row_keys import event_key, hour_of
+from clickstream_assets.books.table_schemas import CLICKS, LEDGER, METRICS
+from clickstream_assets.cli import explain as command
+from clickstream_assets.cli.main import main
+from clickstream_assets.events.click_event import decode
+from clickstream_assets.events.hours import HOUR_MS, hour_of_key, key_of_hour
+from clickstream_assets.evidence.explanation import Target, add_up, gather, look, views
+from clickstream_assets.local.demo.visits import demo_messages
+from clickstream_assets.metrics.hourly_metrics import metrics_key
+from clickstream_assets.stores.hbase.client import RowMutation
 from clickstream_assets_tests.acceptance import golden
 from clickstream_assets_tests.conftest import NOW_MS
+from clickstream_assets_tests.hard_cases import SITE, hard_cases
 from clickstream_assets_tests.integration.pipeline import Pipeline
-from clickstream_assets_tests.traffic.hard_cases import SITE, hard_cases
 
 
 @pytest.fixture(scope="module")

@@ -6,9 +6,9 @@ import dagster as dg
 import pyarrow as pa
 import pytest
 
-from clickstream_assets.clients.garbage import NEW_OBJECTS
 from clickstream_assets.definitions import resources
-from clickstream_assets.resources.process import prepare_process
+from clickstream_assets.stores.garbage import NEW_OBJECTS
+from clickstream_assets.stores.process import prepare_process
 
 
 @pytest.fixture

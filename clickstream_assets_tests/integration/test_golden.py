@@ -2,7 +2,7 @@
 
 from datetime import UTC, datetime
 
-from clickstream_assets.traffic.demo import demo_messages
+from clickstream_assets.local.demo.visits import demo_messages
 from clickstream_assets_tests.conftest import NOW_MS
 from clickstream_assets_tests.integration.pipeline import Pipeline, assert_golden, plain
 

@@ -13,12 +13,12 @@ from typing import NamedTuple
 import pyarrow as pa
 import pytest
 
-from clickstream_assets.clients.decompression import GZIP, LZ4, ZSTD
+from clickstream_assets.books.table_schemas import CLICKS, DEAD_LETTERS
 from clickstream_assets.definitions import resources
-from clickstream_assets.domain.dead_letters import DeadLetters, Selection
-from clickstream_assets.domain.hours import HOUR_MS
-from clickstream_assets.domain.table_schemas import CLICKS, DEAD_LETTERS
-from clickstream_assets.resources.kafka import ensure_topic
+from clickstream_assets.events.hours import HOUR_MS
+from clickstream_assets.ingest.dead_letters import DeadLetters, Selection
+from clickstream_assets.stores.kafka.decompression import GZIP, LZ4, ZSTD
+from clickstream_assets.stores.kafka.resource import ensure_topic
 from clickstream_assets_tests.conftest import NOW_MS
 from clickstream_assets_tests.integration.hostile_batches import batch, event, send_batch
 from clickstream_assets_tests.integration.pipeline import Pipeline

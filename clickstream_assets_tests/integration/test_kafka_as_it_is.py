@@ -10,11 +10,11 @@ from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType, NewTopic
 from kafka.errors import TopicAlreadyExistsError
 
-from clickstream_assets.clients import looks
-from clickstream_assets.clients.kafka import ensure_topic
-from clickstream_assets.domain.hours import key_of_hour
-from clickstream_assets.domain.ledger import GAP
-from clickstream_assets.traffic.message_files import Message, write_envelope
+from clickstream_assets.books.ledger import GAP
+from clickstream_assets.events.hours import key_of_hour
+from clickstream_assets.events.message_files import Message, write_envelope
+from clickstream_assets.stores.kafka import looks
+from clickstream_assets.stores.kafka.client import ensure_topic
 from clickstream_assets_tests.conftest import NOW_MS
 from clickstream_assets_tests.integration.pipeline import Pipeline, assert_golden
 from clickstream_assets_tests.integration.test_lag import look

@@ -6,13 +6,13 @@ from random import Random
 
 import pytest
 
-from clickstream_assets.domain.hours import HOUR_MS, key_of_hour
-from clickstream_assets.jobs.hours import CHECKS
-from clickstream_assets.traffic.message_files import Message
+from clickstream_assets.events.hours import HOUR_MS, key_of_hour
+from clickstream_assets.events.message_files import Message
+from clickstream_assets.orchestration.jobs import CHECKS
 from clickstream_assets_tests.conftest import NOW_MS
 from clickstream_assets_tests.dagster_dev import DagsterDev
+from clickstream_assets_tests.hard_cases import BRITISH, CHROME, FRENCH, GERMAN, GERMAN_6, GOOGLEBOT
 from clickstream_assets_tests.integration.pipeline import Pipeline, assert_golden
-from clickstream_assets_tests.traffic.hard_cases import BRITISH, CHROME, FRENCH, GERMAN, GERMAN_6, GOOGLEBOT
 
 EVENTS, SPAN, PRODUCTIONS = 10_000, 48, 20
 LAST = NOW_MS // HOUR_MS

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from clickstream_assets.clients.hbase import RowMutation
-from clickstream_assets.domain.ledger import HourCounts
-from clickstream_assets.traffic.message_files import Message
+from clickstream_assets.books.ledger import HourCounts
+from clickstream_assets.events.message_files import Message
+from clickstream_assets.stores.hbase.client import RowMutation
 from clickstream_assets_tests.conftest import NOW_MS
 from clickstream_assets_tests.integration.pipeline import Pipeline, assert_golden
 

@@ -6,9 +6,9 @@ from collections import Counter, defaultdict
 
 import dagster as dg
 
-from clickstream_assets.domain.hours import HOUR_MS, hour_of_key, key_of_hour
-from clickstream_assets.domain.overviews import HOURS_BEFORE, MOST_COUNTRIES, MOST_URLS, overviews, refused_by_reason
-from clickstream_assets_tests.domain.test_pictures import drawn, texts
+from clickstream_assets.events.hours import HOUR_MS, hour_of_key, key_of_hour
+from clickstream_assets.evidence.overviews import HOURS_BEFORE, MOST_COUNTRIES, MOST_URLS, overviews, refused_by_reason
+from clickstream_assets_tests.evidence.test_pictures import drawn, texts
 
 
 def latest(pipeline, asset):

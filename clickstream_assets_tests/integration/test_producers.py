@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
-from clickstream_assets.domain.hours import HOUR_MS, hour_of_key
+from clickstream_assets.events.hours import HOUR_MS, hour_of_key
+from clickstream_assets.events.message_files import Message
+from clickstream_assets.orchestration import kafka_offsets
 from clickstream_assets.partitions import RANGE_END
-from clickstream_assets.sensors import kafka_offsets
-from clickstream_assets.traffic.message_files import Message
 from clickstream_assets_tests.conftest import NOW_MS
 from clickstream_assets_tests.integration.pipeline import Pipeline, assert_golden
 

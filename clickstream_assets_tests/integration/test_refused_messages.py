@@ -6,10 +6,10 @@ from contextlib import closing
 
 from kafka import KafkaConsumer
 
-from clickstream_assets.clients.kafka import TopicClient
-from clickstream_assets.resources.kafka import ensure_topic
-from clickstream_assets.traffic.message_files import Message
-from clickstream_assets.traffic.producer import send
+from clickstream_assets.events.message_files import Message
+from clickstream_assets.stores.kafka.client import TopicClient
+from clickstream_assets.stores.kafka.producer import send
+from clickstream_assets.stores.kafka.resource import ensure_topic
 
 MINUTE_MS = 60_000
 

@@ -32,7 +32,7 @@ class RunCommand:
 
     @staticmethod
     def command(*arguments):
-        return [sys.executable, "-m", "clickstream_assets.cli", *map(str, arguments)]
+        return [sys.executable, "-m", "clickstream_assets.cli.main", *map(str, arguments)]
 
     @property
     def state(self):

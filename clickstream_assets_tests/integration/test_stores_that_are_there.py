@@ -9,17 +9,17 @@ import pytest
 from click.testing import CliRunner
 from kafka import KafkaAdminClient, KafkaConsumer
 
-from clickstream_assets.commands.doctor import doctor
-from clickstream_assets.commands.setup import setup
-from clickstream_assets.domain.enriching import Rules, enrich
-from clickstream_assets.domain.enrichment import EnrichmentUnfit
-from clickstream_assets.domain.hours import rfc3339_of_hour
-from clickstream_assets.domain.table_schemas import CLICKS, LEDGER, TABLES
-from clickstream_assets.resources import preflight
-from clickstream_assets.resources.preflight import StoresUnfit
+from clickstream_assets.books.table_schemas import CLICKS, LEDGER, TABLES
+from clickstream_assets.cli.doctor import doctor
+from clickstream_assets.cli.setup import setup
+from clickstream_assets.enrich.enriching import Rules, enrich
+from clickstream_assets.enrich.enrichment import EnrichmentUnfit
+from clickstream_assets.events.hours import rfc3339_of_hour
 from clickstream_assets.settings import settings
+from clickstream_assets.stores import preflight
+from clickstream_assets.stores.preflight import StoresUnfit
 from clickstream_assets_tests.conftest import NOW_MS
-from clickstream_assets_tests.domain.geoip_databases import write_database
+from clickstream_assets_tests.fakes.geoip_databases import write_database
 from clickstream_assets_tests.integration.pipeline import Pipeline, assert_golden, page_view
 
 HOUR = NOW_MS // 3_600_000 - 2

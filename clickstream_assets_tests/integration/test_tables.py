@@ -12,12 +12,12 @@ import happybase
 import psutil
 import pytest
 
-from clickstream_assets.clients import hbase_admin
-from clickstream_assets.clients.hbase_admin import NewTable, TablesNotMade, create_tables
+from clickstream_assets.books.table_schemas import TABLES
 from clickstream_assets.definitions import resources
-from clickstream_assets.domain.table_schemas import TABLES
-from clickstream_assets.resources import preflight
-from clickstream_assets.stack.java import java_binary
+from clickstream_assets.stores import preflight
+from clickstream_assets.stores.hbase import new_tables as hbase_admin
+from clickstream_assets.stores.hbase.new_tables import NewTable, TablesNotMade, create_tables
+from clickstream_assets.stores.java import java_binary
 
 SALTS = [b"", b"\x20", b"\x40", b"\x60", b"\x80", b"\xa0", b"\xc0", b"\xe0"]
 
@@ -119,8 +119,8 @@ def test_java_is_given_so_much_time_and_no_more(servers, monkeypatch):
 CALLER = """
 import sys
 from pathlib import Path
-from clickstream_assets.clients.hbase_admin import NewTable, create_tables
-from clickstream_assets.stack.java import java_binary
+from clickstream_assets.stores.hbase.new_tables import NewTable, create_tables
+from clickstream_assets.stores.java import java_binary
 create_tables([NewTable("x", {"f": {}})], zookeeper="10.255.255.1:2181", jars=Path(sys.argv[1]), java=java_binary())
 """
 

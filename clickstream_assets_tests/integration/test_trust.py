@@ -4,14 +4,14 @@ from time import time
 
 import pytest
 
-from clickstream_assets.clients.hbase import RowMutation
-from clickstream_assets.domain.hours import HOUR_MS, key_of_hour
-from clickstream_assets.domain.metrics import metrics_key_range
-from clickstream_assets.domain.row_keys import key_ranges
-from clickstream_assets.traffic.message_files import Message
+from clickstream_assets.books.row_keys import key_ranges
+from clickstream_assets.events.hours import HOUR_MS, key_of_hour
+from clickstream_assets.events.message_files import Message
+from clickstream_assets.metrics.hourly_metrics import metrics_key_range
+from clickstream_assets.stores.hbase.client import RowMutation
 from clickstream_assets_tests.conftest import NOW_MS
+from clickstream_assets_tests.hard_cases import FRENCH, GERMAN
 from clickstream_assets_tests.integration.pipeline import Pipeline, assert_golden, page_view
-from clickstream_assets_tests.traffic.hard_cases import FRENCH, GERMAN
 
 MINUTE = 60_000
 HOUR = NOW_MS // HOUR_MS - 4
@@ -178,7 +178,7 @@ def test_a_missing_hour_is_noticed_and_made(pipeline):
 
 
 def test_a_check_that_cannot_look_fails(pipeline, monkeypatch):
-    from clickstream_assets.domain import hour_counts
+    from clickstream_assets.evidence import hour_counts
 
     def gone(*_arguments):
         raise ConnectionError("gone")

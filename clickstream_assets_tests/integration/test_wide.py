@@ -12,32 +12,36 @@ import psutil
 import pytest
 from elasticsearch.helpers import scan
 
-from clickstream_assets.clients.hbase import RowMutation
-from clickstream_assets.clients.kafka import TopicClient
-from clickstream_assets.domain import blocks, computing, enriching, indexing, offset_plan, reading, row_keys
-from clickstream_assets.domain.blocks import BLOCK, TODO, place_of
-from clickstream_assets.domain.computing import Checkpoints, compute, same_users
-from clickstream_assets.domain.documents import ensure_template
-from clickstream_assets.domain.enriching import Rules, enrich
-from clickstream_assets.domain.hour_counts import count_clicks, count_rows
-from clickstream_assets.domain.hours import HOUR_MS, rfc3339_of_hour
-from clickstream_assets.domain.indexing import Target, index_changed, index_whole
-from clickstream_assets.domain.ingest_report import IngestReport
-from clickstream_assets.domain.ingestion import Ingestion
-from clickstream_assets.domain.ledger import Ledger
-from clickstream_assets.domain.metrics import metrics_key
-from clickstream_assets.domain.reading import Wide
-from clickstream_assets.domain.table_schemas import BLOCKS, CLICKS, DEAD_LETTERS, ENRICHED_FAMILIES, LEDGER, METRICS
-from clickstream_assets.resources.spark import SparkResource
-from clickstream_assets.stack import ports, processes
-from clickstream_assets.stack.processes import Launch
-from clickstream_assets.stack.server import Folders
-from clickstream_assets.stack.spark import SparkConnect, spark_home
-from clickstream_assets.traffic.demo import demo_messages
-from clickstream_assets.traffic.message_files import Message
+from clickstream_assets.books import blocks, row_keys
+from clickstream_assets.books.blocks import BLOCK, TODO, place_of
+from clickstream_assets.books.ledger import Ledger
+from clickstream_assets.books.table_schemas import BLOCKS, CLICKS, DEAD_LETTERS, ENRICHED_FAMILIES, LEDGER, METRICS
+from clickstream_assets.enrich import enriching
+from clickstream_assets.enrich.enriching import Rules, enrich
+from clickstream_assets.events.hours import HOUR_MS, rfc3339_of_hour
+from clickstream_assets.events.message_files import Message
+from clickstream_assets.evidence.hour_counts import count_clicks, count_rows
+from clickstream_assets.index import indexing
+from clickstream_assets.index.documents import ensure_template
+from clickstream_assets.index.indexing import Target, index_changed, index_whole
+from clickstream_assets.ingest import offset_plan, reading
+from clickstream_assets.ingest.ingest_report import IngestReport
+from clickstream_assets.ingest.ingestion import Ingestion
+from clickstream_assets.ingest.reading import Wide
+from clickstream_assets.local.demo.visits import demo_messages
+from clickstream_assets.local.stack import ports, processes
+from clickstream_assets.local.stack.processes import Launch
+from clickstream_assets.local.stack.server import Folders
+from clickstream_assets.local.stack.spark_server import SparkConnect, spark_home
+from clickstream_assets.metrics import computing
+from clickstream_assets.metrics.computing import Checkpoints, compute, same_users
+from clickstream_assets.metrics.hourly_metrics import metrics_key
+from clickstream_assets.stores.hbase.client import RowMutation
+from clickstream_assets.stores.kafka.client import TopicClient
+from clickstream_assets.stores.spark.resource import SparkResource
 from clickstream_assets_tests.conftest import NOW_MS
+from clickstream_assets_tests.hard_cases import CHROME, FRENCH, GERMAN, hard_cases
 from clickstream_assets_tests.integration.pipeline import Pipeline, assert_golden
-from clickstream_assets_tests.traffic.hard_cases import CHROME, FRENCH, GERMAN, hard_cases
 
 EVENTS = 12_000
 START = NOW_MS // HOUR_MS - 2

@@ -31,7 +31,7 @@ from kubernetes.config.incluster_config import InClusterConfigLoader
 from kubernetes.dynamic import DynamicClient
 from kubernetes.dynamic.exceptions import ResourceNotFoundError
 
-from clickstream_assets.stack.ports import HOST, free_port
+from clickstream_assets.local.stack.ports import HOST, free_port
 from clickstream_assets_tests.k8s.as_processes import config_map, container, environment, run, running
 from clickstream_assets_tests.k8s.manifests import OVERLAYS, WORKLOADS, Manifest, lapses, pod_of, render
 from clickstream_assets_tests.postgres import PASSWORD, postgres

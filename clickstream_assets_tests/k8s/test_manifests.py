@@ -15,8 +15,8 @@ from packaging.requirements import Requirement
 from pydantic.fields import FieldInfo
 
 import clickstream_assets
+from clickstream_assets.local.stack.spark_server import configuration, spark_home
 from clickstream_assets.settings import Settings
-from clickstream_assets.stack.spark import configuration, spark_home
 from clickstream_assets_tests.k8s.manifests import (
     K8S,
     OVERLAYS,
@@ -260,7 +260,7 @@ def command(name: str) -> click.Command:
         from dagster_webserver.cli import dagster_webserver
 
         return dagster_webserver
-    from clickstream_assets.cli import main
+    from clickstream_assets.cli.main import main
 
     return main
 
@@ -282,8 +282,8 @@ def test_commands_and_their_options_exist(line, tmp_path):
 
 def test_the_probe_of_spark_asks_by_a_function_that_exists():
     probes = {line[-1] for line in programs() if line[0] == "python" and "spark" in line[-1]}
-    assert probes == {"from clickstream_assets.stack.spark import ask; ask(15002)"}
-    from clickstream_assets.stack.spark import ask
+    assert probes == {"from clickstream_assets.local.stack.spark_server import ask; ask(15002)"}
+    from clickstream_assets.local.stack.spark_server import ask
 
     with pytest.raises(Exception, match="UNAVAILABLE"):
         ask(9)
@@ -324,8 +324,8 @@ def test_what_an_executor_is_started_with_is_known_to_spark():
 
 
 def test_spark_reckons_as_the_embedded_one_does(tmp_path):
-    from clickstream_assets.stack.ports import Door
-    from clickstream_assets.stack.server import Folders
+    from clickstream_assets.local.stack.ports import Door
+    from clickstream_assets.local.stack.server import Folders
 
     lines = (K8S / "components" / "spark-connect" / "spark-defaults.conf").read_text().splitlines()
     there = dict(line.split(None, 1) for line in lines if line and not line.startswith("#"))
@@ -342,8 +342,8 @@ def test_spark_reckons_as_the_embedded_one_does(tmp_path):
 
 
 def test_the_image_is_made_of_what_is_there():
-    from clickstream_assets.stack.downloads import GEOIP_FILE, PRODUCTS
-    from clickstream_assets.stack.java import server_environment
+    from clickstream_assets.local.stack.downloads import GEOIP_FILE, PRODUCTS
+    from clickstream_assets.stores.java import server_environment
 
     dockerfile = (ROOT / "Dockerfile").read_text()
     ignored = (ROOT / ".dockerignore").read_text().split()

@@ -19,7 +19,7 @@ import yaml
 from dagster import AssetKey, DagsterEventType, DagsterInstance, DagsterRunStatus, RunsFilter
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from clickstream_assets.stack.ports import HOST, free_port
+from clickstream_assets.local.stack.ports import HOST, free_port
 from clickstream_assets_tests.dagster_dev import LAUNCH
 from clickstream_assets_tests.k8s.as_processes import run, running
 from clickstream_assets_tests.k8s.manifests import K8S, files, pod_of

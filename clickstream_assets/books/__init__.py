@@ -1,0 +1,1 @@
+"""What every step reads and writes: ledger, hour states, watermarks, blocks, and the tables' declarations."""

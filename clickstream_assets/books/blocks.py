@@ -1,0 +1,247 @@
+"""An hour's events by column, beside its rows: table ``clickstream_blocks`` (docs/decisions/0023-events-by-column.md).
+
+For each hour's part of a ledger entry there is one HBase row. Ingestion puts the part's events there (family ``todo``,
+kept as long as request data), enrichment its clicks (family ``block``): what metrics need of an event, a few dozen
+bytes. Each lies in numbered cells of a bounded size. The ledger's part names the digest of what it has put there, so a
+row counts only if it holds just that; one that does not is made again from the rows of ``clickstream_data``.
+"""
+
+import struct
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import lru_cache
+from hashlib import blake2b
+from typing import NamedTuple, TypeVar
+
+import pyarrow as pa
+
+from clickstream_assets.books.ledger import Cells, HourPart
+from clickstream_assets.books.row_keys import SALTS, first_key
+from clickstream_assets.events.click_event import CLICK_TYPES, LEAVE_TYPES, ClickEvent
+from clickstream_assets.stores.hbase.client import BYTES_PER_CALL, ROWS_PER_CALL, HBaseClient, RowMutation
+from clickstream_assets.stores.spark.tasks import put_together
+
+TODO, BLOCK = "todo", "block"
+"""Families: a part's events as ingestion leaves them; its clicks as enrichment does."""
+CLICK, LEAVE, OTHER_KIND = 1, 2, 0
+UNKNOWN = -1
+"""Instead of a time that the client did not measure."""
+
+CLICKS = pa.schema(
+    [
+        ("time_ms", pa.int64()),
+        ("user_key", pa.string()),
+        ("url", pa.string()),
+        ("kind", pa.int8()),
+        ("engaged_ms", pa.int64()),
+        ("country", pa.string()),
+        ("bot", pa.bool_()),
+    ]
+)
+"""What metrics need of an event."""
+EVENTS = pa.schema(
+    [
+        ("offset", pa.int64()),
+        ("row_key", pa.binary()),
+        *(CLICKS.field(name) for name in ("time_ms", "user_key", "url", "kind", "engaged_ms")),
+        ("ip", pa.string()),
+        ("user_agent", pa.string()),
+    ]
+)
+"""What enrichment needs of an event, and what it hands on."""
+
+CELL_BYTES = 4 << 20
+"""Of a cell before it is compressed; a single event is always less."""
+_FORMAT = 1
+_HEAD = struct.Struct(">BI8s")
+"""Before each cell's compressed bytes: the format, how many they are otherwise, and their digest."""
+_ZSTD = pa.Codec("zstd", 1)
+_OPEN_BYTES = 16 << 20
+"""Of events that wait to be put, over all parts."""
+
+
+_K = TypeVar("_K")
+
+
+class CellsUnfit(Exception):
+    """What lies in a row's cells is not what it is to be: cut short, changed, of another format."""
+
+
+class Place(NamedTuple):
+    """An hour's part of the ledger entry that begins at ``first``."""
+
+    log_id: str
+    partition: int
+    first: int
+    hour: int
+
+
+def row_key(place: Place) -> bytes:
+    """Salt, hour and position, so that parts that are written at a time lie in different regions."""
+    position = f"{place.log_id}|{place.partition:06d}|{place.first:020d}".encode()
+    salt = blake2b(position, digest_size=1).digest()[0] % len(SALTS)
+    return first_key(SALTS[salt], place.hour) + b"|" + position
+
+
+def place_of(part: HourPart, hour: int) -> Place:
+    return Place(part.topic_id, part.partition, part.first, hour)
+
+
+def kind_of(event_type: str) -> int:
+    """What an event is to the metrics."""
+    return CLICK if event_type in CLICK_TYPES else LEAVE if event_type in LEAVE_TYPES else OTHER_KIND
+
+
+def columns_of(offset: int, key: bytes, event: ClickEvent) -> tuple[object, ...]:
+    """An event as a row of :data:`EVENTS`."""
+    engaged = event.engagement_time_ms
+    engaged = UNKNOWN if engaged is None else min(engaged, (1 << 63) - 1)
+    kind = kind_of(event.event_type)
+    return offset, key, event.time_ms, event.user_key, event.url, kind, engaged, event.ip, event.user_agent
+
+
+def cell(number: int, family: str) -> bytes:
+    return f"{family}:{number}".encode()
+
+
+def ddl(schema: pa.Schema) -> str:
+    """A schema as Spark wants it."""
+    kinds = {pa.string(): "string", pa.int64(): "long", pa.int8(): "byte", pa.bool_(): "boolean", pa.binary(): "binary"}
+    return ", ".join(f"{name} {kinds[schema.field(name).type]}" for name in schema.names)
+
+
+def packed(batch: pa.RecordBatch) -> tuple[bytes, bytes]:
+    """A cell's bytes, and the digest of what is in it: the same for the same content, wherever that was computed."""
+    raw = _exact(batch).serialize()
+    digest = _digest(raw, batch.schema)
+    return _HEAD.pack(_FORMAT, len(raw), digest) + _ZSTD.compress(raw, asbytes=True), digest
+
+
+def _digest(raw: pa.Buffer | bytes, schema: pa.Schema) -> bytes:
+    """Of bytes and of the columns that they are: taken for others, they could be read as anything."""
+    return blake2b(raw, digest_size=8, person=_fingerprint(schema)).digest()
+
+
+@lru_cache
+def _fingerprint(schema: pa.Schema) -> bytes:
+    columns = [(of.name, str(of.type)) for of in schema]
+    return blake2b(repr(columns).encode(), digest_size=16).digest()
+
+
+def _exact(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """The same values in buffers of just their size: of a slice, Arrow would store what it was cut from too."""
+    columns = [pa.concat_arrays([column.slice(0, 0), column]) for column in batch.columns]
+    return pa.RecordBatch.from_arrays(columns, schema=batch.schema)
+
+
+def unpacked(stored: bytes, schema: pa.Schema) -> tuple[pa.RecordBatch, bytes]:
+    """What is in a cell, and its digest; raises :class:`CellsUnfit`."""
+    try:
+        form, size, digest = _HEAD.unpack_from(stored)
+        if form != _FORMAT or size > 4 * CELL_BYTES:
+            raise CellsUnfit("of another format")
+        raw = _ZSTD.decompress(stored[_HEAD.size :], size, asbytes=True)
+    except (OSError, ValueError, struct.error) as error:
+        raise CellsUnfit(str(error)) from error
+    if _digest(raw, schema) != digest:
+        raise CellsUnfit("changed since it was written")
+    return pa.ipc.read_record_batch(pa.py_buffer(raw), schema), digest
+
+
+class CellWriter:
+    """Puts what is in one row and family, batch by batch, as numbered cells."""
+
+    def __init__(self, put: Callable[[RowMutation], object], key: bytes, family: str) -> None:
+        self._put, self._key, self._family = put, key, family
+        self._digest = blake2b(digest_size=8)
+        self._cells = self._bytes = self._raw_bytes = self._rows = 0
+
+    def write(self, batch: pa.RecordBatch) -> None:
+        """Put a batch, cut in halves as long as it is too large for a cell."""
+        batch = _exact(batch)
+        if batch.nbytes > CELL_BYTES and batch.num_rows > 1:
+            half = batch.num_rows // 2
+            self.write(batch.slice(0, half))
+            self.write(batch.slice(half))
+            return
+        value, digest = packed(batch)
+        self._put(RowMutation(self._key, {cell(self._cells, self._family): value}))
+        self._digest.update(digest)
+        self._cells += 1
+        self._bytes += len(value)
+        self._raw_bytes += batch.nbytes
+        self._rows += batch.num_rows
+
+    @property
+    def written(self) -> Cells:
+        return Cells(self._digest.hexdigest(), self._cells, self._bytes, self._raw_bytes, self._rows)
+
+
+class EventsWriter:
+    """Puts events that come in order of offset into the rows of their parts; holds no more than a few megabytes."""
+
+    def __init__(self, put: Callable[[RowMutation], object]) -> None:
+        self._put, self._bytes = put, 0
+        self._waiting: defaultdict[Place, list[tuple[object, ...]]] = defaultdict(list)
+        self._writers: dict[Place, CellWriter] = {}
+
+    def add(self, place: Place, event: tuple[object, ...]) -> None:
+        """``event`` as :func:`columns_of` has it."""
+        self._waiting[place].append(event)
+        *_, user_key, url, _, _, ip, agent = event
+        self._bytes += 100 + len(user_key) + len(url) + len(ip or "") + len(agent or "")  # type: ignore[arg-type]
+        if self._bytes > _OPEN_BYTES:
+            self.finish()
+
+    def finish(self) -> dict[Place, Cells]:
+        """Put what waits; returns what lies where now."""
+        for place, events in self._waiting.items():
+            writer = self._writers.setdefault(place, CellWriter(self._put, row_key(place), TODO))
+            columns = zip(EVENTS, zip(*events, strict=True), strict=True)
+            arrays = [pa.array(values, of.type) for of, values in columns]
+            writer.write(pa.RecordBatch.from_arrays(arrays, schema=EVENTS))
+        self._waiting.clear()
+        self._bytes = 0
+        return {place: writer.written for place, writer in self._writers.items()}
+
+
+def read(
+    hbase: HBaseClient,
+    table: str,
+    family: str,
+    wanted: Mapping[_K, Cells],
+    schema: pa.Schema,
+    key_of: Callable[[_K], bytes] = row_key,  # type: ignore[assignment]
+) -> Iterator[tuple[_K, pa.RecordBatch | None]]:
+    """What lies in the cells of places, cell by cell; None behind those of a place that does not hold what is wanted.
+
+    Places of a single small cell are asked for together.
+    """
+    for batch in _calls(wanted):
+        keys = {place: key_of(place) for place in batch}
+        digests = {place: blake2b(digest_size=8) for place in batch}
+        for number in range(max(wanted[place].cells for place in batch)):
+            rows = hbase.get(table, list(keys.values()), [cell(number, family)])
+            for place, key in keys.items():
+                try:
+                    content, digest = unpacked(rows.get(key, {}).get(cell(number, family), b""), schema)
+                except CellsUnfit:
+                    continue
+                digests[place].update(digest)
+                yield place, content
+        yield from ((place, None) for place in batch if digests[place].hexdigest() != wanted[place].digest)
+
+
+def _calls(wanted: Mapping[_K, Cells]) -> list[list[_K]]:
+    """Places whose cells fit into one answer; one of several cells alone."""
+
+    def size_of(place: _K) -> int:
+        return BYTES_PER_CALL if wanted[place].cells > 1 else max(wanted[place].bytes, BYTES_PER_CALL // ROWS_PER_CALL)
+
+    return put_together(wanted, size_of, BYTES_PER_CALL)
+
+
+def drop(hbase: HBaseClient, table: str, places: Iterable[Place], *families: str) -> None:
+    """Delete families of rows."""
+    names = tuple(name.encode() for name in families)
+    hbase.mutate(table, (RowMutation(row_key(place), {}, names) for place in places))

@@ -1,0 +1,71 @@
+"""Where reading goes on, in each Kafka partition, and whether its log is still the one that was read."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from time import time
+
+from clickstream_assets.books.books import Books
+from clickstream_assets.books.log_cuts import Cut, Generations, log_id
+from clickstream_assets.ingest.offset_plan import begin
+from clickstream_assets.stores.kafka.client import TopicClient
+
+
+@dataclass(frozen=True, slots=True)
+class Resumption:
+    """By partition, where reading goes on, and what Kafka says of it."""
+
+    topic_id: str
+    begins: Mapping[int, int]
+    earliest: Mapping[int, int]
+    committed: Mapping[int, int | None]
+    void: frozenset[int]
+    """Partitions whose committed offset is one of a log that is no more."""
+    cuts: list[Cut]
+    """Those in the ledger."""
+    unbooked: list[Cut]
+    """Those that only this look has noticed."""
+
+    @property
+    def generations(self) -> Generations:
+        """Of what is in Kafka now."""
+        return Generations.of([*self.cuts, *self.unbooked])
+
+    @property
+    def readable(self) -> dict[int, int]:
+        """Where reading goes on, or the first offset behind that Kafka still holds."""
+        return {p: max(at, self.earliest[p]) for p, at in self.begins.items()}
+
+    def lag(self, ends: Mapping[int, int]) -> int:
+        """Offsets from where reading goes on up to ``ends``."""
+        return sum(max(0, end - self.begins[p]) for p, end in ends.items())
+
+
+def resumption(topic: TopicClient, books: Books, ends: Mapping[int, int]) -> Resumption:
+    """Look at the partitions that ``ends`` has the end offsets of.
+
+    A log that ends before what the ledger has of it, or of which Kafka says that it was cut back below the committed
+    offset, was cut back: reading goes on where the cut is. Below it lies what was read before.
+    """
+    earliest, committed, topic_id = topic.earliest(ends), topic.committed(ends), topic.topic_id()
+    kafka_cuts = topic.cut_back(committed)
+    cuts = books.cuts.read(topic_id)
+    generations = Generations.of(cuts)
+    unbooked: list[Cut] = []
+    begins, void = {}, set()
+    for p, end in ends.items():
+        at, (start, number) = committed[p], generations.newest(p)
+        ledger_end = books.ledger.end(log_id(topic_id, number), p)
+        read_to = start if ledger_end is None else ledger_end
+        # What was read meanwhile may lie beyond an end asked for before.
+        now = topic.ends([p])[p] if max(read_to, at or 0) > end else end
+        cut_at = kafka_cuts.get(p, now)
+        if cut_at < read_to:
+            start, number, ledger_end = cut_at, number + 1, None
+            unbooked.append(Cut(p, number, cut_at, read_to, int(time() * 1000)))
+        # Of a log just begun anew nothing is read yet: what is committed beyond its start is of the one before.
+        last = start if number and ledger_end is None else now
+        if at is not None and (p in kafka_cuts or at > last):
+            void.add(p)
+            at = None
+        begins[p] = begin(at, ledger_end, start or earliest[p], now)
+    return Resumption(topic_id, begins, earliest, committed, frozenset(void), cuts, unbooked)

@@ -1,1 +1,0 @@
-"""Connections that survive a lost server for a while; they know nothing of clicks or Dagster."""

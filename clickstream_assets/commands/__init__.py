@@ -1,1 +1,0 @@
-"""The commands of ``clickstream`` that span the whole platform."""

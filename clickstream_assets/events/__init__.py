@@ -1,0 +1,1 @@
+"""What a message is: decoding, identity, url rules, schema. Pure: knows no server and no Dagster."""

@@ -1,0 +1,1 @@
+"""From Kafka's offsets to rows, dead letters and the ledger."""

@@ -1,0 +1,73 @@
+"""Which offsets a run reads, and what it may commit (docs/architecture.md, "Ingestion"). Plain values only."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+
+from clickstream_assets.books.ledger import READ, Entry
+from clickstream_assets.books.offsets import OffsetRange
+
+MAX_RANGE = 25_000
+"""Offsets in one new ledger entry at most: an entry is what is read again when one of its hours is, and what a task on
+Spark reads whole."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReadPlan:
+    """What is to be read, what was lost to retention unread, and which entries Kafka no longer holds."""
+
+    to_read: dict[OffsetRange, Entry | None] = field(default_factory=dict)
+    """Each with the entry that booked it before, if any."""
+    lost: list[OffsetRange] = field(default_factory=list)
+    unavailable: dict[OffsetRange, Entry] = field(default_factory=dict)
+
+    def read_again(self, entry: Entry, available_from: int) -> None:
+        """Plan an entry that was read: it is read again whole, or not at all."""
+        if entry.kind == READ:
+            if entry.first >= available_from:
+                self.to_read[entry.offsets] = entry
+            else:
+                self.unavailable[entry.offsets] = entry
+
+    def read(self, offsets: OffsetRange, entries: Sequence[Entry], available_from: int, cuts: Iterable[int]) -> None:
+        """Plan offsets along the ``entries`` that they overlap (in order).
+
+        What no entry covers is cut at ``cuts`` (the offsets at which hours begin) and into ranges of
+        :data:`MAX_RANGE`; where Kafka's log now begins behind it, it is lost.
+        """
+        at = offsets.first
+        for entry in entries:
+            self._read_unbooked(replace(offsets, first=at, end=entry.first), available_from, cuts)
+            self.read_again(entry, available_from)
+            at = max(at, entry.end)
+        self._read_unbooked(replace(offsets, first=at), available_from, cuts)
+
+    def _read_unbooked(self, offsets: OffsetRange, available_from: int, cuts: Iterable[int]) -> None:
+        first, end = offsets.first, offsets.end
+        if first >= end:
+            return
+        if first < available_from:
+            self.lost.append(replace(offsets, end=min(end, available_from)))
+            first = available_from
+        for cut in [*sorted({cut for cut in cuts if first < cut < end}), end]:
+            while first < cut:
+                stop = min(cut, first + MAX_RANGE)
+                self.to_read[replace(offsets, first=first, end=stop)] = None
+                first = stop
+
+
+def begin(committed: int | None, ledger_end: int | None, earliest: int, end: int) -> int:
+    """Where reading goes on: the committed offset; else behind the ledger's last entry; else the earliest there is.
+
+    A committed offset beyond the end belongs to a topic that was deleted and made again: it counts as none.
+    """
+    if committed is not None and committed <= end:
+        return committed
+    return earliest if ledger_end is None else ledger_end
+
+
+def to_commit(base: int, first: int, end: int) -> int | None:
+    """The offset to commit after ``first`` to ``end`` was read: None if that would skip or take back anything.
+
+    ``base`` is where reading had to go on (:func:`begin`).
+    """
+    return end if first <= base < end else None

@@ -1,1 +1,0 @@
-"""What is run: by the sensor, by the schedule, by people."""

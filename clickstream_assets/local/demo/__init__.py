@@ -1,0 +1,1 @@
+"""Demo traffic: visits to a made-up shop."""

@@ -1,0 +1,135 @@
+"""Spark Connect: the server and its workers' Python."""
+
+import os
+import shlex
+import sys
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+from clickstream_assets.local.stack.ports import HOST, Door
+from clickstream_assets.local.stack.processes import Launch
+from clickstream_assets.local.stack.server import Folders, Server
+from clickstream_assets.stores.java import add_opens, java_binary, server_flags, write_java_home
+
+MESSAGE_BYTES = 128 << 20
+"""Of one gRPC message, in both directions; pyspark's client has the same limit."""
+
+
+def spark_home() -> Path:
+    """The folder of the pyspark package, which is a whole Spark."""
+    from importlib.util import find_spec
+
+    spec = find_spec("pyspark")
+    assert spec and spec.origin
+    return Path(spec.origin).parent
+
+
+def write_python(path: Path) -> Path:
+    """Write a ``python`` for Spark's workers that finds packages as this process does, and return its path.
+
+    Spark puts its own jar on their ``PYTHONPATH``. They would read the table of contents of it anew for each task
+    (``importlib.invalidate_caches``): a tenth of a second, and most of the time of a small one.
+    """
+    own = os.environ.get("PYTHONPATH")
+    search = "unset PYTHONPATH" if own is None else f"export PYTHONPATH={shlex.quote(own)}"
+    path.write_text(f'#!/bin/sh\n{search}\nexec {shlex.quote(sys.executable)} "$@"\n')
+    path.chmod(0o755)
+    return path
+
+
+def configuration(folders: Folders, port: int, python: Path, door: Door) -> dict[str, str]:
+    """Spark's configuration, master apart."""
+    return {
+        "spark.app.name": "clickstream",
+        "spark.connect.grpc.binding.address": door.listen,
+        "spark.connect.grpc.binding.port": str(port),
+        "spark.connect.grpc.maxInboundMessageSize": str(MESSAGE_BYTES),
+        "spark.driver.host": HOST,
+        "spark.driver.bindAddress": HOST,
+        "spark.driver.memory": "1g",
+        "spark.local.dir": str(folders.tmp),
+        "spark.sql.warehouse.dir": str(folders.data / "warehouse"),
+        "spark.sql.catalogImplementation": "in-memory",
+        "spark.sql.session.timeZone": "UTC",
+        "spark.sql.shuffle.partitions": "8",
+        "spark.sql.execution.arrow.pyspark.enabled": "true",
+        "spark.pyspark.python": str(python),
+        "spark.pyspark.driver.python": str(python),
+        "spark.python.daemon.module": "clickstream_assets.stores.spark.python_daemon",
+        "spark.connect.session.manager.defaultSessionTimeout": "-1",
+        "spark.ui.enabled": "false",
+        "spark.ui.showConsoleProgress": "false",
+        "spark.sql.ui.retainedExecutions": "20",
+    }
+
+
+@dataclass
+class SparkConnect(Server):
+    """The server. With the master ``local[*]`` its tasks run in its own process."""
+
+    name = "spark"
+    title = "Spark Connect"
+
+    master: str
+    door: Door
+
+    def launch(self) -> Launch:
+        folders, home, logging = self.folders, spark_home(), self._write_log4j2()
+        own_java_home = write_java_home(folders.conf / "java")
+        python = write_python(folders.conf / "python")
+        settings = [
+            part
+            for name, value in configuration(folders, self.port, python, self.door).items()
+            for part in ("--conf", f"{name}={value}")
+        ]
+        argv = [
+            str(java_binary()),
+            *server_flags(heap_mb=1024, initial_heap_mb=256, temporary=folders.tmp, collector="Parallel"),
+            *add_opens(),
+            "-Djdk.reflect.useDirectMethodHandle=false",
+            "-Dio.netty.tryReflectionSetAccessible=true",
+            f"-Dlog4j2.configurationFile={logging}",
+            f"-Dderby.system.home={folders.data}",
+            "-cp",
+            f"{folders.conf}:{home / 'jars'}/*",
+            "org.apache.spark.deploy.SparkSubmit",
+            *("--class", "org.apache.spark.sql.connect.service.SparkConnectServer"),
+            *("--master", self.master),
+            *settings,
+            "spark-internal",
+        ]
+        environment = {
+            "JAVA_HOME": str(own_java_home),
+            "SPARK_HOME": str(home),
+            "SPARK_CONF_DIR": str(folders.conf),
+            "SPARK_LOCAL_IP": HOST,
+            "SPARK_SCALA_VERSION": "2.13",
+            "PYSPARK_PYTHON": str(python),
+            "PYSPARK_DRIVER_PYTHON": str(python),
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
+        }
+        return self._launch(argv, environment)
+
+    def answers(self) -> None:
+        ask(self.port)
+
+
+def ask(port: int) -> None:
+    """Return if the Spark Connect server on this machine answers; raise what gRPC raises if it does not.
+
+    Asks for Spark's version in a session of its own, by the bytes of Spark Connect's messages: pyspark's client,
+    pandas and pyarrow would cost the caller 150 MB.
+    """
+    import grpc
+
+    service = "/spark.connect.SparkConnectService/"
+    session = _field(1, str(uuid.uuid4()).encode()) + _field(2, _field(1, b"clickstream-stack"))
+    with grpc.insecure_channel(f"{HOST}:{port}", options=[("grpc.enable_http_proxy", 0)]) as channel:
+        channel.unary_unary(service + "AnalyzePlan")(session + _field(10, b""), timeout=20)
+        channel.unary_unary(service + "ReleaseSession")(session, timeout=10)
+
+
+def _field(number: int, value: bytes) -> bytes:
+    """A length-delimited protobuf field, of fewer than 128 bytes."""
+    return bytes([number << 3 | 2, len(value)]) + value

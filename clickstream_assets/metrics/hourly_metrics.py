@@ -1,0 +1,215 @@
+"""From enriched clicks to clicks, users and time spent by hour, url and country (docs/contract.md), on Spark."""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from math import ceil
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from datasketches import hll_sketch, hll_union
+from numpy.typing import NDArray
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from clickstream_assets.books.blocks import CLICK, LEAVE
+from clickstream_assets.books.row_keys import contiguous
+from clickstream_assets.events.hours import HOUR_MS, key_of_hour, rfc3339_of_hour
+from clickstream_assets.metrics.time_spent import TIMEOUT_MS, UNKNOWN, time_spent_ms
+
+
+def document_id(hour: int, url: str, country: str) -> str:
+    """Elasticsearch's ``_id``: SHA-256, in hex, of hour, url and country, joined by ``|``."""
+    return hashlib.sha256(f"{rfc3339_of_hour(hour)}|{url}|{country}".encode()).hexdigest()
+
+
+def metrics_key(hour: int, url: str, country: str) -> bytes:
+    """Row key in ``clickstream_metrics``: the hour, so that an hour is one scan, then the document's id."""
+    return f"{key_of_hour(hour)}|{document_id(hour, url, country)}".encode()
+
+
+def metrics_key_range(first_hour: int, last_hour: int) -> tuple[bytes, bytes]:
+    """Keys (start included, stop not) of the metrics of two hours and all between."""
+    return f"{key_of_hour(first_hour)}|".encode(), f"{key_of_hour(last_hour)}}}".encode()
+
+
+def metrics_tasks(hours: Iterable[int], at_most: int) -> list[list[tuple[bytes, bytes]]]:
+    """For each Spark task the keys (start included, stop not) of its metrics: of hours, or of parts of large ones.
+
+    ``at_most`` is what the hours have no more rows than together: as many as their events or clicks.
+    """
+    hours = sorted(set(hours))
+    tasks = max(1, ceil(at_most / AT_MOST_PER_TASK))
+    if tasks <= len(hours):
+        dealt = (contiguous(hours[number::tasks]) for number in range(tasks))
+        return [[metrics_key_range(first, last) for first, last in of_task] for of_task in dealt]
+    slices = min(DIGESTS, ceil(tasks / max(1, len(hours))))
+    return [[slice_key_range(hour, number, slices)] for hour in hours for number in range(slices)]
+
+
+def slice_key_range(hour: int, number: int, slices: int) -> tuple[bytes, bytes]:
+    """Keys (start included, stop not) of one of an hour's slices, by the first two hex digits of the document's id."""
+    prefix, _ = metrics_key_range(hour, hour)
+    low, high = (ceil(DIGESTS * at / slices) for at in (number, number + 1))
+    return prefix + b"%02x" % low, prefix + (b"g" if high == DIGESTS else b"%02x" % high)
+
+
+DIGESTS = 256
+"""An hour has so many slices at most."""
+AT_MOST_PER_TASK = 40_000
+"""Of real traffic a quarter to a fifth of these are rows. A task costs some 70 ms of processor time whatever it does;
+if each is a row, what it holds takes some 60 MB."""
+SKETCH_LG_K = 12
+"""Spark's default size of a sketch: 4,096 registers."""
+COUNTED = pa.schema(
+    [
+        ("url", pa.string()),
+        ("country", pa.string()),
+        ("clicks", pa.int64()),
+        ("unique_users", pa.int64()),
+        ("measured_views", pa.int64()),
+        ("spent_ms", pa.int64()),
+    ]
+)
+"""What is counted of an hour's url and country."""
+CHANGES = COUNTED.append(pa.field("users_sketch", pa.binary()))
+"""What events add to it (views and times may shrink), and a sketch of the users that are new to it, if any are."""
+
+
+def changes(events: pa.Table, is_new: NDArray[np.bool_], hour: int) -> pa.Table:
+    """What the new ones among some events add to an hour's metrics, by url and country: :data:`CHANGES`.
+
+    ``events`` (:data:`blocks.CLICKS`, in any order) are all that the users of the new ones did in the hour, and in the
+    half hour behind it that time spent looks into. All counts are of whole users, so those of different users add up.
+    If all are new, the result is what they count.
+    """
+    wanted = pc.and_(
+        pc.invert(events.column("bot")), pc.less(events.column("time_ms"), (hour + 1) * HOUR_MS + TIMEOUT_MS)
+    )
+    is_new = is_new[wanted.to_numpy()]
+    events = events.filter(wanted).combine_chunks()
+    people, pages = _encoded(events.column("user_key")), _encoded(pages_of(events))
+    of_events = _Numbered(
+        people.indices.to_numpy().astype(np.int64), pages.indices.to_numpy().astype(np.int64), events, hour
+    )
+    after = of_events.count(np.ones(len(is_new), np.bool_))
+    before = of_events.count(~is_new)
+    pairs = np.setdiff1d(after.pairs, before.pairs, assume_unique=True)
+    page_of_pair, user_of_pair = np.divmod(pairs, max(1, of_events.users))
+    users = np.bincount(page_of_pair, minlength=of_events.pages)
+    columns = [after.clicks - before.clicks, users, after.views - before.views, after.spent_ms - before.spent_ms]
+    changed = np.flatnonzero(np.any(columns, axis=0))
+    starts, ends = (np.searchsorted(page_of_pair, changed, side) for side in ("left", "right"))
+    names, user_keys = pages.dictionary.take(pa.array(changed)).to_pylist(), people.dictionary.to_pylist()
+    sketches = [
+        sketch_of(user_keys[user] for user in user_of_pair[start:end].tolist()) if end > start else None
+        for start, end in zip(starts.tolist(), ends.tolist(), strict=True)
+    ]
+    countries, urls = zip(*(name.split("|", 1) for name in names), strict=True) if names else ((), ())
+    counted = [pa.array(column[changed].astype(np.int64)) for column in columns]
+    arrays = [pa.array(urls, pa.string()), pa.array(countries, pa.string()), *counted, pa.array(sketches, pa.binary())]
+    return pa.Table.from_arrays(arrays, schema=CHANGES)
+
+
+def sketch_of(users: Iterable[str]) -> bytes:
+    """A mergeable sketch of user keys, as Spark's ``hll_sketch_agg`` makes it."""
+    sketch = hll_sketch(SKETCH_LG_K)
+    for user in users:
+        sketch.update(user)
+    return sketch.serialize_updatable()
+
+
+def estimate_of(*sketches: bytes) -> float:
+    """How many users sketches hold together, by what they hold alone; raises ValueError for no sketch."""
+    return float(union_of(sketches).get_estimate())
+
+
+def union_of(sketches: Iterable[bytes]) -> hll_union:
+    """Raises ValueError for no sketch."""
+    union = hll_union(SKETCH_LG_K)
+    for sketch in sketches:
+        union.update(to_sketch(sketch))
+    return union
+
+
+def to_sketch(stored: bytes) -> hll_sketch:
+    """A sketch as it is stored; raises ValueError for what is none: cut short, changed by hand."""
+    try:
+        if stored[0] == _OF_A_LIST and stored[6] > _LISTED:  # the library would write behind its end
+            raise ValueError("a list of more than it has room for")
+        return hll_sketch.deserialize(stored)
+    except (IndexError, MemoryError, RuntimeError) as error:
+        raise ValueError(str(error)) from error
+
+
+_OF_A_LIST, _LISTED = 2, 8
+"""First byte of a sketch that lists its users still, and how many it lists at most, of which the seventh tells."""
+
+
+def pages_of(table: pa.Table) -> pa.ChunkedArray:
+    """Url and country of each row as one text."""
+    # A country has no "|".
+    return pc.binary_join_element_wise(table.column("country"), table.column("url"), "|")
+
+
+def _encoded(column: pa.ChunkedArray) -> pa.DictionaryArray:
+    return column.combine_chunks().dictionary_encode()
+
+
+@dataclass(frozen=True, slots=True)
+class _Counts:
+    """By number of a page (url and country)."""
+
+    clicks: NDArray[np.int64]
+    views: NDArray[np.int64]
+    spent_ms: NDArray[np.int64]
+    pairs: NDArray[np.int64]
+    """Page and user as one number, each pair once, in order."""
+
+
+class _Numbered:
+    """Events whose users and pages are numbers."""
+
+    def __init__(self, user: NDArray[np.int64], page: NDArray[np.int64], events: pa.Table, hour: int) -> None:
+        self._user, self._page = user, page
+        self.users, self.pages = int(user.max(initial=-1)) + 1, int(page.max(initial=-1)) + 1
+        self._url = _encoded(events.column("url")).indices.to_numpy().astype(np.int64)
+        self._time, self._kind = events.column("time_ms").to_numpy(), events.column("kind").to_numpy()
+        self._engaged = events.column("engaged_ms").to_numpy()
+        self._counts = (self._kind == CLICK) & (self._time // HOUR_MS == hour)
+        self._order = np.lexsort((self._time, user))
+
+    def count(self, among: NDArray[np.bool_]) -> _Counts:
+        """What the events among which no others are add up to."""
+        order = self._order[among[self._order]]
+        kind = self._kind[order]
+        spent = time_spent_ms(
+            self._user[order],
+            self._url[order],
+            self._time[order],
+            kind == CLICK,
+            kind == LEAVE,
+            self._engaged[order],
+        )
+        mine = self._counts[order]
+        page, user, spent = self._page[order][mine], self._user[order][mine], spent[mine]
+        known = spent != UNKNOWN
+        pairs = np.unique(page * max(1, self.users) + user)
+        spent_ms = np.zeros(self.pages, np.int64)
+        np.add.at(spent_ms, page[known], spent[known])
+        return _Counts(
+            np.bincount(page, minlength=self.pages), np.bincount(page[known], minlength=self.pages), spent_ms, pairs
+        )
+
+
+def merged(metrics: DataFrame) -> DataFrame:
+    """Hourly metrics put together per url and country, most clicks first; unique users from the merged sketches."""
+    sums = metrics.groupBy("url", "country").agg(
+        F.sum("clicks").alias("clicks"),
+        F.hll_sketch_estimate(F.hll_union_agg("users_sketch")).alias("unique_users"),
+        F.sum("measured_views").alias("measured_views"),
+        F.sum("time_spent_seconds").alias("time_spent_seconds"),
+    )
+    average = F.when(F.col("measured_views") > 0, F.col("time_spent_seconds") / F.col("measured_views"))
+    return sums.withColumn("average_time_spent", average).orderBy(F.desc("clicks"), "url", "country")

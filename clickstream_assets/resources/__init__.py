@@ -1,1 +1,0 @@
-"""How assets reach the servers: addresses in, clients out, nothing more."""

@@ -1,0 +1,1 @@
+"""Elasticsearch as an asset asks for it."""

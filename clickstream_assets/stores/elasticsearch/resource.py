@@ -1,0 +1,39 @@
+"""Elasticsearch: the cluster and the alias of the metrics."""
+
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+if TYPE_CHECKING:
+    from elasticsearch import Elasticsearch
+
+    from clickstream_assets.books.misfits import Misfit
+
+_LOOK_SECONDS = 5
+
+
+class ElasticsearchResource(dg.ConfigurableResource):
+    """The cluster's address and the alias."""
+
+    url: str
+    alias: str
+
+    def client(self) -> "Elasticsearch":
+        """A client, to be closed by the caller."""
+        from elasticsearch import Elasticsearch
+
+        return Elasticsearch(self.url, request_timeout=60, max_retries=6, retry_on_timeout=True)
+
+    def misfits(self) -> "list[Misfit] | None":
+        """What is odd about the indices that are there already; None if Elasticsearch does not answer, or not that."""
+        from elasticsearch import ApiError, Elasticsearch, TransportError
+
+        from clickstream_assets.books.misfits import index_misfits
+        from clickstream_assets.books.table_schemas import INDEX_MAPPING
+        from clickstream_assets.stores.reachability import without_secrets
+
+        with Elasticsearch(self.url, request_timeout=_LOOK_SECONDS, max_retries=0) as es:
+            try:
+                return index_misfits(es, self.alias, INDEX_MAPPING, without_secrets(self.url))
+            except (ApiError, TransportError):
+                return None

@@ -1,0 +1,1 @@
+"""The GeoIP database as an asset asks for it."""

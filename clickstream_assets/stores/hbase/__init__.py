@@ -1,0 +1,1 @@
+"""HBase by its Thrift server, and its tables."""

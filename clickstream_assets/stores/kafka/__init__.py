@@ -1,0 +1,1 @@
+"""The topic and its consumer group."""

@@ -1,0 +1,1 @@
+"""Spark Connect, and what all steps on Spark share."""

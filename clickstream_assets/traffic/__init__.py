@@ -1,1 +1,0 @@
-"""What goes into the topic: message files, demo traffic, and the producer that sends either."""

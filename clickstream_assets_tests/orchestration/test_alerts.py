@@ -1,0 +1,47 @@
+"""Evaluations become one message a run; the last word on an hour counts."""
+
+from clickstream_assets.orchestration.alerts import Evaluation, Run, failed_checks, message
+
+RUN = Run("0a1b2c3d-run", "clickstream_hours", "SUCCESS", "https://d/runs/0a1b2c3d-run")
+
+
+def said(hour, passed=False, *, check="balance", warning=False, words=""):
+    return Evaluation("raw_clicks", check, hour, passed, warning, words or f"at {hour}")
+
+
+def test_the_last_word_on_an_hour_counts():
+    assert failed_checks([said("h1"), said("h1", passed=True)]) == []
+    (found,) = failed_checks([said("h1", passed=True), said("h1")])
+    assert (found.hours, found.hours_failed) == (["h1"], 1)
+
+
+def test_the_runs_own_summary_is_left_out_where_hours_are_named_and_told_where_none_is():
+    (found,) = failed_checks([said("h2"), said("h1"), said(None, words="2 of 9 hours failed")])
+    assert (found.hours, found.hours_failed, found.description) == (["h1", "h2"], 2, "at h1")
+    (found,) = failed_checks([said(None, words="could not look")])
+    assert (found.hours, found.hours_failed, found.description) == ([], 0, "could not look")
+
+
+def test_one_error_among_warnings_makes_a_check_and_its_message_an_error():
+    checks = failed_checks([said("h1", warning=True), said("h2"), said("h1", check="share", warning=True)])
+    assert [check.severity for check in checks] == ["error", "warning"]
+    assert message(RUN, checks)["severity"] == "error"
+    assert message(RUN, checks[1:])["severity"] == "warning"
+
+
+def test_a_good_run_and_a_cancelled_one_say_nothing():
+    assert message(RUN, []) is None
+    assert message(Run("r", "j", "CANCELED", "u"), []) is None
+
+
+def test_a_failed_run_is_an_error_and_tells_of_its_failed_checks_too():
+    run = Run("0a1b2c3d-run", "job", "FAILURE", "u", {"dagster/partition": "h1"}, error="es_index: no room\nmore")
+    told = message(run, failed_checks([said("h1", warning=True)]))
+    assert (told["kind"], told["severity"], told["run"]["hours"]) == (
+        "run_failed",
+        "error",
+        {"first": "h1", "last": "h1"},
+    )
+    assert told["text"] == (
+        "[error] run 0a1b2c3d of job failed: es_index: no room; raw_clicks: balance (warning) failed for h1: at h1 — u"
+    )

@@ -1,0 +1,168 @@
+"""Arrows between packages point down, and Dagster's door stays light."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import clickstream_assets
+
+ROOT = Path(clickstream_assets.__file__).parent
+LAYERS = (
+    "events",  # what a message is
+    "settings",
+    "stores",  # clients: they know nothing of clicks
+    "books",
+    "ingest",
+    "enrich",
+    "metrics",
+    "index",
+    "evidence",
+    "resources",  # `resource.py` of each store, and whether stores are fit: Dagster's way to clients and books
+    "partitions",
+    "checks",
+    "assets",
+    "orchestration",
+    "definitions",
+    "local and cli",  # servers of one machine; the command line starts them
+)
+"""From the bottom up: a module imports from its own layer and from those below."""
+ABOVE_CLIENTS = {"resource", "preflight"}
+"""Modules of ``stores`` that belong to the layer of resources."""
+WITHOUT_DAGSTER = LAYERS[: LAYERS.index("resources")]
+PURE = {
+    "events",
+    "books/offsets",
+    "books/row_keys",
+    "books/table_schemas",
+    "enrich/geoip",
+    "evidence/lineage",
+    "evidence/pictures",
+    "evidence/volume",
+    "ingest/offset_plan",
+    "ingest/run_plan",
+    "metrics/time_spent",
+}
+"""Rules alone: whoever reads or tests them needs no server's client."""
+CLIENTS = {"kafka", "happybase", "thriftpy2", "elasticsearch", "pyspark", "dagster", "clickstream_assets.stores"}
+HEAVY = {"pyspark", "kafka", "happybase"}
+NAMED_TWICE = {"client", "source", "resource", "commands", "__init__"}
+TO_BE_MENDED = {
+    "events/event_schema -> books/table_schemas",
+    "stores/lifeline -> local/stack/processes",
+    "books/resumption -> ingest/offset_plan",
+    "books/hour_states -> metrics/time_spent",
+    "ingest/rebuilding -> metrics/computing",
+    "checks/clickstream_topic -> assets/clickstream_topic",
+}
+ASSETS = {"raw_clicks", "dead_letters", "enriched_clicks", "url_country_metrics", "es_index", "clickstream_topic"}
+
+
+def all_modules():
+    """Each module by its path, without a suffix."""
+    return {path.relative_to(ROOT).with_suffix("").as_posix(): path for path in sorted(ROOT.rglob("*.py"))}
+
+
+def imports(path, root=None):
+    """Every module that a file imports, wherever in the file; relative imports made absolute."""
+    package = ("clickstream_assets", *path.relative_to(root or ROOT).parent.parts)
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else ()
+            module = ".".join((*base, *([node.module] if node.module else [])))
+            yield from (f"{module}.{alias.name}" for alias in node.names)
+
+
+def layer_of(module):
+    """The layer of a module by its path."""
+    package, *rest = module.split("/")
+    if package in ("local", "cli"):
+        return "local and cli"
+    return "resources" if package == "stores" and rest and rest[-1] in ABOVE_CLIENTS else package
+
+
+def own_modules_imported(path):
+    known = all_modules()
+    for name in imports(path):
+        module = name.removeprefix("clickstream_assets.").replace(".", "/")
+        if not name.startswith("clickstream_assets."):
+            continue
+        while module and module not in known:
+            module = module.rpartition("/")[0]
+        if module:
+            yield module
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+def test_a_layer_imports_from_itself_and_from_those_below(layer):
+    modules = {module: path for module, path in all_modules().items() if layer_of(module) == layer}
+    assert modules, "each layer has modules"
+    upwards = {
+        f"{module} -> {other}"
+        for module, path in modules.items()
+        for other in own_modules_imported(path)
+        if LAYERS.index(layer_of(other)) > LAYERS.index(layer)
+    }
+    assert upwards <= TO_BE_MENDED
+
+
+def test_every_module_has_a_layer():
+    assert {layer_of(module) for module in all_modules() if module != "__init__"} == set(LAYERS)
+
+
+def test_what_lies_below_the_resources_knows_nothing_of_dagster():
+    modules = {module: path for module, path in all_modules().items() if layer_of(module) in WITHOUT_DAGSTER}
+    importers = {
+        f"{module}: {name}" for module, path in modules.items() for name in imports(path) if is_of(name, "dagster")
+    }
+    assert importers == set()
+
+
+def test_rules_know_no_client():
+    modules = {m: path for m, path in all_modules().items() if m in PURE or m.partition("/")[0] in PURE}
+    assert len(modules) > len(PURE)
+    importers = {
+        f"{module}: {name}"
+        for module, path in modules.items()
+        for name in imports(path)
+        for client in CLIENTS
+        if is_of(name, client)
+    }
+    assert importers == set()
+
+
+def test_nothing_but_the_command_line_imports_what_is_local():
+    importers = {
+        module
+        for module, path in all_modules().items()
+        if module.partition("/")[0] != "local" and any(o.startswith("local/") for o in own_modules_imported(path))
+    }
+    assert {module.partition("/")[0] for module in importers} <= {"cli", "stores"}
+
+
+def test_no_module_name_stands_twice():
+    names = [m.rpartition("/")[2] for m in all_modules()]
+    assert {name for name in names if names.count(name) > 1} <= NAMED_TWICE | ASSETS
+
+
+def is_of(name, package):
+    return name == package or name.startswith(f"{package}.")
+
+
+def test_an_import_in_a_function_or_by_a_relative_name_would_be_seen(tmp_path):
+    (tmp_path / "stores").mkdir()
+    path = tmp_path / "stores" / "client.py"
+    path.write_text("def f():\n    from dagster.core import x\n    from ..events import hours\n")
+    assert set(imports(path, tmp_path)) == {"dagster.core.x", "clickstream_assets.events.hours"}
+
+
+def test_importing_the_definitions_loads_no_client_and_no_spark():
+    code = "import sys, clickstream_assets.definitions; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
+    loaded = set(done.stdout.split())
+    assert "dagster" in loaded
+    assert not HEAVY & loaded
