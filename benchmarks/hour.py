@@ -19,10 +19,10 @@ from benchmarks.pipeline import STAGES, Pipeline, Ran
 from benchmarks.scale import Scale
 from benchmarks.seed_loop import seed_loop
 from benchmarks.statistics import Timing
+from clickstream_assets.books.metrics_keys import metrics_key_range
 from clickstream_assets.books.row_keys import key_ranges
 from clickstream_assets.books.table_schemas import CLICKS, ENRICHED_FAMILIES, METRICS, REQUEST_DATA
 from clickstream_assets.index.documents import ensure_template
-from clickstream_assets.metrics.hourly_metrics import metrics_key_range
 from clickstream_assets.stores.hbase.new_tables import create_tables
 from clickstream_assets.stores.java import java_binary
 

@@ -5,15 +5,14 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from clickstream_assets.assets.columns import described
+from clickstream_assets.assets.column_schema import described
 from clickstream_assets.assets.common import GROUP, OWNERS, TOPIC_FRESHNESS
+from clickstream_assets.checks.clickstream_topic import ASSET
 from clickstream_assets.events.hours import rfc3339
 from clickstream_assets.settings import Settings
 
 if TYPE_CHECKING:
     from clickstream_assets.books.watermarks import PartitionProgress
-
-ASSET = dg.AssetKey("clickstream_topic")
 
 
 def clickstream_topic(settings: Settings) -> dg.AssetSpec:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from clickstream_assets.assets.columns import described
+from clickstream_assets.assets.column_schema import described
 from clickstream_assets.checks.hour_checks import HourChecks
 from clickstream_assets.events.hours import key_of_hour
 from clickstream_assets.partitions import hourly, hours_of

@@ -36,11 +36,11 @@ def _materialize(
     configured: dg.ResourceParam[Settings],
 ) -> Iterator[dg.MaterializeResult]:
     from clickstream_assets.books.hour_states import ENRICHED
-    from clickstream_assets.enrich.enriching import Enriched, Rules, enrich
+    from clickstream_assets.enrich.enriching import Enriched, EnrichmentRules, enrich
     from clickstream_assets.enrich.enrichment import EnrichmentUnfit
 
     versions = geoip.versions()
-    rules = Rules(geoip.database, geoip.trusted, versions)
+    rules = EnrichmentRules(geoip.database, geoip.trusted, versions)
     with hbase.books() as books:
         work = work_of(context, ASSET, books)
         try:

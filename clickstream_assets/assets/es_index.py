@@ -37,11 +37,11 @@ def _materialize(
     configured: dg.ResourceParam[Settings],
 ) -> Iterator[dg.MaterializeResult]:
     """Index what changed in the metrics, delete documents without a row, mark hours as up to date."""
+    from clickstream_assets.books.checkpoints import Checkpoints
     from clickstream_assets.books.hour_states import INDEXED
     from clickstream_assets.evidence.overviews import documents_url, overviews
     from clickstream_assets.index import documents
     from clickstream_assets.index.indexing import Indexed, Target, index_changed, index_whole
-    from clickstream_assets.metrics.computing import Checkpoints
 
     require_fit(elasticsearch)
     alias = elasticsearch.alias

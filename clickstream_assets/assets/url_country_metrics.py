@@ -16,7 +16,7 @@ from clickstream_assets.stores.spark.resource import SparkResource
 
 if TYPE_CHECKING:
     from clickstream_assets.books.books import Books
-    from clickstream_assets.metrics.computing import Computed
+    from clickstream_assets.metrics.page_rows import Computed
 
 ASSET = "url_country_metrics"
 
@@ -43,7 +43,7 @@ def _materialize(
 ) -> Iterator[dg.MaterializeResult]:
     """Bring the hours' rows up to date, delete what they no longer have."""
     from clickstream_assets.books.hour_states import COMPUTED
-    from clickstream_assets.metrics.hourly_metrics import metrics_key_range
+    from clickstream_assets.books.metrics_keys import metrics_key_range
 
     with hbase.books() as books:
         work = work_of(context, ASSET, books)
@@ -65,14 +65,14 @@ def _computed(
     context: dg.AssetExecutionContext, books: "Books", spark: SparkResource, geoip: GeoIPResource, work: Work
 ) -> "dict[int, Computed]":
     """Compute hours; blocks that are not what the ledger says are made again from their rows first."""
-    from clickstream_assets.enrich.enriching import Rules, enrich
+    from clickstream_assets.enrich.enriching import EnrichmentRules, enrich
     from clickstream_assets.metrics.computing import compute
 
     with spark.alone(books.tables.metrics) as session:
         done, unfit = compute(session, books, work.hours, context.run_id, work.whole)
         if unfit:
             context.log.warning(f"{len(unfit)} blocks are not what the ledger says: made again from their rows")
-            rules = Rules(geoip.database, geoip.trusted, geoip.versions())
+            rules = EnrichmentRules(geoip.database, geoip.trusted, geoip.versions())
             left = [hour for hour in work.hours if hour not in done]
             enrich(session, books, left, rules, {place.hour for place in unfit})
             done |= compute(session, books, left, context.run_id, left)[0]

@@ -13,8 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from clickstream_assets.books.table_schemas import LEDGER
-from clickstream_assets.events.hours import HOUR_MS, hour_of_key, key_of_hour
-from clickstream_assets.metrics.time_spent import TIMEOUT_MS
+from clickstream_assets.events.hours import HOUR_MS, TIMEOUT_MS, hour_of_key, key_of_hour
 from clickstream_assets.stores.hbase.client import HBaseClient, RowMutation
 
 TOUCHED, ENRICHED, COMPUTED, INDEXED = "touched", "enriched", "computed", "indexed"

@@ -6,7 +6,6 @@ from time import time
 
 from clickstream_assets.books.books import Books
 from clickstream_assets.books.log_cuts import Cut, Generations, log_id
-from clickstream_assets.ingest.offset_plan import begin
 from clickstream_assets.stores.kafka.client import TopicClient
 
 
@@ -38,6 +37,16 @@ class Resumption:
     def lag(self, ends: Mapping[int, int]) -> int:
         """Offsets from where reading goes on up to ``ends``."""
         return sum(max(0, end - self.begins[p]) for p, end in ends.items())
+
+
+def begin(committed: int | None, ledger_end: int | None, earliest: int, end: int) -> int:
+    """Where reading goes on: the committed offset; else behind the ledger's last entry; else the earliest there is.
+
+    A committed offset beyond the end belongs to a topic that was deleted and made again: it counts as none.
+    """
+    if committed is not None and committed <= end:
+        return committed
+    return earliest if ledger_end is None else ledger_end
 
 
 def resumption(topic: TopicClient, books: Books, ends: Mapping[int, int]) -> Resumption:

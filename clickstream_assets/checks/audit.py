@@ -30,9 +30,9 @@ class Audit:
         return {hour: words for hour, words in look[asset](books, list(hours)).items() if words}
 
     def _enriched(self, books: "Books", hours: list[int]) -> Mapping[int, str]:
-        from clickstream_assets.enrich.enriching import Rules, audit
+        from clickstream_assets.enrich.enriching import EnrichmentRules, audit
 
-        rules = Rules(self.geoip.database, self.geoip.trusted, self.geoip.versions())
+        rules = EnrichmentRules(self.geoip.database, self.geoip.trusted, self.geoip.versions())
         return {
             hour: _named(len(result.parts), "blocks are not those of the rows", [])
             + _named(result.rows, "rows are not enriched as they would be now", result.named)

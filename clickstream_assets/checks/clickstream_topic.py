@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from clickstream_assets.assets.clickstream_topic import ASSET
 from clickstream_assets.checks.findings import Finding
 from clickstream_assets.stores.hbase.resource import HBaseResource
 from clickstream_assets.stores.kafka.resource import KafkaResource
@@ -14,6 +13,7 @@ from clickstream_assets.stores.kafka.resource import KafkaResource
 if TYPE_CHECKING:
     from clickstream_assets.books.log_cuts import Cut
 
+ASSET = dg.AssetKey("clickstream_topic")
 CUT_SHOWN_DAYS = 3
 """A cut is over as soon as it is booked: nothing is left to be mended by us. So long it is told: over a weekend."""
 

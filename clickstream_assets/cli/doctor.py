@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from clickstream_assets.books.misfits import Misfit
 
 
-class Finding(NamedTuple):
+class Diagnosis(NamedTuple):
     """Whether all is well, and in words how it is and what to do."""
 
     good: bool
@@ -45,7 +45,9 @@ def doctor() -> None:
             good, words, warnings = look()
         except Exception as error:  # noqa: BLE001  # five clients with errors of their own; each is a finding
             reason = _first_line(error, configured)
-            good, words, warnings = Finding(False, f"{reason} — {_REMEDIES.get(subject, 'see the log of that server')}")
+            good, words, warnings = Diagnosis(
+                False, f"{reason} — {_REMEDIES.get(subject, 'see the log of that server')}"
+            )
         well &= good
         click.echo(f"{click.style('ok  ', fg='green') if good else click.style('FAIL', fg='red')} {subject}: {words}")
         for warning in warnings:
@@ -70,7 +72,7 @@ def _first_line(error: Exception, configured: Settings) -> str:
     return f"{type(error).__name__}: {lines[0] if lines else ''}"[:300]
 
 
-def _checks(configured: Settings) -> Iterator[tuple[str, Callable[[], Finding]]]:
+def _checks(configured: Settings) -> Iterator[tuple[str, Callable[[], Diagnosis]]]:
     yield "Python", _python
     if _on_this_machine(configured):
         yield "memory", _memory
@@ -89,18 +91,18 @@ def _on_this_machine(configured: Settings) -> bool:
     return any(name in address for address in addresses for name in ("localhost", "127.0.0.1", "::1"))
 
 
-def _python() -> Finding:
+def _python() -> Diagnosis:
     from clickstream_assets.local.stack.requirements import check_platform
 
     check_platform()
-    return Finding(True, f"{sys.version.split()[0]}, and Java comes with the package")
+    return Diagnosis(True, f"{sys.version.split()[0]}, and Java comes with the package")
 
 
-def _memory() -> Finding:
+def _memory() -> Diagnosis:
     from clickstream_assets.local.stack.requirements import NEEDED_MB, available_memory_mb
 
     available = available_memory_mb()
-    return Finding(
+    return Diagnosis(
         available >= NEEDED_MB or _stack_runs(),
         f"{available:,} MB available; the embedded servers need {NEEDED_MB:,}",
     )
@@ -112,7 +114,7 @@ def _stack_runs() -> bool:
     return any(row.pid for row in background.status(settings()))
 
 
-def _ports(configured: Settings) -> Finding:
+def _ports(configured: Settings) -> Diagnosis:
     from clickstream_assets.local.stack import ports
 
     wanted = {
@@ -123,35 +125,37 @@ def _ports(configured: Settings) -> Finding:
         "Dagster": configured.dagster_port,
     }
     if _stack_runs():
-        return Finding(True, "the embedded servers are running")
+        return Diagnosis(True, "the embedded servers are running")
     taken = [f"{name} {port}" for name, port in wanted.items() if port and ports.is_open(port)]
     if taken:
-        return Finding(True, f"taken: {', '.join(taken)} (servers of your own? else set CLICKSTREAM_STACK_<NAME>_PORT)")
-    return Finding(True, "free for the embedded servers")
+        return Diagnosis(
+            True, f"taken: {', '.join(taken)} (servers of your own? else set CLICKSTREAM_STACK_<NAME>_PORT)"
+        )
+    return Diagnosis(True, "free for the embedded servers")
 
 
-def _geoip(configured: Settings) -> Finding:
+def _geoip(configured: Settings) -> Diagnosis:
     from clickstream_assets.enrich.geoip import GeoIPDatabase, GeoIPUnfit
 
     try:
         database = GeoIPDatabase(configured.geoip_database)
     except GeoIPUnfit as unfit:
-        return Finding(False, str(unfit))
-    return Finding(True, f"{database.version} in {configured.geoip_database}", list(database.warnings(time.time())))
+        return Diagnosis(False, str(unfit))
+    return Diagnosis(True, f"{database.version} in {configured.geoip_database}", list(database.warnings(time.time())))
 
 
-def _with_misfits(words: str, misfits: "Sequence[Misfit]", *, good: bool = True) -> Finding:
+def _with_misfits(words: str, misfits: "Sequence[Misfit]", *, good: bool = True) -> Diagnosis:
     """A store's finding: a misfit that stops everything is a failure, others are warnings."""
     wrong = [misfit.words for misfit in misfits if misfit.stops]
     odd = [misfit.words for misfit in misfits if not misfit.stops]
-    return Finding(good and not wrong, f"{words} — {' '.join(wrong)}" if wrong else words, odd)
+    return Diagnosis(good and not wrong, f"{words} — {' '.join(wrong)}" if wrong else words, odd)
 
 
 def _limits() -> dict[str, int]:
     return {"timeout_ms": _ANSWER_SECONDS * 1000, "patience_seconds": _PATIENCE_SECONDS}
 
 
-def _kafka(configured: Settings) -> Finding:
+def _kafka(configured: Settings) -> Diagnosis:
     from kafka.cluster import collect_hosts
 
     from clickstream_assets.books.misfits import topic_misfits
@@ -164,7 +168,7 @@ def _kafka(configured: Settings) -> Finding:
         try:
             ends = topic.ends(topic.partitions())
         except TopicMissing as missing:
-            return Finding(False, str(missing))
+            return Diagnosis(False, str(missing))
         lag = topic.lag(ends)
     group = configured.consumer_group
     actual = topic_as_it_is(servers, configured.topic, group, timeout_ms=_ANSWER_SECONDS * 1000)
@@ -172,7 +176,7 @@ def _kafka(configured: Settings) -> Finding:
     return _with_misfits(words, list(topic_misfits(actual, configured.topic, group, servers)))
 
 
-def _hbase(configured: Settings) -> Finding:
+def _hbase(configured: Settings) -> Diagnosis:
     from clickstream_assets.books.books import Books, TableNames
     from clickstream_assets.books.misfits import table_misfits
     from clickstream_assets.definitions import resources
@@ -211,11 +215,11 @@ def _hours_behind(states: "Mapping[int, HourState]", stale_turn_seconds: int) ->
     return words, [warning] if held else []
 
 
-def _elasticsearch(configured: Settings) -> Finding:
+def _elasticsearch(configured: Settings) -> Diagnosis:
     from elasticsearch import Elasticsearch
 
     from clickstream_assets.books.misfits import index_misfits
-    from clickstream_assets.books.table_schemas import INDEX_MAPPING
+    from clickstream_assets.index.document_fields import INDEX_MAPPING
 
     where = without_secrets(configured.elasticsearch_url)
     require_listener([elasticsearch_address(configured)])
@@ -228,14 +232,14 @@ def _elasticsearch(configured: Settings) -> Finding:
     return _with_misfits(words, misfits, good=health["status"] != "red")
 
 
-def _spark(configured: Settings) -> Finding:
+def _spark(configured: Settings) -> Diagnosis:
     require_listener([address_of(configured.spark_remote, 15002)])
     _require_grpc(configured.spark_remote)
 
     from clickstream_assets.stores.spark.resource import SparkResource
 
     version = SparkResource(remote=configured.spark_remote).session.version
-    return Finding(True, f"{without_secrets(configured.spark_remote)}, Spark {version}")
+    return Diagnosis(True, f"{without_secrets(configured.spark_remote)}, Spark {version}")
 
 
 def _require_grpc(remote: str) -> None:

@@ -87,7 +87,7 @@ def _explained(configured: Settings, hour: int, url: str, country: str) -> "Expl
     from clickstream_assets.books.table_schemas import TABLES
     from clickstream_assets.definitions import resources
     from clickstream_assets.events.hours import HOUR_MS
-    from clickstream_assets.evidence import explanation as domain
+    from clickstream_assets.evidence import explanation
 
     servers = resources(configured)
     with servers.hbase.client() as hbase, servers.elasticsearch.client() as es:
@@ -97,8 +97,8 @@ def _explained(configured: Settings, hour: int, url: str, country: str) -> "Expl
                 f"HBase has no {', '.join(sorted(missing))}: nothing was ingested yet, or CLICKSTREAM_NAME_PREFIX "
                 f"(now {configured.name_prefix!r}) is not the pipeline's."
             )
-        return domain.explain(
-            domain.Target(hour, url, country),
+        return explanation.explain(
+            explanation.Subject(hour, url, country),
             configured.first_hour_ms // HOUR_MS,
             books=books,
             es=es,

@@ -134,15 +134,15 @@ def run_produce(
     It is 1 where the topic did not take some of the messages, of which the first are named. ``call`` calls the sending
     itself: whoever has something to do meanwhile calls it in another thread.
     """
-    from clickstream_assets.stores.kafka.producer import Refused, Unreachable, send
+    from clickstream_assets.stores.kafka.producer import NotSent, Unreachable, send
 
     if record and not record.parent.is_dir():
         raise click.UsageError(f"--record: there is no folder {record.parent}.")
     ensure_topic_or_explain(settings)
     sent = refused = 0
-    named: list[Refused] = []
+    named: list[NotSent] = []
 
-    def note(one: Refused) -> None:
+    def note(one: NotSent) -> None:
         nonlocal refused
         refused += 1
         if refused <= _REFUSED_NAMED:

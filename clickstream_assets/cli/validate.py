@@ -92,14 +92,14 @@ def _judged_here(lines: "list[tuple[int, Line]]", file: Path, envelope: bool, no
     from clickstream_assets.events.message_files import message_of
     from clickstream_assets.ingest.outcomes import Rules
     from clickstream_assets.ingest.validation import judged
-    from clickstream_assets.stores.kafka.client import Message
+    from clickstream_assets.stores.kafka.client import Record
 
     configured = settings()
     rules = Rules(configured.topic, "", configured.first_hour_ms, "", configured.url_rules)
     messages = []
     for offset, line in lines:
         sent = message_of(line, file, envelope=envelope)
-        messages.append(Message(0, offset, now_ms if sent.timestamp_ms is None else sent.timestamp_ms, sent.value))
+        messages.append(Record(0, offset, now_ms if sent.timestamp_ms is None else sent.timestamp_ms, sent.value))
     return judged(messages, rules, is_bot)
 
 

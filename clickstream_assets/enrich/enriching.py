@@ -54,7 +54,7 @@ _EACH_HAS = {_CELLS[name] for name in ("source", "timestamp", "url", "event_type
 
 
 @dataclass(frozen=True, slots=True)
-class Rules:
+class EnrichmentRules:
     """What enriches, on every worker alike."""
 
     geoip_database: str
@@ -83,7 +83,9 @@ class Enriched:
     """By hour, the parts whose blocks were made, or are other than they should be."""
 
 
-def enrich(spark: "SparkSession", books: Books, hours: Iterable[int], rules: Rules, whole: Iterable[int]) -> Enriched:
+def enrich(
+    spark: "SparkSession", books: Books, hours: Iterable[int], rules: EnrichmentRules, whole: Iterable[int]
+) -> Enriched:
     """Enrich what hours have that is not enriched by the versions of ``rules``, and all of the hours in ``whole``.
 
     Of the hours that follow ``hours`` too, for time spent has to know the bots there. Raises :class:`EnrichmentUnfit`
@@ -116,7 +118,7 @@ def enrich(spark: "SparkSession", books: Books, hours: Iterable[int], rules: Rul
     return result
 
 
-def audit(spark: "SparkSession", books: Books, hours: Iterable[int], rules: Rules) -> dict[int, Enriched]:
+def audit(spark: "SparkSession", books: Books, hours: Iterable[int], rules: EnrichmentRules) -> dict[int, Enriched]:
     """By hour, what enriching it from its rows would change; changes nothing.
 
     Rows whose request data has expired are taken as they are.
@@ -132,7 +134,7 @@ def audit(spark: "SparkSession", books: Books, hours: Iterable[int], rules: Rule
     return results
 
 
-def warm_up(spark: "SparkSession", books: Books, rules: Rules) -> None:
+def warm_up(spark: "SparkSession", books: Books, rules: EnrichmentRules) -> None:
     """Have a worker load what it enriches by; does nothing else."""
     answers_of(in_tasks(spark, [{}], partial(_enrich_events, books, rules)))
 
@@ -153,7 +155,7 @@ def _put_block(hbase: HBaseClient, table: str, place: Place, clicks: pa.Table, *
 
 
 def _from_events(
-    spark: "SparkSession", books: Books, wanted: Mapping[Place, Cells], rules: Rules
+    spark: "SparkSession", books: Books, wanted: Mapping[Place, Cells], rules: EnrichmentRules
 ) -> dict[Place, Block]:
     """Blocks of places whose events are as the ledger says; the others are left out."""
     if not wanted:
@@ -177,7 +179,7 @@ def _results(tasks: "DataFrame", result: Enriched) -> dict[Place, Block]:
     return made
 
 
-def _enrich_events(books: Books, rules: Rules, wanted: Mapping[Place, Cells]) -> Iterator[pa.RecordBatch]:
+def _enrich_events(books: Books, rules: EnrichmentRules, wanted: Mapping[Place, Cells]) -> Iterator[pa.RecordBatch]:
     try:
         enricher = rules.enricher()
     except EnrichmentUnfit as error:  # raised, it would be tried again and end in a page of trace
@@ -229,7 +231,7 @@ def _from_rows(
     spark: "SparkSession",
     books: Books,
     places: Sequence[Place],
-    rules: Rules,
+    rules: EnrichmentRules,
     result: Enriched,
     *,
     dry_run: bool = False,
@@ -281,7 +283,7 @@ class _Locator:
 
 
 def _enrich_rows(
-    books: Books, rules: Rules, locator: _Locator, dry_run: bool, ranges: Iterable[tuple[bytes, bytes]]
+    books: Books, rules: EnrichmentRules, locator: _Locator, dry_run: bool, ranges: Iterable[tuple[bytes, bytes]]
 ) -> Iterator[pa.RecordBatch]:
     try:
         enricher = rules.enricher()

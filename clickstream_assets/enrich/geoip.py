@@ -34,7 +34,7 @@ class GeoIPUnfit(Exception):
     """The database is not there, is none, or is not the one that it should be: which, where, and what to do."""
 
 
-class Place(NamedTuple):
+class Location(NamedTuple):
     """Country code, ``ZZ`` if unknown, and the city's English name, empty if unknown."""
 
     country: str = UNKNOWN_COUNTRY
@@ -99,14 +99,14 @@ class GeoIPDatabase:
         """Type and build time, like ``GeoLite2-City 1574118223``."""
         return f"{self.about.database_type} {self.about.build_epoch}"
 
-    def place(self, address: IPv4Address | IPv6Address | None) -> Place:
+    def place(self, address: IPv4Address | IPv6Address | None) -> Location:
         """Where an address is. What the database cannot answer or says in another shape is unknown."""
         if address is None or address.version > self.about.ip_version:
-            return Place()
+            return Location()
         try:
             return _place(self._reader.get(address))
         except (ValueError, maxminddb.InvalidDatabaseError):  # of what it has, that record cannot be read
-            return Place()
+            return Location()
 
     def warnings(self, now: float) -> Iterator[str]:
         """What is not wrong with the database and should be known, a sentence each. ``now``: seconds since the epoch.
@@ -135,10 +135,10 @@ class GeoIPDatabase:
             return False
 
 
-def _place(record: Any) -> Place:
+def _place(record: Any) -> Location:
     """What a record says: ``country.iso_code`` and ``city.names.en``."""
     code, name = _of(record, "country", "iso_code"), _of(record, "city", "names", "en")
-    return Place(
+    return Location(
         code if isinstance(code, str) and _COUNTRY_CODE.fullmatch(code) else UNKNOWN_COUNTRY,
         name if isinstance(name, str) else "",
     )

@@ -8,8 +8,8 @@ other bytes of the message or on a calendar (a thirteenth month, a url's host, w
 from collections.abc import Sequence
 from typing import Any
 
-from clickstream_assets.books.table_schemas import TOPIC
 from clickstream_assets.events.click_event import FIELDS, MAX_NAME_CHARACTERS, MAX_USER_BYTES, SEGMENT_SPELLINGS
+from clickstream_assets.events.fields import TOPIC
 from clickstream_assets.events.urls import MAX_URL_BYTES
 
 Schema = dict[str, Any]

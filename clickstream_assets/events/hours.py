@@ -4,6 +4,8 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 
 HOUR_MS = 3_600_000
+TIMEOUT_MS = 30 * 60 * 1000
+"""Half an hour without a sign of life ends a visit, as web analytics usually has it; also the cap of one view."""
 KEY_FORMAT = "%Y-%m-%d-%H:%M"
 
 

@@ -19,14 +19,16 @@ from elasticsearch import Elasticsearch
 from clickstream_assets.books.blocks import CLICKS as EVENT_COLUMNS
 from clickstream_assets.books.blocks import kind_of
 from clickstream_assets.books.books import Books
+from clickstream_assets.books.columns import Column
 from clickstream_assets.books.hour_states import STEPS
 from clickstream_assets.books.ledger import HourPart, Ledger
+from clickstream_assets.books.metrics_keys import document_id, metrics_key
 from clickstream_assets.books.row_keys import key_ranges
-from clickstream_assets.books.table_schemas import CLICKS, METRICS, Column
+from clickstream_assets.books.table_schemas import CLICKS, METRICS
 from clickstream_assets.events.click_event import CLICK_TYPES, LEAVE_TYPES
-from clickstream_assets.events.hours import HOUR_MS, hour_of_key, key_of_hour, rfc3339, rfc3339_of_hour
-from clickstream_assets.metrics.hourly_metrics import changes, document_id, estimate_of, metrics_key
-from clickstream_assets.metrics.time_spent import TIMEOUT_MS, UNKNOWN
+from clickstream_assets.events.hours import HOUR_MS, TIMEOUT_MS, hour_of_key, key_of_hour, rfc3339, rfc3339_of_hour
+from clickstream_assets.metrics.hourly_metrics import changes, estimate_of
+from clickstream_assets.metrics.time_spent import UNKNOWN
 from clickstream_assets.stores.hbase.client import rows_per_call
 
 Row = tuple[bytes, Mapping[bytes, bytes]]
@@ -52,7 +54,7 @@ _ROWS_PER_CALL = rows_per_call(CLICKS.row_bytes(*_ALL))
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class Subject:
     """The document in question: hour since the epoch, normalised url, country."""
 
     hour: int
@@ -121,7 +123,7 @@ class Event:
         """Whether metrics see it: enriched, and no bot's."""
         return self.is_enriched and not self.is_bot
 
-    def is_of(self, target: Target) -> bool:
+    def is_of(self, target: Subject) -> bool:
         """Whether it happened in the document's hour, on its url, in its country."""
         return self.time_ms // HOUR_MS == target.hour and (self.url, self.country) == (target.url, target.country)
 
@@ -217,7 +219,7 @@ def to_event(key: bytes, cells: Mapping[bytes, bytes]) -> Event:
     )
 
 
-def _events_around(rows: Iterable[Row], target: Target, users: Collection[str] = ()) -> Iterator[Event]:
+def _events_around(rows: Iterable[Row], target: Subject, users: Collection[str] = ()) -> Iterator[Event]:
     """Events of the document's url or of ``users``, from the begin of its hour to half an hour behind its end."""
     begin_ms, url = target.hour * HOUR_MS, target.url.encode()
     end_ms = begin_ms + HOUR_MS + TIMEOUT_MS
@@ -239,7 +241,7 @@ class FirstLook:
     """Rows of the url that have no country yet."""
 
 
-def look(rows: Iterable[Row], target: Target) -> FirstLook:
+def look(rows: Iterable[Row], target: Subject) -> FirstLook:
     """The first scan: finds the document's users among the rows of its hour."""
     first_look = FirstLook()
     for event in _events_around(rows, target):
@@ -251,7 +253,7 @@ def look(rows: Iterable[Row], target: Target) -> FirstLook:
     return first_look
 
 
-def gather(rows: Iterable[Row], target: Target, users: Collection[str]) -> list[Event]:
+def gather(rows: Iterable[Row], target: Subject, users: Collection[str]) -> list[Event]:
     """The second scan: the events that the document depends on, from rows of its hour and of the one that follows.
 
     All events of ``users`` in the hour and the half hour behind it, as far as metrics see them; and every event on
@@ -261,7 +263,7 @@ def gather(rows: Iterable[Row], target: Target, users: Collection[str]) -> list[
     return [event for event in events if (event.is_persons and event.user_key in users) or event.is_of(target)]
 
 
-def events_of(books: Books, target: Target) -> tuple[FirstLook, list[Event]]:
+def events_of(books: Books, target: Subject) -> tuple[FirstLook, list[Event]]:
     """What the hour holds of the url, and the events that the document depends on."""
 
     def scan(hours: Iterable[int], names: Iterable[str]) -> Iterator[Row]:
@@ -277,7 +279,7 @@ def events_of(books: Books, target: Target) -> tuple[FirstLook, list[Event]]:
 # Time spent, event by event
 
 
-def views(events: Iterable[Event], target: Target) -> list[View]:
+def views(events: Iterable[Event], target: Subject) -> list[View]:
     """The document's events in order of time, each view with its time and the event that ended it.
 
     :func:`~clickstream_assets.metrics.time_spent.time_spent_ms` gives the same times, but not the events that end the
@@ -375,7 +377,7 @@ def enrichment_of(listed: Iterable[View]) -> list[dict[str, Any]]:
 # What the stores say
 
 
-def stored_metrics(books: Books, target: Target) -> dict[str, Any] | None:
+def stored_metrics(books: Books, target: Subject) -> dict[str, Any] | None:
     """The document's row of ``clickstream_metrics``, by column; None if there is none.
 
     A cell that is not of its column's type is given as text.
@@ -396,7 +398,7 @@ def _value(column: Column, cell: bytes | None) -> Any:
         return cell.decode("utf-8", "replace")
 
 
-def documents_of(es: Elasticsearch, alias: str, target: Target) -> list[dict[str, Any]]:
+def documents_of(es: Elasticsearch, alias: str, target: Subject) -> list[dict[str, Any]]:
     """Every hit with the target's ``_id``, or with its hour, url and country; there should be one."""
     either = [
         {"ids": {"values": [target.document_id]}},
@@ -406,7 +408,7 @@ def documents_of(es: Elasticsearch, alias: str, target: Target) -> list[dict[str
     return list(answer["hits"]["hits"])
 
 
-def misplaced(hits: Iterable[Mapping[str, Any]], target: Target) -> list[str]:
+def misplaced(hits: Iterable[Mapping[str, Any]], target: Subject) -> list[str]:
     """Sentences on documents in the wrong place: a second one, or one whose fields are not those of its ``_id``."""
     words = []
     for hit in hits:
@@ -432,7 +434,7 @@ def written(values: Values, **location: str) -> dict[str, Any]:
 # Comparison
 
 
-def recomputed(events: Iterable[Event], target: Target) -> dict[str, Any] | None:
+def recomputed(events: Iterable[Event], target: Subject) -> dict[str, Any] | None:
     """The document's values, computed now by the pipeline's own code; None if there are none.
 
     ``events`` are those of the document's users, in the hour and the one that follows.
@@ -581,7 +583,7 @@ def _what_to_do(explained: Explanation) -> Iterator[str]:
 # All of it
 
 
-def explain(target: Target, first_hour: int, *, books: Books, es: Elasticsearch, alias: str) -> Explanation:
+def explain(target: Subject, first_hour: int, *, books: Books, es: Elasticsearch, alias: str) -> Explanation:
     """Explain a document from all stores but Dagster's.
 
     The hour's state is read first and once more at the end, to see whether the hour was touched in between.

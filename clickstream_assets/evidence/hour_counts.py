@@ -10,7 +10,9 @@ from typing import TypeVar
 from clickstream_assets.books import blocks
 from clickstream_assets.books.blocks import TODO, place_of
 from clickstream_assets.books.books import Books
+from clickstream_assets.books.checkpoints import Checkpoints
 from clickstream_assets.books.ledger import Cells, HourPart
+from clickstream_assets.books.metrics_keys import metrics_key_range
 from clickstream_assets.books.offsets import OffsetRange
 from clickstream_assets.books.row_keys import contiguous, hour_of, key_ranges
 from clickstream_assets.books.table_schemas import CLICKS, DEAD_LETTERS, METRICS
@@ -18,12 +20,9 @@ from clickstream_assets.enrich.enrichment import OTHER
 from clickstream_assets.enrich.enrichment import OUTPUT as ENRICHED
 from clickstream_assets.enrich.geoip import UNKNOWN_COUNTRY
 from clickstream_assets.events.click_event import CLICK_TYPES
-from clickstream_assets.events.hours import hour_of_key, hour_of_letter
+from clickstream_assets.events.hours import TIMEOUT_MS, hour_of_key, hour_of_letter
 from clickstream_assets.index.documents import GROUPED, SUMMED, Grouped, Totals, grouped
 from clickstream_assets.ingest.outcomes import letter_key
-from clickstream_assets.metrics.computing import Checkpoints
-from clickstream_assets.metrics.hourly_metrics import metrics_key_range
-from clickstream_assets.metrics.time_spent import TIMEOUT_MS
 from clickstream_assets.stores.hbase.client import KEYS_ONLY, HBaseClient, has, lacks, rows_per_call, where
 
 _T = TypeVar("_T")

@@ -3,19 +3,18 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
+from clickstream_assets.books.columns import Column
 from clickstream_assets.books.table_schemas import (
     CLICKS,
     CLICKS_KEY,
     DEAD_LETTERS,
     DEAD_LETTERS_KEY,
-    DOCUMENT,
     ENRICHED_FAMILIES,
     METRICS,
     METRICS_KEY,
-    TOPIC,
-    Column,
-    Field,
 )
+from clickstream_assets.events.fields import TOPIC, Field
+from clickstream_assets.index.document_fields import DOCUMENT
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +65,7 @@ ASSETS: Mapping[str, AssetColumns] = {
 
 
 def topic_fields(asset: str, column: str) -> tuple[str, ...]:
-    """Fields of ``clickstream_topic`` that can change a column, in the order of ``table_schemas.TOPIC``.
+    """Fields of ``clickstream_topic`` that can change a column, in the order of ``TOPIC``.
 
     Raises KeyError where the asset, the column or one on the way does not exist.
     """

@@ -9,9 +9,10 @@ from elasticsearch import Elasticsearch
 from elasticsearch.helpers import bulk, scan
 
 from clickstream_assets.books.books import Books
-from clickstream_assets.books.table_schemas import INDEX_MAPPING, METRICS, index_template
+from clickstream_assets.books.metrics_keys import metrics_key_range
+from clickstream_assets.books.table_schemas import METRICS
 from clickstream_assets.events.hours import HOUR_MS, rfc3339_of_hour
-from clickstream_assets.metrics.hourly_metrics import metrics_key_range
+from clickstream_assets.index.document_fields import INDEX_MAPPING, index_template
 from clickstream_assets.stores.hbase.client import ROWS_PER_CALL
 
 
@@ -155,7 +156,7 @@ def _added_up(group: Mapping[str, Any]) -> Totals:
 
 
 def undeclared(es: Elasticsearch, alias: str) -> list[str]:
-    """In words, where the indices behind ``alias`` differ from what ``table_schemas`` declares."""
+    """In words, where the indices behind ``alias`` differ from what ``document_fields`` declares."""
     differences = []
     mappings = es.indices.get_mapping(index=f"{alias}-*")
     aliases = es.indices.get_alias(index=f"{alias}-*")

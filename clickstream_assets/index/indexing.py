@@ -18,11 +18,12 @@ from elasticsearch.helpers import BulkIndexError, bulk
 from elasticsearch.serializer import OrjsonSerializer
 
 from clickstream_assets.books.books import Books, TableNames
-from clickstream_assets.books.table_schemas import DOCUMENT, METRICS
+from clickstream_assets.books.checkpoints import Checkpoints, keys_on
+from clickstream_assets.books.metrics_keys import metrics_tasks
+from clickstream_assets.books.table_schemas import METRICS
 from clickstream_assets.events.hours import hour_of_key, rfc3339_of_hour
+from clickstream_assets.index.document_fields import DOCUMENT
 from clickstream_assets.index.documents import index_of
-from clickstream_assets.metrics.computing import Checkpoints, keys_on
-from clickstream_assets.metrics.hourly_metrics import metrics_tasks
 from clickstream_assets.stores.hbase.client import HBaseClient, rows_per_call
 from clickstream_assets.stores.spark.tasks import NAMED, answer, answers_of, in_tasks
 
@@ -39,7 +40,7 @@ _ANSWER = "errors,items.*.status,items.*.error"
 _REASON_CHARACTERS = 500
 _FINE = (404, 409)
 """Not there to be deleted; written by a later run."""
-_BATCH_ROWS = rows_per_call(METRICS.row_bytes())
+BATCH_ROWS = rows_per_call(METRICS.row_bytes())
 _FIELDS = tuple(name for name in DOCUMENT if name != "_id")
 
 _T = TypeVar("_T")
@@ -114,7 +115,7 @@ def _index_lists(books: Books, target: Target, lists: Iterable[_List]) -> _Answe
     with books.hbase.another() as hbase, target.client() as es:
         for hour, key, column in lists:
             rows = _rows_on(hbase, books.tables, hour, key, column)
-            yield answer((hour, _write(es, (_action(target, hour, *row) for row in rows)), []))
+            yield answer((hour, write(es, (_action(target, hour, *row) for row in rows)), []))
 
 
 def _rows_on(hbase: HBaseClient, tables: TableNames, hour: int, key: bytes, column: bytes) -> _Rows:
@@ -127,11 +128,11 @@ def _rows_on(hbase: HBaseClient, tables: TableNames, hour: int, key: bytes, colu
 def _compare(books: Books, target: Target, ranges: Iterable[tuple[bytes, bytes]]) -> _Answers:
     with books.hbase.another() as hbase, target.client() as es:
         for start, stop in ranges:
-            rows = hbase.scan(books.tables.metrics, start, stop, batch_rows=_BATCH_ROWS)
-            while page := list(islice(rows, _BATCH_ROWS)):
+            rows = hbase.scan(books.tables.metrics, start, stop, batch_rows=BATCH_ROWS)
+            while page := list(islice(rows, BATCH_ROWS)):
                 for hour, actions in _differing(es, target, page).items():
                     if not target.dry_run:
-                        _write(es, actions)
+                        write(es, actions)
                     yield answer((hour, len(actions), [action["_id"] for action in actions[:NAMED]]))
 
 
@@ -174,7 +175,7 @@ def document_of(hour: int, row: Mapping[str, Any]) -> dict[str, Any]:
     return {**values, "hour": rfc3339_of_hour(hour), "users_sketch": b64encode(sketch).decode() if sketch else None}
 
 
-def _write(es: Elasticsearch, actions: Iterable[dict[str, Any]]) -> int:
+def write(es: Elasticsearch, actions: Iterable[dict[str, Any]]) -> int:
     """Write documents; returns how many. Raises BulkIndexError for one that the mapping refuses, with the reason."""
     try:
         done = bulk(

@@ -31,7 +31,7 @@ from clickstream_assets.stores.hbase.client import (
     RowMutation,
     rows_per_call,
 )
-from clickstream_assets.stores.kafka.client import Message
+from clickstream_assets.stores.kafka.client import Record
 
 _VALUE, _REASON = DEAD_LETTERS.columns["value"].key, DEAD_LETTERS.columns["reason"].key
 _BESIDE_VALUE = [column for column in DEAD_LETTERS.columns.values() if column.key != _VALUE]
@@ -79,10 +79,10 @@ class Selection:
         )
 
 
-def _message(letter: Letter, value: bytes | None) -> Message:
+def _message(letter: Letter, value: bytes | None) -> Record:
     """The Kafka record that a letter was. One that was too large to be kept is refused again, in the same words."""
     refusal = letter.detail if value is None and letter.reason == "too_large" else None
-    return Message(letter.partition, letter.offset, letter.record_time_ms, value, refusal)
+    return Record(letter.partition, letter.offset, letter.record_time_ms, value, refusal)
 
 
 class DeadLetters:

@@ -55,16 +55,6 @@ class ReadPlan:
                 first = stop
 
 
-def begin(committed: int | None, ledger_end: int | None, earliest: int, end: int) -> int:
-    """Where reading goes on: the committed offset; else behind the ledger's last entry; else the earliest there is.
-
-    A committed offset beyond the end belongs to a topic that was deleted and made again: it counts as none.
-    """
-    if committed is not None and committed <= end:
-        return committed
-    return earliest if ledger_end is None else ledger_end
-
-
 def to_commit(base: int, first: int, end: int) -> int | None:
     """The offset to commit after ``first`` to ``end`` was read: None if that would skip or take back anything.
 

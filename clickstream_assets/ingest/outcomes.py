@@ -19,7 +19,7 @@ from clickstream_assets.events.click_event import CLICK_TYPES, ClickEvent, Refus
 from clickstream_assets.events.hours import HOUR_MS, hour_of_letter
 from clickstream_assets.events.urls import DEFAULT_RULES, UrlRules
 from clickstream_assets.stores.hbase.client import RowMutation
-from clickstream_assets.stores.kafka.client import Message
+from clickstream_assets.stores.kafka.client import Record
 
 SOURCE = CLICKS.columns["source"].key
 CORRECTED_MS = HOUR_MS
@@ -114,7 +114,7 @@ def letter_key(topic_id: str, partition: int, offset: int) -> bytes:
 
 
 def outcomes(
-    messages: Sequence[Message], rules: Rules, stored: Callable[[list[bytes]], Mapping[bytes, bytes]]
+    messages: Sequence[Record], rules: Rules, stored: Callable[[list[bytes]], Mapping[bytes, bytes]]
 ) -> Outcomes:
     """Decide what becomes of messages of one partition, in order of offset.
 
@@ -130,7 +130,7 @@ def outcomes(
     return whole
 
 
-def decoded(messages: Iterable[Message], rules: Rules, before: Decoded | None = None) -> list[Decoded]:
+def decoded(messages: Iterable[Record], rules: Rules, before: Decoded | None = None) -> list[Decoded]:
     """Messages of one partition, in order, with what is in them; ``before`` is the one read just before the first."""
     results: list[Decoded] = []
     gapless_from, following = (-1, -1) if before is None else (before.gapless_from, before.offset + 1)

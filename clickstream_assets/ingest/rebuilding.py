@@ -13,6 +13,7 @@ from itertools import chain
 
 from clickstream_assets.books.blocks import BLOCK, TODO, drop, place_of
 from clickstream_assets.books.books import Books
+from clickstream_assets.books.checkpoints import Checkpoints
 from clickstream_assets.books.ledger import READ, Entry, HourPart
 from clickstream_assets.books.offsets import OffsetRange, joined
 from clickstream_assets.books.row_keys import key_ranges
@@ -21,7 +22,6 @@ from clickstream_assets.events.hours import key_of_hour
 from clickstream_assets.ingest.ingest_report import IngestReport
 from clickstream_assets.ingest.ingestion import Ingestion
 from clickstream_assets.ingest.outcomes import SOURCE, letter_key
-from clickstream_assets.metrics.computing import Checkpoints
 from clickstream_assets.stores.hbase.client import RowMutation
 from clickstream_assets.stores.kafka.client import TopicClient
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from clickstream_assets.events.click_event import CLICK_TYPES
 from clickstream_assets.events.hours import key_of_hour
 from clickstream_assets.ingest.outcomes import Decoded, Rules, decoded
-from clickstream_assets.stores.kafka.client import Message
+from clickstream_assets.stores.kafka.client import Record
 
 STORED, DUPLICATE, REFUSED = "stored", "duplicate", "refused"
 
@@ -20,7 +20,7 @@ class Judged(NamedTuple):
     words: dict[str, Any]
 
 
-def judged(messages: Sequence[Message], rules: Rules, is_bot: Callable[[str], bool]) -> list[Judged]:
+def judged(messages: Sequence[Record], rules: Rules, is_bot: Callable[[str], bool]) -> list[Judged]:
     """Decode messages of a partition, each on its own, so that processes can share the work."""
     return [Judged(message.key, _words(message, is_bot)) for message in decoded(messages, rules)]
 

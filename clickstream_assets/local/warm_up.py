@@ -19,7 +19,7 @@ def warm_up(servers: Resources) -> None:
     """Send every kind of Spark job through once, over an hour that holds nothing; changes nothing that counts."""
     hbase, session, geoip, elasticsearch = servers.hbase, servers.spark.session, servers.geoip, servers.elasticsearch
     with hbase.books() as books:
-        rules = enriching.Rules(geoip.database, geoip.trusted, geoip.versions())
+        rules = enriching.EnrichmentRules(geoip.database, geoip.trusted, geoip.versions())
         enriching.warm_up(session, books, rules)
         computing.compute(session, books, NO_HOURS, "", dry_run=True)
         target = indexing.Target(elasticsearch.url, elasticsearch.alias, int(time() * 1000), dry_run=True)

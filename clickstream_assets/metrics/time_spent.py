@@ -3,9 +3,10 @@
 import numpy as np
 from numpy.typing import NDArray
 
-TIMEOUT_MS = 30 * 60 * 1000
-"""Half an hour without a sign of life ends a visit, as web analytics usually has it; also the cap of one view."""
+from clickstream_assets.events.hours import TIMEOUT_MS
+
 UNKNOWN = -1
+
 _NEVER = np.iinfo(np.int64).max
 
 

@@ -5,7 +5,8 @@ import select
 import signal
 import threading
 
-from clickstream_assets.local.stack.processes import MARK
+MARK = "CLICKSTREAM_STACK_ID"
+"""Environment variable that every process below a stack inherits: the stack's process id, ``-``, an id of its own."""
 
 
 def end_with_the_stack() -> None:

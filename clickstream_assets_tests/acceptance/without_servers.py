@@ -15,13 +15,13 @@ from clickstream_assets.events.message_files import parse_envelope
 from clickstream_assets.ingest.outcomes import Decoded, Outcomes, Rules, decoded
 from clickstream_assets.ingest.outcomes import outcome as outcome_of
 from clickstream_assets.metrics.hourly_metrics import changes
-from clickstream_assets.stores.kafka.client import Message
+from clickstream_assets.stores.kafka.client import Record
 
 
 def outcome(lines: Iterable[str], enricher: Enricher, first_hour_ms: int) -> dict[str, Any]:
     """Envelopes to what golden.py's ``expect`` says of them, by outcomes, enrichment and metrics as they are."""
     envelopes = [parse_envelope(line.encode()) for line in lines]
-    messages = [Message(0, at, one.timestamp_ms or 0, one.value) for at, one in enumerate(envelopes)]
+    messages = [Record(0, at, one.timestamp_ms or 0, one.value) for at, one in enumerate(envelopes)]
     kept, decided = _decided(messages, Rules("topic", "id", first_hour_ms, "run"))
     clicks = _clicks(kept, enricher)
     return {
@@ -35,7 +35,7 @@ def outcome(lines: Iterable[str], enricher: Enricher, first_hour_ms: int) -> dic
     }
 
 
-def _decided(messages: Sequence[Message], rules: Rules) -> tuple[list[Decoded], Outcomes]:
+def _decided(messages: Sequence[Record], rules: Rules) -> tuple[list[Decoded], Outcomes]:
     """The messages that are kept, and what became of all."""
     kept: list[Decoded] = []
     decided, sources = Outcomes(), dict[bytes, bytes]()

@@ -3,7 +3,8 @@
 import pytest
 
 from clickstream_assets.books.misfits import LARGEST_EVENT, family_misfits, indices_misfits, topic_misfits
-from clickstream_assets.books.table_schemas import CLICKS, INDEX_MAPPING, families
+from clickstream_assets.books.table_schemas import CLICKS, families
+from clickstream_assets.index.document_fields import INDEX_MAPPING
 from clickstream_assets.stores.hbase.new_tables import NewTable
 from clickstream_assets.stores.kafka.topic_admin import TopicAsItIs
 

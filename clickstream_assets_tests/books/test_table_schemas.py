@@ -1,6 +1,7 @@
 """What a cell may hold is what the contract lets in."""
 
-from clickstream_assets.books.table_schemas import CLICKS, DEAD_LETTERS, MESSAGE_BYTES, METRICS
+from clickstream_assets.books.columns import MESSAGE_BYTES
+from clickstream_assets.books.table_schemas import CLICKS, DEAD_LETTERS, METRICS
 from clickstream_assets.enrich.enriching import READ
 from clickstream_assets.ingest.outcomes import Rules, decoded, outcomes
 from clickstream_assets.stores.hbase.client import BYTES_PER_CALL, rows_per_call

@@ -14,7 +14,7 @@ from clickstream_assets.cli.consoles import as_is
 from clickstream_assets.cli.main import main
 from clickstream_assets.cli.run_records import failed_checks, find_instance, runs
 from clickstream_assets.events.hours import hour_of_key
-from clickstream_assets.evidence.explanation import SOURCES, Explanation, Target, to_event, views
+from clickstream_assets.evidence.explanation import SOURCES, Explanation, Subject, to_event, views
 from clickstream_assets.settings import Settings
 
 HOUR = "2026-01-31-12:00"
@@ -79,7 +79,7 @@ def explain(monkeypatch):
 
 def explanation(**fields):
     """Two views of a user and a bot's, which one range brought."""
-    target = Target(hour_of_key(HOUR), "https://a.example/", "DE")
+    target = Subject(hour_of_key(HOUR), "https://a.example/", "DE")
     plain = {"url": target.url, "country": "DE", "event_type": "page_view", "user_id": "a[b]da", "bot": "false"}
     events = [
         {"timestamp": 0, "source": "id/3/70"},

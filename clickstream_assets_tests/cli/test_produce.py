@@ -10,7 +10,7 @@ from click.testing import CliRunner
 from clickstream_assets.cli.produce import STOPPED, produce
 from clickstream_assets.settings import settings
 from clickstream_assets.stores.kafka import producer
-from clickstream_assets.stores.kafka.producer import Refused, SendError, Unreachable
+from clickstream_assets.stores.kafka.producer import NotSent, SendError, Unreachable
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ def sending(monkeypatch):
 def test_refused_messages_are_named_at_the_end_and_the_exit_code_is_1(sending, tmp_path):
     def send(messages, *, on_sent, on_refused, **_):
         for message in messages[1:]:
-            on_refused(Refused(f"Not {message.value.decode()}."))
+            on_refused(NotSent(f"Not {message.value.decode()}."))
         on_sent(1)
 
     sending.append(send)
@@ -77,7 +77,7 @@ def test_refused_messages_are_named_at_the_end_and_the_exit_code_is_1(sending, t
 @pytest.mark.parametrize(("error", "advised"), [(SendError, False), (Unreachable, True)])
 def test_only_who_cannot_reach_kafka_is_advised_to_start_it(sending, error, advised):
     def send(messages, *, on_refused, **_):
-        on_refused(Refused("Not this."))
+        on_refused(NotSent("Not this."))
         raise error("It ends here.")
 
     sending.append(send)

@@ -6,10 +6,11 @@ from datetime import UTC, datetime
 
 import pytest
 
-from clickstream_assets.books.table_schemas import DOCUMENT, TABLES
+from clickstream_assets.books.table_schemas import TABLES
 from clickstream_assets.events.click_event import FIELDS, NO_IDS, REASONS, SEGMENT_SPELLINGS, Refused, decode
 from clickstream_assets.events.message_files import parse_envelope
 from clickstream_assets.events.urls import DROPPED_PARAMETERS, normalized_url
+from clickstream_assets.index.document_fields import DOCUMENT
 from clickstream_assets.settings import Settings
 from clickstream_assets_tests.acceptance import golden
 from clickstream_assets_tests.docs.test_links import ROOT

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from clickstream_assets.books import blocks
 from clickstream_assets.books.table_schemas import CLICKS as CLICKS_TABLE
 from clickstream_assets.enrich import enriching
-from clickstream_assets.enrich.enriching import Rules
+from clickstream_assets.enrich.enriching import EnrichmentRules
 from clickstream_assets.enrich.enrichment import OUTPUT, EnrichmentUnfit
 from clickstream_assets.ingest import offset_plan
 from clickstream_assets_tests.fakes.geoip_databases import write_database
@@ -205,7 +205,7 @@ def test_a_row_whose_request_data_has_expired_keeps_what_it_has(world, tmp_path)
         world.change(CLICKS, key, deletes=(b"request_data",))
     without_events(world)
     moved = write_database(tmp_path / "City.mmdb", {GERMAN: {"country": {"iso_code": "FR"}}}, built=8)
-    world.rules = Rules(str(moved), (), ("GeoLite2-City 8", world.rules.versions[1]))
+    world.rules = EnrichmentRules(str(moved), (), ("GeoLite2-City 8", world.rules.versions[1]))
     done = world.enrich(whole=world.hours)
     # Event 4 had neither address nor agent: what it has expired too, as far as anybody can tell.
     assert done.rows == 0
@@ -219,7 +219,7 @@ def test_a_row_whose_request_data_has_expired_keeps_what_it_has(world, tmp_path)
 def test_new_versions_enrich_anew_what_is_still_there_to_be_looked_up(world, tmp_path):
     world.enrich()
     moved = write_database(tmp_path / "City.mmdb", {GERMAN: {"country": {"iso_code": "FR"}}}, built=8)
-    world.rules = Rules(str(moved), (), ("GeoLite2-City 8", world.rules.versions[1]))
+    world.rules = EnrichmentRules(str(moved), (), ("GeoLite2-City 8", world.rules.versions[1]))
     done = enriching.enrich(world.spark, world.books, [HOUR], world.rules, ())
     assert {len(parts) for parts in done.parts.values()} == {1}
     assert enriched_cells(world)["1"]["country"] == "FR"
@@ -229,7 +229,7 @@ def test_new_versions_enrich_anew_what_is_still_there_to_be_looked_up(world, tmp
 
 def test_a_worker_that_cannot_enrich_by_these_versions_enriches_nothing(world):
     before = world.hbase.snapshot()[0]
-    world.rules = Rules(world.rules.geoip_database, (), ("GeoLite2-City 9", world.rules.versions[1]))
+    world.rules = EnrichmentRules(world.rules.geoip_database, (), ("GeoLite2-City 9", world.rules.versions[1]))
     for whole in ((), world.hours):
         with pytest.raises(EnrichmentUnfit, match=r"has GeoLite2-City 7 in .* and the run wants GeoLite2-City 9"):
             enriching.enrich(world.spark, world.books, world.hours, world.rules, whole)

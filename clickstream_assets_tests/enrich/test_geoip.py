@@ -12,7 +12,7 @@ from clickstream_assets.enrich.geoip import (
     LONGEST_LIST,
     GeoIPDatabase,
     GeoIPUnfit,
-    Place,
+    Location,
     client_address,
 )
 from clickstream_assets.settings import Settings
@@ -121,25 +121,25 @@ ENTERPRISE = {
 @pytest.mark.parametrize(
     ("record", "place"),
     [
-        (CITY, Place("DE", "Cologne")),
-        (ENTERPRISE, Place("DE", "Cologne")),
-        ({"country": GERMANY}, Place("DE", "")),
-        ({"country": GERMANY, "city": {"names": {"de": "Köln"}}}, Place("DE", "")),
-        ({"city": COLOGNE}, Place("ZZ", "Cologne")),
-        ({"registered_country": GERMANY, "represented_country": GERMANY}, Place("ZZ", "")),
+        (CITY, Location("DE", "Cologne")),
+        (ENTERPRISE, Location("DE", "Cologne")),
+        ({"country": GERMANY}, Location("DE", "")),
+        ({"country": GERMANY, "city": {"names": {"de": "Köln"}}}, Location("DE", "")),
+        ({"city": COLOGNE}, Location("ZZ", "Cologne")),
+        ({"registered_country": GERMANY, "represented_country": GERMANY}, Location("ZZ", "")),
         # Other vendors' shapes
-        ({"country": "DE", "city": "Cologne"}, Place("ZZ", "")),
-        ({"country_code": "DE", "city": {"names": "Cologne"}}, Place("ZZ", "")),
-        ({"location": {"country": GERMANY, "city": COLOGNE}}, Place("ZZ", "")),
-        ({"country": ["DE"], "city": [COLOGNE]}, Place("ZZ", "")),
-        ({"country": {"iso_code": ["DE"]}, "city": {"names": {"en": 7}}}, Place("ZZ", "")),
-        ({"autonomous_system_number": 64512, "autonomous_system_organization": "Example"}, Place("ZZ", "")),
-        ({}, Place("ZZ", "")),
-        ("DE", Place("ZZ", "")),
-        ([GERMANY], Place("ZZ", "")),
-        (7, Place("ZZ", "")),
+        ({"country": "DE", "city": "Cologne"}, Location("ZZ", "")),
+        ({"country_code": "DE", "city": {"names": "Cologne"}}, Location("ZZ", "")),
+        ({"location": {"country": GERMANY, "city": COLOGNE}}, Location("ZZ", "")),
+        ({"country": ["DE"], "city": [COLOGNE]}, Location("ZZ", "")),
+        ({"country": {"iso_code": ["DE"]}, "city": {"names": {"en": 7}}}, Location("ZZ", "")),
+        ({"autonomous_system_number": 64512, "autonomous_system_organization": "Example"}, Location("ZZ", "")),
+        ({}, Location("ZZ", "")),
+        ("DE", Location("ZZ", "")),
+        ([GERMANY], Location("ZZ", "")),
+        (7, Location("ZZ", "")),
         *(
-            ({"country": {"iso_code": code}}, Place("ZZ", ""))
+            ({"country": {"iso_code": code}}, Location("ZZ", ""))
             for code in ("de", "DEU", "D", "D1", "", "ÄÖ", "DE\n", 49)
         ),
     ],
@@ -148,14 +148,14 @@ def test_what_a_record_does_not_say_in_geoip2s_shape_is_unknown(tmp_path, record
     database = GeoIPDatabase(write_database(tmp_path / "some.mmdb", {"84.160.0.0/16": record, "2003:c0::/32": record}))
     assert database.place(ip_address("84.160.1.1")) == place
     assert database.place(ip_address("2003:c0::1")) == place
-    assert database.place(ip_address("9.9.9.9")) == database.place(None) == Place("ZZ", "")
+    assert database.place(ip_address("9.9.9.9")) == database.place(None) == Location("ZZ", "")
 
 
 def test_a_database_of_ipv4_addresses_knows_no_ipv6_ones_but_those_that_hold_an_ipv4_one(tmp_path):
     database = GeoIPDatabase(write_database(tmp_path / "some.mmdb", {"84.160.0.0/16": CITY}, ip_version=4))
     known = ("84.160.1.1", "::ffff:84.160.1.1", "64:ff9b::54a0:101")
     assert [database.place(client_address(text, TRUSTED)).country for text in known] == ["DE"] * 3
-    assert database.place(client_address("2003:c0::1", TRUSTED)) == Place("ZZ", "")
+    assert database.place(client_address("2003:c0::1", TRUSTED)) == Location("ZZ", "")
 
 
 def test_a_record_that_cannot_be_read_is_unknown_and_the_others_are_not(tmp_path):
@@ -165,8 +165,8 @@ def test_a_record_that_cannot_be_read_is_unknown_and_the_others_are_not(tmp_path
     assert content.count(b"\x42DE") == 1  # a text of two bytes
     path.write_bytes(content.replace(b"\x42DE", b"\x42\xff\xff"))  # which is no UTF-8
     database = GeoIPDatabase(path)
-    assert database.place(ip_address("84.160.1.1")) == Place("ZZ", "")
-    assert database.place(ip_address("86.140.1.1")) == Place("FR", "")
+    assert database.place(ip_address("84.160.1.1")) == Location("ZZ", "")
+    assert database.place(ip_address("86.140.1.1")) == Location("FR", "")
     assert "no countries" in next(database.warnings(0))
 
 

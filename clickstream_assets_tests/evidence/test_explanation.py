@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 from clickstream_assets.books.books import Books, TableNames
 from clickstream_assets.books.hour_states import Hold, HourState
 from clickstream_assets.books.ledger import READ, Entry, HourCounts, Ledger
+from clickstream_assets.books.metrics_keys import metrics_key
 from clickstream_assets.books.row_keys import event_key
 from clickstream_assets.books.table_schemas import CLICKS, METRICS
-from clickstream_assets.events.hours import HOUR_MS, hour_of_key, key_of_hour
+from clickstream_assets.events.hours import HOUR_MS, TIMEOUT_MS, hour_of_key, key_of_hour
 from clickstream_assets.evidence import explanation
 from clickstream_assets.evidence.explanation import (
     LEFT,
@@ -25,7 +26,7 @@ from clickstream_assets.evidence.explanation import (
     UNKNOWN_END,
     Explanation,
     Source,
-    Target,
+    Subject,
     add_up,
     compare,
     compare_sketches,
@@ -37,8 +38,8 @@ from clickstream_assets.evidence.explanation import (
     stored_metrics,
     views,
 )
-from clickstream_assets.metrics.hourly_metrics import metrics_key, sketch_of
-from clickstream_assets.metrics.time_spent import TIMEOUT_MS, UNKNOWN, time_spent_ms
+from clickstream_assets.metrics.hourly_metrics import sketch_of
+from clickstream_assets.metrics.time_spent import UNKNOWN, time_spent_ms
 from clickstream_assets.stores.hbase.client import RowMutation
 from clickstream_assets_tests.acceptance import golden
 from clickstream_assets_tests.books.test_ledger import FakeHBase
@@ -46,7 +47,7 @@ from clickstream_assets_tests.books.test_ledger import FakeHBase
 HOUR = hour_of_key("2026-11-23-05:00")
 START = HOUR * HOUR_MS
 PAGES, COUNTRIES = ("https://a.example/", "https://b.example/x?y=[1]"), ("DE", "ZZ")
-TARGET = Target(HOUR, PAGES[0], "DE")
+TARGET = Subject(HOUR, PAGES[0], "DE")
 
 
 def cells(**columns):
@@ -136,7 +137,7 @@ def golden_views(events):
         visits.sort(key=lambda one: one["ms"])
         for place, one in enumerate(visits):
             if one["type"] in golden.CLICK_TYPES:
-                target = Target(one["ms"] // HOUR_MS, one["url"], one["of"]["country"])
+                target = Subject(one["ms"] // HOUR_MS, one["url"], one["of"]["country"])
                 found[target].append((user, golden._spent(visits, place)))
     return found
 
@@ -145,7 +146,7 @@ def golden_views(events):
 @given(st.lists(drawn_events, max_size=25))
 def test_every_document_adds_up_to_what_golden_expects(drawn):
     hbase, expected = stored(*drawn), golden_views(drawn)
-    for target in {Target(HOUR, url, country) for url in PAGES for country in COUNTRIES}:
+    for target in {Subject(HOUR, url, country) for url in PAGES for country in COUNTRIES}:
         want = expected.get(target, [])
         found = views(events_of(Books(hbase, TableNames.of()), target)[1], target)
         counted = [view for view in found if view.counts]
@@ -343,7 +344,7 @@ def test_a_metrics_cell_that_is_no_number_is_shown_as_it_is():
     hbase.tables[METRICS.name] = {metrics_key(HOUR, PAGES[0], "DE"): cell}
     found = stored_metrics(Books(hbase, TableNames.of()), TARGET)
     assert (found["clicks"], found["unique_users"], found["users_sketch"]) == ("many", 2, None)
-    assert stored_metrics(Books(hbase, TableNames.of()), Target(HOUR, PAGES[0], "FR")) is None
+    assert stored_metrics(Books(hbase, TableNames.of()), Subject(HOUR, PAGES[0], "FR")) is None
 
 
 def test_a_document_in_another_ones_place_is_told():

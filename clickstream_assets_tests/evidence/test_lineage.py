@@ -5,12 +5,14 @@ import json
 import pytest
 
 from clickstream_assets.books import blocks
-from clickstream_assets.books.table_schemas import CLICKS, DOCUMENT, INDEX_MAPPING, METRICS, TOPIC
+from clickstream_assets.books.table_schemas import CLICKS, METRICS
 from clickstream_assets.enrich import enriching, enrichment
 from clickstream_assets.events.click_event import FIELDS
+from clickstream_assets.events.fields import TOPIC
 from clickstream_assets.evidence.lineage import ASSETS, topic_fields
+from clickstream_assets.index.document_fields import DOCUMENT, INDEX_MAPPING
 from clickstream_assets.ingest.outcomes import Rules, outcomes
-from clickstream_assets.stores.kafka.client import Message
+from clickstream_assets.stores.kafka.client import Record
 
 HOUR = 3_600_000
 NOW = 1_795_402_800_000 + HOUR // 2
@@ -57,7 +59,7 @@ OTHER = {
 
 def stored(event, **record):
     """The row that a message becomes: column name to value, ``row_key`` included."""
-    message = Message(
+    message = Record(
         record.get("record_partition", 0),
         record.get("record_offset", 5),
         record.get("record_time", NOW),

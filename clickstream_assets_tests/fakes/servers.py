@@ -10,7 +10,7 @@ from clickstream_assets.books.row_keys import hour_of
 from clickstream_assets.evidence.hour_counts import count_letters
 from clickstream_assets.ingest.dead_letters import Replay, Selection
 from clickstream_assets.ingest.ingestion import Ingestion
-from clickstream_assets.stores.kafka.client import Message
+from clickstream_assets.stores.kafka.client import Record
 from clickstream_assets.stores.kafka.looks import Span, boundaries
 from clickstream_assets_tests.books.test_ledger import FakeHBase
 
@@ -66,7 +66,7 @@ class FakeTopic:
         self.told = {}
 
     def send(self, value, time_ms, partition=0):
-        self.logs[partition].append(Message(partition, len(self.logs[partition]), time_ms, value))
+        self.logs[partition].append(Record(partition, len(self.logs[partition]), time_ms, value))
 
     def topic_id(self):
         return self.id

@@ -14,7 +14,7 @@ from clickstream_assets.events.hours import hour_of_key
 from clickstream_assets.ingest import dead_letters, outcomes
 from clickstream_assets.ingest.dead_letters import DeadLetters, Replay, Selection
 from clickstream_assets.ingest.outcomes import SOURCE
-from clickstream_assets.stores.kafka.client import Message
+from clickstream_assets.stores.kafka.client import Record
 from clickstream_assets_tests.fakes.servers import HOUR_MS, LETTERS, FakeTopic, World
 
 FIRST = hour_of_key("2026-11-20-00:00")
@@ -308,7 +308,7 @@ def test_a_message_over_the_limit_is_stored_whole_and_mended_whole(world, monkey
 
 
 def test_a_message_whose_bytes_were_not_kept_stays_too_large(world):
-    world.topic.logs[0].append(Message(0, 0, NOW, None, "not read: its batch says so"))
+    world.topic.logs[0].append(Record(0, 0, NOW, None, "not read: its batch says so"))
     world.topic.send(None, NOW)
     world.ingest()
     reasons = {(0, 0): "too_large", (0, 1): "not_an_object"}

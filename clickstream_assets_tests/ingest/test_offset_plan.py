@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from clickstream_assets.books.ledger import GAP, LOST, READ, Entry
 from clickstream_assets.books.offsets import OffsetRange, joined
+from clickstream_assets.books.resumption import begin
 from clickstream_assets.ingest import offset_plan
-from clickstream_assets.ingest.offset_plan import MAX_RANGE, ReadPlan, begin, to_commit
+from clickstream_assets.ingest.offset_plan import MAX_RANGE, ReadPlan, to_commit
 
 
 def entry(first, end, kind=READ):

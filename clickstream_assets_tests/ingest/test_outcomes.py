@@ -10,7 +10,7 @@ from clickstream_assets.books.ledger import HourCounts, sum_of
 from clickstream_assets.books.row_keys import event_key
 from clickstream_assets.books.table_schemas import CLICKS
 from clickstream_assets.ingest.outcomes import SOURCE, Outcomes, Rules, Tally, letter_key, outcomes
-from clickstream_assets.stores.kafka.client import Message
+from clickstream_assets.stores.kafka.client import Record
 
 HOUR = 3_600_000
 NOW = 1_795_402_800_000 + HOUR // 2
@@ -27,7 +27,7 @@ def message(offset, event_id="a", *, hours_ago=0, partition=0, **fields):
     } | fields
     if event_id is not None:
         event["event_id"] = event_id
-    return Message(partition, offset, NOW, json.dumps(event).encode())
+    return Record(partition, offset, NOW, json.dumps(event).encode())
 
 
 class Rows:
@@ -116,7 +116,7 @@ def test_the_row_that_is_stored_stays_whatever_comes_later():
 
 
 def test_a_refused_message_becomes_a_letter_with_its_bytes():
-    broken = Message(3, 5, NOW - 2 * HOUR, b"\xff")
+    broken = Record(3, 5, NOW - 2 * HOUR, b"\xff")
     decided = Rows().read([message(4, partition=3), broken])
     (letter,) = decided.letters
     assert letter.key == letter_key("topic-id", 3, 5)
@@ -127,7 +127,7 @@ def test_a_refused_message_becomes_a_letter_with_its_bytes():
 
 
 def test_a_tombstone_has_no_value_and_an_old_record_counts_in_the_first_partition():
-    decided = Rows().read([Message(0, 0, 5, None)])
+    decided = Rows().read([Record(0, 0, 5, None)])
     assert b"letter:value" not in decided.letters[0].puts
     assert decided.hours == {RULES.first_hour: HourCounts(dead_lettered=1)}
 
@@ -182,7 +182,7 @@ def partitions(draw):
     """Messages of partition 0, with few ids so that many are duplicates, and rows of another partition before them."""
     kinds = st.tuples(st.sampled_from([*"aabbccde", None, "broken"]), st.integers(0, 1))
     messages = [
-        Message(0, at, NOW, b"{") if name == "broken" else message(at, name, hours_ago=ago)
+        Record(0, at, NOW, b"{") if name == "broken" else message(at, name, hours_ago=ago)
         for at, (name, ago) in enumerate(draw(st.lists(kinds, max_size=14)))
     ]
     before = Rows()

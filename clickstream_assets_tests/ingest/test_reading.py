@@ -11,7 +11,7 @@ from clickstream_assets.books.offsets import OffsetRange
 from clickstream_assets.ingest import offset_plan, reading
 from clickstream_assets.ingest.outcomes import SOURCE, Rules, decoded
 from clickstream_assets.ingest.reading import Wide, _packed
-from clickstream_assets.stores.kafka.client import Message
+from clickstream_assets.stores.kafka.client import Record
 from clickstream_assets.stores.spark.tasks import put_together
 from clickstream_assets_tests.conftest import NOW_MS
 from clickstream_assets_tests.fakes.servers import LEDGER, World
@@ -117,7 +117,7 @@ def test_little_is_read_without_spark(patch):
 
 def test_a_message_reaches_the_other_process_as_it_is():
     rules = Rules("clickstream_topic", "topic-id", first_hour_ms(NOW_MS), "run-1")
-    cases = [Message(0, at, case.timestamp_ms, case.value) for at, case in enumerate(hard_cases(NOW_MS))]
+    cases = [Record(0, at, case.timestamp_ms, case.value) for at, case in enumerate(hard_cases(NOW_MS))]
     usual = decoded(cases, rules)
     wild = decoded([message(0, sent_at=1e300, engagement_time_ms=1e30, timestamp=NOW)], RULES)
     sent = [*usual, *wild]

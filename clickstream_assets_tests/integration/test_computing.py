@@ -9,14 +9,16 @@ from pyspark.errors import PySparkException
 from pyspark.sql import functions as F
 
 from clickstream_assets.books import blocks
+from clickstream_assets.books.checkpoints import Checkpoints
+from clickstream_assets.books.metrics_keys import metrics_key
 from clickstream_assets.books.table_schemas import METRICS
 from clickstream_assets.definitions import resources
 from clickstream_assets.enrich import enriching
 from clickstream_assets.events.hours import rfc3339_of_hour
 from clickstream_assets.ingest.ingestion import Ingestion
 from clickstream_assets.metrics import computing
-from clickstream_assets.metrics.computing import Checkpoints, same_users
-from clickstream_assets.metrics.hourly_metrics import metrics_key, sketch_of, to_sketch
+from clickstream_assets.metrics.hourly_metrics import sketch_of, to_sketch
+from clickstream_assets.metrics.page_rows import same_users
 from clickstream_assets.stores.hbase.client import RowMutation
 from clickstream_assets_tests.acceptance import golden
 from clickstream_assets_tests.fakes.servers import FakeTopic
@@ -49,7 +51,7 @@ class Hours:
     def __init__(self, made, settings):
         self.made, self.topic, self.lines = made, FakeTopic(), []
         self.geoip, self.trusted = str(settings.geoip_database), made.geoip.trusted
-        self.rules = enriching.Rules(made.geoip.database, made.geoip.trusted, made.geoip.versions())
+        self.rules = enriching.EnrichmentRules(made.geoip.database, made.geoip.trusted, made.geoip.versions())
         self.runs = 0
 
     @property

@@ -8,17 +8,18 @@ import dagster as dg
 import pytest
 from pyspark.errors import PySparkException
 
+from clickstream_assets.books import metrics_keys
+from clickstream_assets.books.checkpoints import Checkpoints
 from clickstream_assets.books.hour_states import INDEXED, HourStates
+from clickstream_assets.books.metrics_keys import metrics_key_range
 from clickstream_assets.books.table_schemas import METRICS
 from clickstream_assets.definitions import resources
 from clickstream_assets.events.hours import HOUR_MS, key_of_hour, rfc3339_of_hour
 from clickstream_assets.events.message_files import Message
 from clickstream_assets.index import documents
 from clickstream_assets.index.indexing import Target, index_changed, index_whole
-from clickstream_assets.metrics import computing
-from clickstream_assets.metrics import hourly_metrics as metrics
-from clickstream_assets.metrics.computing import Checkpoints
-from clickstream_assets.metrics.hourly_metrics import metrics_key_range
+from clickstream_assets.metrics import page_rows
+from clickstream_assets.metrics.hourly_metrics import sketch_of
 from clickstream_assets.stores.hbase.client import RowMutation
 from clickstream_assets_tests.conftest import NOW_MS
 from clickstream_assets_tests.hard_cases import FRENCH, GERMAN
@@ -83,7 +84,7 @@ def test_every_field_changed_by_hand_is_put_right_and_nothing_else_is_written(pi
     before = hits(es, pipeline)
     of_hour = [hit for hit in before.values() if hit["_source"]["hour"] == rfc3339_of_hour(HOUR)]
     measured = [hit for hit in of_hour if hit["_source"]["average_time_spent"] is not None]
-    other_sketch = b64encode(metrics.sketch_of(["somebody"])).decode()
+    other_sketch = b64encode(sketch_of(["somebody"])).decode()
     unmeasured = next(hit for hit in of_hour if hit["_source"]["average_time_spent"] is None)
     changes = [
         {"hour": rfc3339_of_hour(HOUR + 1)},
@@ -261,7 +262,7 @@ class Index:
     def list(self, stamp: int, *pages: str, slice_number: int = 0) -> None:
         """Put pages on a list of what a run changed, as ``url_country_metrics`` does."""
         ids = b"".join(bytes.fromhex(self.doc_id(page)) for page in pages)
-        key = computing._slice_key(HOUR, slice_number)
+        key = page_rows._slice_key(HOUR, slice_number)
         with self.stores.hbase.books() as books:
             books.hbase.mutate(books.tables.blocks, [RowMutation(key, {f"changed:{stamp}.000".encode(): ids})])
 
@@ -379,7 +380,7 @@ def test_a_document_that_the_mapping_refuses_ends_the_run_with_its_reason(server
 @pytest.mark.parametrize("tasks", [1, 7])
 def test_of_a_whole_hour_the_documents_that_differ_are_written_and_named(servers, monkeypatch, tasks):
     index, pages = Index(servers, f"whole-{tasks}"), [f"/{number}" for number in range(700)]
-    monkeypatch.setattr(metrics, "AT_MOST_PER_TASK", len(pages) // tasks)
+    monkeypatch.setattr(metrics_keys, "AT_MOST_PER_TASK", len(pages) // tasks)
     index.put(*pages)
     assert index.index_whole(100, len(pages)).written == len(pages), "there was not even an index"
     assert index.documents() == dict.fromkeys(pages, (1, 100))

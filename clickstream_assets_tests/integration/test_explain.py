@@ -10,15 +10,15 @@ import pytest
 from click.testing import CliRunner
 
 from clickstream_assets.books.hour_states import HourStates
+from clickstream_assets.books.metrics_keys import metrics_key
 from clickstream_assets.books.row_keys import event_key, hour_of
 from clickstream_assets.books.table_schemas import CLICKS, LEDGER, METRICS
 from clickstream_assets.cli import explain as command
 from clickstream_assets.cli.main import main
 from clickstream_assets.events.click_event import decode
 from clickstream_assets.events.hours import HOUR_MS, hour_of_key, key_of_hour
-from clickstream_assets.evidence.explanation import Target, add_up, gather, look, views
+from clickstream_assets.evidence.explanation import Subject, add_up, gather, look, views
 from clickstream_assets.local.demo.visits import demo_messages
-from clickstream_assets.metrics.hourly_metrics import metrics_key
 from clickstream_assets.stores.hbase.client import RowMutation
 from clickstream_assets_tests.acceptance import golden
 from clickstream_assets_tests.conftest import NOW_MS
@@ -61,7 +61,7 @@ def target_of(key):
     """golden.py's ``hour|url|country`` as a target."""
     hour, url_and_country = key.split("|", 1)
     url, country = url_and_country.rsplit("|", 1)
-    return Target(hour_of_key(f"{hour[:10]}-{hour[11:16]}"), url, country)
+    return Subject(hour_of_key(f"{hour[:10]}-{hour[11:16]}"), url, country)
 
 
 def some_of(expected):
@@ -259,20 +259,20 @@ def test_a_document_changed_deleted_or_doubled_in_elasticsearch_is_told(pipeline
 
 def test_where_nothing_is_it_says_why(pipeline, explain, expected):
     some = max(expected, key=lambda one: expected[one]["clicks"])
-    code, said = explain(Target(some.hour, f"{SITE}/nobody-was-here", "DE"), "--json")
+    code, said = explain(Subject(some.hour, f"{SITE}/nobody-was-here", "DE"), "--json")
     assert (code, said["events"], said["document"]) == (0, [], None)
     assert "No event of this url is stored in this hour." in said["remarks"]
 
-    code, said = explain(Target(some.hour, some.url, "TV"), "--json")
+    code, said = explain(Subject(some.hour, some.url, "TV"), "--json")
     assert code == 0
     assert any(f"{some.country} ({expected[some]['clicks']})" in words for words in said["remarks"])
 
-    ahead = Target(NOW_MS // HOUR_MS + 1000, some.url, some.country)
+    ahead = Subject(NOW_MS // HOUR_MS + 1000, some.url, some.country)
     code, shown = explain(ahead)
     assert code == 0
     assert f"{key_of_hour(ahead.hour)} was never touched" in " ".join(shown.split())
 
-    before = Target(pipeline.settings.first_hour_ms // HOUR_MS - 1, some.url, some.country)
+    before = Subject(pipeline.settings.first_hour_ms // HOUR_MS - 1, some.url, some.country)
     assert any("before the first partition" in words for words in explain(before, "--json")[1]["remarks"])
 
 
@@ -282,7 +282,7 @@ def test_a_page_that_only_bots_saw_is_told(explain, expected, pipeline):
     country = CLICKS.columns["country"].key
     with hbase.client() as client:
         bots = [
-            Target(hour_of(key), cells[url].decode(), cells[country].decode())
+            Subject(hour_of(key), cells[url].decode(), cells[country].decode())
             for key, cells in client.scan(pipeline.table(CLICKS.name), b"", b"", (bot, url, country))
             if cells[bot] == b"true"
         ]

@@ -4,10 +4,10 @@ from time import time
 
 import pytest
 
+from clickstream_assets.books.metrics_keys import metrics_key_range
 from clickstream_assets.books.row_keys import key_ranges
 from clickstream_assets.events.hours import HOUR_MS, key_of_hour
 from clickstream_assets.events.message_files import Message
-from clickstream_assets.metrics.hourly_metrics import metrics_key_range
 from clickstream_assets.stores.hbase.client import RowMutation
 from clickstream_assets_tests.conftest import NOW_MS
 from clickstream_assets_tests.hard_cases import FRENCH, GERMAN

@@ -14,10 +14,12 @@ from elasticsearch.helpers import scan
 
 from clickstream_assets.books import blocks, row_keys
 from clickstream_assets.books.blocks import BLOCK, TODO, place_of
+from clickstream_assets.books.checkpoints import Checkpoints
 from clickstream_assets.books.ledger import Ledger
+from clickstream_assets.books.metrics_keys import metrics_key
 from clickstream_assets.books.table_schemas import BLOCKS, CLICKS, DEAD_LETTERS, ENRICHED_FAMILIES, LEDGER, METRICS
 from clickstream_assets.enrich import enriching
-from clickstream_assets.enrich.enriching import Rules, enrich
+from clickstream_assets.enrich.enriching import EnrichmentRules, enrich
 from clickstream_assets.events.hours import HOUR_MS, rfc3339_of_hour
 from clickstream_assets.events.message_files import Message
 from clickstream_assets.evidence.hour_counts import count_clicks, count_rows
@@ -33,9 +35,9 @@ from clickstream_assets.local.stack import ports, processes
 from clickstream_assets.local.stack.processes import Launch
 from clickstream_assets.local.stack.server import Folders
 from clickstream_assets.local.stack.spark_server import SparkConnect, spark_home
-from clickstream_assets.metrics import computing
-from clickstream_assets.metrics.computing import Checkpoints, compute, same_users
-from clickstream_assets.metrics.hourly_metrics import metrics_key
+from clickstream_assets.metrics import computing, page_rows
+from clickstream_assets.metrics.computing import compute
+from clickstream_assets.metrics.page_rows import same_users
 from clickstream_assets.stores.hbase.client import RowMutation
 from clickstream_assets.stores.kafka.client import TopicClient
 from clickstream_assets.stores.spark.resource import SparkResource
@@ -217,7 +219,7 @@ class Steps:
         ingest(pipeline, name, None, "run")
         hbase, geoip = pipeline.resources["hbase"], pipeline.resources["geoip"]
         self.hbase = hbase.model_copy(update={"name_prefix": f"{hbase.name_prefix}{name}-"})
-        self.rules = Rules(geoip.database, geoip.trusted, geoip.versions())
+        self.rules = EnrichmentRules(geoip.database, geoip.trusted, geoip.versions())
 
     def enrich(self, spark, whole=()):
         with self.hbase.books() as books:
@@ -511,7 +513,7 @@ def test_documents_indexed_on_executors_that_are_killed_are_all_there(servers, c
         columns = {
             f"changed:1.{at // 500:03d}".encode(): b"".join(ids[at : at + 500]) for at in range(0, len(ids), 500)
         }
-        return [RowMutation(computing._slice_key(START, 0), columns)]
+        return [RowMutation(page_rows._slice_key(START, 0), columns)]
 
     with ThreadPoolExecutor(1) as thread, hbase.books() as books, elasticsearch.client() as es:
         rows = [row(at) for at in range(1, EVENTS + 1)]

@@ -7,11 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clickstream_assets.books import blocks
+from clickstream_assets.books import blocks, checkpoints
+from clickstream_assets.books.checkpoints import Checkpoints
 from clickstream_assets.enrich import enriching
-from clickstream_assets.metrics import computing
-from clickstream_assets.metrics.computing import Checkpoints, Computed, Superseded, same_users
+from clickstream_assets.metrics import computing, page_rows
 from clickstream_assets.metrics.hourly_metrics import sketch_of
+from clickstream_assets.metrics.page_rows import Computed, Superseded, same_users
 from clickstream_assets_tests.fakes.geoip_databases import write_database
 from clickstream_assets_tests.fakes.metrics_world import (
     BLOCKS,
@@ -258,7 +259,7 @@ def moved(tmp_path, world):
     """A later build of the database, in which what was German is French: its path, and the rules that go with it."""
     records = {GERMAN: {"country": {"iso_code": "FR"}}, BRITISH: {"country": {"iso_code": "GB"}}}
     path = write_database(tmp_path / "City.mmdb", records, built=8)
-    return path, enriching.Rules(str(path), (), ("GeoLite2-City 8", world.rules.versions[1]))
+    return path, enriching.EnrichmentRules(str(path), (), ("GeoLite2-City 8", world.rules.versions[1]))
 
 
 def test_rows_of_countries_that_an_hour_has_no_more_are_deleted(world, moved):
@@ -631,7 +632,7 @@ def test_rows_that_no_entry_tells_of_yet_are_in_no_block(make):
     world.assert_golden()
 
 
-HOUR_ROW = computing._hour_key(HOUR)
+HOUR_ROW = checkpoints.hour_key(HOUR)
 TOTALS = HOUR_ROW + b"000"
 
 
@@ -705,7 +706,7 @@ def test_a_sketch_cut_short_anywhere_is_no_sketch_to_add_to(world, users):
     for length in {*range(min(60, len(sketch))), len(sketch) // 2, len(sketch) - 1}:
         assert not same_users(sketch[:length], sketch)
         with pytest.raises(ValueError):
-            computing._union([sketch[:length], sketch])
+            page_rows.union([sketch[:length], sketch])
 
 
 # By hand

@@ -9,17 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clickstream_assets.books.blocks import CLICKS, kind_of
-from clickstream_assets.metrics.computing import same_users
-from clickstream_assets.metrics.hourly_metrics import (
-    CHANGES,
-    changes,
-    document_id,
-    metrics_key,
-    metrics_tasks,
-    sketch_of,
-    to_sketch,
-)
-from clickstream_assets.metrics.time_spent import TIMEOUT_MS
+from clickstream_assets.books.metrics_keys import document_id, metrics_key, metrics_tasks
+from clickstream_assets.events.hours import TIMEOUT_MS
+from clickstream_assets.metrics.hourly_metrics import CHANGES, changes, sketch_of, to_sketch
+from clickstream_assets.metrics.page_rows import same_users
 from clickstream_assets_tests.acceptance import golden
 
 HOUR_MS = 3_600_000

@@ -5,7 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clickstream_assets.events.click_event import CLICK_TYPES, LEAVE_TYPES
-from clickstream_assets.metrics.time_spent import TIMEOUT_MS, UNKNOWN, time_spent_ms
+from clickstream_assets.events.hours import TIMEOUT_MS
+from clickstream_assets.metrics.time_spent import UNKNOWN, time_spent_ms
 from clickstream_assets_tests.acceptance import golden
 
 START = 1_795_402_800_000

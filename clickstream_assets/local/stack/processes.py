@@ -17,14 +17,16 @@ from pathlib import Path
 from typing import IO
 
 from clickstream_assets.local.stack.errors import StackError
-
-MARK = "CLICKSTREAM_STACK_ID"
-"""Environment variable that every process below a stack inherits: the stack's process id, ``-``, an id of its own."""
+from clickstream_assets.stores.lifeline import MARK
 
 _PR_SET_PDEATHSIG = 1
+
 _PR_SET_CHILD_SUBREAPER = 36
+
 _LIBC = ctypes.CDLL(None, use_errno=True)
+
 _PATIENCE_SECONDS = 1.0
+
 _ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth")
 
 

@@ -20,11 +20,12 @@ from clickstream_assets.local.stack.elasticsearch_server import Elasticsearch
 from clickstream_assets.local.stack.errors import StackError
 from clickstream_assets.local.stack.hbase_server import HBase, HBaseThrift, site
 from clickstream_assets.local.stack.kafka_server import Kafka
-from clickstream_assets.local.stack.processes import MARK, Child, Launch, adopt_orphans, kill_marked, start, stop_groups
+from clickstream_assets.local.stack.processes import Child, Launch, adopt_orphans, kill_marked, start, stop_groups
 from clickstream_assets.local.stack.server import Folders, Server
 from clickstream_assets.local.stack.spark_server import SparkConnect
 from clickstream_assets.local.stack.steps import Steps
 from clickstream_assets.local.stack.waiting import wait_until_up
+from clickstream_assets.stores.lifeline import MARK
 
 if TYPE_CHECKING:
     from clickstream_assets.settings import Settings

@@ -29,7 +29,7 @@ class ElasticsearchResource(dg.ConfigurableResource):
         from elasticsearch import ApiError, Elasticsearch, TransportError
 
         from clickstream_assets.books.misfits import index_misfits
-        from clickstream_assets.books.table_schemas import INDEX_MAPPING
+        from clickstream_assets.index.document_fields import INDEX_MAPPING
         from clickstream_assets.stores.reachability import without_secrets
 
         with Elasticsearch(self.url, request_timeout=_LOOK_SECONDS, max_retries=0) as es:

@@ -29,7 +29,7 @@ _REACH = _SMALL_BYTES + 10
 """A small record with its length before it."""
 
 
-class Message(NamedTuple):
+class Record(NamedTuple):
     """A Kafka record: where it lies, its timestamp in epoch milliseconds, its bytes (None for a tombstone).
 
     ``refusal`` says why a record has no bytes: it is too large, or its batch cannot be opened.
@@ -95,7 +95,7 @@ class WholeBatches(Fetcher.PartitionRecords):
         return super()._unpack_records(tp, _Batches(records._buffer), *deserializers)
 
 
-def messages_of(batch: Batch, partition: int, first: int, most_kept: int = MOST_KEPT_BYTES) -> Iterator[Message]:
+def messages_of(batch: Batch, partition: int, first: int, most_kept: int = MOST_KEPT_BYTES) -> Iterator[Record]:
     """The records of a batch from offset ``first`` on, in order. Values beyond ``most_kept`` bytes are not kept."""
     codec, following, count = batch.compression_type, batch.base_offset, 0
     if codec and codec not in _NAMES:
@@ -116,10 +116,10 @@ def messages_of(batch: Batch, partition: int, first: int, most_kept: int = MOST_
     if records != offsets:  # compacted
         refusal += f"; of offsets {following} to {batch.last_offset} {records} hold a record"
     for offset in range(max(first, following), batch.next_offset):
-        yield Message(partition, offset, batch.max_timestamp, None, refusal)
+        yield Record(partition, offset, batch.max_timestamp, None, refusal)
 
 
-def _records(batch: Batch, partition: int, most_kept: int) -> Iterator[Message]:
+def _records(batch: Batch, partition: int, most_kept: int) -> Iterator[Record]:
     """The records of a batch; raises Beyond, Unopenable, IndexError or ValueError where it cannot be read further."""
     base, time_ms, first_ms = batch.base_offset, batch.max_timestamp, batch.first_timestamp
     is_append_time = batch.timestamp_type == batch.LOG_APPEND_TIME
@@ -147,7 +147,7 @@ def _records(batch: Batch, partition: int, most_kept: int) -> Iterator[Message]:
                 at = stop  # behind headers, which nobody asks for
         except IndexError as error:
             raise opened_bytes.fault or Unopenable(f"{error}") from error
-        yield Message(partition, base + delta, time_ms if is_append_time else first_ms + delta_ms, value, refusal)
+        yield Record(partition, base + delta, time_ms if is_append_time else first_ms + delta_ms, value, refusal)
 
 
 def _too_large(size: int, most_kept: int) -> str:

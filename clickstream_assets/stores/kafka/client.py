@@ -9,7 +9,7 @@ from kafka import KafkaAdminClient, KafkaConsumer, OffsetAndMetadata, TopicParti
 from kafka.admin import OffsetSpec
 from kafka.errors import KafkaError, LogTruncationError, TopicAlreadyExistsError, UnknownTopicOrPartitionError
 
-from clickstream_assets.stores.kafka.batches import Batch, Message, WholeBatches, messages_of
+from clickstream_assets.stores.kafka.batches import Batch, Record, WholeBatches, messages_of
 from clickstream_assets.stores.kafka.looks import LOOK_BYTES, Looks, boundaries
 from clickstream_assets.stores.retries import PATIENCE_SECONDS, retrying
 
@@ -213,12 +213,12 @@ class TopicClient:
         """
         return self._looks.times(offsets, self.ends(offsets)) if offsets else {}
 
-    def read(self, partition: int, first: int, end: int) -> Iterator[list[Message]]:
+    def read(self, partition: int, first: int, end: int) -> Iterator[list[Record]]:
         """Records of ``first`` (included) to ``end`` (not), in lists; offsets without a record are passed over.
 
         Raises TimeoutError if nothing comes for as long as a lost server is waited for.
         """
-        read: list[Message] = []
+        read: list[Record] = []
         size = 0
         for message in self._read(partition, first, end):
             read.append(message)
@@ -229,7 +229,7 @@ class TopicClient:
         if read:
             yield read
 
-    def _read(self, partition: int, first: int, end: int) -> Iterator[Message]:
+    def _read(self, partition: int, first: int, end: int) -> Iterator[Record]:
         tp = TopicPartition(self.topic, partition)
         self._consumer.assign([tp])
         self._consumer.resume(tp)  # a look leaves it paused
@@ -252,11 +252,11 @@ class TopicClient:
                 )
 
 
-def _messages(records: list[Any], partition: int, first: int) -> Iterator[Message]:
+def _messages(records: list[Any], partition: int, first: int) -> Iterator[Record]:
     """The messages from offset ``first`` on in what was polled: batches, or records of the formats of old."""
     while records:
         record = records.pop(0)  # let go of batch after batch
         if isinstance(record.value, Batch):
             yield from messages_of(record.value, partition, first)
         else:
-            yield Message(partition, record.offset, record.timestamp, record.value)
+            yield Record(partition, record.offset, record.timestamp, record.value)

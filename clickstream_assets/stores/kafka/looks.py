@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from kafka import TopicPartition
 from kafka.errors import OffsetOutOfRangeError
 
-from clickstream_assets.stores.kafka.batches import Batch, Message, messages_of
+from clickstream_assets.stores.kafka.batches import Batch, Record, messages_of
 
 LOOK_BYTES = 64 << 10
 """Fetched of a partition: a few batches, or a larger one. With less, Kafka answers for one partition at a time."""
@@ -163,7 +163,7 @@ class Looks:
                 times[p] = span.last_ms if record is None else record.timestamp_ms
         return times
 
-    def _records(self, partition: int, span: Span, first: int) -> Iterator[Message]:
+    def _records(self, partition: int, span: Span, first: int) -> Iterator[Record]:
         """Records of a batch from ``first`` on; none if Kafka does not give it, or the time for opening is used up."""
         if self._opening_seconds >= _OPENING_SECONDS:
             return

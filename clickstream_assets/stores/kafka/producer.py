@@ -36,11 +36,11 @@ class Unreachable(SendError):
     """Kafka can't be reached, or has no such topic."""
 
 
-class Refused(click.ClickException):
+class NotSent(click.ClickException):
     """A message that the topic does not take; says which and why. It was not handed to Kafka."""
 
 
-def _raise(error: Refused) -> NoReturn:
+def _raise(error: NotSent) -> NoReturn:
     raise error
 
 
@@ -51,7 +51,7 @@ def send(
     topic: str,
     rate: float | None = None,
     on_sent: Callable[[int], None] = lambda _: None,
-    on_refused: Callable[[Refused], None] = _raise,
+    on_refused: Callable[[NotSent], None] = _raise,
     record: IO[str] | None = None,
     stop: threading.Event | None = None,
 ) -> int:
@@ -164,7 +164,7 @@ class _Outbox:
     _partitions: list[int]
     _limits: Limits
     _on_sent: Callable[[int], None]
-    _on_refused: Callable[[Refused], None]
+    _on_refused: Callable[[NotSent], None]
     _record: IO[str] | None
     sent: int = 0
     _place: int = 0
@@ -206,7 +206,7 @@ class _Outbox:
         self._confirm_done()
 
     def _refuse(self, message: Message, reason: str) -> None:
-        self._on_refused(Refused(f"{_name(message, self._place)} was not sent: {reason}."))
+        self._on_refused(NotSent(f"{_name(message, self._place)} was not sent: {reason}."))
 
     def confirm_all(self) -> None:
         """Wait until all that was handed over is acknowledged."""

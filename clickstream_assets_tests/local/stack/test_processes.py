@@ -11,7 +11,8 @@ import pytest
 
 from clickstream_assets.local.stack import processes
 from clickstream_assets.local.stack.errors import StackError
-from clickstream_assets.local.stack.processes import MARK, Launch
+from clickstream_assets.local.stack.processes import Launch
+from clickstream_assets.stores.lifeline import MARK
 
 
 def _launch(tmp_path, *argv, **kwargs):

@@ -11,7 +11,7 @@ from kafka.errors import InvalidTimestampError, KafkaTimeoutError, MessageSizeTo
 from clickstream_assets.events.hours import HOUR_MS
 from clickstream_assets.events.message_files import Message, parse_envelope, read_messages
 from clickstream_assets.stores.kafka import producer as module
-from clickstream_assets.stores.kafka.producer import Limits, Refused, SendError, Unreachable, send
+from clickstream_assets.stores.kafka.producer import Limits, NotSent, SendError, Unreachable, send
 
 FAILING = {b"refused by the broker": InvalidTimestampError(), b"lost": KafkaTimeoutError()}
 
@@ -127,7 +127,7 @@ def test_a_record_without_a_time_is_sent_and_recorded_without_a_time(broker):
 
 def test_who_does_not_ask_for_refused_messages_is_told_of_the_first(broker):
     record = io.StringIO()
-    with pytest.raises(Refused, match="Message 2 "):
+    with pytest.raises(NotSent, match="Message 2 "):
         send([Message(b"a", 1), Message(b"b", -2), Message(b"c", 1)], bootstrap_servers="x", topic="t", record=record)
     assert [value for value, *_ in broker.taken] == [b"a"]
     assert len(record.getvalue().splitlines()) == 1

@@ -1,0 +1,57 @@
+"""The fields of a metrics document, and the index template that declares them."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from clickstream_assets.books.columns import Column
+from clickstream_assets.books.table_schemas import METRICS, key_field
+from clickstream_assets.events.fields import Field, by_name
+
+_IN_DOCUMENT: Mapping[str, Mapping[str, str]] = {
+    "hour": {"type": "date", "description": "event hour, its start", "unit": "UTC"},
+    "computed_at": {"type": "date"},
+}
+"""Where a document's field is not what its row's column is."""
+
+
+def _document_field(column: Column) -> Field:
+    kind = {"string": "keyword"}.get(column.type, column.type)
+    as_in_row: dict[str, Any] = {
+        "type": kind,
+        "description": column.description,
+        "unit": column.unit,
+        "nullable": column.nullable,
+    }
+    return Field(name=column.name, upstream=(column.name,), **{**as_in_row, **_IN_DOCUMENT.get(column.name, {})})
+
+
+DOCUMENT = by_name(
+    replace(key_field("SHA-256, in hex, of hour, url and country", "row_key"), name="_id", type="string"),
+    *map(_document_field, METRICS.columns.values()),
+)
+"""A metrics document in Elasticsearch, in Elasticsearch's types."""
+
+INDEX_MAPPING: dict[str, Any] = {
+    "dynamic": "strict",
+    "properties": {name: {"type": field.type} for name, field in DOCUMENT.items() if name != "_id"},
+}
+"""Elasticsearch's mapping of a metrics document."""
+
+
+def index_template(alias: str) -> dict[str, Any]:
+    """The index template of the monthly indices ``<alias>-YYYY-MM`` behind ``alias``."""
+    return {
+        "index_patterns": [f"{alias}-*"],
+        "priority": 200,
+        "template": {
+            "settings": {
+                "number_of_shards": 1,
+                "number_of_replicas": 0,
+                "refresh_interval": "30s",
+                "gc_deletes": "1h",  # what is forgotten to be deleted, a task that writes late would bring back
+            },
+            "mappings": INDEX_MAPPING,
+            "aliases": {alias: {}},
+        },
+    }

@@ -1,0 +1,254 @@
+"""Rows of ``clickstream_metrics``: what a slice of an hour comes to, which rows change, how they are written."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+from datasketches import tgt_hll_type
+
+from clickstream_assets.books import blocks
+from clickstream_assets.books.blocks import Place
+from clickstream_assets.books.books import TableNames
+from clickstream_assets.books.ledger import Cells
+from clickstream_assets.books.metrics_keys import metrics_key, slice_key_range
+from clickstream_assets.books.table_schemas import METRICS
+from clickstream_assets.metrics.hourly_metrics import COUNTED, estimate_of, pages_of, union_of
+from clickstream_assets.stores.hbase.client import ROWS_PER_CALL, HBaseClient, RowMutation, rows_per_call
+from clickstream_assets.stores.hbase.thrift_rows import Cell
+from clickstream_assets.stores.spark.tasks import NAMED
+
+if TYPE_CHECKING:
+    pass
+from clickstream_assets.books.checkpoints import BATCH_ROWS, CHANGED, FENCE, Sums, hour_key, keys_on
+
+_IDS_PER_CELL = 4_096
+"""What one task of the index does at least."""
+
+_HOUR = "hour"
+
+_COMPUTED_AT, _RUN, _SKETCH = (METRICS.columns[name].key for name in ("computed_at", "run_id", "users_sketch"))
+
+_FAMILY = b"metrics"
+
+
+@dataclass(slots=True)
+class Computed(Sums):
+    """What became of one hour's metrics."""
+
+    written: int = 0
+    """Rows that are new or changed."""
+    deleted: int = 0
+    """Rows that the result lacks."""
+    named: list[str] = field(default_factory=list)
+    """Ids of some of these rows, where they were compared one by one."""
+
+
+def _slice_key(hour: int, number: int) -> bytes:
+    return hour_key(hour) + f"{number:03d}".encode()
+
+
+@dataclass(frozen=True, slots=True)
+class HourTask:
+    """One hour to compute, as a worker needs it."""
+
+    hour: int
+    blocks: Mapping[Place, Cells]
+    new: frozenset[Place]
+    """Of the blocks, those that the totals do not count: all of them if the hour is computed whole."""
+    totals: tuple[Cells, ...]
+    """By slice; none if the hour is computed whole."""
+    unfinished: Sequence[tuple[bytes, bytes]]
+    """Lists of runs that came to no checkpoint, by row key and column: what they name is written whatever it is."""
+    slices: int
+    stamp_ms: int
+    run_id: str
+    dry_run: bool = False
+
+    @property
+    def is_whole(self) -> bool:
+        return not self.totals
+
+    @property
+    def digests(self) -> dict[Place, str]:
+        return {place: cells.digest for place, cells in self.blocks.items()}
+
+
+class Unfit(Exception):
+    """Blocks, or totals, that are not what the books say."""
+
+    def __init__(self, places: Iterable[Place] = ()) -> None:
+        super().__init__()
+        self.places = tuple(places)
+
+
+@dataclass(slots=True)
+class Slice(Computed):
+    hashed_urls: Any = None
+
+
+COUNTS = COUNTED.names[2:]
+
+
+def by_page(counts: pa.Table, *more: tuple[str, str]) -> pa.Table:
+    """Counts added up as one row for each url and country, in order of their first; and what ``more`` asks for."""
+    sums = counts.group_by(["url", "country"], use_threads=False)
+    added = sums.aggregate([*((name, "sum") for name in COUNTS), *more])
+    return added.rename_columns([name.removesuffix("_sum") for name in added.column_names])
+
+
+def union(sketches: Sequence[bytes]) -> bytes | None:
+    if len(sketches) <= 1:
+        return sketches[0] if sketches else None
+    return bytes(union_of(sketches).get_result(tgt_hll_type.HLL_8).serialize_updatable())
+
+
+def write(
+    hbase: HBaseClient, tables: TableNames, task: HourTask, number: int, changed: pa.Table
+) -> tuple[Slice, Cells]:
+    """Add changes to a slice's totals, and write rows and totals; raises :class:`Unfit` if totals are not theirs."""
+    put, key = partial(_put, hbase, tables.blocks, task), _slice_key(task.hour, number)
+    before = _totals(hbase, tables.blocks, task, number)
+    after = by_page(pa.concat_tables([before, changed.select(COUNTED.names)])).select(COUNTED.names)
+    result = _sums_of(after)
+    if task.is_whole:
+        rows, result.named = _differing(hbase, tables, task, number, changed)
+    else:
+        rows = _changed_rows(hbase, tables.metrics, task, before, after, changed)
+    result.written, result.deleted = sum(1 for row in rows if row.puts), sum(1 for row in rows if not row.puts)
+    totals = blocks.CellWriter(lambda row: put(tables.blocks, [row]), key, _HOUR)
+    if task.dry_run:
+        return result, totals.written
+    ids, attempt = [bytes.fromhex(row.key.partition(b"|")[2].decode()) for row in rows], uuid4().hex[:8]
+    for at in range(0, len(ids), _IDS_PER_CELL):
+        # A task that runs again finds some rows written: what it lists must not take the place of what named them.
+        column = f"{CHANGED}:{task.stamp_ms}.{attempt}.{at // _IDS_PER_CELL:03d}".encode()
+        put(tables.blocks, [RowMutation(key, {column: b"".join(ids[at : at + _IDS_PER_CELL])})])
+    for at in range(0, len(rows), ROWS_PER_CALL):
+        put(tables.metrics, rows[at : at + ROWS_PER_CALL])
+    for batch in after.combine_chunks().to_batches():
+        totals.write(batch)
+    return result, totals.written
+
+
+class Superseded(Exception):
+    """Another run computes the hour by now."""
+
+
+def _put(hbase: HBaseClient, fences: str, task: HourTask, table: str, rows: Sequence[RowMutation]) -> None:
+    """Write with the run's time, unless another run has begun since."""
+    key = hour_key(task.hour)
+    if hbase.get(fences, [key], [FENCE])[key][FENCE] != b"%d" % task.stamp_ms:
+        raise Superseded(f"another run computes hour {task.hour}")
+    hbase.mutate(table, rows, task.stamp_ms)
+
+
+def _totals(hbase: HBaseClient, table: str, task: HourTask, number: int) -> pa.Table:
+    wanted = {} if task.is_whole else {number: task.totals[number]}
+    content = list(blocks.read(hbase, table, _HOUR, wanted, COUNTED, lambda at: _slice_key(task.hour, at)))
+    if any(batch is None for _, batch in content):
+        raise Unfit
+    return pa.Table.from_batches([batch for _, batch in content], COUNTED)
+
+
+def _sums_of(totals: pa.Table) -> Slice:
+    sums = totals.group_by("country").aggregate([([], "count_all"), *((name, "sum") for name in COUNTS)])
+    by_country = {
+        row["country"]: [row["count_all"], *(row[f"{name}_sum"] for name in COUNTS)] for row in sums.to_pylist()
+    }
+    urls = pd.util.hash_array(totals.column("url").unique().to_numpy(zero_copy_only=False))
+    return Slice(len(totals), pc.sum(totals.column("clicks")).as_py() or 0, 0, by_country, hashed_urls=urls)
+
+
+def _row(task: HourTask, counted: Mapping[str, Any], sketch: bytes | None) -> RowMutation:
+    """A row of ``clickstream_metrics``; without a sketch, the one that it has stays."""
+    values = {name: counted[name] for name in COUNTED.names if name != "spent_ms"}
+    views, seconds = counted["measured_views"], counted["spent_ms"] / 1000
+    cells = METRICS.encode(
+        hour=task.hour,
+        **values,
+        time_spent_seconds=seconds,
+        average_time_spent=seconds / views if views else None,
+        users_sketch=sketch,
+        computed_at=task.stamp_ms,
+        run_id=task.run_id,
+    )
+    return RowMutation(metrics_key(task.hour, counted["url"], counted["country"]), cells)
+
+
+def _changed_rows(
+    hbase: HBaseClient, table: str, task: HourTask, before: pa.Table, after: pa.Table, changed: pa.Table
+) -> list[RowMutation]:
+    """The rows of what changed; raises :class:`Unfit` where a sketch to be added to is not there."""
+    pages = pages_of(changed)
+    counted = after.take(pc.index_in(pages, value_set=pages_of(after))).to_pylist()
+    is_known = pc.is_in(pages, value_set=pages_of(before)).to_pylist()
+    keys = [metrics_key(task.hour, of_page["url"], of_page["country"]) for of_page in counted]
+    new = list(zip(keys, changed.column("users_sketch").to_pylist(), is_known, strict=True))
+    grown = [key for key, sketch, known in new if known and sketch is not None]
+    stored = hbase.get(table, grown, [_SKETCH], batch_rows=rows_per_call(METRICS.row_bytes("users_sketch")))
+    try:
+        sketches = [
+            union([stored[key][_SKETCH], sketch]) if known and sketch is not None else sketch
+            for key, sketch, known in new
+        ]
+    except (KeyError, ValueError) as error:
+        raise Unfit from error  # a hand was at the row
+    return [_row(task, of_page, sketch) for of_page, sketch in zip(counted, sketches, strict=True)]
+
+
+def _differing(
+    hbase: HBaseClient, tables: TableNames, task: HourTask, number: int, computed: pa.Table
+) -> tuple[list[RowMutation], list[str]]:
+    """Rows that differ from those that are stored, and deletions of what the result lacks; the keys of some of these.
+
+    What a run that came to no checkpoint has on its list is written whatever is stored: it may still be at it.
+    """
+    rows_by_key = {row.key: row for row in (_row(task, page, page["users_sketch"]) for page in computed.to_pylist())}
+    start, stop = slice_key_range(task.hour, number, task.slices)
+    lists = chain.from_iterable(keys_on(hbase, tables.blocks, task.hour, *at) for at in task.unfinished)
+    doubted = {key for key in chain.from_iterable(lists) if start <= key < stop}
+    rows, named = [], []
+    for stored in chain.from_iterable(
+        hbase.scan_batches(tables.metrics, start, stop, (_FAMILY,), batch_rows=BATCH_ROWS)
+    ):
+        row = rows_by_key.pop(stored.row, None)
+        if row is None:
+            doubted.add(stored.row)
+            named.append(stored.row)
+        elif not is_same(row.puts, stored.columns):
+            rows.append(row._replace(deletes=tuple(stored.columns.keys() - row.puts.keys())))
+            named.append(row.key)
+        elif row.key in doubted:
+            rows.append(row)
+    rows += rows_by_key.values()
+    gone = doubted - {row.key for row in rows}
+    rows += [RowMutation(key, {}, (_FAMILY,)) for key in sorted(gone)]
+    return rows, [key.decode() for key in [*named, *rows_by_key][:NAMED]]
+
+
+def is_same(computed: Mapping[bytes, bytes], stored: Mapping[bytes, Cell]) -> bool:
+    """Whether a stored row holds what was computed, whoever computed it and when."""
+    return computed.keys() == stored.keys() and all(
+        value == (other := stored[cell].value)
+        or cell == _RUN
+        or (cell == _COMPUTED_AT and other.isdigit())
+        or (cell == _SKETCH and same_users(value, other))
+        for cell, value in computed.items()
+    )
+
+
+def same_users(sketch: bytes, other: bytes) -> bool:
+    """Whether two HLL sketches say the same of their users: their bytes depend on the order in which those came too.
+
+    A union estimates by what it holds alone. If neither sketch adds anything to the other, they hold the same.
+    """
+    try:
+        return estimate_of(sketch, other) == estimate_of(sketch, sketch) == estimate_of(other, other)
+    except ValueError:
+        return False  # changed by hand, and none any more
