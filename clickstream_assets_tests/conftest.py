@@ -43,7 +43,8 @@ def servers(tmp_path_factory):
 def refuse(monkeypatch):
     """Makes ingestion refuse messages that hold a word."""
 
-    from clickstream_assets.events.click_event import Refused, decode
+    from clickstream_assets.events.click_event import decode
+    from clickstream_assets.events.refusals import Refused
     from clickstream_assets.ingest import outcomes
 
     def refuse_those_with(word):

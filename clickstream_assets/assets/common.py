@@ -16,20 +16,18 @@ from clickstream_assets.settings import Settings
 if TYPE_CHECKING:
     from clickstream_assets.books.books import Books
     from clickstream_assets.books.hour_states import HourState
-    from clickstream_assets.books.ledger import HourPart
+    from clickstream_assets.books.ledger_entries import HourPart
 
 GROUP = "clickstream"
 OWNERS = ["team:data-engineering"]
 SENSOR_JOB = "clickstream_hours"
 """The job whose runs write every hourly asset, and whose steps look at their own checks."""
-
 HOURLY_FRESHNESS = dg.FreshnessPolicy.time_window(
     warn_window=timedelta(hours=2, minutes=15), fail_window=timedelta(hours=4)
 )
 """An hour is written when events reach it, or when it has closed without any. So the longest rest is an hour with
 events in its first moments only, then one without: two hours. A warning says that the sensor is late, a failure that
 two closed hours were passed over. See docs/decisions/0008-freshness-lag-and-alerts.md."""
-
 TOPIC_FRESHNESS = dg.FreshnessPolicy.time_window(warn_window=timedelta(hours=1), fail_window=timedelta(hours=6))
 """Producers that are silent for an hour are worth a look; for six, something is broken, at night too."""
 

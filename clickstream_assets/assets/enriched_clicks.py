@@ -36,7 +36,8 @@ def _materialize(
     configured: dg.ResourceParam[Settings],
 ) -> Iterator[dg.MaterializeResult]:
     from clickstream_assets.books.hour_states import ENRICHED
-    from clickstream_assets.enrich.enriching import Enriched, EnrichmentRules, enrich
+    from clickstream_assets.enrich.enriched_blocks import Enriched, EnrichmentRules
+    from clickstream_assets.enrich.enriching import enrich
     from clickstream_assets.enrich.enrichment import EnrichmentUnfit
 
     versions = geoip.versions()

@@ -119,7 +119,7 @@ def _behind(books: "Books", hours: list[int]) -> tuple[list[int], set[int]]:
 
 def _tell_counts(context: dg.AssetExecutionContext, books: "Books", hours: list[int], first_hour: int) -> None:
     """Say in each hour's materializations how many rows and letters it has, and why those were refused."""
-    from clickstream_assets.books.ledger import counts_of
+    from clickstream_assets.books.ledger_entries import counts_of
     from clickstream_assets.evidence.overviews import refused_by_reason
 
     parts = books.ledger.parts(hours)

@@ -65,7 +65,8 @@ def _computed(
     context: dg.AssetExecutionContext, books: "Books", spark: SparkResource, geoip: GeoIPResource, work: Work
 ) -> "dict[int, Computed]":
     """Compute hours; blocks that are not what the ledger says are made again from their rows first."""
-    from clickstream_assets.enrich.enriching import EnrichmentRules, enrich
+    from clickstream_assets.enrich.enriched_blocks import EnrichmentRules
+    from clickstream_assets.enrich.enriching import enrich
     from clickstream_assets.metrics.computing import compute
 
     with spark.alone(books.tables.metrics) as session:

@@ -15,7 +15,7 @@ from typing import NamedTuple, TypeVar
 
 import pyarrow as pa
 
-from clickstream_assets.books.ledger import Cells, HourPart
+from clickstream_assets.books.ledger_entries import Cells, HourPart
 from clickstream_assets.books.row_keys import SALTS, first_key
 from clickstream_assets.events.click_event import CLICK_TYPES, LEAVE_TYPES, ClickEvent
 from clickstream_assets.stores.hbase.client import BYTES_PER_CALL, ROWS_PER_CALL, HBaseClient, RowMutation
@@ -26,7 +26,6 @@ TODO, BLOCK = "todo", "block"
 CLICK, LEAVE, OTHER_KIND = 1, 2, 0
 UNKNOWN = -1
 """Instead of a time that the client did not measure."""
-
 CLICKS = pa.schema(
     [
         ("time_ms", pa.int64()),
@@ -49,7 +48,6 @@ EVENTS = pa.schema(
     ]
 )
 """What enrichment needs of an event, and what it hands on."""
-
 CELL_BYTES = 4 << 20
 """Of a cell before it is compressed; a single event is always less."""
 _FORMAT = 1

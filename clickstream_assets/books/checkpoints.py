@@ -10,7 +10,7 @@ import orjson
 
 from clickstream_assets.books.blocks import Place
 from clickstream_assets.books.books import Books
-from clickstream_assets.books.ledger import Cells
+from clickstream_assets.books.ledger_entries import Cells
 from clickstream_assets.books.metrics_keys import metrics_key_range
 from clickstream_assets.books.row_keys import SALTS, first_key
 from clickstream_assets.books.table_schemas import METRICS
@@ -18,11 +18,8 @@ from clickstream_assets.stores.hbase.client import HBaseClient, RowMutation, row
 
 ID_BYTES = 32
 """Of a document's id on a list of changed rows."""
-
 CHANGED = "changed"
-
 _CHECKPOINT, FENCE = b"hour:checkpoint", b"hour:fence"
-
 BATCH_ROWS = rows_per_call(METRICS.row_bytes())
 
 

@@ -11,17 +11,12 @@ from clickstream_assets.events.fields import EPOCH_MS, Field
 
 MESSAGE_BYTES = 4 << 20
 """Of a refused message as it is kept, and of what an event has beside named fields: `1e15` is stored with its zeros."""
-
 _KEY_BYTES = 100
-
 _USUAL_BYTES = 64
 """Of a number, a date, an id of ours."""
-
 _CUT_BYTES = 4 * 2_048
 """Of a text that is cut after 2,048 characters, and of what a rule takes out of it."""
-
 _SHORT_BYTES = 4 * 128
-
 _MOST_BYTES = {
     "url": 8_192,
     "url_as_sent": 8_192,
@@ -109,7 +104,6 @@ _TO_BYTES: Mapping[str, Callable[[Any], bytes]] = {
     "counter": lambda value: value.to_bytes(8, "big", signed=True),
     "json": orjson.dumps,
 }
-
 _FROM_BYTES: Mapping[str, Callable[[bytes], Any]] = {
     "string": bytes.decode,
     "long": int,

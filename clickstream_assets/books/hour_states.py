@@ -17,7 +17,6 @@ from clickstream_assets.events.hours import HOUR_MS, TIMEOUT_MS, hour_of_key, ke
 from clickstream_assets.stores.hbase.client import HBaseClient, RowMutation
 
 TOUCHED, ENRICHED, COMPUTED, INDEXED = "touched", "enriched", "computed", "indexed"
-
 STEPS = {"raw_clicks": TOUCHED, "enriched_clicks": ENRICHED, "url_country_metrics": COMPUTED, "es_index": INDEXED}
 """The assets in their order, each with the column that says how far it is with an hour."""
 

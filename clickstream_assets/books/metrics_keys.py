@@ -46,7 +46,6 @@ def slice_key_range(hour: int, number: int, slices: int) -> tuple[bytes, bytes]:
 
 DIGESTS = 256
 """An hour has so many slices at most."""
-
 AT_MOST_PER_TASK = 40_000
 """Of real traffic a quarter to a fifth of these are rows. A task costs some 70 ms of processor time whatever it does;
 if each is a row, what it holds takes some 60 MB."""

@@ -12,16 +12,11 @@ def key_field(text: str, *upstream: str) -> Field:
 
 
 _FAMILY: dict[str, Any] = {"max_versions": 1, "bloom_filter_type": "ROW", "block_cache_enabled": True}
-
 REQUEST_DATA, TODO = "request_data", "todo"
 """The families with a TTL of their own: personal data that enrichment needs."""
-
 _PERSONAL: dict[str, Any] = {"nullable": True, "personal": True}
-
 _EVENT_TIME = ("timestamp", "sent_at", "received_at", "record_time")
-
 _RECORD = ("record_partition", "record_offset")
-
 CLICKS_KEY = key_field(
     "salt, event hour and digest of the event's id, user, type and url, or of the record's place where it has no id",
     "event_id",
@@ -32,7 +27,6 @@ CLICKS_KEY = key_field(
     *_EVENT_TIME,
     *_RECORD,
 )
-
 CLICKS = Table(
     "clickstream_data",
     {"click_data": _FAMILY, "geo_data": _FAMILY, "user_agent_data": _FAMILY, REQUEST_DATA: _FAMILY},
@@ -94,12 +88,9 @@ CLICKS = Table(
     split_keys=SALT_BOUNDS,
 )
 """One row an event. Of its columns in ``geo_data`` and ``user_agent_data``, upstream are others of the same row."""
-
 ENRICHED_FAMILIES = ("geo_data", "user_agent_data")
 """The families that enrichment writes."""
-
 DEAD_LETTERS_KEY = key_field("Kafka topic id, partition and offset", *_RECORD)
-
 DEAD_LETTERS = Table(
     "clickstream_dead_letters",
     {"letter": _FAMILY},
@@ -112,7 +103,6 @@ DEAD_LETTERS = Table(
         text("run_id", "the Dagster run that refused it, stamped by it", *_RECORD),
     ),
 )
-
 _HOUR_COUNTS = {
     "kept": "rows that carry an offset of the range, by event hour",
     "late": "of the rows, those that came late",
@@ -122,7 +112,6 @@ _HOUR_COUNTS = {
     "duplicates": "messages of events that had a row, by the hour of their Kafka record",
     "mended": "dead letters that a replay made rows or duplicates",
 }
-
 LEDGER = Table(
     "clickstream_ingest_ledger",
     {"entry": _FAMILY, "hour": _FAMILY},
@@ -157,15 +146,10 @@ LEDGER = Table(
 
 # What makes a row of the metrics, which rows count, whose they are, and how long they took.
 _GROUP = ("timestamp", "url", "country")
-
 _COUNTED = (*_GROUP, "event_type", "bot")
-
 _USERS = (*_COUNTED, "user_id", "anonymous_id")
-
 _TIMES = (*_USERS, "engagement_time_ms")
-
 METRICS_KEY = key_field("the hour, then SHA-256 of hour, url and country", *_GROUP)
-
 METRICS = Table(
     "clickstream_metrics",
     {"metrics": _FAMILY},
@@ -193,12 +177,10 @@ METRICS = Table(
         text("run_id", "the Dagster run that computed it then, stamped by it", *_GROUP),
     ),
 )
-
 BLOCKS = Table(
     "clickstream_blocks", {name: _FAMILY for name in (TODO, "block", "hour", "changed")}, {}, split_keys=SALT_BOUNDS
 )
 """Events by column, in numbered cells (:mod:`clickstream_assets.books.blocks`)."""
-
 TABLES = (CLICKS, DEAD_LETTERS, LEDGER, METRICS, BLOCKS)
 
 

@@ -30,7 +30,8 @@ class Audit:
         return {hour: words for hour, words in look[asset](books, list(hours)).items() if words}
 
     def _enriched(self, books: "Books", hours: list[int]) -> Mapping[int, str]:
-        from clickstream_assets.enrich.enriching import EnrichmentRules, audit
+        from clickstream_assets.enrich.enriched_blocks import EnrichmentRules
+        from clickstream_assets.enrich.enriching import audit
 
         rules = EnrichmentRules(self.geoip.database, self.geoip.trusted, self.geoip.versions())
         return {

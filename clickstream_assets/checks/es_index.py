@@ -14,7 +14,7 @@ checks = HourChecks("es_index")
     audited=True,
 )
 def documents_match(evidence: Evidence) -> Findings:
-    from clickstream_assets.evidence.hour_counts import computed_totals, metric_totals
+    from clickstream_assets.evidence.metric_counts import computed_totals, metric_totals
     from clickstream_assets.index.documents import GROUPED, of_hour, totals
 
     computed = computed_totals(evidence.books, evidence.new)

@@ -12,8 +12,9 @@ _T = TypeVar("_T")
 if TYPE_CHECKING:
     from clickstream_assets.books.books import Books
     from clickstream_assets.books.hour_states import HourState
-    from clickstream_assets.books.ledger import Entry, HourCounts, HourPart
-    from clickstream_assets.evidence.hour_counts import ClickCounts, MetricCounts
+    from clickstream_assets.books.ledger_entries import Entry, HourCounts, HourPart
+    from clickstream_assets.evidence.hour_counts import ClickCounts
+    from clickstream_assets.evidence.metric_counts import MetricCounts
 
 
 class Evidence:
@@ -58,7 +59,7 @@ class Evidence:
     @cached_property
     def counts(self) -> "Mapping[int, HourCounts]":
         """What the ledger holds of each hour, of all its parts."""
-        from clickstream_assets.books.ledger import counts_of
+        from clickstream_assets.books.ledger_entries import counts_of
 
         return counts_of(self.parts)
 
@@ -96,7 +97,8 @@ class Evidence:
     @cached_property
     def metrics(self) -> "Mapping[int, tuple[MetricCounts, int]]":
         """The metrics of each hour, and the clicks that they are to count."""
-        from clickstream_assets.evidence.hour_counts import count_human_clicks, count_metrics, count_new_metrics
+        from clickstream_assets.evidence.hour_counts import count_human_clicks
+        from clickstream_assets.evidence.metric_counts import count_metrics, count_new_metrics
 
         counted = count_new_metrics(self.books, self.new)
         whole = [hour for hour in self.hours if hour not in counted]

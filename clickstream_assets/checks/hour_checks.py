@@ -29,7 +29,7 @@ from clickstream_assets.stores.spark.resource import SparkResource
 
 if TYPE_CHECKING:
     from clickstream_assets.books.hour_states import HourState
-    from clickstream_assets.books.ledger import HourPart
+    from clickstream_assets.books.ledger_entries import HourPart
 
 ERROR, WARN = dg.AssetCheckSeverity.ERROR, dg.AssetCheckSeverity.WARN
 GRACE_MINUTES = 10
@@ -39,7 +39,6 @@ NOW_JOB, AUDIT_JOB = "clickstream_now", "clickstream_audit"
 _LOOK_AGAIN_SECONDS = 10
 """Behind a look by schedule that failed: a run may just have been writing."""
 _NAMED = 10
-
 Find = Callable[[Evidence], Findings]
 Targets = Mapping[str, AssetCheckEvaluationTargetMaterializationData]
 """By partition key, the materialization that an evaluation has looked at."""

@@ -17,16 +17,16 @@ from clickstream_assets.cli.hour_range import Hour
 from clickstream_assets.cli.reachable_servers import require_servers
 from clickstream_assets.cli.through_dagster import explained, require_no_dagster, run_in_dagster, who_writes
 from clickstream_assets.cli.verdict import Verdict
-from clickstream_assets.events.click_event import REASONS
 from clickstream_assets.events.hours import HOUR_MS, key_of_hour, rfc3339
+from clickstream_assets.events.refusals import REASONS
 from clickstream_assets.settings import settings
 
 if TYPE_CHECKING:
-    from clickstream_assets.ingest.dead_letters import DeadLetters, Letter, ReplayReport, Selection
+    from clickstream_assets.ingest.dead_letters import DeadLetters, Letter, Selection
+    from clickstream_assets.ingest.replay import ReplayReport
 
 PREVIEW_BYTES = 200
 """Bytes of a letter shown without ``--full``."""
-
 _Command = Callable[..., Any]
 
 

@@ -20,7 +20,6 @@ DEMO_RATE = 20.0
 STOPPED = 130
 """Exit code after Ctrl-C, as shells have it."""
 _REFUSED_NAMED = 5
-
 Sending = Callable[[threading.Event], int]
 """Sends until it is done or the event is set; returns how many messages are confirmed."""
 

@@ -18,7 +18,6 @@ import maxminddb
 UNKNOWN_COUNTRY = "ZZ"
 LONGEST_LIST = 2_048
 """Characters. What is longer is no list of addresses, and is not taken apart to see."""
-
 _NAT64 = IPv6Network("64:ff9b::/96")
 _PERHAPS_AN_ADDRESS = re.compile(r"[0-9.]{7,15}|(?=[^:]*:[^:]*:)[0-9A-Fa-f:.]{2,45}")
 """What is none takes the library ten times as long to say. With a zone it means nothing elsewhere, and is none."""
@@ -26,7 +25,6 @@ _COUNTRY_CODE = re.compile("[A-Z]{2}")
 _YEAR_SECONDS = 365 * 86_400
 _SAMPLE = 1_000
 """Records that are looked through for a country: databases that have any have one in nearly every record."""
-
 Networks = tuple[IPv4Network | IPv6Network, ...]
 
 

@@ -1,17 +1,17 @@
 """From a Kafka message to a click event, or to the reason why not (docs/contract.md, "An event")."""
 
 import json
-import re
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
-from functools import lru_cache, partial
+from functools import partial
 from itertools import chain
-from time import time
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, NamedTuple
 
 import orjson
 
+from clickstream_assets.events.event_time import LONG_NUMBER, by_the_broker, event_time, time_in_ms
+from clickstream_assets.events.fields import FIELDS, SEGMENT_SPELLINGS
 from clickstream_assets.events.hours import HOUR_MS
+from clickstream_assets.events.refusals import Refused, json_type, wrong_type
 from clickstream_assets.events.urls import DEFAULT_RULES, InvalidUrl, UrlRules, normalized_url
 
 MAX_MESSAGE_BYTES = 1 << 20
@@ -22,10 +22,6 @@ MAX_NAME_CHARACTERS = 128
 """Of ``event_id`` and of ``event_type``."""
 MAX_REQUEST_CHARACTERS = 2_048
 """``user_agent`` and ``referrer`` are cut after so many; a longer ``ip`` counts as missing."""
-FUTURE_TOLERANCE_MS = 5 * 60 * 1000
-"""How far a device clock may run ahead of the Kafka record time before its event is refused."""
-ROUNDED_MS = 2_000
-"""``sent_at`` may lie before ``timestamp`` by so much: it was rounded to a second, or read a moment earlier."""
 CLICK_TYPES = frozenset({"page_view", "click"})
 LEAVE_TYPES = frozenset({"page_leave", "pageleave", "$pageleave"})
 """Event types that end a view of their url."""
@@ -41,60 +37,7 @@ _NO_IDS = (
 NO_IDS = frozenset({"", "[object object]", *_NO_IDS.split()})
 """Words that mean that there is no id, in lower case: programs write them in any case."""
 _LONGEST_NO_ID = max(map(len, NO_IDS))
-
-REASONS = (
-    "too_large",
-    "invalid_encoding",
-    "invalid_json",
-    "not_an_object",
-    "missing_field",
-    "wrong_type",
-    "too_long",
-    "invalid_text",
-    "invalid_timestamp",
-    "invalid_url",
-    "timestamp_in_future",
-    "before_first_partition",
-)
-
-SEGMENT_SPELLINGS: dict[str, tuple[tuple[str, ...], ...]] = {
-    "event_id": (("messageId",),),
-    "user_id": (("userId",),),
-    "anonymous_id": (("anonymousId",),),
-    "event_type": (("type",),),
-    "timestamp": (("originalTimestamp",),),
-    "sent_at": (("sentAt",),),
-    "received_at": (("receivedAt",),),
-    "ip": (("context", "ip"),),
-    "user_agent": (("context", "userAgent"),),
-    "url": (("context", "page", "url"), ("properties", "url")),
-    "referrer": (("context", "page", "referrer"), ("properties", "referrer")),
-}
-"""Where a field is looked for, in this order, if it is missing under its own name."""
-FIELDS = (*SEGMENT_SPELLINGS, "engagement_time_ms")
-
-_TO_THE_SECOND = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)", re.ASCII)
-_FRACTION_AND_ZONE = re.compile(r"(?:\.(\d+))?([Zz]|[+-]\d\d:\d\d)?", re.ASCII)
-_LONG_NUMBER = re.compile(rb"\d{19}")
 _EXACT_TYPES = frozenset({str, int, bool, type(None)})
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_SECOND = timedelta(seconds=1)
-_CACHED_CHARACTERS = 256
-"""Longer texts are not cached: a cache bounds how many texts it holds, and this how long they are."""
-
-
-class Refused(Exception):
-    """A message that belongs in the dead letters.
-
-    ``reason`` is one of :data:`REASONS`; ``detail`` names the field and what is wrong with it.
-    """
-
-    def __init__(self, reason: str, detail: str) -> None:
-        super().__init__(reason, detail)
-        self.reason, self.detail = reason, detail
-
-    def __str__(self) -> str:
-        return f"{self.reason}: {self.detail}"
 
 
 class ClickEvent(NamedTuple):
@@ -140,7 +83,7 @@ def decode(
     pick: Callable[[str], Any] = obj.get if _SEGMENT_NAMES.isdisjoint(obj) else partial(_pick, obj)
     if message and b"\\u0000" in message:  # the one spelling of U+0000 in JSON
         _refuse_nul(pick)
-    client_time = _time_ms(pick("timestamp"), "timestamp")
+    client_time = time_in_ms(pick("timestamp"), "timestamp")
     if client_time is None:
         raise Refused("missing_field", "timestamp")
     url = _text(pick("url"), "url")
@@ -149,13 +92,13 @@ def decode(
     user_id, anonymous_id = _user(pick("user_id"), "user_id"), _user(pick("anonymous_id"), "anonymous_id")
     if user_id is None and anonymous_id is None:
         raise Refused("missing_field", "user_id or anonymous_id")
-    sent_at, received_at = _time_ms(pick("sent_at"), "sent_at"), _time_ms(pick("received_at"), "received_at")
-    corrected = _by_the_broker(obj, client_time, sent_at, received_at, record_time_ms)
+    sent_at, received_at = time_in_ms(pick("sent_at"), "sent_at"), time_in_ms(pick("received_at"), "received_at")
+    corrected = by_the_broker(obj, client_time, sent_at, received_at, record_time_ms)
     ip = _text(pick("ip"), "ip")
     return ClickEvent(
         _name(None if _means_no_id(event_id := pick("event_id")) else event_id, "event_id"),
         _event_type(obj),
-        _event_time(corrected, record_time_ms, first_hour_ms),
+        event_time(corrected, record_time_ms, first_hour_ms),
         _url(url, url_rules),
         user_id,
         anonymous_id,
@@ -185,12 +128,12 @@ def _json_object(message: bytes | None) -> dict[str, Any]:
             raise Refused("invalid_encoding", f"not UTF-8 at byte {not_utf8.start}") from None
         raise Refused("invalid_json", str(error)) from None
     if not isinstance(obj, dict):
-        raise Refused("not_an_object", f"a JSON {_json_type(obj)}")
+        raise Refused("not_an_object", f"a JSON {json_type(obj)}")
     # Only a double, or what may hold one, can be an integer that was rounded; only what holds others is nested.
     if not _EXACT_TYPES.issuperset(map(type, obj.values())):
         if (levels := _levels(message)) > MAX_LEVELS:
             raise Refused("invalid_json", f"nested {levels} levels deep, {MAX_LEVELS} at most")
-        if _LONG_NUMBER.search(message):
+        if LONG_NUMBER.search(message):
             # orjson rounds integers beyond 64 bits to doubles; json, on text that orjson has passed, does not.
             obj = json.loads(message)
     return obj
@@ -221,15 +164,6 @@ def _pick(obj: dict[str, Any], name: str) -> Any:
     return value
 
 
-def _json_type(value: object) -> str:
-    names = {bool: "boolean", int: "number", float: "number", str: "string", list: "array", dict: "object"}
-    return names.get(type(value), "null")
-
-
-def _wrong_type(name: str, value: object) -> NoReturn:
-    raise Refused("wrong_type", f"{name}: a {_json_type(value)}")
-
-
 def _refuse_nul(pick: Callable[[str], Any]) -> None:
     for name in FIELDS:
         value = pick(name)
@@ -241,7 +175,7 @@ def _text(value: Any, name: str) -> str | None:
     if value is None:
         return None
     if not isinstance(value, str):
-        _wrong_type(name, value)
+        wrong_type(name, value)
     return value or None
 
 
@@ -274,7 +208,7 @@ def _user(value: Any, field: str) -> str | None:
             raise Refused("too_long", f"{field}: {size} bytes, {MAX_USER_BYTES} at most")
         return value
     if isinstance(value, bool) or not isinstance(value, int):
-        _wrong_type(field, value)
+        wrong_type(field, value)
     if not -(1 << 63) <= value < 1 << 63:
         raise Refused("wrong_type", f"{field}: an integer beyond 64 bits")
     return str(value)
@@ -292,84 +226,10 @@ def _engagement(value: Any) -> int | None:
     if value is None or value == "":
         return None
     if isinstance(value, bool) or not isinstance(value, (int, float)):
-        _wrong_type("engagement_time_ms", value)
+        wrong_type("engagement_time_ms", value)
     if value < 0:
         raise Refused("wrong_type", f"engagement_time_ms: {value} is below 0")
     return int(value)
-
-
-def _time_ms(value: Any, name: str) -> int | None:
-    """Epoch milliseconds, truncated, of an RFC 3339 string or a number of them; None if the field is missing."""
-    if value is None or value == "":
-        return None
-    if isinstance(value, str):
-        return _parsed_time_ms(value, name)
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        _wrong_type(name, value)
-    return int(value)
-
-
-def _parsed_time_ms(text: str, name: str) -> int:
-    second, rest = text[:19], text[19:]
-    try:
-        if len(rest) > _CACHED_CHARACTERS:
-            return _second_ms(second) + _rest_ms.__wrapped__(rest)
-        return _second_ms(second) + _rest_ms(rest)
-    except ValueError as error:
-        raise Refused("invalid_timestamp", f"{name}: {text[:64]!r}: {error}") from None
-
-
-@lru_cache(maxsize=1 << 14)
-def _second_ms(text: str) -> int:
-    """Epoch milliseconds of an RFC 3339 time to the second, taken as UTC; raises ValueError."""
-    match = _TO_THE_SECOND.fullmatch(text)
-    if match is None:
-        raise ValueError("not RFC 3339")
-    day, clock = match.groups()
-    return (datetime.fromisoformat(f"{day}T{clock}+00:00") - _EPOCH) // _SECOND * 1000
-
-
-@lru_cache(maxsize=1 << 12)
-def _rest_ms(text: str) -> int:
-    """Milliseconds that the fraction and the zone of an RFC 3339 time add; raises ValueError."""
-    match = _FRACTION_AND_ZONE.fullmatch(text)
-    if match is None:
-        raise ValueError("not RFC 3339")
-    fraction, zone = match.groups()
-    ahead = (
-        timedelta() if zone in (None, "Z", "z") else datetime.fromisoformat(f"2000-01-01T00:00:00{zone}").utcoffset()
-    )
-    assert ahead is not None
-    return (int(f"{fraction}000"[:3]) if fraction else 0) - ahead // _SECOND * 1000
-
-
-def _by_the_broker(
-    obj: dict[str, Any], client_ms: int, sent_ms: int | None, received_ms: int | None, record_ms: int
-) -> int:
-    """When the event happened, by the clock of whoever received it.
-
-    Where the device says when it sent the event, the error of its clock cancels out: the event happened as long before
-    it was received as before it was sent. This is not done where the times come from different clocks: ``sent_at`` lies
-    long before the event, or a collector has corrected ``timestamp`` and keeps the device's in ``originalTimestamp``.
-    """
-    received = received_ms if received_ms is not None else record_ms if record_ms >= 0 else None
-    if sent_ms is None or received is None or sent_ms - client_ms < -ROUNDED_MS:
-        return client_ms
-    if all(obj.get(name) not in (None, "") for name in ("timestamp", "originalTimestamp")):
-        return client_ms
-    return received - max(0, sent_ms - client_ms)
-
-
-def _event_time(time_ms: int, record_ms: int, first_hour_ms: int) -> int:
-    """The event time as it is stored; a record without a time is judged by the moment of reading."""
-    if record_ms < 0:
-        record_ms = int(time() * 1000)
-    if time_ms > record_ms + FUTURE_TOLERANCE_MS:
-        raise Refused("timestamp_in_future", f"timestamp: {time_ms - record_ms} ms ahead of the record time")
-    time_ms = min(time_ms, record_ms)
-    if time_ms < first_hour_ms:
-        raise Refused("before_first_partition", f"timestamp: {first_hour_ms - time_ms} ms too early")
-    return time_ms
 
 
 def _url(url: str, rules: UrlRules) -> str:

@@ -8,13 +8,12 @@ other bytes of the message or on a calendar (a thirteenth month, a url's host, w
 from collections.abc import Sequence
 from typing import Any
 
-from clickstream_assets.events.click_event import FIELDS, MAX_NAME_CHARACTERS, MAX_USER_BYTES, SEGMENT_SPELLINGS
-from clickstream_assets.events.fields import TOPIC
+from clickstream_assets.events.click_event import MAX_NAME_CHARACTERS, MAX_USER_BYTES
+from clickstream_assets.events.fields import FIELDS, SEGMENT_SPELLINGS, TOPIC
 from clickstream_assets.events.urls import MAX_URL_BYTES
 
 Schema = dict[str, Any]
 Spelling = tuple[str, ...]
-
 _MISSING: Schema = {"enum": [None, ""]}
 _NO_NUL = "^[^\\u0000]*$"
 _RFC_3339 = r"^\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)?$"

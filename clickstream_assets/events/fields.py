@@ -3,8 +3,21 @@
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from clickstream_assets.events.click_event import SEGMENT_SPELLINGS
-
+SEGMENT_SPELLINGS: dict[str, tuple[tuple[str, ...], ...]] = {
+    "event_id": (("messageId",),),
+    "user_id": (("userId",),),
+    "anonymous_id": (("anonymousId",),),
+    "event_type": (("type",),),
+    "timestamp": (("originalTimestamp",),),
+    "sent_at": (("sentAt",),),
+    "received_at": (("receivedAt",),),
+    "ip": (("context", "ip"),),
+    "user_agent": (("context", "userAgent"),),
+    "url": (("context", "page", "url"), ("properties", "url")),
+    "referrer": (("context", "page", "referrer"), ("properties", "referrer")),
+}
+"""Where a field is looked for, in this order, if it is missing under its own name."""
+FIELDS = (*SEGMENT_SPELLINGS, "engagement_time_ms")
 _F = TypeVar("_F", bound="Field")
 
 

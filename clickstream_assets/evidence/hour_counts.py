@@ -10,18 +10,15 @@ from typing import TypeVar
 from clickstream_assets.books import blocks
 from clickstream_assets.books.blocks import TODO, place_of
 from clickstream_assets.books.books import Books
-from clickstream_assets.books.checkpoints import Checkpoints
-from clickstream_assets.books.ledger import Cells, HourPart
-from clickstream_assets.books.metrics_keys import metrics_key_range
+from clickstream_assets.books.ledger_entries import Cells, HourPart
 from clickstream_assets.books.offsets import OffsetRange
-from clickstream_assets.books.row_keys import contiguous, hour_of, key_ranges
-from clickstream_assets.books.table_schemas import CLICKS, DEAD_LETTERS, METRICS
+from clickstream_assets.books.row_keys import hour_of, key_ranges
+from clickstream_assets.books.table_schemas import CLICKS, DEAD_LETTERS
 from clickstream_assets.enrich.enrichment import OTHER
 from clickstream_assets.enrich.enrichment import OUTPUT as ENRICHED
 from clickstream_assets.enrich.geoip import UNKNOWN_COUNTRY
 from clickstream_assets.events.click_event import CLICK_TYPES
-from clickstream_assets.events.hours import TIMEOUT_MS, hour_of_key, hour_of_letter
-from clickstream_assets.index.documents import GROUPED, SUMMED, Grouped, Totals, grouped
+from clickstream_assets.events.hours import hour_of_letter
 from clickstream_assets.ingest.outcomes import letter_key
 from clickstream_assets.stores.hbase.client import KEYS_ONLY, HBaseClient, has, lacks, rows_per_call, where
 
@@ -216,111 +213,3 @@ def count_letters(
             if hour in letters:
                 letters[hour][cells[_REASON].decode()] += 1
     return letters
-
-
-def metric_totals(books: Books, hours: Iterable[int]) -> dict[int, Grouped]:
-    """The rows of ``clickstream_metrics`` of each hour by country and by run, added up."""
-    totals = grouped(hours)
-    for hour, cells in _metrics(books, totals, (*GROUPED, *SUMMED)):
-        clicks, users, views, seconds = (cells[name] for name in SUMMED)
-        row = Totals(1, int(clicks), int(users), int(views), round(float(seconds) * 1000))
-        for name, of_value in totals[hour].items():
-            value = cells[name].decode()
-            of_value[value] = of_value.get(value, Totals()) + row
-    return totals
-
-
-def computed_totals(books: Books, hours: Iterable[int]) -> dict[int, Grouped]:
-    """What the metrics of each hour that has a checkpoint come to by country, as it says."""
-    known = Checkpoints(books).read(hours)
-    totals = grouped(known)
-    for hour, checkpoint in known.items():
-        totals[hour][GROUPED[0]] = {country: Totals(*sums) for country, sums in checkpoint.sums.by_country.items()}
-    return totals
-
-
-@dataclass(slots=True)
-class MetricCounts:
-    """Rows of one hour of ``clickstream_metrics``."""
-
-    rows: int = 0
-    clicks: int = 0
-    urls: int = 0
-    """Distinct ones."""
-    contradictions: list[str] = field(default_factory=list)
-    """In words, the metrics that contradict themselves (docs/contract.md, "Metrics")."""
-
-
-_METRIC_CELLS = {METRICS.columns[name].key: name for name in ("url", "country", *SUMMED, "average_time_spent")}
-
-
-def count_metrics(books: Books, hours: Iterable[int]) -> dict[int, MetricCounts]:
-    """Rows of each hour, their clicks, and whether each makes sense."""
-    counts = {hour: MetricCounts() for hour in hours}
-    urls: set[bytes] = set()
-    for hour, cells in _metrics(books, counts, tuple(_METRIC_CELLS.values())):
-        of_hour = counts[hour]
-        if not of_hour.rows:
-            urls = set()  # rows come hour by hour: those of one are held at a time
-        urls.add(cells.get("url", b""))
-        of_hour.rows, of_hour.urls = of_hour.rows + 1, len(urls)
-        of_hour.clicks += int(cells.get("clicks", b"0"))
-        of_hour.contradictions += _contradicting(cells)
-    return counts
-
-
-def count_new_metrics(books: Books, hours: Iterable[int]) -> dict[int, tuple[MetricCounts, int]]:
-    """Of each hour what its checkpoint says, whether the rows that changed make sense, and the clicks of its blocks.
-
-    Hours without a checkpoint are left out.
-    """
-    counts, checkpoints = {}, Checkpoints(books)
-    known = checkpoints.read(hours)
-    parts = books.ledger.parts(known)
-    for hour, checkpoint in known.items():
-        of_hour = MetricCounts(checkpoint.sums.rows, checkpoint.sums.clicks, checkpoint.sums.urls)
-        for keys in checkpoints.changed(hour):
-            rows = books.hbase.get(books.tables.metrics, keys, list(_METRIC_CELLS))
-            for key in keys:
-                cells = {_METRIC_CELLS[cell]: value for cell, value in rows.get(key, {}).items()}
-                of_hour.contradictions += _contradicting(cells) if cells else ()
-        clicks = sum(
-            part.block.clicks for part in parts[hour] if part.block and place_of(part, hour) in checkpoint.covered
-        )
-        counts[hour] = of_hour, clicks
-    return counts
-
-
-def _contradicting(cells: Mapping[str, bytes]) -> list[str]:
-    """What is wrong about a metric, after its url and country; nothing if all is right."""
-    page = " ".join(cells.get(name, b"?").decode() for name in ("url", "country"))
-    if missing := [name for name in ("url", "country", *SUMMED) if name not in cells]:
-        return [f"{page}: without {', '.join(missing)}"]
-    contradictions = _contradictions(cells)
-    return [f"{page}: {', '.join(contradictions)}"] if contradictions else []
-
-
-def _contradictions(cells: Mapping[str, bytes]) -> list[str]:
-    clicks, users, views = (int(cells[name]) for name in SUMMED[:3])
-    seconds, average = float(cells["time_spent_seconds"]), cells.get("average_time_spent")
-    sentences = []
-    if not 1 <= users <= clicks:
-        sentences.append(f"{users} unique users of {clicks} clicks")
-    if not 0 <= views <= clicks:
-        sentences.append(f"{views} measured views of {clicks} clicks")
-    if not 0 <= seconds * 1000 <= views * TIMEOUT_MS:
-        sentences.append(f"{seconds} s spent in {views} measured views")
-    if (average is None) != (views == 0) or (average is not None and float(average) != seconds / views):
-        sentences.append(f"an average of {average.decode() if average else None} s for {seconds} s in {views} views")
-    return sentences
-
-
-def _metrics(books: Books, hours: Iterable[int], names: Sequence[str]) -> Iterator[tuple[int, dict[str, bytes]]]:
-    """Hour and named cells of each row of ``clickstream_metrics`` in ``hours``."""
-    keys = {METRICS.columns[name].key: name for name in names}
-    batch_rows = rows_per_call(METRICS.row_bytes(*names))
-    for first, last in contiguous(hours):
-        for key, cells in books.hbase.scan(
-            books.tables.metrics, *metrics_key_range(first, last), list(keys), batch_rows=batch_rows
-        ):
-            yield hour_of_key(key.split(b"|")[0].decode()), {keys[cell]: value for cell, value in cells.items()}

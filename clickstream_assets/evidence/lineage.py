@@ -37,9 +37,7 @@ def _is_enriched(column: Column) -> bool:
 
 _SENT = {"row_key": CLICKS_KEY} | {name: column for name, column in CLICKS.columns.items() if not _is_enriched(column)}
 _ENRICHED = {name: column for name, column in CLICKS.columns.items() if _is_enriched(column)}
-
 _CARRIED = {name: replace(field, upstream=(name,)) for name, field in _SENT.items()}
-
 ASSETS: Mapping[str, AssetColumns] = {
     "clickstream_topic": AssetColumns("kafka", "clickstream_topic", None, TOPIC),
     "raw_clicks": AssetColumns("hbase", CLICKS.name, "clickstream_topic", _SENT),

@@ -9,7 +9,7 @@ from urllib.parse import quote, urlsplit, urlunsplit
 from elasticsearch import Elasticsearch
 
 from clickstream_assets.books.books import Books
-from clickstream_assets.books.ledger import HourPart
+from clickstream_assets.books.ledger_entries import HourPart
 from clickstream_assets.books.offsets import OffsetRange
 from clickstream_assets.events.hours import HOUR_MS, rfc3339_of_hour
 from clickstream_assets.evidence.hour_counts import count_letters

@@ -6,7 +6,7 @@ from elasticsearch import Elasticsearch
 
 from clickstream_assets.books.books import Books
 from clickstream_assets.books.log_cuts import Generations, topic_of
-from clickstream_assets.evidence.hour_counts import metric_totals
+from clickstream_assets.evidence.metric_counts import metric_totals
 from clickstream_assets.index.documents import Totals, of_hour
 from clickstream_assets.stores.kafka.client import TopicClient
 

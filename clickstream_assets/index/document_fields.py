@@ -31,7 +31,6 @@ DOCUMENT = by_name(
     *map(_document_field, METRICS.columns.values()),
 )
 """A metrics document in Elasticsearch, in Elasticsearch's types."""
-
 INDEX_MAPPING: dict[str, Any] = {
     "dynamic": "strict",
     "properties": {name: {"type": field.type} for name, field in DOCUMENT.items() if name != "_id"},

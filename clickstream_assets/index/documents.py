@@ -113,7 +113,6 @@ class Totals:
 
 Grouped = dict[str, dict[str, Totals]]
 """Totals of an hour by each field of :data:`GROUPED` and its value."""
-
 GROUPED = ("country", "run_id")
 SUMMED = ("clicks", "unique_users", "measured_views", "time_spent_seconds")
 """Fields of a metric that :class:`Totals` adds up, in its order."""

@@ -42,7 +42,6 @@ _FINE = (404, 409)
 """Not there to be deleted; written by a later run."""
 BATCH_ROWS = rows_per_call(METRICS.row_bytes())
 _FIELDS = tuple(name for name in DOCUMENT if name != "_id")
-
 _T = TypeVar("_T")
 _List = tuple[int, bytes, bytes]
 """An hour, and row key and column of one of its lists of changed rows."""

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from dataclasses import dataclass, field
 
-from clickstream_assets.books.ledger import Entry, HourPart
+from clickstream_assets.books.ledger_entries import Entry, HourPart
 from clickstream_assets.books.log_cuts import Cut
 from clickstream_assets.books.offsets import joined
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from clickstream_assets.books.books import Books
-from clickstream_assets.books.ledger import GAP, LOST, READ, Entry
+from clickstream_assets.books.ledger_entries import GAP, LOST, READ, Entry
 from clickstream_assets.books.log_cuts import topic_of
 from clickstream_assets.books.offsets import OffsetRange, joined
 from clickstream_assets.books.resumption import resumption

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
-from clickstream_assets.books.ledger import READ, Entry
+from clickstream_assets.books.ledger_entries import READ, Entry
 from clickstream_assets.books.offsets import OffsetRange
 
 MAX_RANGE = 25_000

@@ -11,12 +11,13 @@ from operator import attrgetter
 from typing import NamedTuple
 
 from clickstream_assets.books.hour_states import touched_by
-from clickstream_assets.books.ledger import LATE_AFTER_MS, HourCounts
+from clickstream_assets.books.ledger_entries import LATE_AFTER_MS, HourCounts
 from clickstream_assets.books.log_cuts import Generations, log_id, named
 from clickstream_assets.books.row_keys import derived_key, event_key
 from clickstream_assets.books.table_schemas import CLICKS
-from clickstream_assets.events.click_event import CLICK_TYPES, ClickEvent, Refused, decode
+from clickstream_assets.events.click_event import CLICK_TYPES, ClickEvent, decode
 from clickstream_assets.events.hours import HOUR_MS, hour_of_letter
+from clickstream_assets.events.refusals import Refused
 from clickstream_assets.events.urls import DEFAULT_RULES, UrlRules
 from clickstream_assets.stores.hbase.client import RowMutation
 from clickstream_assets.stores.kafka.client import Record
@@ -26,7 +27,6 @@ CORRECTED_MS = HOUR_MS
 """A clock that was off by more than that is worth counting."""
 _TEXTS = ("url", "event_type", "user_id", "anonymous_id", "event_id", "ip", "user_agent", "referrer")
 _TEXT_CELLS, _texts = [CLICKS.columns[name].key for name in _TEXTS], attrgetter(*_TEXTS)
-
 _USUAL_BYTES, _DETAIL_CHARACTERS = 1_000, 1_000
 
 

@@ -16,7 +16,7 @@ import pyarrow as pa
 
 from clickstream_assets.books.blocks import EventsWriter, Place, columns_of
 from clickstream_assets.books.books import Books
-from clickstream_assets.books.ledger import Cells
+from clickstream_assets.books.ledger_entries import Cells
 from clickstream_assets.books.offsets import OffsetRange
 from clickstream_assets.ingest.outcomes import Decoded, Rules, Tally, decoded
 from clickstream_assets.ingest.row_writer import RowWriter, Tallies

@@ -14,7 +14,7 @@ from itertools import chain
 from clickstream_assets.books.blocks import BLOCK, TODO, drop, place_of
 from clickstream_assets.books.books import Books
 from clickstream_assets.books.checkpoints import Checkpoints
-from clickstream_assets.books.ledger import READ, Entry, HourPart
+from clickstream_assets.books.ledger_entries import READ, Entry, HourPart
 from clickstream_assets.books.offsets import OffsetRange, joined
 from clickstream_assets.books.row_keys import key_ranges
 from clickstream_assets.books.table_schemas import CLICKS

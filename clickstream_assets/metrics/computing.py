@@ -24,7 +24,7 @@ import pyarrow.compute as pc
 from clickstream_assets.books import blocks
 from clickstream_assets.books.blocks import BLOCK, Place, place_of
 from clickstream_assets.books.books import Books
-from clickstream_assets.books.ledger import Cells
+from clickstream_assets.books.ledger_entries import Cells
 from clickstream_assets.books.metrics_keys import DIGESTS, document_id
 from clickstream_assets.events.hours import HOUR_MS, TIMEOUT_MS
 from clickstream_assets.metrics.hourly_metrics import CHANGES, COUNTED, changes
@@ -38,7 +38,6 @@ from clickstream_assets.metrics.page_rows import Computed, HourTask, Slice, Unfi
 
 LARGE_BYTES = 128 << 20
 """Of an hour's blocks in memory: beyond that its users are shared out to several tasks."""
-
 _WORKERS = 16
 """Hours are dealt to so many tasks at most: each costs some 70 ms of processor time, whatever it does."""
 
@@ -209,9 +208,7 @@ def _hour_in_slices(spark: "SparkSession", task: HourTask, books: Books) -> "Dat
 
 
 _ANSWER = pa.field("answer", pa.binary())
-
 _OF_EVENTS = _EVENTS.append(_ANSWER)
-
 _OF_SLICES = pa.schema([pa.field("slice", pa.int32()), *CHANGES, _ANSWER])
 
 

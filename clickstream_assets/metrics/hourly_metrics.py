@@ -17,7 +17,6 @@ from clickstream_assets.metrics.time_spent import UNKNOWN, time_spent_ms
 
 SKETCH_LG_K = 12
 """Spark's default size of a sketch: 4,096 registers."""
-
 COUNTED = pa.schema(
     [
         ("url", pa.string()),
@@ -29,7 +28,6 @@ COUNTED = pa.schema(
     ]
 )
 """What is counted of an hour's url and country."""
-
 CHANGES = COUNTED.append(pa.field("users_sketch", pa.binary()))
 """What events add to it (views and times may shrink), and a sketch of the users that are new to it, if any are."""
 

@@ -15,7 +15,7 @@ from datasketches import tgt_hll_type
 from clickstream_assets.books import blocks
 from clickstream_assets.books.blocks import Place
 from clickstream_assets.books.books import TableNames
-from clickstream_assets.books.ledger import Cells
+from clickstream_assets.books.ledger_entries import Cells
 from clickstream_assets.books.metrics_keys import metrics_key, slice_key_range
 from clickstream_assets.books.table_schemas import METRICS
 from clickstream_assets.metrics.hourly_metrics import COUNTED, estimate_of, pages_of, union_of
@@ -29,11 +29,8 @@ from clickstream_assets.books.checkpoints import BATCH_ROWS, CHANGED, FENCE, Sum
 
 _IDS_PER_CELL = 4_096
 """What one task of the index does at least."""
-
 _HOUR = "hour"
-
 _COMPUTED_AT, _RUN, _SKETCH = (METRICS.columns[name].key for name in ("computed_at", "run_id", "users_sketch"))
-
 _FAMILY = b"metrics"
 
 

@@ -6,7 +6,6 @@ from numpy.typing import NDArray
 from clickstream_assets.events.hours import TIMEOUT_MS
 
 UNKNOWN = -1
-
 _NEVER = np.iinfo(np.int64).max
 
 

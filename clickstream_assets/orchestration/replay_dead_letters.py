@@ -6,14 +6,15 @@ from typing import TYPE_CHECKING
 import dagster as dg
 from pydantic import Field
 
-from clickstream_assets.events.click_event import REASONS
 from clickstream_assets.events.hours import hour_of_key
+from clickstream_assets.events.refusals import REASONS
 from clickstream_assets.settings import Settings
 from clickstream_assets.stores.hbase.resource import HBaseResource
 from clickstream_assets.stores.kafka.resource import KafkaResource
 
 if TYPE_CHECKING:
-    from clickstream_assets.ingest.dead_letters import ReplayReport, Selection
+    from clickstream_assets.ingest.dead_letters import Selection
+    from clickstream_assets.ingest.replay import ReplayReport
 
 JOB = "replay_dead_letters"
 OP = "replay"
@@ -67,7 +68,7 @@ def replayed(
     dry_run: bool = False,
 ) -> "ReplayReport":
     """Mend the letters that are wanted; ``tell`` is given the report so far every few seconds."""
-    from clickstream_assets.ingest.dead_letters import Replay
+    from clickstream_assets.ingest.replay import Replay
 
     with kafka.client() as topic, hbase.books() as books:
         first_hour_ms, urls = configured.first_hour_ms, configured.url_rules

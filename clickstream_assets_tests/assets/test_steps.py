@@ -11,10 +11,10 @@ from clickstream_assets.assets.raw_clicks import IngestConfig, raw_clicks
 from clickstream_assets.assets.url_country_metrics import url_country_metrics
 from clickstream_assets.books.blocks import Place
 from clickstream_assets.books.hour_states import COMPUTED, ENRICHED, INDEXED, STEPS
-from clickstream_assets.books.ledger import READ, Entry, HourCounts, HourPart
+from clickstream_assets.books.ledger_entries import READ, Entry, HourCounts, HourPart
 from clickstream_assets.checks.hour_checks import HourChecks
 from clickstream_assets.enrich import enriching
-from clickstream_assets.enrich.enriching import Enriched
+from clickstream_assets.enrich.enriched_blocks import Enriched
 from clickstream_assets.events.hours import HOUR_MS, key_of_hour
 from clickstream_assets.evidence import overviews
 from clickstream_assets.index import documents, indexing

@@ -7,8 +7,9 @@ import pytest
 
 from benchmarks.traffic import REDELIVERED, REFUSED, Shop
 from clickstream_assets.enrich.enrichment import BOT_DEVICE
-from clickstream_assets.events.click_event import CLICK_TYPES, Refused, decode
+from clickstream_assets.events.click_event import CLICK_TYPES, decode
 from clickstream_assets.events.hours import HOUR_MS
+from clickstream_assets.events.refusals import Refused
 
 HOUR = 495_000
 EVENTS = 30_000

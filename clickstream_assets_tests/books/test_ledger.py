@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clickstream_assets.books.hour_states import COMPUTED, INDEXED, HourState, HourStates
-from clickstream_assets.books.ledger import (
+from clickstream_assets.books.ledger import Ledger
+from clickstream_assets.books.ledger_entries import (
     COUNTS,
     GAP,
     LOST,
@@ -23,7 +24,6 @@ from clickstream_assets.books.ledger import (
     Entry,
     HourCounts,
     HourPart,
-    Ledger,
     sum_of,
 )
 from clickstream_assets.books.offsets import OffsetRange

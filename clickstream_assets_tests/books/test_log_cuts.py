@@ -6,14 +6,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clickstream_assets.books.ledger import LOST
+from clickstream_assets.books.ledger_entries import LOST
 from clickstream_assets.books.log_cuts import Cut, Generations, log_id, named, topic_of
 from clickstream_assets.books.offsets import OffsetRange
 from clickstream_assets.books.resumption import resumption
 from clickstream_assets.checks.clickstream_topic import CUT_SHOWN_DAYS, cut_back
 from clickstream_assets.events.click_event import decode
 from clickstream_assets.events.hours import hour_of_key
-from clickstream_assets.evidence.explanation import ranges_of, to_event
+from clickstream_assets.evidence.page_events import to_event
+from clickstream_assets.evidence.recomputation import ranges_of
 from clickstream_assets.ingest import outcomes
 from clickstream_assets_tests.fakes.servers import HOUR_MS, World
 

@@ -2,17 +2,17 @@
 
 from clickstream_assets.books.columns import MESSAGE_BYTES
 from clickstream_assets.books.table_schemas import CLICKS, DEAD_LETTERS, METRICS
-from clickstream_assets.enrich.enriching import READ
+from clickstream_assets.enrich.from_rows import READ
 from clickstream_assets.ingest.outcomes import Rules, decoded, outcomes
 from clickstream_assets.stores.hbase.client import BYTES_PER_CALL, rows_per_call
 from clickstream_assets.stores.kafka.batches import MOST_KEPT_BYTES
-from clickstream_assets_tests.ingest.test_outcomes import RULES, Message, message
+from clickstream_assets_tests.ingest.test_outcomes import RULES, Record, message
 
 WIDE = "\N{GRINNING FACE}"
 """A character of four bytes."""
 
 
-def cells_of(one: Message, rules: Rules = RULES) -> dict[str, int]:
+def cells_of(one: Record, rules: Rules = RULES) -> dict[str, int]:
     decided = outcomes([one], rules, lambda keys: {})
     (row,) = decided.rows or decided.letters
     names = {column.key: name for table in (CLICKS, DEAD_LETTERS) for name, column in table.columns.items()}
@@ -42,7 +42,7 @@ def test_the_largest_event_fits_the_sizes_that_calls_are_cut_by():
 
 
 def test_the_largest_letter_fits_the_sizes_that_calls_are_cut_by():
-    for one in (Message(0, 0, 0, bytes(MOST_KEPT_BYTES)), Message(0, 0, 0, None, WIDE * 5_000)):
+    for one in (Record(0, 0, 0, bytes(MOST_KEPT_BYTES)), Record(0, 0, 0, None, WIDE * 5_000)):
         sizes = cells_of(one)
         assert {name: size for name, size in sizes.items() if size > DEAD_LETTERS.columns[name].most_bytes} == {}
     assert MESSAGE_BYTES == MOST_KEPT_BYTES

@@ -4,10 +4,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from clickstream_assets.books.ledger import HourCounts
+from clickstream_assets.books.ledger_entries import HourCounts
 from clickstream_assets.checks.raw_clicks import clocks_near, few_dead_letters, few_duplicates, few_late, has_clicks
 from clickstream_assets.checks.url_country_metrics import few_urls
-from clickstream_assets.evidence.hour_counts import MetricCounts
+from clickstream_assets.evidence.metric_counts import MetricCounts
 from clickstream_assets.settings import Settings
 
 HOUR = 500_000

@@ -14,7 +14,8 @@ from clickstream_assets.cli.consoles import as_is
 from clickstream_assets.cli.main import main
 from clickstream_assets.cli.run_records import failed_checks, find_instance, runs
 from clickstream_assets.events.hours import hour_of_key
-from clickstream_assets.evidence.explanation import SOURCES, Explanation, Subject, to_event, views
+from clickstream_assets.evidence.explanation import Explanation
+from clickstream_assets.evidence.page_events import SOURCES, Subject, to_event, views
 from clickstream_assets.settings import Settings
 
 HOUR = "2026-01-31-12:00"

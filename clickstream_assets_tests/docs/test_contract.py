@@ -7,8 +7,10 @@ from datetime import UTC, datetime
 import pytest
 
 from clickstream_assets.books.table_schemas import TABLES
-from clickstream_assets.events.click_event import FIELDS, NO_IDS, REASONS, SEGMENT_SPELLINGS, Refused, decode
+from clickstream_assets.events.click_event import NO_IDS, decode
+from clickstream_assets.events.fields import FIELDS, SEGMENT_SPELLINGS
 from clickstream_assets.events.message_files import parse_envelope
+from clickstream_assets.events.refusals import REASONS, Refused
 from clickstream_assets.events.urls import DROPPED_PARAMETERS, normalized_url
 from clickstream_assets.index.document_fields import DOCUMENT
 from clickstream_assets.settings import Settings

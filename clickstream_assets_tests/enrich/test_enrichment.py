@@ -10,7 +10,7 @@ from clickstream_assets.books import blocks
 from clickstream_assets.books.blocks import CLICK, LEAVE, OTHER_KIND, Place
 from clickstream_assets.books.row_keys import first_key
 from clickstream_assets.books.table_schemas import CLICKS
-from clickstream_assets.enrich import enriching, enrichment
+from clickstream_assets.enrich import enriching, enrichment, from_rows
 from clickstream_assets.enrich.enrichment import EnrichmentUnfit
 from clickstream_assets.settings import Settings
 from clickstream_assets_tests.fakes.geoip_databases import write_database
@@ -56,13 +56,13 @@ def cells_of(mutations):
     return {change.key: {names[cell]: value.decode() for cell, value in change.puts.items()} for change in mutations}
 
 
-def from_rows(enricher, *rows, places=()):
+def of_rows(enricher, *rows, places=()):
     """What metrics get of rows, and what changes in them."""
-    return enriching._enriched_rows(rows, enriching._Locator(places, dict.fromkeys(places, 9)), enricher)
+    return from_rows._enriched_rows(rows, from_rows._Locator(places, dict.fromkeys(places, 9)), enricher)
 
 
 def written(enricher, *rows):
-    return cells_of(from_rows(enricher, *rows)[1])
+    return cells_of(of_rows(enricher, *rows)[1])
 
 
 def events(*rows):
@@ -98,7 +98,7 @@ def test_an_event_gets_what_its_row_would(enricher):
 def test_metrics_get_of_rows_what_they_get_of_events(enricher):
     long_ago, google = 1_700_000_000_000, "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)"
     place = Place("log", 0, 0, 0)
-    clicks, _ = from_rows(
+    clicks, _ = of_rows(
         enricher,
         row(bytes(5), timestamp=str(long_ago), ip="84.160.1.1", user_agent=FIREFOX, event_type="click"),
         row(bytes(5), source="log/0/1", user_id="bob", engagement_time_ms="7", user_agent=google),
@@ -129,7 +129,7 @@ def test_a_row_belongs_to_the_part_that_begins_last_before_its_offset_even_if_an
     places = [Place("log", 0, first, hour) for first in (0, 100, 200)]
     others = [Place("log", 1, 50, hour), Place("other", 0, 50, hour), Place("log", 0, 150, hour + 1)]
     ends = {place: place.first + 90 for place in [*reversed(places), *others]}
-    locator = enriching._Locator([places[0], places[2]], ends)
+    locator = from_rows._Locator([places[0], places[2]], ends)
 
     def number_of(source, of_hour=hour):
         return locator.locate(raw_row(first_key(32, of_hour), source=source))
@@ -152,7 +152,7 @@ def test_a_row_that_a_hand_put_without_what_each_event_has_is_left_alone(enriche
         raw_row(bytes(5), **{name: text for name, text in PLAIN.items() if name != gone})
         for gone in ("source", "timestamp", "url", "event_type")
     ]
-    assert from_rows(enricher, *lacking, places=[Place("log", 0, 0, 0)]) == ([], [])
+    assert of_rows(enricher, *lacking, places=[Place("log", 0, 0, 0)]) == ([], [])
 
 
 def test_each_address_is_looked_up_once_unless_it_is_long(enricher, monkeypatch):
@@ -170,7 +170,7 @@ def test_each_address_is_looked_up_once_unless_it_is_long(enricher, monkeypatch)
 def test_a_row_whose_request_data_has_expired_keeps_what_it_has(enricher):
     enriched = KNOWN | {"geoip_version": "GeoLite2-City 6", "user_agent_version": "rules 3", "bot": "true"}
     assert written(enricher, row(b"1", **enriched)) == {}
-    ((_, _, *click),), _ = from_rows(enricher, row(bytes(5), **enriched), places=[Place("log", 0, 0, 0)])
+    ((_, _, *click),), _ = of_rows(enricher, row(bytes(5), **enriched), places=[Place("log", 0, 0, 0)])
     assert click[-2:] == ["DE", True]
     assert written(enricher, row(b"1", **enriched, user_agent=FIREFOX)).keys() == {b"1"}
 

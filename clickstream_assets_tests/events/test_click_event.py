@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clickstream_assets.events.click_event import NO_IDS, REASONS, Refused, decode
+from clickstream_assets.events.click_event import NO_IDS, decode
+from clickstream_assets.events.refusals import REASONS, Refused
 from clickstream_assets_tests import hard_cases
 from clickstream_assets_tests.acceptance import golden
 

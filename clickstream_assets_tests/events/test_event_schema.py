@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from clickstream_assets.events.click_event import FIELDS, NO_IDS, SEGMENT_SPELLINGS
+from clickstream_assets.events.click_event import NO_IDS
 from clickstream_assets.events.event_schema import event_schema
+from clickstream_assets.events.fields import FIELDS, SEGMENT_SPELLINGS
 from clickstream_assets_tests.events.test_click_event import (
     GOOD,
     REFUSED,

@@ -11,32 +11,33 @@ from hypothesis import strategies as st
 
 from clickstream_assets.books.books import Books, TableNames
 from clickstream_assets.books.hour_states import Hold, HourState
-from clickstream_assets.books.ledger import READ, Entry, HourCounts, Ledger
+from clickstream_assets.books.ledger import Ledger
+from clickstream_assets.books.ledger_entries import READ, Entry, HourCounts
 from clickstream_assets.books.metrics_keys import metrics_key
 from clickstream_assets.books.row_keys import event_key
 from clickstream_assets.books.table_schemas import CLICKS, METRICS
 from clickstream_assets.events.hours import HOUR_MS, TIMEOUT_MS, hour_of_key, key_of_hour
-from clickstream_assets.evidence import explanation
-from clickstream_assets.evidence.explanation import (
+from clickstream_assets.evidence import explanation, page_events
+from clickstream_assets.evidence.explanation import Explanation, explain, judge
+from clickstream_assets.evidence.page_events import (
     LEFT,
     MEASURED,
     MEASURED_CAPPED,
     NEXT_CLICK,
     SIGN_OF_LIFE,
     UNKNOWN_END,
-    Explanation,
     Source,
     Subject,
+    events_of,
+    views,
+)
+from clickstream_assets.evidence.recomputation import (
     add_up,
     compare,
     compare_sketches,
-    events_of,
-    explain,
-    judge,
     misplaced,
     ranges_of,
     stored_metrics,
-    views,
 )
 from clickstream_assets.metrics.hourly_metrics import sketch_of
 from clickstream_assets.metrics.time_spent import UNKNOWN, time_spent_ms
@@ -169,7 +170,7 @@ def test_every_document_adds_up_to_what_golden_expects(drawn):
 @given(st.lists(drawn_events, max_size=25))
 def test_what_ended_a_view_lies_as_far_behind_it_as_time_was_spent(drawn):
     hbase = stored(*drawn)
-    every = [explanation.to_event(key, row) for key, row in hbase.tables[CLICKS.name].items()]
+    every = [page_events.to_event(key, row) for key, row in hbase.tables[CLICKS.name].items()]
     people = sorted((e for e in every if e.is_persons), key=lambda e: (e.user_key, e.time_ms))
     names = sorted({event.user_key for event in people})
     columns = [

@@ -6,9 +6,8 @@ import pytest
 
 from clickstream_assets.books import blocks
 from clickstream_assets.books.table_schemas import CLICKS, METRICS
-from clickstream_assets.enrich import enriching, enrichment
-from clickstream_assets.events.click_event import FIELDS
-from clickstream_assets.events.fields import TOPIC
+from clickstream_assets.enrich import enrichment, from_rows
+from clickstream_assets.events.fields import FIELDS, TOPIC
 from clickstream_assets.evidence.lineage import ASSETS, topic_fields
 from clickstream_assets.index.document_fields import DOCUMENT, INDEX_MAPPING
 from clickstream_assets.ingest.outcomes import Rules, outcomes
@@ -99,7 +98,7 @@ def test_enrichment_reads_and_writes_what_the_lineage_says():
     raw, enriched = ASSETS["raw_clicks"].columns, ASSETS["enriched_clicks"].columns
     assert set(enrichment.OUTPUT) == enriched.keys() - raw.keys()
     looked_up = {"ip", "user_agent"}
-    assert looked_up <= set(blocks.EVENTS.names) & set(enriching.READ)
+    assert looked_up <= set(blocks.EVENTS.names) & set(from_rows.READ)
     assert {above for name in enrichment.OUTPUT for above in enriched[name].upstream} == looked_up
     assert all(enriched[name].upstream == (name,) for name in raw)
 
@@ -120,7 +119,7 @@ def test_metrics_read_what_the_lineage_says():
     assert IN_BLOCKS.keys() == set(blocks.CLICKS.names)
     read = set().union(*IN_BLOCKS.values())
     assert {name for column in METRICS.columns.values() for name in column.upstream} == read
-    assert read <= {*enriching.READ, *enrichment.OUTPUT}
+    assert read <= {*from_rows.READ, *enrichment.OUTPUT}
 
 
 def test_a_document_has_every_metric_and_the_mapping_every_field():

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clickstream_assets.events.click_event import REASONS
+from clickstream_assets.events.refusals import REASONS
 from clickstream_assets.evidence.pictures import LONGEST, bars, by_hour, shorten
 
 COUNTRIES = [("US", 300), ("DE", 150), ("FR", 3)]

@@ -4,12 +4,13 @@ import itertools
 from collections import Counter, defaultdict
 
 from clickstream_assets.books.books import Books, TableNames
-from clickstream_assets.books.ledger import HourCounts, sum_of
+from clickstream_assets.books.ledger_entries import HourCounts, sum_of
 from clickstream_assets.books.log_cuts import Generations
 from clickstream_assets.books.row_keys import hour_of
 from clickstream_assets.evidence.hour_counts import count_letters
-from clickstream_assets.ingest.dead_letters import Replay, Selection
+from clickstream_assets.ingest.dead_letters import Selection
 from clickstream_assets.ingest.ingestion import Ingestion
+from clickstream_assets.ingest.replay import Replay
 from clickstream_assets.stores.kafka.client import Record
 from clickstream_assets.stores.kafka.looks import Span, boundaries
 from clickstream_assets_tests.books.test_ledger import FakeHBase

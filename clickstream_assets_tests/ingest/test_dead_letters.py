@@ -8,12 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clickstream_assets.books.ledger import HourCounts
-from clickstream_assets.events.click_event import Refused, decode
+from clickstream_assets.books.ledger_entries import HourCounts
+from clickstream_assets.events.click_event import decode
 from clickstream_assets.events.hours import hour_of_key
+from clickstream_assets.events.refusals import Refused
 from clickstream_assets.ingest import dead_letters, outcomes
-from clickstream_assets.ingest.dead_letters import DeadLetters, Replay, Selection
+from clickstream_assets.ingest.dead_letters import DeadLetters, Selection
 from clickstream_assets.ingest.outcomes import SOURCE
+from clickstream_assets.ingest.replay import Replay
 from clickstream_assets.stores.kafka.client import Record
 from clickstream_assets_tests.fakes.servers import HOUR_MS, LETTERS, FakeTopic, World
 

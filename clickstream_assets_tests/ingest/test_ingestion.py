@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clickstream_assets.books.ledger import COUNTS, LATE_AFTER_MS, READ, HourCounts
+from clickstream_assets.books.ledger_entries import COUNTS, LATE_AFTER_MS, READ, HourCounts
 from clickstream_assets.books.offsets import OffsetRange
 from clickstream_assets.events.hours import hour_of_key
 from clickstream_assets.ingest import ingestion

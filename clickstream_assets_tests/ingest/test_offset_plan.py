@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clickstream_assets.books.ledger import GAP, LOST, READ, Entry
+from clickstream_assets.books.ledger_entries import GAP, LOST, READ, Entry
 from clickstream_assets.books.offsets import OffsetRange, joined
 from clickstream_assets.books.resumption import begin
 from clickstream_assets.ingest import offset_plan

@@ -6,7 +6,7 @@ import json
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clickstream_assets.books.ledger import HourCounts, sum_of
+from clickstream_assets.books.ledger_entries import HourCounts, sum_of
 from clickstream_assets.books.row_keys import event_key
 from clickstream_assets.books.table_schemas import CLICKS
 from clickstream_assets.ingest.outcomes import SOURCE, Outcomes, Rules, Tally, letter_key, outcomes

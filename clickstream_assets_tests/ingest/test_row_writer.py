@@ -13,7 +13,7 @@ from clickstream_assets.ingest.outcomes import SOURCE, Tally, decoded, outcomes
 from clickstream_assets.ingest.row_writer import UNDER_WAY, RowWriter
 from clickstream_assets_tests.books.test_ledger import FakeHBase
 from clickstream_assets_tests.fakes.servers import CLICKS, LEDGER, LETTERS, World
-from clickstream_assets_tests.ingest.test_outcomes import HOUR_NOW, NOW, RULES, Message, message, partitions
+from clickstream_assets_tests.ingest.test_outcomes import HOUR_NOW, NOW, RULES, Record, message, partitions
 
 
 def writer_on(hbase):
@@ -153,7 +153,7 @@ def test_a_writer_that_fails_at_the_very_end_is_told_too():
 
 def test_counts_are_kept_by_offsets_without_a_gap():
     with writer_on(FakeHBase()) as writer:
-        add(writer, message(0, "a"), message(1, "b"), message(4, "c"), Message(0, 5, NOW, b"{"))
+        add(writer, message(0, "a"), message(1, "b"), message(4, "c"), Record(0, 5, NOW, b"{"))
         add(writer, message(0, "a", partition=1))
         tallies = writer.finish()
     counts = {counted_by: (tally.read, tally.new_rows, duplicates(tally)) for counted_by, tally in tallies.items()}
@@ -200,7 +200,7 @@ def test_messages_are_put_a_few_megabytes_at_a_time():
     hbase = Noting()
     with writer_on(hbase) as writer:
         add(writer, *(message(offset, str(offset), page="x" * 900_000) for offset in range(10)))
-        add(writer, *(Message(0, 10 + i, NOW, bytes(3 << 20)) for i in range(3)))
+        add(writer, *(Record(0, 10 + i, NOW, bytes(3 << 20)) for i in range(3)))
         writer.finish()
     assert sorted(count for count, _ in hbase.calls) == [1, 1, 1, 2, 4, 4]
     assert max(size for _, size in hbase.calls) < 4 << 20

@@ -14,13 +14,14 @@ import pytest
 import requests
 from click.testing import CliRunner
 
-from clickstream_assets.books.ledger import sum_of
+from clickstream_assets.books.ledger_entries import sum_of
 from clickstream_assets.cli import dead_letters as command_module
 from clickstream_assets.cli import through_dagster
 from clickstream_assets.cli.main import main
-from clickstream_assets.events.click_event import Refused, decode
+from clickstream_assets.events.click_event import decode
 from clickstream_assets.events.hours import key_of_hour
 from clickstream_assets.events.message_files import Message
+from clickstream_assets.events.refusals import Refused
 from clickstream_assets.ingest import outcomes
 from clickstream_assets.local.stack.ports import free_port
 from clickstream_assets.orchestration import replay_dead_letters as job_module

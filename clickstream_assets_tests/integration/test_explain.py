@@ -17,7 +17,8 @@ from clickstream_assets.cli import explain as command
 from clickstream_assets.cli.main import main
 from clickstream_assets.events.click_event import decode
 from clickstream_assets.events.hours import HOUR_MS, hour_of_key, key_of_hour
-from clickstream_assets.evidence.explanation import Subject, add_up, gather, look, views
+from clickstream_assets.evidence.page_events import Subject, gather, look, views
+from clickstream_assets.evidence.recomputation import add_up
 from clickstream_assets.local.demo.visits import demo_messages
 from clickstream_assets.stores.hbase.client import RowMutation
 from clickstream_assets_tests.acceptance import golden

@@ -10,7 +10,7 @@ from kafka import KafkaAdminClient, KafkaConsumer, KafkaProducer, TopicPartition
 from kafka.admin import ConfigResource, ConfigResourceType, NewTopic
 from kafka.errors import TopicAlreadyExistsError
 
-from clickstream_assets.books.ledger import GAP
+from clickstream_assets.books.ledger_entries import GAP
 from clickstream_assets.events.hours import key_of_hour
 from clickstream_assets.events.message_files import Message, write_envelope
 from clickstream_assets.stores.kafka import looks

@@ -5,7 +5,8 @@ import itertools
 import dagster as dg
 import pytest
 
-from clickstream_assets.ingest.dead_letters import Replay, Selection
+from clickstream_assets.ingest.dead_letters import Selection
+from clickstream_assets.ingest.replay import Replay
 from clickstream_assets_tests.integration.own_kafka import OwnKafka
 from clickstream_assets_tests.integration.pipeline import Pipeline, assert_golden
 from clickstream_assets_tests.integration.test_kafka_as_it_is import HOUR, THEN, producer, put, view

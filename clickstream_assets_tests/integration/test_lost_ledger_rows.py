@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from clickstream_assets.books.ledger import HourCounts
+from clickstream_assets.books.ledger_entries import HourCounts
 from clickstream_assets.events.message_files import Message
 from clickstream_assets.stores.hbase.client import RowMutation
 from clickstream_assets_tests.conftest import NOW_MS

@@ -12,7 +12,8 @@ from kafka import KafkaAdminClient, KafkaConsumer
 from clickstream_assets.books.table_schemas import CLICKS, LEDGER, TABLES
 from clickstream_assets.cli.doctor import doctor
 from clickstream_assets.cli.setup import setup
-from clickstream_assets.enrich.enriching import EnrichmentRules, enrich
+from clickstream_assets.enrich.enriched_blocks import EnrichmentRules
+from clickstream_assets.enrich.enriching import enrich
 from clickstream_assets.enrich.enrichment import EnrichmentUnfit
 from clickstream_assets.events.hours import rfc3339_of_hour
 from clickstream_assets.settings import settings

@@ -18,8 +18,9 @@ from clickstream_assets.books.checkpoints import Checkpoints
 from clickstream_assets.books.ledger import Ledger
 from clickstream_assets.books.metrics_keys import metrics_key
 from clickstream_assets.books.table_schemas import BLOCKS, CLICKS, DEAD_LETTERS, ENRICHED_FAMILIES, LEDGER, METRICS
-from clickstream_assets.enrich import enriching
-from clickstream_assets.enrich.enriching import EnrichmentRules, enrich
+from clickstream_assets.enrich import enriching, from_rows
+from clickstream_assets.enrich.enriched_blocks import EnrichmentRules
+from clickstream_assets.enrich.enriching import enrich
 from clickstream_assets.events.hours import HOUR_MS, rfc3339_of_hour
 from clickstream_assets.events.message_files import Message
 from clickstream_assets.evidence.hour_counts import count_clicks, count_rows
@@ -348,7 +349,7 @@ def test_blocks_are_the_same_from_events_and_from_rows_here_and_on_executors(ste
         raise AssertionError("that way was not to be gone")
 
     with monkeypatch.context() as patch:
-        patch.setattr(enriching, "_from_rows", refuse)
+        patch.setattr(enriching, "enriched_from_rows", refuse)
         done = steps.enrich(here)
     with steps.hbase.books() as books:
         assert done.rows == sum(count_rows(books, HOURS).values()) > EVENTS * 0.8
@@ -362,7 +363,7 @@ def test_blocks_are_the_same_from_events_and_from_rows_here_and_on_executors(ste
     assert steps.blocks() == wanted
     steps.forget_enrichment()
     with monkeypatch.context() as patch:
-        patch.setattr(enriching, "_from_rows", refuse)
+        patch.setattr(enriching, "enriched_from_rows", refuse)
         assert steps.enrich(session).rows == done.rows
     assert steps.blocks() == wanted
     assert steps.enriched_cells() == cells
@@ -400,8 +401,8 @@ def test_an_hour_enriched_on_executors_that_are_killed_is_enriched_as_without(
     steps.forget_enrichment()
     monkeypatch.setattr(row_keys, "ROWS_PER_TASK", EVENTS // 8)
     monkeypatch.setattr(enriching, "TASK_ROWS", EVENTS // 8)
-    for name in ("_enrich_events", "_put_blocks"):
-        monkeypatch.setattr(enriching, name, slowed(getattr(enriching, name)))
+    for module, name in ((enriching, "_enrich_events"), (from_rows, "_put_blocks")):
+        monkeypatch.setattr(module, name, slowed(getattr(module, name)))
 
     with ThreadPoolExecutor(1) as thread, steps.hbase.books() as books:
         work = thread.submit(steps.enrich, session, HOURS if source == "rows" else ())

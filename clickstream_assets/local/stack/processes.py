@@ -20,13 +20,9 @@ from clickstream_assets.local.stack.errors import StackError
 from clickstream_assets.stores.lifeline import MARK
 
 _PR_SET_PDEATHSIG = 1
-
 _PR_SET_CHILD_SUBREAPER = 36
-
 _LIBC = ctypes.CDLL(None, use_errno=True)
-
 _PATIENCE_SECONDS = 1.0
-
 _ORDINALS = ("first", "second", "third", "fourth", "fifth", "sixth")
 
 

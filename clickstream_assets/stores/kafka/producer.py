@@ -21,9 +21,7 @@ from clickstream_assets.stores.kafka.topic_admin import topic_settings
 
 DELIVERY_SECONDS = 60
 """Within this long a message is acknowledged, retries included, or has failed."""
-
 _ANY_MS = (1 << 63) - 1
-
 MAX_UNCONFIRMED = 20_000
 MAX_UNCONFIRMED_BYTES = 32 << 20  # kafka-python itself buffers without a limit
 

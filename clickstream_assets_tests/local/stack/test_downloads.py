@@ -4,7 +4,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from clickstream_assets.local.stack import downloads
+from clickstream_assets.local.stack import downloads, products
 from clickstream_assets.local.stack.errors import StackError
 from clickstream_assets.local.stack.steps import Steps
 from clickstream_assets.settings import Settings
@@ -44,9 +44,9 @@ def test_a_torn_manifest_does_not_count(place):
 
 
 def _complete_cache(cache):
-    for product in downloads.PRODUCTS:
+    for product in products.PRODUCTS:
         (cache / product.folder).mkdir(parents=True)
-        (cache / product.folder / downloads.GEOIP_FILE).write_bytes(b"x")
+        (cache / product.folder / products.GEOIP_FILE).write_bytes(b"x")
         downloads.write_manifest(cache / product.folder)
 
 
@@ -60,20 +60,20 @@ def test_a_complete_cache_needs_no_network(tmp_path, monkeypatch):
 
 def test_only_what_is_missing_is_fetched_and_left_overs_are_cleared(tmp_path, monkeypatch):
     _complete_cache(tmp_path)
-    (tmp_path / downloads.HBASE.folder / downloads.MANIFEST).unlink()
+    (tmp_path / products.HBASE.folder / downloads.MANIFEST).unlink()
     left_over = tmp_path / ".staging-of-a-killed-process"
     left_over.mkdir()
     fetched = []
     monkeypatch.setattr(downloads, "_fetch_all", lambda cache, products, steps: fetched.extend(products))
     downloads.ensure_downloads(Settings(cache=tmp_path), Steps())
-    assert fetched == [downloads.HBASE]
+    assert fetched == [products.HBASE]
     assert not left_over.exists()
 
 
 def test_ones_own_geoip_database_spares_that_download(tmp_path, monkeypatch):
     cache, own = tmp_path / "cache", tmp_path / "own.mmdb"
     _complete_cache(cache)
-    (cache / downloads.GEOIP.folder / downloads.MANIFEST).unlink()
+    (cache / products.GEOIP.folder / downloads.MANIFEST).unlink()
     monkeypatch.setattr(downloads, "_fetch_all", lambda *_: pytest.fail("went to the network"))
     own.write_bytes(b"x")
     assert downloads.ensure_downloads(Settings(cache=cache, geoip_database=own), Steps()).geoip_database == own
@@ -89,22 +89,22 @@ def test_without_network_the_error_says_what_to_do(tmp_path, monkeypatch):
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
     monkeypatch.delenv("NO_PROXY", raising=False)
     monkeypatch.delenv("no_proxy", raising=False)
-    monkeypatch.setattr(downloads, "PRODUCTS", (downloads.GEOIP,))
+    monkeypatch.setattr(downloads, "PRODUCTS", (products.GEOIP,))
     with pytest.raises(StackError) as error:
         downloads.ensure_downloads(Settings(cache=tmp_path), Steps())
     assert "Could not download GeoLite2 city database" in error.value.message
     assert "Connection refused" in error.value.message
     assert "Check the network" in error.value.message
-    assert not downloads.is_complete(tmp_path / downloads.GEOIP.folder)
+    assert not downloads.is_complete(tmp_path / products.GEOIP.folder)
     assert list(tmp_path.glob(".staging-*")) == []
 
 
-@pytest.mark.parametrize("product", downloads.PRODUCTS, ids=lambda product: product.name)
+@pytest.mark.parametrize("product", products.PRODUCTS, ids=lambda product: product.name)
 def test_ivy_is_asked_for_pinned_versions(product):
     dependencies = ElementTree.fromstring(downloads.ivy_file(product)).findall("dependencies/dependency")
     assert dependencies
     assert all(re.fullmatch(r"\d+(\.\d+)*", dependency.get("rev")) for dependency in dependencies)
-    assert product is downloads.GEOIP or product.folder == f"{product.name}-{dependencies[0].get('rev')}"
+    assert product is products.GEOIP or product.folder == f"{product.name}-{dependencies[0].get('rev')}"
 
 
 def test_elasticsearch_is_unpacked_without_its_outer_folder(tmp_path):
@@ -112,5 +112,5 @@ def test_elasticsearch_is_unpacked_without_its_outer_folder(tmp_path):
     fetched.mkdir(), place.mkdir()
     with zipfile.ZipFile(fetched / "elasticsearch-1.zip", "w") as archive:
         archive.writestr("elasticsearch-1/lib/a.jar", "a")
-    downloads._unzip(fetched, place)
+    products._unzip(fetched, place)
     assert (place / "lib" / "a.jar").read_text() == "a"

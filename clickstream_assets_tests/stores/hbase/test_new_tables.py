@@ -4,7 +4,7 @@ from unittest.mock import MagicMock, Mock
 import pytest
 from py4j.protocol import Py4JJavaError
 
-from clickstream_assets.local.stack.downloads import HBASE
+from clickstream_assets.local.stack.products import HBASE
 from clickstream_assets.settings import Settings
 from clickstream_assets.stores.hbase import new_tables as hbase_admin
 from clickstream_assets.stores.hbase.new_tables import NewTable, TablesNotMade, create_tables
