@@ -8,7 +8,7 @@ summary of a blocking check only warns, and the hour's own evaluation, recorded 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from time import sleep, time
+from time import sleep
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -19,7 +19,8 @@ from dagster._core.event_api import PartitionKeyFilter
 from clickstream_assets.checks.audit import Audit
 from clickstream_assets.checks.evidence import Evidence
 from clickstream_assets.checks.findings import Finding, Findings
-from clickstream_assets.events.hours import HOUR_MS, key_of_hour
+from clickstream_assets.checks.presence import GRACE_MINUTES, presences
+from clickstream_assets.events.hours import key_of_hour
 from clickstream_assets.partitions import hours_of
 from clickstream_assets.settings import Settings
 from clickstream_assets.stores.elasticsearch.resource import ElasticsearchResource
@@ -28,12 +29,9 @@ from clickstream_assets.stores.hbase.resource import HBaseResource
 from clickstream_assets.stores.spark.resource import SparkResource
 
 if TYPE_CHECKING:
-    from clickstream_assets.books.hour_states import HourState
     from clickstream_assets.books.ledger_entries import HourPart
 
 ERROR, WARN = dg.AssetCheckSeverity.ERROR, dg.AssetCheckSeverity.WARN
-GRACE_MINUTES = 10
-"""Time for the run that does an hour that has just closed."""
 LATEST_CLOSED_HOUR = "latest_closed_hour"
 NOW_JOB, AUDIT_JOB = "clickstream_now", "clickstream_audit"
 _LOOK_AGAIN_SECONDS = 10
@@ -67,7 +65,7 @@ class HourChecks:
             f"The hour, once it has been closed for {GRACE_MINUTES} minutes, is present with all that was ingested for "
             "it. Looked at in each run, and once an hour for the latest such hour.",
             name=LATEST_CLOSED_HOUR,
-        )(partial(_presences, asset))
+        )(partial(presences, asset))
         if not is_first:
             self.add(
                 f"No blocking check of an earlier asset keeps `{asset}` from being brought up to date.",
@@ -273,14 +271,6 @@ def _last_findings(instance: dg.DagsterInstance, checks: Sequence[dg.AssetCheckK
     }
 
 
-def _presences(asset: str, evidence: Evidence) -> Findings:
-    closed = latest_closed_hour(time())
-    return {
-        hour: presence(asset, hour, state, closed, is_followed=evidence.is_followed)
-        for hour, state in evidence.states.items()
-    }
-
-
 def _held_back(asset: str, evidence: Evidence) -> Findings:
     findings = {}
     for hour, state in evidence.states.items():
@@ -304,25 +294,3 @@ def _summary(asset: str, check: HourCheck, findings: Findings) -> dg.AssetCheckR
         description=words,
         metadata={"hours": len(findings), "failed": len(failed)},
     )
-
-
-def latest_closed_hour(now: float) -> int:
-    """The latest hour that closed the time of grace ago or earlier. ``now`` in seconds since the epoch."""
-    return (int(now * 1000) - GRACE_MINUTES * 60_000) // HOUR_MS - 1
-
-
-def presence(asset: str, hour: int, state: "HourState", closed: int, *, is_followed: bool = False) -> Finding:
-    """Whether ``asset`` has the hour as it was last touched; nothing is asked of hours after ``closed``.
-
-    ``is_followed``: someone has just materialized it, and so touched it. The sensor's run that follows looks again.
-    """
-    mark = state.mark_of(asset)
-    words = f"{key_of_hour(hour)} was touched {state.touched} times; {asset} is as of touch {mark}"
-    if hour > closed:
-        words += f". It has not been closed for {GRACE_MINUTES} minutes yet"
-    elif not state.touched:
-        words = f"{key_of_hour(hour)} was never ingested, not even as an empty hour"
-    elif is_followed and mark != state.touched:
-        words += ". The sensor is about to bring it up to date"
-    passed = hour > closed or (state.touched > 0 and (is_followed or mark == state.touched))
-    return Finding(passed, words, {"touched": state.touched, "mark": mark})

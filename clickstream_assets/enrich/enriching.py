@@ -18,14 +18,14 @@ from clickstream_assets.books.blocks import TODO, Place, place_of
 from clickstream_assets.books.books import Books
 from clickstream_assets.books.ledger_entries import Block, Cells, HourPart
 from clickstream_assets.books.table_schemas import CLICKS
+from clickstream_assets.enrich.enriched_blocks import Enriched, EnrichmentRules, put_block, results_of
 from clickstream_assets.enrich.enrichment import Enricher, EnrichmentUnfit
+from clickstream_assets.enrich.from_rows import enriched_from_rows
 from clickstream_assets.stores.hbase.thrift_rows import SharedMutation
 from clickstream_assets.stores.spark.tasks import answer, answers_of, in_tasks, put_together
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
-from clickstream_assets.enrich.enriched_blocks import Enriched, EnrichmentRules, put_block, results_of
-from clickstream_assets.enrich.from_rows import enriched_from_rows
 
 TASK_ROWS = 25_000
 """Events that one task enriches, about."""

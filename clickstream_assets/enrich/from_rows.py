@@ -18,6 +18,7 @@ from clickstream_assets.books.books import Books
 from clickstream_assets.books.ledger_entries import Block
 from clickstream_assets.books.row_keys import hour_of, scan_tasks
 from clickstream_assets.books.table_schemas import CLICKS
+from clickstream_assets.enrich.enriched_blocks import Enriched, EnrichmentRules, put_block, results_of
 from clickstream_assets.enrich.enrichment import OUTPUT, Enricher, EnrichmentUnfit
 from clickstream_assets.enrich.geoip import UNKNOWN_COUNTRY
 from clickstream_assets.stores.hbase.client import Row, RowMutation, rows_per_call
@@ -25,7 +26,6 @@ from clickstream_assets.stores.spark.tasks import ANSWER, NAMED, answer, in_task
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
-from clickstream_assets.enrich.enriched_blocks import Enriched, EnrichmentRules, put_block, results_of
 
 READ = (
     "source",

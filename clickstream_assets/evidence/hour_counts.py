@@ -20,7 +20,8 @@ from clickstream_assets.enrich.geoip import UNKNOWN_COUNTRY
 from clickstream_assets.events.click_event import CLICK_TYPES
 from clickstream_assets.events.hours import hour_of_letter
 from clickstream_assets.ingest.outcomes import letter_key
-from clickstream_assets.stores.hbase.client import KEYS_ONLY, HBaseClient, has, lacks, rows_per_call, where
+from clickstream_assets.stores.hbase.client import HBaseClient, rows_per_call
+from clickstream_assets.stores.hbase.filters import KEYS_ONLY, has, lacks, where
 
 _T = TypeVar("_T")
 _Features = tuple[bytes, ...]

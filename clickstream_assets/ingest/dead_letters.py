@@ -8,12 +8,7 @@ from itertools import islice
 from clickstream_assets.books.table_schemas import DEAD_LETTERS
 from clickstream_assets.events.hours import hour_of_letter
 from clickstream_assets.ingest.outcomes import letter_key
-from clickstream_assets.stores.hbase.client import (
-    BYTES_PER_CALL,
-    ROWS_PER_CALL,
-    HBaseClient,
-    rows_per_call,
-)
+from clickstream_assets.stores.hbase.client import BYTES_PER_CALL, ROWS_PER_CALL, HBaseClient, rows_per_call
 from clickstream_assets.stores.kafka.client import Record
 
 FEW = 50

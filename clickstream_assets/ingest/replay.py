@@ -24,9 +24,7 @@ from clickstream_assets.events.hours import key_of_hour
 from clickstream_assets.events.urls import DEFAULT_RULES, UrlRules
 from clickstream_assets.ingest.dead_letters import REASON, DeadLetters, Letter, Selection, record_of
 from clickstream_assets.ingest.outcomes import SOURCE, Outcomes, Rules, outcomes
-from clickstream_assets.stores.hbase.client import (
-    RowMutation,
-)
+from clickstream_assets.stores.hbase.client import RowMutation
 
 _TELL_SECONDS = 5
 

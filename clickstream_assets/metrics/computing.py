@@ -24,17 +24,17 @@ import pyarrow.compute as pc
 from clickstream_assets.books import blocks
 from clickstream_assets.books.blocks import BLOCK, Place, place_of
 from clickstream_assets.books.books import Books
+from clickstream_assets.books.checkpoints import Checkpoint, Checkpoints, stamp_of
 from clickstream_assets.books.ledger_entries import Cells
 from clickstream_assets.books.metrics_keys import DIGESTS, document_id
 from clickstream_assets.events.hours import HOUR_MS, TIMEOUT_MS
 from clickstream_assets.metrics.hourly_metrics import CHANGES, COUNTED, changes
+from clickstream_assets.metrics.page_rows import Computed, HourTask, Slice, Unfit, by_page, union, write
 from clickstream_assets.stores.hbase.client import HBaseClient
 from clickstream_assets.stores.spark.tasks import ANSWER, NAMED, answer, answers_of, in_tasks, put_together
 
 if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
-from clickstream_assets.books.checkpoints import Checkpoint, Checkpoints, stamp_of
-from clickstream_assets.metrics.page_rows import Computed, HourTask, Slice, Unfit, by_page, union, write
 
 LARGE_BYTES = 128 << 20
 """Of an hour's blocks in memory: beyond that its users are shared out to several tasks."""

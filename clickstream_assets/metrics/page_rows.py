@@ -15,6 +15,7 @@ from datasketches import tgt_hll_type
 from clickstream_assets.books import blocks
 from clickstream_assets.books.blocks import Place
 from clickstream_assets.books.books import TableNames
+from clickstream_assets.books.checkpoints import BATCH_ROWS, CHANGED, FENCE, Sums, hour_key, keys_on
 from clickstream_assets.books.ledger_entries import Cells
 from clickstream_assets.books.metrics_keys import metrics_key, slice_key_range
 from clickstream_assets.books.table_schemas import METRICS
@@ -25,7 +26,6 @@ from clickstream_assets.stores.spark.tasks import NAMED
 
 if TYPE_CHECKING:
     pass
-from clickstream_assets.books.checkpoints import BATCH_ROWS, CHANGED, FENCE, Sums, hour_key, keys_on
 
 _IDS_PER_CELL = 4_096
 """What one task of the index does at least."""

@@ -8,17 +8,14 @@ that cannot be set: meanwhile a tick itself waits for something to do. On the wa
 is (docs/decisions/0008-freshness-lag-and-alerts.md).
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import takewhile
 from time import monotonic, sleep, time
 from typing import TYPE_CHECKING
 
 import dagster as dg
-from pydantic import BaseModel, Field
 
 from clickstream_assets.assets.clickstream_topic import TopicEvent, freshness, observation
-from clickstream_assets.assets.common import SENSOR_JOB as JOB
 from clickstream_assets.assets.raw_clicks import IngestConfig
 from clickstream_assets.checks.clickstream_topic import (
     NO_LOG_CUT_BACK,
@@ -28,94 +25,27 @@ from clickstream_assets.checks.clickstream_topic import (
     unread,
 )
 from clickstream_assets.events.hours import HOUR_MS
-from clickstream_assets.ingest.run_plan import RunPlan, plan_backlog, plan_stale
-from clickstream_assets.orchestration.jobs import HOURLY_ASSETS, clickstream_hours
-from clickstream_assets.partitions import RANGE_END, hours_in, tags_of
+from clickstream_assets.ingest.run_plan import RunPlan
+from clickstream_assets.orchestration.jobs import clickstream_hours
+from clickstream_assets.orchestration.planning import Look, Memory, first_memory, plan
+from clickstream_assets.orchestration.turns import turn
+from clickstream_assets.partitions import tags_of
 from clickstream_assets.settings import Settings
 from clickstream_assets.stores.hbase.resource import HBaseResource
 from clickstream_assets.stores.kafka.resource import KafkaResource
 from clickstream_assets.stores.preflight import StoresUnfit
 
 if TYPE_CHECKING:
-    from clickstream_assets.books.books import Books
-    from clickstream_assets.books.hour_states import HourState
     from clickstream_assets.books.resumption import Resumption
     from clickstream_assets.stores.kafka.client import TopicClient
 
 TICK_SECONDS = 4.0
 """So long a tick takes that finds nothing to do. Dagster's next comes after five, and is left out while one goes on."""
 _POLL_SECONDS = 0.25
-_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 10, 600
 _QUIET_SECONDS = 60
 """So often a topic at rest is observed, and one that is written to is reported as fresh."""
-_HOURS_BEFORE_THE_FIRST_LOOK = 48
-"""So many at most are materialized as empty, where nothing was sent for them: each costs a tenth of a second."""
-_UNFINISHED = [
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-]
 _PEEK_BYTES = 64 << 10
 """The sensor looks at single batches of a partition, and does not fetch megabytes of them."""
-
-
-class Memory(BaseModel):
-    """What the sensor remembers from tick to tick: hours since the epoch, seconds since the epoch."""
-
-    closed_up_to: int
-    """Hours up to this one have closed, and those that stayed empty were asked for."""
-    stale_turn: float
-    """When stale hours last had a run of their own."""
-    began: float = 0
-    """When it looked for the first time."""
-    read_at: float = 0
-    """When a run for new offsets was last asked for."""
-    observed_at: float = 0
-    """When the topic was last observed."""
-    observed_lag: int = 0
-    """Its lag then, in events."""
-    fresh_at: float = 0
-    """When the topic was last reported as written to."""
-    fresh_ends: dict[int, int] = Field(default_factory=dict)
-    """Its end offsets then, by Kafka partition."""
-    look_seconds: float = 0
-    """How long the last look took."""
-    again: list[int] = Field(default_factory=list)
-    """Hours of runs that failed. Those that nothing is due for would be shown as failed for good."""
-
-
-@dataclass(frozen=True, slots=True)
-class Turn:
-    """Whether a run may be asked for now."""
-
-    wait: str | None = None
-    """Why not."""
-    busy: range = range(0)
-    """Hours that a run under way brings up to date."""
-    failed: frozenset[int] = frozenset()
-    """Hours of the latest runs, as far as those failed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Look:
-    """What a tick looks with: the topic, limits, what it remembers and keeps, the time, and whether it may ask."""
-
-    topic: "TopicClient"
-    limits: Settings
-    memory: Memory
-    now: float
-    """Seconds since the epoch."""
-    may: Turn
-
-    @property
-    def this_hour(self) -> int:
-        return int(self.now * 1000) // HOUR_MS
-
-    @property
-    def first_hour(self) -> int:
-        return self.limits.first_hour_ms // HOUR_MS
 
 
 @dataclass(slots=True)
@@ -205,17 +135,6 @@ def _answer(look: Look, hbase: HBaseResource) -> dg.SensorResult:
     return dg.SensorResult([dg.RunRequest(tags=tags, run_config=config)], cursor=cursor, asset_events=tick.events)
 
 
-def first_memory(first_hour: int, this_hour: int, now: float) -> Memory:
-    """What the first look begins with: closed hours are still to be looked at, and materialized, as empty if need be.
-
-    All of them, where they are a day or two, as in a demo; else the latest, for years without an event tell nobody
-    anything.
-    """
-    if this_hour - first_hour > _HOURS_BEFORE_THE_FIRST_LOOK:
-        first_hour = this_hour - 1
-    return Memory(closed_up_to=min(first_hour, this_hour) - 1, stale_turn=now, began=now)
-
-
 def _look(look: Look, hbase: HBaseResource) -> Tick:
     """Decide what to do next (nothing, if it has to wait), and observe the topic if it is time."""
     from clickstream_assets.books.resumption import resumption
@@ -232,7 +151,7 @@ def _look(look: Look, hbase: HBaseResource) -> Tick:
             tick.idle = f"{lag} new events: waiting for {limits.small_run_events}, or for the next run of fewer"
         if not look.may.wait:
             memory.again = sorted({*memory.again, *look.may.failed})
-            tick.plan, tick.stale = _plan(look, books, log, ends, few=few)
+            tick.plan, tick.stale = plan(look, books, log, ends, few=few)
             if tick.plan is None and log.unbooked:
                 # Nothing new is there, but a run has to book where the log was cut back.
                 tick.plan = RunPlan(look.this_hour, look.this_hour, dict(ends))
@@ -258,114 +177,3 @@ def _freshness(
     if is_due or now == memory.began:
         yield evaluation(NOTHING_LOST_UNREAD, unread(log.begins, log.earliest, ends))
         yield evaluation(NO_LOG_CUT_BACK, cut_back([*log.cuts, *log.unbooked], int(now * 1000)))
-
-
-def _plan(
-    look: Look, books: "Books", log: "Resumption", ends: Mapping[int, int], *, few: bool
-) -> tuple[RunPlan | None, bool]:
-    """What to do next, and whether that is for stale hours.
-
-    ``few``: there are new offsets, but not enough yet for another run so soon after the last.
-    """
-    limits, memory, now, busy = look.limits, look.memory, look.now, look.may.busy
-    states = books.hours.all()
-    silent: list[int] = []
-    # At first, producers that have just started too get the time to send: their events come first.
-    if now - memory.began >= limits.small_run_seconds:
-        silent = _touch_silent(look, books, states)
-    # Rows of an hour that has not begun wait for its partition, and the hour with them.
-    due = {hour for hour, state in states.items() if state.waiting and look.first_hour <= hour <= look.this_hour}
-    stale = {*silent, *(due.union(memory.again) - set(busy))}
-    backlog = _backlog(look, log, ends)
-    # Hours that have just closed without an event are new as well, and wait for no turn: a demo's lag never ends.
-    if stale and (silent or backlog is None or now - memory.stale_turn >= limits.stale_turn_seconds):
-        memory.stale_turn = now
-        return plan_stale(stale, limits.max_hours_per_run), True
-    if few or backlog is None:
-        return None, False
-    memory.read_at = now
-    return backlog, False
-
-
-def _backlog(look: Look, log: "Resumption", ends: Mapping[int, int]) -> RunPlan | None:
-    """A run over what is unread; None where nothing is."""
-    topic, limits, this_hour = look.topic, look.limits, look.this_hour
-    timeless, unread_from = _timeless(topic, log, ends, this_hour), log.readable
-    return plan_backlog(
-        log.begins,
-        ends,
-        lambda hour: topic.offsets_at(hour * HOUR_MS, ends, unread_from) | (timeless if hour <= this_hour else {}),
-        first_hour=look.first_hour,
-        last_hour=this_hour,
-        max_events=limits.max_events_per_run,
-        max_hours=limits.max_hours_per_run,
-    )
-
-
-def _touch_silent(look: Look, books: "Books", states: "Mapping[int, HourState]") -> list[int]:
-    """Touch each hour that has closed without a single event, so that it gets its (empty) turn; returns those."""
-    closed = range(look.memory.closed_up_to + 1, look.this_hour)
-    if set(closed) & set(look.may.busy):
-        return []
-    silent = [hour for hour in closed if hour not in states or not states[hour].touched]
-    books.hours.touch(silent)
-    look.memory.closed_up_to = look.this_hour - 1
-    return silent
-
-
-def _timeless(topic: "TopicClient", log: "Resumption", ends: Mapping[int, int], this_hour: int) -> dict[int, int]:
-    """Where reading goes on in partitions whose producers gave the next record no time (-1).
-
-    All that waits there counts as recorded now: searched for by time, it would lie before all that has one. Looked
-    into are partitions alone whose next record may be older than this hour.
-    """
-    lagging = {p: at for p, at in log.readable.items() if at < ends[p]}
-    if not lagging:
-        return {}
-    dated = topic.offsets_at(this_hour * HOUR_MS, {p: ends[p] for p in lagging}, lagging)
-    before = {p: at for p, at in lagging.items() if at < dated[p]}
-    times = topic.record_times(before) if before else {}
-    return {p: log.begins[p] for p, time_ms in times.items() if time_ms < 0}
-
-
-def turn(instance: dg.DagsterInstance) -> Turn:
-    """Whether the sensor may ask for a run.
-
-    Not while one waits that writes any of the assets, whoever asked for it: a second one would wait behind it. Behind
-    one that is under way it may once that has read its offsets, if this sensor asked for it and the last one before it
-    did not fail: else nothing would pause.
-    """
-    ours = {dg.AssetKey(name) for name in HOURLY_ASSETS}
-    under_way = [
-        run
-        for run in instance.get_runs(dg.RunsFilter(statuses=_UNFINISHED))
-        if run.job_name == JOB or ours & (run.asset_selection or set())
-    ]
-    failed = _failed_in_a_row(instance)
-    if under_way:
-        run = under_way[0]
-        asked_here = run.job_name == JOB and RANGE_END in run.tags
-        ahead = len(under_way) == 1 and asked_here and not failed and _has_read(instance, run)
-        return Turn(busy=hours_in(run.tags)) if ahead else Turn(f"run {run.run_id} is under way")
-    if not failed:
-        return Turn()
-    pause = min(_FIRST_PAUSE_SECONDS * 2 ** (len(failed) - 1), _LONGEST_PAUSE_SECONDS)
-    left = (failed[0].end_time or failed[0].update_timestamp.timestamp()) + pause - time()
-    if left > 0:
-        return Turn(f"{len(failed)} runs failed in a row: the next try is in {left:.0f} s")
-    return Turn(failed=frozenset(hour for record in failed for hour in hours_in(record.dagster_run.tags)))
-
-
-def _has_read(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
-    """Whether the step of ``raw_clicks`` is done: what the run has read is committed."""
-    if run.status is not dg.DagsterRunStatus.STARTED:
-        return False
-    done = instance.get_records_for_run(run.run_id, of_type=dg.DagsterEventType.STEP_SUCCESS).records
-    return any(e.event_log_entry.step_key == "raw_clicks" for e in done)
-
-
-def _failed_in_a_row(instance: dg.DagsterInstance) -> list[dg.RunRecord]:
-    """The latest finished runs of the job, latest first, as far as they failed."""
-    records = instance.get_run_records(dg.RunsFilter(job_name=JOB), limit=8)
-    finished = [record for record in records if record.dagster_run.is_finished]
-    return list(takewhile(lambda record: record.dagster_run.status is dg.DagsterRunStatus.FAILURE, finished))

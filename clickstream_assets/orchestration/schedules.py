@@ -2,7 +2,8 @@
 
 import dagster as dg
 
-from clickstream_assets.checks.hour_checks import AUDIT_JOB, GRACE_MINUTES, NOW_JOB, latest_closed_hour
+from clickstream_assets.checks.hour_checks import AUDIT_JOB, NOW_JOB
+from clickstream_assets.checks.presence import GRACE_MINUTES, latest_closed_hour
 from clickstream_assets.events.hours import HOUR_MS, key_of_hour
 from clickstream_assets.partitions import tags_of
 from clickstream_assets.settings import Settings

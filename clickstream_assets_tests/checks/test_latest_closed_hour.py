@@ -6,7 +6,7 @@ import dagster as dg
 import pytest
 
 from clickstream_assets.books.hour_states import HourState
-from clickstream_assets.checks.hour_checks import latest_closed_hour, presence
+from clickstream_assets.checks.presence import latest_closed_hour, presence
 from clickstream_assets.events.hours import HOUR_MS, key_of_hour
 from clickstream_assets.orchestration.schedules import hourly_look, nightly_audit
 from clickstream_assets.partitions import RANGE_END, RANGE_START, hourly

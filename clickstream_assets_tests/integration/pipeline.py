@@ -8,7 +8,7 @@ from time import time
 
 import dagster as dg
 
-from clickstream_assets.checks.hour_checks import latest_closed_hour
+from clickstream_assets.checks.presence import latest_closed_hour
 from clickstream_assets.definitions import build
 from clickstream_assets.events.hours import HOUR_MS, hour_of_key, key_of_hour, rfc3339_of_hour
 from clickstream_assets.events.message_files import Message

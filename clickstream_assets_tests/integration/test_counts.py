@@ -9,7 +9,8 @@ from clickstream_assets.books.row_keys import event_key
 from clickstream_assets.books.table_schemas import CLICKS
 from clickstream_assets.definitions import resources
 from clickstream_assets.evidence.hour_counts import ClickCounts, count_clicks, count_human_clicks, count_rows
-from clickstream_assets.stores.hbase.client import RowMutation, has, lacks, where
+from clickstream_assets.stores.hbase.client import RowMutation
+from clickstream_assets.stores.hbase.filters import has, lacks, where
 
 HOUR = 498_000
 HOURS = [HOUR, HOUR + 1, HOUR + 2]

@@ -8,7 +8,7 @@ import pytest
 
 from clickstream_assets.assets.common import SENSOR_JOB
 from clickstream_assets.events.hours import hour_of_key
-from clickstream_assets.orchestration.kafka_offsets import Memory
+from clickstream_assets.orchestration.planning import Memory
 from clickstream_assets_tests.conftest import NOW_MS
 from clickstream_assets_tests.integration.pipeline import Pipeline, assert_golden
 from clickstream_assets_tests.integration.test_at_rest import event

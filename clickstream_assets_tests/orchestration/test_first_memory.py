@@ -1,7 +1,7 @@
 """What the sensor's first look begins with."""
 
 from clickstream_assets.events.hours import hour_of_key
-from clickstream_assets.orchestration.kafka_offsets import first_memory
+from clickstream_assets.orchestration.planning import first_memory
 
 NOW = 1_795_878_474.0
 THIS_HOUR = hour_of_key("2026-11-28-15:00")

@@ -9,8 +9,8 @@ from dagster._core.events import StepSuccessData
 from clickstream_assets.assets.common import SENSOR_JOB
 from clickstream_assets.definitions import defs
 from clickstream_assets.events.hours import key_of_hour
-from clickstream_assets.orchestration import kafka_offsets
-from clickstream_assets.orchestration.kafka_offsets import turn
+from clickstream_assets.orchestration import turns
+from clickstream_assets.orchestration.turns import turn
 
 STATUS = dg.DagsterRunStatus
 HOUR = 500_000
@@ -119,7 +119,7 @@ def test_once_it_may_again_it_knows_the_hours_of_the_runs_that_failed(instance, 
     run(instance, STATUS.FAILURE, hours=())
     assert turn(instance).failed == frozenset(), "it waits"
     later = time() + 60
-    monkeypatch.setattr(kafka_offsets, "time", lambda: later)
+    monkeypatch.setattr(turns, "time", lambda: later)
     assert turn(instance).failed == {HOUR - 3, HOUR - 2}
     run(instance, STATUS.SUCCESS)
     assert turn(instance).failed == frozenset()

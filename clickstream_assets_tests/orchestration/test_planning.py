@@ -6,7 +6,9 @@ from clickstream_assets.books.books import Books, TableNames
 from clickstream_assets.books.resumption import Resumption
 from clickstream_assets.events.hours import HOUR_MS
 from clickstream_assets.ingest.run_plan import RunPlan
-from clickstream_assets.orchestration.kafka_offsets import Look, Memory, Turn, _plan, first_memory
+from clickstream_assets.orchestration import planning
+from clickstream_assets.orchestration.planning import Look, Memory, first_memory
+from clickstream_assets.orchestration.turns import Turn
 from clickstream_assets.settings import Settings
 from clickstream_assets_tests.books.test_ledger import FakeHBase
 
@@ -48,7 +50,7 @@ def plan(books):
         ends = {0: len(topic.times)}
         log = Resumption("id", {0: read}, {0: 0}, {0: read}, frozenset(), [], [])
         look = Look(topic, limits, memory, now, Turn(busy=busy))
-        return _plan(look, books, log, ends, few=False)[0]
+        return planning.plan(look, books, log, ends, few=False)[0]
 
     return planned
 

@@ -2,7 +2,7 @@
 
 from clickstream_assets.books.resumption import Resumption
 from clickstream_assets.ingest.run_plan import plan_backlog
-from clickstream_assets.orchestration.kafka_offsets import _timeless
+from clickstream_assets.orchestration.planning import _timeless
 
 HOUR = 495_000
 NOW = HOUR * 3_600_000

@@ -7,7 +7,9 @@ import dagster as dg
 import pytest
 
 from clickstream_assets.orchestration import kafka_offsets
-from clickstream_assets.orchestration.kafka_offsets import Memory, Tick, Turn, wait_for_work
+from clickstream_assets.orchestration.kafka_offsets import Tick, wait_for_work
+from clickstream_assets.orchestration.planning import Memory
+from clickstream_assets.orchestration.turns import Turn
 from clickstream_assets.settings import Settings
 
 LIMITS = Settings(small_run_events=500, small_run_seconds=30)

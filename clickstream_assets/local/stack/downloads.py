@@ -20,12 +20,12 @@ from typing import TYPE_CHECKING
 
 from clickstream_assets.local.stack.errors import StackError
 from clickstream_assets.local.stack.processes import die_with_parent
+from clickstream_assets.local.stack.products import ELASTICSEARCH, GEOIP, GEOIP_FILE, HBASE, KAFKA, PRODUCTS, Product
 from clickstream_assets.local.stack.steps import Steps
 from clickstream_assets.stores.java import java_binary, proxy_flags, write_trust_store
 
 if TYPE_CHECKING:
     from clickstream_assets.settings import Settings
-from clickstream_assets.local.stack.products import ELASTICSEARCH, GEOIP, GEOIP_FILE, HBASE, KAFKA, PRODUCTS, Product
 
 MANIFEST = ".complete.json"
 _POLL_SECONDS = 0.2

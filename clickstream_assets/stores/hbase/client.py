@@ -5,7 +5,6 @@ through the one retry policy. Resending is safe because callers write by determi
 is not idempotent, :meth:`HBaseClient.increment`, may count twice after a lost answer, and says so.
 """
 
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
@@ -17,6 +16,7 @@ import Hbase_thrift as thrift  # isort: skip
 from thriftpy2.thrift import TClient, TException
 from thriftpy2.transport import TCyBufferedTransport
 
+from clickstream_assets.stores.hbase.filters import KEYS_ONLY, SIZES_ONLY, walked
 from clickstream_assets.stores.hbase.thrift_rows import SCANS, Key, Row, RowMutation, SharedMutation, mutate_rows
 from clickstream_assets.stores.retries import PATIENCE_SECONDS, retrying
 
@@ -33,57 +33,12 @@ def rows_per_call(row_bytes: int) -> int:
     return max(1, min(SCANNED_PER_CALL, BYTES_PER_CALL // row_bytes))
 
 
-KEYS_ONLY = b"FirstKeyOnlyFilter() AND KeyOnlyFilter()"
-"""A filter string for scans that look at nothing but keys."""
-_SIZES_ONLY = b"KeyOnlyFilter(true)"
-
-
-def where(column: bytes, operator: str, value: bytes, *, or_missing: bool = False) -> bytes:
-    """A filter string: rows whose ``column`` (``family:qualifier``) compares so with ``value``, byte by byte.
-
-    ``or_missing``: and those that lack it. Filters of a scan see nothing but the columns that it asks for.
-    """
-    family, _, qualifier = column.partition(b":")
-    comparator = _quoted(b"binary:" + value)
-    missing_fails, latest_only = b"false" if or_missing else b"true", b"true"
-    parts = (_quoted(family), _quoted(qualifier), operator.encode(), comparator, missing_fails, latest_only)
-    return b"SingleColumnValueFilter(" + b", ".join(parts) + b")"
-
-
-def lacks(column: bytes) -> bytes:
-    """A filter string: rows without ``column``. No value is less than none, so a row that has it never passes."""
-    return where(column, "<", b"", or_missing=True)
-
-
-def has(column: bytes) -> bytes:
-    """A filter string: rows with ``column``."""
-    return where(column, ">=", b"")
-
-
-def _walked(columns: Sequence[bytes], filter_string: bytes | None) -> tuple[list[bytes], bytes | None]:
-    """Columns and filter of a scan that gives the same, but walks over all cells of the columns' families.
-
-    HBase looks each column of each row up that a scan asks for, by a search in memory; taking one cell after the other
-    and leaving some out by a filter is less than half of the work (docs/decisions/0013).
-    """
-    qualifiers = sorted({column.partition(b":")[2] for column in columns})
-    if not all(qualifiers) or not columns:
-        return list(columns), filter_string
-    families = sorted({column.partition(b":")[0] for column in columns})
-    named = b"QualifierFilter(=, " + _quoted(b"regexstring:^(" + b"|".join(map(re.escape, qualifiers)) + b")$") + b")"
-    return families, named if filter_string is None else named + b" AND (" + filter_string + b")"
-
-
-def _quoted(text: bytes) -> bytes:
-    return b"'" + text.replace(b"'", b"''") + b"'"
-
-
 _AHEAD_ROWS = 5_000
 """What Thrift asks HBase for at a time, cut at 2 MiB by both of them (``hbase.client.scanner.max.result.size``)."""
 _BUFFER_BYTES = 1 << 20
+
 # At the library's 4 KiB each answer would come in hundreds of pieces, and each would wait for its turn among threads.
 happybase.connection.THRIFT_TRANSPORTS["large"] = partial(TCyBufferedTransport, buf_size=_BUFFER_BYTES)
-
 _LOST = (OSError, TException)  # Thrift's own IOError, the server's "I could not", is a TException
 _T = TypeVar("_T")
 
@@ -257,7 +212,7 @@ class HBaseClient:
         After a lost connection it goes on behind the last row it gave.
         """
         if not large_cells:
-            columns, filter_string = _walked(columns, filter_string)
+            columns, filter_string = walked(columns, filter_string)
         return self._scan(Row, table, start, stop, columns, filter_string, batch_rows)
 
     def scan_keys(
@@ -324,7 +279,7 @@ class HBaseClient:
 
     def sizes(self, table: str, start: bytes, stop: bytes, column: bytes) -> Iterator[tuple[bytes, int]]:
         """Key and bytes of each cell of ``column`` from ``start`` (included) to ``stop`` (not); no cell is sent."""
-        for rows in self._scan(Row, table, start, stop, [column], _SIZES_ONLY, SCANNED_PER_CALL):
+        for rows in self._scan(Row, table, start, stop, [column], SIZES_ONLY, SCANNED_PER_CALL):
             yield from ((row.row, int.from_bytes(row.columns[column].value, "big")) for row in rows)
 
     def count(self, table: str, start: bytes, stop: bytes) -> int:

@@ -15,8 +15,8 @@ from clickstream_assets.stores.hbase.client import (
     SCANNED_PER_CALL,
     HBaseClient,
     rows_per_call,
-    where,
 )
+from clickstream_assets.stores.hbase.filters import where
 from clickstream_assets.stores.hbase.thrift_rows import (
     SCANS,
     Key,
