@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator
 from time import time
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
 from clickstream_assets.assets.at_a_glance import of_clicks
-from clickstream_assets.assets.common import add_row_counts, evaluate_behind, hourly_spec, hourly_step, work_of
+from clickstream_assets.assets.common import Work, add_row_counts, evaluate_behind, hourly_spec, hourly_step, work_of
 from clickstream_assets.checks.es_index import checks
 from clickstream_assets.events.hours import key_of_hour
 from clickstream_assets.settings import Settings
@@ -14,6 +15,10 @@ from clickstream_assets.stores.elasticsearch.resource import ElasticsearchResour
 from clickstream_assets.stores.hbase.resource import HBaseResource
 from clickstream_assets.stores.preflight import require_fit
 from clickstream_assets.stores.spark.resource import SparkResource
+
+if TYPE_CHECKING:
+    from clickstream_assets.books.books import Books
+    from clickstream_assets.index.indexing import Indexed
 
 ASSET = "es_index"
 
@@ -41,7 +46,6 @@ def _materialize(
     from clickstream_assets.books.hour_states import INDEXED
     from clickstream_assets.evidence.overviews import documents_url, overviews
     from clickstream_assets.index import documents
-    from clickstream_assets.index.indexing import Indexed, Target, index_changed, index_whole
 
     require_fit(elasticsearch)
     alias = elasticsearch.alias
@@ -50,14 +54,7 @@ def _materialize(
         states = work.states
         if not documents.indices_exist(es, alias, work.hours):
             documents.ensure_template(es, alias)
-        written: dict[int, Indexed] = {}
-        lists: dict[bytes, list[bytes]] = {}
-        if work.hours:
-            target = Target(elasticsearch.url, alias, int(time() * 1000))
-            with spark.alone(alias) as session:
-                written, lists = index_changed(session, books, target, work.hours)
-                at_most = sum(states[hour].clicks or 0 for hour in work.whole)  # a metric has one at least
-                written |= index_whole(session, books, target, work.whole, at_most)
+        written, lists = _indexed(books, spark, elasticsearch, work) if work.hours else ({}, {})
         counts = documents.count_documents(es, alias, states)
         deleted = documents.delete_left_over(es, alias, books, {hour: counts[hour] for hour in work.whole})
         books.hours.mark(INDEXED, {hour: states[hour].computed for hour in work.hours})
@@ -71,3 +68,16 @@ def _materialize(
     context.add_asset_metadata({"documents_written": count, "documents_left_over": sum(deleted.values())})
     yield dg.MaterializeResult()
     evaluate_behind(context, checks, [*work.hours, *work.held], work.new({}), hbase, elasticsearch, configured)
+
+
+def _indexed(
+    books: "Books", spark: SparkResource, elasticsearch: ElasticsearchResource, work: Work
+) -> "tuple[dict[int, Indexed], dict[bytes, list[bytes]]]":
+    """Write what changed in hours, and what differs in those that are looked at whole; the lists that are done."""
+    from clickstream_assets.index.indexing import Target, index_changed, index_whole
+
+    target = Target(elasticsearch.url, elasticsearch.alias, int(time() * 1000))
+    with spark.alone(elasticsearch.alias) as session:
+        written, lists = index_changed(session, books, target, work.hours)
+        at_most = sum(work.states[hour].clicks or 0 for hour in work.whole)  # a metric has one at least
+        return written | index_whole(session, books, target, work.whole, at_most), lists

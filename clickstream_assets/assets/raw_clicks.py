@@ -22,6 +22,7 @@ from clickstream_assets.stores.spark.resource import SparkResource
 
 if TYPE_CHECKING:
     from clickstream_assets.books.books import Books
+    from clickstream_assets.ingest.ingest_report import IngestReport
 
 
 _NEXT = "enriched_clicks"
@@ -89,14 +90,7 @@ def _materialize(
         stale, whole = _behind(books, hours)
         new = {hour: report.parts[hour] for hour in stale if hour not in whole}
         _tell_counts(context, books, hours, configured.first_hour_ms // HOUR_MS)
-    context.log.info(report.in_words())
-    if report.cuts:
-        log_event: Any = context.log_event  # takes evaluations, though its type does not say so
-        log_event(evaluation(NO_LOG_CUT_BACK, cut_back(report.cuts, int(time() * 1000))))
-    if report.unavailable:
-        context.log.warning(
-            f"{report.unavailable} offsets of these hours are no longer in Kafka: what is stored of them was left alone"
-        )
+    _tell(context, report)
     yield dg.MaterializeResult(asset_key="raw_clicks", metadata=of_ingestion(report))
     yield dg.MaterializeResult(asset_key="dead_letters")
     for of_asset in (checks, letters_checks):
@@ -115,6 +109,18 @@ def _behind(books: "Books", hours: list[int]) -> tuple[list[int], set[int]]:
     stale = [*empty, *(hour for hour, state in states.items() if state.stale)]
     whole = {hour for hour, state in states.items() if "raw_clicks" in state.holds or state.is_whole_due(_NEXT)}
     return stale, whole
+
+
+def _tell(context: dg.AssetExecutionContext, report: "IngestReport") -> None:
+    """Say in the run's log what was read, and what could not be."""
+    context.log.info(report.in_words())
+    if report.cuts:
+        log_event: Any = context.log_event  # takes evaluations, though its type does not say so
+        log_event(evaluation(NO_LOG_CUT_BACK, cut_back(report.cuts, int(time() * 1000))))
+    if report.unavailable:
+        context.log.warning(
+            f"{report.unavailable} offsets of these hours are no longer in Kafka: what is stored of them was left alone"
+        )
 
 
 def _tell_counts(context: dg.AssetExecutionContext, books: "Books", hours: list[int], first_hour: int) -> None:

@@ -5,8 +5,10 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -80,15 +82,14 @@ def produce(
     clickstream produce --demo                   live traffic until Ctrl-C
     clickstream produce --demo --events 5000     a finished history of 6 hours
     """
-    if demo == (file is not None):
-        raise click.UsageError("Name a FILE to send, or ask for --demo traffic: one of the two.")
-    if file and events:
-        raise click.UsageError("--events goes with --demo.")
-    if envelope and not file:
-        raise click.UsageError("--envelope goes with a FILE.")
-    if append and not record:
-        raise click.UsageError("--append goes with --record.")
-
+    for is_wrong, words in (
+        (demo == (file is not None), "Name a FILE to send, or ask for --demo traffic: one of the two."),
+        (file and events, "--events goes with --demo."),
+        (envelope and not file, "--envelope goes with a FILE."),
+        (append and not record, "--append goes with --record."),
+    ):
+        if is_wrong:
+            raise click.UsageError(words)
     for number in (signal.SIGINT, signal.SIGTERM):  # a supervisor's stop confirms and records, a script's `&` as well
         signal.signal(number, signal.default_int_handler)
     total: int | None
@@ -133,58 +134,69 @@ def run_produce(
     It is 1 where the topic did not take some of the messages, of which the first are named. ``call`` calls the sending
     itself: whoever has something to do meanwhile calls it in another thread.
     """
-    from clickstream_assets.stores.kafka.producer import NotSent, Unreachable, send
+    from clickstream_assets.stores.kafka.producer import Unreachable
 
     if record and not record.parent.is_dir():
         raise click.UsageError(f"--record: there is no folder {record.parent}.")
     ensure_topic_or_explain(settings)
-    sent = refused = 0
-    named: list[NotSent] = []
-
-    def note(one: NotSent) -> None:
-        nonlocal refused
-        refused += 1
-        if refused <= _REFUSED_NAMED:
-            named.append(one)
-
-    code, verb = 0, "Done:"
+    tally, code, verb = _Tally(), 0, "Done:"
     try:
-        with ExitStack() as stack:
-            # By lines: a kill leaves whole ones
-            to_record = record and record.open("a" if append else "w", encoding="utf-8", buffering=1)
-            record_file = stack.enter_context(to_record) if to_record else None
-            show = stack.enter_context(progress(total))
-
-            def count(acknowledged: int) -> None:
-                nonlocal sent
-                sent = acknowledged
-                show(acknowledged)
-
-            def sending(stop: threading.Event) -> int:
-                return send(
+        # By lines: a kill leaves whole ones
+        to_record = record.open("a" if append else "w", encoding="utf-8", buffering=1) if record else nullcontext()
+        with to_record as record_file, progress(total) as tally.show:
+            call(
+                partial(
+                    _send,
                     messages,
                     bootstrap_servers=settings.kafka_bootstrap_servers,
                     topic=settings.topic,
                     rate=rate,
-                    on_sent=count,
-                    on_refused=note,
+                    on_sent=tally.count,
+                    on_refused=tally.refuse,
                     record=record_file,
-                    stop=stop,
                 )
-
-            call(sending)
+            )
     except KeyboardInterrupt:
         code, verb = STOPPED, "Stopped:"
     except Unreachable as error:
         raise click.ClickException(f"{error.message} {_remedy(settings)}") from error
     finally:  # below the progress bar
-        for one in named:
-            click.echo(one.message, err=True)
-        if refused > len(named):
-            click.echo(f"{refused - len(named):,} more messages were not sent for such reasons.", err=True)
-    but = f"; {refused:,} were refused" if refused else ""
-    click.echo(f"{verb} {sent:,} messages are in {settings.topic}{but}.", err=True)
-    return code or int(refused > 0)
+        tally.tell()
+    but = f"; {tally.refused:,} were refused" if tally.refused else ""
+    click.echo(f"{verb} {tally.sent:,} messages are in {settings.topic}{but}.", err=True)
+    return code or int(tally.refused > 0)
+
+
+def _send(messages: Iterable[Message], stop: threading.Event, **how: Any) -> int:
+    from clickstream_assets.stores.kafka.producer import send
+
+    return send(messages, stop=stop, **how)
+
+
+@dataclass(slots=True)
+class _Tally:
+    """What became of messages so far."""
+
+    show: Callable[[int], None] = lambda _: None
+    sent: int = 0
+    refused: int = 0
+    named: list[str] = field(default_factory=list)
+    """What is to be said of the first that were refused."""
+
+    def count(self, acknowledged: int) -> None:
+        self.sent = acknowledged
+        self.show(acknowledged)
+
+    def refuse(self, error: click.ClickException) -> None:
+        self.refused += 1
+        if self.refused <= _REFUSED_NAMED:
+            self.named.append(error.message)
+
+    def tell(self) -> None:
+        for words in self.named:
+            click.echo(words, err=True)
+        if self.refused > len(self.named):
+            click.echo(f"{self.refused - len(self.named):,} more messages were not sent for such reasons.", err=True)
 
 
 def ensure_topic_or_explain(settings: Settings) -> None:

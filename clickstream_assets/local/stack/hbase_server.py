@@ -29,6 +29,45 @@ log4j.logger.org.apache.hadoop.hbase.ChoreService=ERROR
 log4j.logger.org.apache.hadoop.metrics2=ERROR
 """
 
+_LIFE = {
+    # All three share a process, and a laptop sleeps: that is no reason to give the region server up for dead
+    "zookeeper.session.timeout": "300000",
+    "hbase.zookeeper.property.maxSessionTimeout": "300000",
+    "zookeeper.session.timeout.localHBaseCluster": "300000",
+    "hbase.client.scanner.timeout.period": "600000",
+    # ZooKeeper may end before the region server, which then tries this often to take its name off the list
+    "zookeeper.recovery.retry": "1",
+    "zookeeper.recovery.retry.intervalmill": "200",
+    # One region server is all there will be
+    "hbase.master.wait.on.regionservers.mintostart": "1",
+    "hbase.master.wait.on.regionservers.maxtostart": "1",
+    "hbase.master.wait.on.regionservers.interval": "100",
+    "hbase.regionserver.msginterval": "1000",
+    "hbase.balancer.period": "86400000",
+}
+_MEMORY = {
+    # Memory: half of the heap, which the old generation has room for beside the server itself (docs/decisions/0014)
+    "hbase.regionserver.global.memstore.size": "0.25",
+    "hfile.block.cache.size": "0.25",
+    "hbase.hregion.memstore.flush.size": str(64 << 20),
+    # Each family of each region that is written to takes a chunk, of 2 MB by default: tables with a region for each
+    # salt and four families take 64 MB at their first rows, and a few pipelines on one server all of its memory.
+    "hbase.hregion.memstore.mslab.chunksize": str(128 << 10),
+    "hbase.hregion.memstore.mslab.max.allocation": str(64 << 10),
+    "hbase.regionserver.handler.count": "16",
+    "hbase.regionserver.metahandler.count": "4",
+    "hbase.master.hfilecleaner.large.queue.init.size": "1024",
+    "hbase.master.hfilecleaner.small.queue.init.size": "1024",
+}
+_THRIFT = {
+    # Thrift: a connection occupies a thread, and one that finds none waits in a queue without a word
+    "hbase.thrift.info.port": "-1",
+    "hbase.thrift.minWorkerThreads": "200",
+    "hbase.thrift.maxWorkerThreads": "1000",
+    "hbase.thrift.server.socket.read.timeout": str(24 * _HOUR_MS),
+    "hbase.thrift.connection.max-idletime": str(24 * _HOUR_MS),
+}
+
 
 def site(data: Path, *, zookeeper: int, master: int, region_server: int, tmp: Path, door: Door) -> dict[str, str]:
     """``hbase-site.xml``, the same for the server and for Thrift, which is its client."""
@@ -50,39 +89,10 @@ def site(data: Path, *, zookeeper: int, master: int, region_server: int, tmp: Pa
         "hbase.regionserver.ipc.address": HOST,
         "hbase.unsafe.regionserver.hostname": "localhost",
         "hbase.regionserver.info.port": "-1",
-        # All three share a process, and a laptop sleeps: that is no reason to give the region server up for dead
-        "zookeeper.session.timeout": "300000",
-        "hbase.zookeeper.property.maxSessionTimeout": "300000",
-        "zookeeper.session.timeout.localHBaseCluster": "300000",
-        "hbase.client.scanner.timeout.period": "600000",
-        # ZooKeeper may end before the region server, which then tries this often to take its name off the list
-        "zookeeper.recovery.retry": "1",
-        "zookeeper.recovery.retry.intervalmill": "200",
-        # One region server is all there will be
-        "hbase.master.wait.on.regionservers.mintostart": "1",
-        "hbase.master.wait.on.regionservers.maxtostart": "1",
-        "hbase.master.wait.on.regionservers.interval": "100",
-        "hbase.regionserver.msginterval": "1000",
-        "hbase.balancer.period": "86400000",
-        # Memory: half of the heap, which the old generation has room for beside the server itself (docs/decisions/0014)
-        "hbase.regionserver.global.memstore.size": "0.25",
-        "hfile.block.cache.size": "0.25",
-        "hbase.hregion.memstore.flush.size": str(64 << 20),
-        # Each family of each region that is written to takes a chunk, of 2 MB by default: tables with a region for each
-        # salt and four families take 64 MB at their first rows, and a few pipelines on one server all of its memory.
-        "hbase.hregion.memstore.mslab.chunksize": str(128 << 10),
-        "hbase.hregion.memstore.mslab.max.allocation": str(64 << 10),
-        "hbase.regionserver.handler.count": "16",
-        "hbase.regionserver.metahandler.count": "4",
-        "hbase.master.hfilecleaner.large.queue.init.size": "1024",
-        "hbase.master.hfilecleaner.small.queue.init.size": "1024",
-        # Thrift: a connection occupies a thread, and one that finds none waits in a queue without a word
         "hbase.regionserver.thrift.ipaddress": door.listen,
-        "hbase.thrift.info.port": "-1",
-        "hbase.thrift.minWorkerThreads": "200",
-        "hbase.thrift.maxWorkerThreads": "1000",
-        "hbase.thrift.server.socket.read.timeout": str(24 * _HOUR_MS),
-        "hbase.thrift.connection.max-idletime": str(24 * _HOUR_MS),
+        **_LIFE,
+        **_MEMORY,
+        **_THRIFT,
     }
 
 

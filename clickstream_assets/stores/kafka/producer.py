@@ -3,7 +3,7 @@
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import IO, Any, NoReturn, Self
@@ -62,7 +62,6 @@ def send(
 
     Raises SendError at the first message that was handed to Kafka and is not acknowledged.
     """
-    stop = stop or threading.Event()
     try:
         with closing(KafkaAdminClient(bootstrap_servers=bootstrap_servers.split(","))) as admin:
             limits = Limits.of(topic_settings(admin, topic))
@@ -73,13 +72,7 @@ def send(
         partitions = _partitions(producer, topic, bootstrap_servers)
         outbox = _Outbox(producer, topic, partitions, limits, on_sent, on_refused, record)
         try:
-            due = time.monotonic()
-            for message in messages:
-                if rate:
-                    due = max(due + 1 / rate, time.monotonic() - 1)  # after a stall: no burst beyond a second's worth
-                    stop.wait(due - time.monotonic())
-                if stop.is_set():
-                    break
+            for message in _paced(messages, rate, stop or threading.Event()):
                 outbox.put(message)
         except BaseException as reason:
             if not isinstance(reason, SendError):
@@ -89,6 +82,18 @@ def send(
         return outbox.sent
     finally:
         producer.close(timeout=5)
+
+
+def _paced(messages: Iterable[Message], rate: float | None, stop: threading.Event) -> Iterator[Message]:
+    """The messages, at most ``rate`` a second, until ``stop`` is set."""
+    due = time.monotonic()
+    for message in messages:
+        if rate:
+            due = max(due + 1 / rate, time.monotonic() - 1)  # after a stall: no burst beyond a second's worth
+            stop.wait(due - time.monotonic())
+        if stop.is_set():
+            return
+        yield message
 
 
 @dataclass(frozen=True, slots=True)
