@@ -10,15 +10,16 @@
 
 FROM python:3.11-slim-bookworm AS build
 WORKDIR /src
-COPY pyproject.toml constraints.txt README.md ./
+COPY pyproject.toml requirements.lock README.md ./
 COPY clickstream_assets clickstream_assets
-# What wheels are built with, ours and those of pyspark and happybase, is locked too. Builds have an environment of their
-# own, which --constraint does not reach. The first variable does with pip 24, the second with pip 26, which passes over the
-# first. This wheel is the last that needs no package of its own.
-RUN python -m venv --without-pip /opt/venv \
+# uv checks what it installs by the hashes of its constraints; it is checked itself by pip, which cannot do the former. What
+# wheels are built with, ours and those of pyspark and happybase, is locked too. This wheel is the last that needs no
+# package of its own.
+RUN awk '/^uv==/,/[^\\]$/' requirements.lock > uv.lock && pip install --no-cache-dir --require-hashes --requirement uv.lock \
+    && python -m venv --without-pip /opt/venv \
     && printf '%s\n' setuptools==84.2.1 wheel==0.45.1 > build-constraints.txt \
-    && PIP_CONSTRAINT=/src/build-constraints.txt PIP_BUILD_CONSTRAINT=/src/build-constraints.txt \
-       pip --python /opt/venv/bin/python install --no-cache-dir --constraint constraints.txt .
+    && uv pip install --python /opt/venv/bin/python --no-cache --constraint requirements.lock \
+       --build-constraint build-constraints.txt '.[k8s,local,postgres]'
 # A `java` that takes the flags of Spark's launcher, and a `python` for Spark's workers
 RUN mkdir /opt/spark && /opt/venv/bin/python -c "from pathlib import Path; \
     from clickstream_assets.stores.java import write_java_home; from clickstream_assets.local.stack.spark_server import write_python; \

@@ -8,10 +8,11 @@ BIN := $(VENV)/bin
 help:  ## Show the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*##/ { printf "%-11s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-$(VENV)/.ready: pyproject.toml constraints.txt
-	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is missing: install Python 3.11, or name another with make PYTHON=python3.12" >&2; exit 1; }
+$(VENV)/.ready: pyproject.toml requirements.lock
+	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is missing: install Python 3.11, or name another with make PYTHON=python3.13" >&2; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --editable .
 	touch $@
 
 setup: $(VENV)/.ready  ## Make the virtual environment
@@ -40,7 +41,11 @@ k8s-check: setup  ## Ask a Kubernetes API server whether it takes k8s/; KUBECONF
 pictures: setup browser  ## The README's pictures of Dagster's pages, after MINUTES=5 of demo
 	@$(BIN)/python -W ignore -m clickstream_assets_tests.browser.pictures --minutes $(or $(MINUTES),5)
 
+lock: setup  ## Write requirements.lock by pyproject.toml; ARGS=--upgrade for the newest packages
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --generate-hashes --no-header \
+		--no-annotate --no-emit-index-url $(ARGS) --output-file requirements.lock pyproject.toml
+
 clean:  ## Delete the virtual environment and all that runs have written
 	rm -rf $(VENV) .clickstream .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
-.PHONY: help setup run browser test bench check k8s-check pictures clean
+.PHONY: help setup run browser test bench check k8s-check pictures lock clean

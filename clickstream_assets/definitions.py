@@ -1,6 +1,8 @@
 """Dagster's door: puts the pieces together, and imports nothing heavy."""
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import dagster as dg
 
@@ -66,12 +68,25 @@ def resources(configured: Settings) -> Resources:
     )
 
 
+def _with_code_references(assets: list[dg.AssetsDefinition | dg.AssetSpec], configured: Settings) -> Sequence[Any]:
+    """The assets, each with a link to its code: to files, or to the repository if it is set."""
+    here = dg.with_source_code_references(assets)
+    if not configured.repository_url:
+        return here
+    return dg.link_code_references_to_git(
+        here,
+        git_url=configured.repository_url,
+        git_branch=configured.repository_branch,
+        file_path_mapping=dg.AnchorBasedFilePathMapping(Path(__file__).parents[1], ""),
+    )
+
+
 def build(configured: Settings) -> dg.Definitions:
     """Assets, checks, jobs and sensors, on the servers and under the names of ``configured``."""
     assets = (clickstream_topic, raw_clicks, enriched_clicks, url_country_metrics, es_index)
     partitions = hourly(configured.first_hour)
     return dg.Definitions(
-        assets=[asset(configured) for asset in assets],
+        assets=_with_code_references([asset(configured) for asset in assets], configured),
         asset_checks=[nothing_lost_unread, no_log_cut_back, *(checks.definition(partitions) for checks in CHECKS)],
         jobs=[
             clickstream_hours,

@@ -111,6 +111,11 @@ class Settings(BaseSettings):
         "", description="address of Dagster's webserver as people reach it, for links; empty: localhost and its port"
     )
 
+    repository_url: str = Field(
+        "", description="GitHub or GitLab repository that assets' code references lead to; empty: to files here"
+    )
+    repository_branch: str = Field("main", description="branch of it that runs")
+
     # The embedded stack
     home: Path = Field(Path(".clickstream"), description="folder of all that the embedded servers and Dagster write")
     cache: Path = Field(

@@ -21,6 +21,7 @@ LAYERS = (
     "index",
     "evidence",
     "resources",  # `resource.py` of each store, and whether stores are fit: Dagster's way to clients and books
+    "dagster_internals",
     "partitions",
     "checks",
     "assets",
@@ -115,6 +116,26 @@ def test_what_lies_below_the_resources_knows_nothing_of_dagster():
         f"{module}: {name}" for module, path in modules.items() for name in imports(path) if is_of(name, "dagster")
     }
     assert importers == set()
+
+
+def test_what_dagster_keeps_to_itself_is_imported_in_one_place():
+    importers = {
+        module for module, path in all_modules().items() for name in imports(path) if is_of(name, "dagster._core")
+    }
+    assert importers == {"dagster_internals", "orchestration/event_log"}
+
+
+def test_modules_and_functions_are_of_one_idea():
+    large = {
+        module for module, path in all_modules().items() if len(path.read_text(encoding="utf-8").splitlines()) > 300
+    }
+    long = {
+        f"{module}: {node.name}"
+        for module, path in all_modules().items()
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef) and node.end_lineno - node.lineno >= 40
+    }
+    assert large == long == set()
 
 
 def test_rules_know_no_client():

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from clickstream_assets.assets.column_schema import described
-from clickstream_assets.assets.common import GROUP, OWNERS, TOPIC_FRESHNESS
+from clickstream_assets.assets.common import GROUP, OWNERS, TOPIC_FRESHNESS, tags_of_asset
 from clickstream_assets.checks.clickstream_topic import ASSET
 from clickstream_assets.events.hours import rfc3339
 from clickstream_assets.settings import Settings
@@ -22,6 +22,7 @@ def clickstream_topic(settings: Settings) -> dg.AssetSpec:
         "`kafka_offsets` watches its end offsets and observes how far ingestion is.",
         group_name=GROUP,
         owners=OWNERS,
+        tags=tags_of_asset("clickstream_topic"),
         kinds={"kafka", "json"},
         metadata={
             "topic": settings.topic,

@@ -10,6 +10,7 @@ import dagster as dg
 from clickstream_assets.assets.column_schema import described
 from clickstream_assets.checks.hour_checks import HourChecks
 from clickstream_assets.events.hours import key_of_hour
+from clickstream_assets.evidence.lineage import ASSETS
 from clickstream_assets.partitions import hourly, hours_of
 from clickstream_assets.settings import Settings
 
@@ -20,6 +21,17 @@ if TYPE_CHECKING:
 
 GROUP = "clickstream"
 OWNERS = ["team:data-engineering"]
+CODE_VERSION = "2"
+"""Of the contract's rules, by its edition. To be raised when the same messages come to other values: Dagster shows
+what was made by the former rules as not in sync."""
+TIERS = {
+    "clickstream_topic": "source",
+    "raw_clicks": "raw",
+    "dead_letters": "raw",
+    "enriched_clicks": "enriched",
+    "url_country_metrics": "metrics",
+    "es_index": "served",
+}
 SENSOR_JOB = "clickstream_hours"
 """The job whose runs write every hourly asset, and whose steps look at their own checks."""
 HOURLY_FRESHNESS = dg.FreshnessPolicy.time_window(
@@ -34,8 +46,20 @@ TOPIC_FRESHNESS = dg.FreshnessPolicy.time_window(warn_window=timedelta(hours=1),
 
 def hourly_spec(name: str, settings: Settings) -> dict[str, Any]:
     """Arguments of ``dg.AssetSpec`` and ``dg.asset`` that all hourly assets share."""
-    metadata = described(name, settings)
-    return {"group_name": GROUP, "owners": OWNERS, "metadata": metadata, "freshness_policy": HOURLY_FRESHNESS}
+    return {
+        "group_name": GROUP,
+        "owners": OWNERS,
+        "tags": tags_of_asset(name),
+        "metadata": described(name, settings),
+        "code_version": CODE_VERSION,
+        "freshness_policy": HOURLY_FRESHNESS,
+    }
+
+
+def tags_of_asset(name: str) -> dict[str, str]:
+    """What an asset is searched for by: its domain, how far from the message it is, whether it can tell a person."""
+    is_personal = any(field.personal for field in ASSETS[name].columns.values())
+    return {"domain": "clickstream", "tier": TIERS[name], "pii": str(is_personal).lower()}
 
 
 def hourly_step(name: str, settings: Settings) -> dict[str, Any]:

@@ -61,8 +61,8 @@ class Table:
     families: Mapping[str, Mapping[str, Any]]
     columns: Mapping[str, Column]
     split_keys: Sequence[bytes] = ()
-    """Where a new table is split into regions. Only the clicks are: keys of the other tables are text that grows with
-    time or offsets, their rows are few, and a split would leave all but the last region idle."""
+    """Where a new table is split into regions. Only the clicks and their blocks are: keys of the other tables are text
+    that grows with time or offsets, their rows are few, and a split would leave all but the last region idle."""
 
     def cell_of(self, *names: str) -> dict[str, str]:
         """Column name to HBase cell, for the named columns (all by default)."""

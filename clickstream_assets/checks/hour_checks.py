@@ -12,14 +12,16 @@ from time import sleep
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
-from dagster._core.definitions.asset_checks.asset_check_evaluation import AssetCheckEvaluationTargetMaterializationData
-from dagster._core.definitions.assets.job.asset_job import IMPLICIT_ASSET_JOB_NAME
-from dagster._core.event_api import PartitionKeyFilter
 
 from clickstream_assets.checks.audit import Audit
 from clickstream_assets.checks.evidence import Evidence
 from clickstream_assets.checks.findings import Finding, Findings
 from clickstream_assets.checks.presence import GRACE_MINUTES, presences
+from clickstream_assets.dagster_internals import (
+    IMPLICIT_ASSET_JOB_NAME,
+    AssetCheckEvaluationTargetMaterializationData,
+    PartitionKeyFilter,
+)
 from clickstream_assets.events.hours import key_of_hour
 from clickstream_assets.partitions import hours_of
 from clickstream_assets.settings import Settings

@@ -41,9 +41,7 @@ def runs(instance: "DagsterInstance", run_ids: Iterable[str]) -> dict[str, dict[
 
 def failed_checks(instance: "DagsterInstance", partition: str) -> list[dict[str, str]]:
     """Every check whose last evaluation of a partition failed, by asset and name, and its words."""
-    from dagster._core.event_api import PartitionKeyFilter
-    from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
-
+    from clickstream_assets.dagster_internals import AssetCheckExecutionRecordStatus, PartitionKeyFilter
     from clickstream_assets.definitions import defs
 
     # Planned ones are left out: a run under way does not hide what the last one found.

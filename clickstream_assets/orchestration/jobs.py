@@ -1,12 +1,12 @@
 """The jobs over hours: all assets, or their checks alone."""
 
 import dagster as dg
-from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from clickstream_assets.assets.common import SENSOR_JOB
 from clickstream_assets.checks import dead_letters, enriched_clicks, es_index, raw_clicks, url_country_metrics
 from clickstream_assets.checks.clickstream_topic import NO_LOG_CUT_BACK, NOTHING_LOST_UNREAD
 from clickstream_assets.checks.hour_checks import AUDIT_JOB, LATEST_CLOSED_HOUR, NOW_JOB
+from clickstream_assets.dagster_internals import UnresolvedAssetJobDefinition
 from clickstream_assets.partitions import hourly
 from clickstream_assets.settings import Settings
 

@@ -25,7 +25,7 @@ from clickstream_assets.books.blocks import (
 )
 from clickstream_assets.books.row_keys import SALTS, hour_of
 from clickstream_assets.stores.hbase.client import BYTES_PER_CALL
-from clickstream_assets_tests.books.test_ledger import FakeHBase
+from clickstream_assets_tests.fakes.hbase import FakeHBase
 
 TABLE = "blocks"
 HOUR = 498_000

@@ -4,7 +4,7 @@ import pytest
 
 from clickstream_assets.books.hour_states import STEPS, Hold, HourState, HourStates
 from clickstream_assets.events.hours import hour_of_key
-from clickstream_assets_tests.books.test_ledger import FakeHBase
+from clickstream_assets_tests.fakes.hbase import FakeHBase
 
 HOUR = hour_of_key("2026-11-23-05:00")
 

@@ -19,8 +19,8 @@ from clickstream_assets.enrich.geoip import GeoIPDatabase
 from clickstream_assets.events.hours import hour_of_key
 from clickstream_assets.settings import Settings, settings
 from clickstream_assets.stores.reachability import without_secrets
-from clickstream_assets_tests.books.test_ledger import FakeHBase
 from clickstream_assets_tests.fakes.geoip_databases import write_database
+from clickstream_assets_tests.fakes.hbase import FakeHBase
 
 REMEDIES = {
     "Kafka": "CLICKSTREAM_KAFKA_BOOTSTRAP_SERVERS",

@@ -43,7 +43,7 @@ from clickstream_assets.metrics.hourly_metrics import sketch_of
 from clickstream_assets.metrics.time_spent import UNKNOWN, time_spent_ms
 from clickstream_assets.stores.hbase.client import RowMutation
 from clickstream_assets_tests.acceptance import golden
-from clickstream_assets_tests.books.test_ledger import FakeHBase
+from clickstream_assets_tests.fakes.hbase import FakeHBase
 
 HOUR = hour_of_key("2026-11-23-05:00")
 START = HOUR * HOUR_MS

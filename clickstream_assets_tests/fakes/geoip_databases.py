@@ -1,4 +1,7 @@
-"""Writes GeoIP databases of any shape."""
+"""Writes GeoIP databases of any shape.
+
+No fake: real files of the format, with networks and places of our own.
+"""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -1,4 +1,7 @@
-"""Batches of records as a producer's library makes them, in every compression, whatever is in them."""
+"""Batches of records as a producer's library makes them, in every compression, whatever is in them.
+
+No fake: the bytes are those that a broker stores.
+"""
 
 import struct
 

@@ -1,4 +1,7 @@
-"""A pipeline up to ``url_country_metrics`` in memory, to be held against golden.py's reading of the same messages."""
+"""A pipeline up to ``url_country_metrics`` in memory, to be held against golden.py's reading of the same messages.
+
+Not faked: what ``hbase.py`` and ``spark.py`` leave out; Elasticsearch is not there at all.
+"""
 
 import itertools
 import json

@@ -1,4 +1,7 @@
-"""Kafka's topic and HBase's tables in memory, and what the books of a whole pipeline must say of them."""
+"""Kafka's topic and HBase's tables in memory, and what the books of a whole pipeline must say of them.
+
+Not faked: Kafka's protocol, batches and compression, retention by time, consumer groups but for their offsets.
+"""
 
 import itertools
 from collections import Counter, defaultdict
@@ -13,7 +16,7 @@ from clickstream_assets.ingest.ingestion import Ingestion
 from clickstream_assets.ingest.replay import Replay
 from clickstream_assets.stores.kafka.client import Record
 from clickstream_assets.stores.kafka.looks import Span, boundaries
-from clickstream_assets_tests.books.test_ledger import FakeHBase
+from clickstream_assets_tests.fakes.hbase import FakeHBase
 
 HOUR_MS = 3_600_000
 CLICKS, LETTERS, LEDGER = "clickstream_data", "clickstream_dead_letters", "clickstream_ingest_ledger"

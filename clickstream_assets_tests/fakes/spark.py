@@ -1,4 +1,7 @@
-"""What the steps ask of a Spark session, on Arrow tables in this process; tasks may run more than once."""
+"""What the steps ask of a Spark session, on Arrow tables in this process; tasks may run more than once.
+
+Not faked: processes of workers, executors that die, Spark's own SQL beyond what the steps use.
+"""
 
 import pickle
 import re

@@ -1,9 +1,12 @@
-"""In the place of resources: books in memory, and stores that are fit whatever is asked of them."""
+"""In the place of resources: books in memory, and stores that are fit whatever is asked of them.
+
+Not faked: connections, retries, whether a store is fit.
+"""
 
 from contextlib import contextmanager
 
 from clickstream_assets.books.books import Books, TableNames
-from clickstream_assets_tests.books.test_ledger import FakeHBase
+from clickstream_assets_tests.fakes.hbase import FakeHBase
 from clickstream_assets_tests.fakes.servers import FakeTopic
 
 

