@@ -36,7 +36,7 @@ WITHOUT_DAGSTER = LAYERS[: LAYERS.index("resources")]
 PURE = {
     "events",
     "books/offsets",
-    "books/columns",
+    "books/column_types",
     "books/metrics_keys",
     "books/row_keys",
     "books/table_schemas",

@@ -9,7 +9,7 @@ from typing import Any
 
 import dagster as dg
 
-from clickstream_assets.books.columns import Column
+from clickstream_assets.books.column_types import Column
 from clickstream_assets.events.fields import Field
 from clickstream_assets.evidence.lineage import ASSETS, topic_fields
 from clickstream_assets.settings import Settings

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from clickstream_assets.books.columns import Table, column, of_family, text, time_column
+from clickstream_assets.books.column_types import Table, column, of_family, text, time_column
 from clickstream_assets.books.row_keys import SALT_BOUNDS
 from clickstream_assets.events.fields import Field
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from clickstream_assets.books.columns import Column
+from clickstream_assets.books.column_types import Column
 from clickstream_assets.books.table_schemas import (
     CLICKS,
     CLICKS_KEY,

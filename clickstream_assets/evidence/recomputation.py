@@ -13,7 +13,7 @@ from elasticsearch import Elasticsearch
 from clickstream_assets.books.blocks import CLICKS as EVENT_COLUMNS
 from clickstream_assets.books.blocks import kind_of
 from clickstream_assets.books.books import Books
-from clickstream_assets.books.columns import Column
+from clickstream_assets.books.column_types import Column
 from clickstream_assets.books.ledger import Ledger
 from clickstream_assets.books.ledger_entries import HourPart
 from clickstream_assets.books.metrics_keys import metrics_key

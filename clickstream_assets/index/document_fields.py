@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from clickstream_assets.books.columns import Column
+from clickstream_assets.books.column_types import Column
 from clickstream_assets.books.table_schemas import METRICS, key_field
 from clickstream_assets.events.fields import Field, by_name
 

@@ -1,6 +1,6 @@
 """What a cell may hold is what the contract lets in."""
 
-from clickstream_assets.books.columns import MESSAGE_BYTES
+from clickstream_assets.books.column_types import MESSAGE_BYTES
 from clickstream_assets.books.table_schemas import CLICKS, DEAD_LETTERS, METRICS
 from clickstream_assets.enrich.from_rows import READ
 from clickstream_assets.ingest.outcomes import Rules, decoded, outcomes

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from clickstream_assets.books.columns import Table
+from clickstream_assets.books.column_types import Table
 from clickstream_assets.books.table_schemas import TABLES, families
 from clickstream_assets.stores.process import prepare_process
 
