@@ -46,7 +46,7 @@ PURE = {
     "evidence/volume",
     "index/document_fields",
     "ingest/offset_plan",
-    "ingest/run_plan",
+    "orchestration/run_plan",
     "metrics/time_spent",
 }
 """Rules alone: whoever reads or tests them needs no server's client."""

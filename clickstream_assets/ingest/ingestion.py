@@ -18,7 +18,7 @@ from clickstream_assets.ingest.offset_plan import ReadPlan, to_commit
 from clickstream_assets.ingest.outcomes import Rules, Tally, letter_key
 from clickstream_assets.ingest.reading import Wide, read_ranges
 from clickstream_assets.ingest.row_writer import Tallies
-from clickstream_assets.ingest.run_plan import read_on
+from clickstream_assets.orchestration.run_plan import read_on
 from clickstream_assets.stores.hbase.client import ROWS_PER_CALL, RowMutation
 from clickstream_assets.stores.kafka.client import TopicClient
 

@@ -25,9 +25,9 @@ from clickstream_assets.checks.clickstream_topic import (
     unread,
 )
 from clickstream_assets.events.hours import HOUR_MS
-from clickstream_assets.ingest.run_plan import RunPlan
 from clickstream_assets.orchestration.jobs import clickstream_hours
 from clickstream_assets.orchestration.planning import Look, Memory, first_memory, plan
+from clickstream_assets.orchestration.run_plan import RunPlan
 from clickstream_assets.orchestration.turns import turn
 from clickstream_assets.partitions import tags_of
 from clickstream_assets.settings import Settings

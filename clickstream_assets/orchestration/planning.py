@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, Field
 
 from clickstream_assets.events.hours import HOUR_MS
-from clickstream_assets.ingest.run_plan import RunPlan, plan_backlog, plan_stale
+from clickstream_assets.orchestration.run_plan import RunPlan, plan_backlog, plan_stale
 from clickstream_assets.orchestration.turns import Turn
 from clickstream_assets.settings import Settings
 

@@ -5,9 +5,9 @@ import pytest
 from clickstream_assets.books.books import Books, TableNames
 from clickstream_assets.books.resumption import Resumption
 from clickstream_assets.events.hours import HOUR_MS
-from clickstream_assets.ingest.run_plan import RunPlan
 from clickstream_assets.orchestration import planning
 from clickstream_assets.orchestration.planning import Look, Memory, first_memory
+from clickstream_assets.orchestration.run_plan import RunPlan
 from clickstream_assets.orchestration.turns import Turn
 from clickstream_assets.settings import Settings
 from clickstream_assets_tests.fakes.hbase import FakeHBase

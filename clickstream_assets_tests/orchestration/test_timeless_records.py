@@ -1,8 +1,8 @@
 """Records that their producers gave no time are planned as recorded now."""
 
 from clickstream_assets.books.resumption import Resumption
-from clickstream_assets.ingest.run_plan import plan_backlog
 from clickstream_assets.orchestration.planning import _timeless
+from clickstream_assets.orchestration.run_plan import plan_backlog
 
 HOUR = 495_000
 NOW = HOUR * 3_600_000

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from kafka.record.default_records import DefaultRecordBatch
 from kafka.record.memory_records import MemoryRecordsBuilder
 
-from clickstream_assets.ingest.run_plan import plan_backlog
+from clickstream_assets.orchestration.run_plan import plan_backlog
 from clickstream_assets.stores.kafka import looks
 from clickstream_assets.stores.kafka.batches import MOST_OPENED_BYTES
 from clickstream_assets.stores.kafka.looks import MOST_ROUNDS, Looks, Span, boundaries
