@@ -26,6 +26,9 @@ browser: setup  ## Chromium, which the tests look at Dagster's pages with: Debia
 test: setup browser  ## Every test, those on real servers included; ARGS="-k name" and the like
 	@$(BIN)/python -m pytest $(ARGS)
 
+test-fast: setup  ## Tests that start no server and no process, in a minute
+	@$(BIN)/python -m pytest -m "not slow" $(ARGS)
+
 bench: setup  ## Rates of every stage beside their yardsticks, 25 min; ARGS=--quick (2 to 3 min), --long (an hour), or "--live RATE MINUTES FILL"
 	@$(BIN)/python -W ignore -m benchmarks $(ARGS)
 
@@ -48,4 +51,4 @@ lock: setup  ## Write requirements.lock by pyproject.toml; ARGS=--upgrade for th
 clean:  ## Delete the virtual environment and all that runs have written
 	rm -rf $(VENV) .clickstream .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
-.PHONY: help setup run browser test bench check k8s-check pictures lock clean
+.PHONY: help setup run browser test test-fast bench check k8s-check pictures lock clean

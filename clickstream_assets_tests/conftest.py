@@ -16,6 +16,16 @@ os.environ["CLICKSTREAM_FIRST_HOUR"] = FIRST_HOUR.replace("T", "-") + ":00"
 os.environ["CLICKSTREAM_SMALL_RUN_SECONDS"] = "0"
 
 
+STARTS_SERVERS = {"integration", "browser"}
+
+
+def pytest_collection_modifyitems(items):
+    """Tests on servers are slow ones: ``make test-fast`` leaves them out."""
+    for item in items:
+        if "servers" in item.fixturenames or STARTS_SERVERS & set(item.path.parts):
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(scope="session")
 def servers(tmp_path_factory):
     """Settings that point at running Kafka, HBase, Elasticsearch and Spark."""

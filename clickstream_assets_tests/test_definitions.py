@@ -135,6 +135,7 @@ print((gc.get_threshold(), threading.enumerate(), gc.get_freeze_count()) == befo
 """
 
 
+@pytest.mark.slow
 def test_importing_the_definitions_starts_no_thread_and_leaves_the_process_as_it_was():
     done = subprocess.run([sys.executable, "-c", IMPORTED], capture_output=True, text=True, check=True, timeout=120)
     assert done.stdout == "True\n"

@@ -6,7 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import clickstream_assets
+
+pytestmark = pytest.mark.slow
+
 
 CLONE = Path(clickstream_assets.__file__).parents[1]
 

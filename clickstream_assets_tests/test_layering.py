@@ -186,6 +186,7 @@ def test_an_import_in_a_function_or_by_a_relative_name_would_be_seen(tmp_path):
     assert set(imports(path, tmp_path)) == {"dagster.core.x", "clickstream_assets.events.hours"}
 
 
+@pytest.mark.slow
 def test_importing_the_definitions_loads_no_client_and_no_spark():
     code = "import sys, clickstream_assets.definitions; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)

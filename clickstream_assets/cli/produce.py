@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import click
 
@@ -82,14 +82,10 @@ def produce(
     clickstream produce --demo                   live traffic until Ctrl-C
     clickstream produce --demo --events 5000     a finished history of 6 hours
     """
-    for is_wrong, words in (
-        (demo == (file is not None), "Name a FILE to send, or ask for --demo traffic: one of the two."),
-        (file and events, "--events goes with --demo."),
-        (envelope and not file, "--envelope goes with a FILE."),
-        (append and not record, "--append goes with --record."),
-    ):
-        if is_wrong:
-            raise click.UsageError(words)
+    _refuse(demo == (file is not None), "Name a FILE to send, or ask for --demo traffic: one of the two.")
+    _refuse(file and events, "--events goes with --demo.")
+    _refuse(envelope and not file, "--envelope goes with a FILE.")
+    _refuse(append and not record, "--append goes with --record.")
     for number in (signal.SIGINT, signal.SIGTERM):  # a supervisor's stop confirms and records, a script's `&` as well
         signal.signal(number, signal.default_int_handler)
     total: int | None
@@ -102,6 +98,11 @@ def produce(
         if events is None:
             rate = None  # live traffic paces itself
     sys.exit(run_produce(settings(), messages, total=total, rate=rate, record=record, append=append))
+
+
+def _refuse(is_wrong: object, words: str) -> None:
+    if is_wrong:
+        raise click.UsageError(words)
 
 
 def demo_traffic(seed: int, *, events: int | None, rate: float | None) -> Iterator[Message]:
@@ -144,18 +145,7 @@ def run_produce(
         # By lines: a kill leaves whole ones
         to_record = record.open("a" if append else "w", encoding="utf-8", buffering=1) if record else nullcontext()
         with to_record as record_file, progress(total) as tally.show:
-            call(
-                partial(
-                    _send,
-                    messages,
-                    bootstrap_servers=settings.kafka_bootstrap_servers,
-                    topic=settings.topic,
-                    rate=rate,
-                    on_sent=tally.count,
-                    on_refused=tally.refuse,
-                    record=record_file,
-                )
-            )
+            call(partial(_send, settings, messages, tally, rate, record_file))
     except KeyboardInterrupt:
         code, verb = STOPPED, "Stopped:"
     except Unreachable as error:
@@ -167,10 +157,26 @@ def run_produce(
     return code or int(tally.refused > 0)
 
 
-def _send(messages: Iterable[Message], stop: threading.Event, **how: Any) -> int:
+def _send(
+    settings: Settings,
+    messages: Iterable[Message],
+    tally: "_Tally",
+    rate: float | None,
+    record: IO[str] | None,
+    stop: threading.Event,
+) -> int:
     from clickstream_assets.stores.kafka.producer import send
 
-    return send(messages, stop=stop, **how)
+    return send(
+        messages,
+        bootstrap_servers=settings.kafka_bootstrap_servers,
+        topic=settings.topic,
+        rate=rate,
+        on_sent=tally.count,
+        on_refused=tally.refuse,
+        record=record,
+        stop=stop,
+    )
 
 
 @dataclass(slots=True)

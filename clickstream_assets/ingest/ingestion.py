@@ -14,11 +14,10 @@ from clickstream_assets.books.table_schemas import DEAD_LETTERS
 from clickstream_assets.events.hours import HOUR_MS
 from clickstream_assets.events.urls import DEFAULT_RULES, UrlRules
 from clickstream_assets.ingest.ingest_report import IngestReport
-from clickstream_assets.ingest.offset_plan import ReadPlan, to_commit
+from clickstream_assets.ingest.offset_plan import ReadPlan, read_on, to_commit
 from clickstream_assets.ingest.outcomes import Rules, Tally, letter_key
 from clickstream_assets.ingest.reading import Wide, read_ranges
 from clickstream_assets.ingest.row_writer import Tallies
-from clickstream_assets.orchestration.run_plan import read_on
 from clickstream_assets.stores.hbase.client import ROWS_PER_CALL, RowMutation
 from clickstream_assets.stores.kafka.client import TopicClient
 

@@ -1,6 +1,6 @@
 """Which offsets a run reads, and what it may commit (docs/architecture.md, "Ingestion"). Plain values only."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from clickstream_assets.books.ledger_entries import READ, Entry
@@ -61,3 +61,19 @@ def to_commit(base: int, first: int, end: int) -> int | None:
     ``base`` is where reading had to go on (:func:`begin`).
     """
     return end if first <= base < end else None
+
+
+def read_on(until: Mapping[int, int], reach: Mapping[int, int], more: int) -> dict[int, int]:
+    """Where a run stops that goes on behind ``until``: at ``reach``, and after about ``more`` offsets at most."""
+    if more <= 0:
+        return dict(until)
+    further = {p: max(end, reach.get(p, end)) for p, end in until.items()}
+    return {**until, **bounded(until, further, more)}
+
+
+def bounded(begins: Mapping[int, int], ends: Mapping[int, int], limit: int) -> dict[int, int]:
+    """Ends that leave about ``limit`` offsets at most: each partition cut in proportion, to one offset at least."""
+    total = sum(ends[p] - begins[p] for p in ends)
+    if total <= limit:
+        return dict(ends)
+    return {p: begins[p] + max(1, (ends[p] - begins[p]) * limit // total) for p in ends if ends[p] > begins[p]}

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
+from clickstream_assets.ingest.offset_plan import bounded
+
 
 @dataclass(frozen=True, slots=True)
 class RunPlan:
@@ -51,23 +53,7 @@ def plan_backlog(
     if within == sum(end - begins[p] for p, end in lagging.items()) <= max_events:
         return RunPlan(first, last, dict(ends), max_events - within)
     until = {p: end for p, end in ahead(last).items() if end > begins[p]}
-    return RunPlan(first, last, _bounded(begins, until, max_events))
-
-
-def read_on(until: Mapping[int, int], reach: Mapping[int, int], more: int) -> dict[int, int]:
-    """Where a run stops that goes on behind ``until``: at ``reach``, and after about ``more`` offsets at most."""
-    if more <= 0:
-        return dict(until)
-    further = {p: max(end, reach.get(p, end)) for p, end in until.items()}
-    return {**until, **_bounded(until, further, more)}
-
-
-def _bounded(begins: Mapping[int, int], ends: Mapping[int, int], limit: int) -> dict[int, int]:
-    """Ends that leave about ``limit`` offsets at most: each partition cut in proportion, to one offset at least."""
-    total = sum(ends[p] - begins[p] for p in ends)
-    if total <= limit:
-        return dict(ends)
-    return {p: begins[p] + max(1, (ends[p] - begins[p]) * limit // total) for p in ends if ends[p] > begins[p]}
+    return RunPlan(first, last, bounded(begins, until, max_events))
 
 
 def _smallest(low: int, high: int, holds: Callable[[int], bool]) -> int:

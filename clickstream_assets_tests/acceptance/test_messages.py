@@ -81,6 +81,7 @@ def test_each_kind_of_outcome_occurs():
     assert any(row["time_spent_seconds"] for case in CASES for row in case.expected["metrics"].values())
 
 
+@pytest.mark.slow
 def test_our_rules_make_of_the_hard_cases_what_golden_does(geoip, enricher, tmp_path):
     path = tmp_path / "hard"
     write_file(path, NOW_MS)
@@ -93,6 +94,7 @@ def test_our_rules_make_of_the_hard_cases_what_golden_does(geoip, enricher, tmp_
     assert found["refused"] == expected["refused"]
 
 
+@pytest.mark.slow
 def test_our_rules_make_of_demo_traffic_what_golden_does(geoip, enricher, tmp_path):
     path = tmp_path / "demo"
     with path.open("w", encoding="utf-8") as file:

@@ -58,6 +58,7 @@ SOME = batch(
 )
 
 
+@pytest.mark.slow
 @steady
 @given(clicks, st.integers(0, 9), st.integers(0, 9))
 def test_what_is_packed_is_unpacked_and_the_same_content_has_the_same_bytes_wherever_it_lies(drawn, before, behind):
@@ -214,6 +215,7 @@ def test_a_place_with_any_cell_that_is_not_its_own_is_told(hbase, number, damage
     assert content_of(hbase, {PLACE: written}) == {PLACE: None}
 
 
+@pytest.mark.slow
 @steady
 @given(st.lists(st.lists(clicks, max_size=3), max_size=9), st.sets(st.integers(0, 8)))
 def test_places_are_read_as_they_were_written_and_those_that_are_gone_are_told(drawn, gone):

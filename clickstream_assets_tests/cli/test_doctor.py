@@ -96,6 +96,7 @@ def test_servers_that_refuse_connections_are_told_within_five_seconds_each(socke
     assert all(f"127.0.0.1:{port}" in found["Kafka"][1] for port in closed[:2])
 
 
+@pytest.mark.slow
 def test_servers_that_accept_and_never_answer_are_told_within_ten_seconds_each(sockets, point_at, monkeypatch):
     assert doctor._ANSWER_SECONDS + doctor._PATIENCE_SECONDS < 10
     monkeypatch.setattr(doctor, "_ANSWER_SECONDS", 2)

@@ -77,6 +77,7 @@ def test_a_file_that_is_no_envelopes_is_trouble(validate):
     assert "line 1" in words
 
 
+@pytest.mark.slow
 def test_the_sums_of_demo_events_are_those_that_golden_finds(validate, tmp_path):
     with (tmp_path / "demo.jsonl").open("w") as file:
         for message in demo_messages(5, datetime(2026, 11, 23, 4, tzinfo=UTC), events=3_000, hours=6):

@@ -109,6 +109,7 @@ def test_an_hour_enriched_whole_has_the_same_blocks_and_changes_no_row(world):
     assert {hour: len(parts) for hour, parts in done.parts.items()} == {HOUR: 1, HOUR + 1: 1}
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=40, derandomize=True)
 @given(
     st.lists(

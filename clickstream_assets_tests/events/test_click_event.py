@@ -173,6 +173,7 @@ def test_what_lies_on_the_edge_is_stored(value):
     assert isinstance(outcome(value), dict)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("now_ms", [1_795_402_800_000, 1_795_402_800_000 + 1_234_567])
 def test_hard_cases_end_as_they_say_and_as_golden_says(now_ms):
     first_ms = hard_cases.first_hour_ms(now_ms)
@@ -266,6 +267,7 @@ contexts = st.fixed_dictionaries(
 pages = st.fixed_dictionaries({}, optional={"url": urls(), "referrer": texts, "title": texts})
 
 
+@pytest.mark.slow
 @steady
 @given(
     st.fixed_dictionaries({}, optional=VALUES | {"context": contexts | anything, "properties": pages | anything}),

@@ -39,6 +39,7 @@ def test_it_is_a_schema_and_names_every_field():
     assert all(rule["description"] for rule in SCHEMA["properties"].values())
 
 
+@pytest.mark.slow
 @steady
 @given(
     st.fixed_dictionaries({}, optional=VALUES | {"context": contexts | anything, "properties": pages | anything}),

@@ -170,6 +170,7 @@ print(*sizes, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) >> 1
 """
 
 
+@pytest.mark.slow
 def test_a_line_of_a_gigabyte_does_not_take_a_gigabyte(tmp_path):
     path = tmp_path / "long"
     with path.open("wb") as file:

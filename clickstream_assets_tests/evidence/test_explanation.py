@@ -143,6 +143,7 @@ def golden_views(events):
     return found
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=150, derandomize=True)
 @given(st.lists(drawn_events, max_size=25))
 def test_every_document_adds_up_to_what_golden_expects(drawn):
@@ -166,6 +167,7 @@ def test_every_document_adds_up_to_what_golden_expects(drawn):
         }
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=150, derandomize=True)
 @given(st.lists(drawn_events, max_size=25))
 def test_what_ended_a_view_lies_as_far_behind_it_as_time_was_spent(drawn):

@@ -59,6 +59,7 @@ def test_all_the_contracts_reasons_but_the_last_few_have_a_bar_of_their_own():
     assert len(texts(drawn(bars("Refused messages by reason, 2026-11-23 09:00 UTC", amounts, 110)))) >= 8
 
 
+@pytest.mark.slow
 @given(
     st.text(max_size=60),
     st.lists(st.tuples(st.text(max_size=200), st.integers(0, 10**12)), max_size=20),

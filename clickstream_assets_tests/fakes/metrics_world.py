@@ -8,7 +8,7 @@ import json
 from collections import defaultdict
 from hashlib import sha256
 
-from clickstream_assets.books import blocks
+from clickstream_assets.books import blocks, checkpoints
 from clickstream_assets.books.checkpoints import ID_BYTES, Checkpoints
 from clickstream_assets.books.hour_states import COMPUTED, ENRICHED
 from clickstream_assets.books.metrics_keys import metrics_key_range
@@ -58,7 +58,7 @@ class MetricsWorld(World):
         super().__init__(FIRST, partitions)
         clock = itertools.count(NOW_MS + HOUR_MS, 1_000)
         self.hbase.clock = lambda: next(clock)
-        patch.setattr(computing, "time", lambda: next(clock) / 1000)
+        patch.setattr(checkpoints, "time", lambda: next(clock) / 1000)
         self.spark = FakeSpark()
         self.rules = enriched_blocks.EnrichmentRules(str(geoip), (), ("GeoLite2-City 7", user_agent_version()))
         self.lines, self.geoip = [], geoip

@@ -27,6 +27,7 @@ ON_THE_HOUR = 1_795_402_800_000
 MOMENTS = (ON_THE_HOUR, ON_THE_HOUR - 1, ON_THE_HOUR + 1, ON_THE_HOUR + 1_234_567)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("now_ms", MOMENTS)
 def test_golden_agrees_case_by_case(now_ms):
     seen, outcomes = set(), {}
@@ -103,6 +104,7 @@ class _Nowhere:
         return None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("now_ms", MOMENTS)
 def test_the_totals_are_goldens_reading_of_the_file(tmp_path, monkeypatch, now_ms):
     monkeypatch.setattr("maxminddb.open_database", lambda path: _Nowhere())

@@ -12,7 +12,7 @@ from clickstream_assets.books.ledger_entries import HourCounts
 from clickstream_assets.events.click_event import decode
 from clickstream_assets.events.hours import hour_of_key
 from clickstream_assets.events.refusals import Refused
-from clickstream_assets.ingest import dead_letters, outcomes
+from clickstream_assets.ingest import outcomes
 from clickstream_assets.ingest.dead_letters import DeadLetters, Selection
 from clickstream_assets.ingest.outcomes import SOURCE
 from clickstream_assets.ingest.replay import Replay
@@ -82,7 +82,7 @@ def test_a_mended_letter_is_a_row_or_a_duplicate_and_its_hours_are_touched(world
 def test_a_long_replay_says_how_far_it_is(world, strict, monkeypatch):
     send_and_refuse(world)
     strict.clear()
-    monkeypatch.setattr(dead_letters, "monotonic", iter(range(0, 100, 6)).__next__)
+    monkeypatch.setattr("clickstream_assets.ingest.replay.monotonic", iter(range(0, 100, 6)).__next__)
     said = []
     replay = Replay(world.topic.topic, world.topic.id, world.books, FIRST * HOUR_MS, "dry", dry_run=True)
     report = replay.run(Selection(), said.append)
@@ -366,6 +366,7 @@ messages = st.lists(
 )
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=120, derandomize=True)
 @given(messages, st.lists(st.integers(1, 4), max_size=6), st.booleans())
 def test_after_any_replays_every_event_has_a_row_as_if_nothing_had_been_refused(drawn, limits, backwards):

@@ -160,6 +160,7 @@ def row_offsets(world):
     }
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=80, derandomize=True)
 @given(messages_sent, st.lists(st.integers(0, 14), max_size=4), st.randoms(use_true_random=False))
 def test_ranges_read_in_any_order_balance_and_reading_again_changes_nothing(messages, cuts, random):

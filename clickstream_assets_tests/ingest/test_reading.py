@@ -56,6 +56,7 @@ def patch():
         yield patch
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("attempts", "task_offsets"), [(1, 50_000), (2, 90)])
 def test_the_hard_cases_end_as_in_the_process(patch, attempts, task_offsets):
     patch.setattr(reading, "TASK_OFFSETS", task_offsets)

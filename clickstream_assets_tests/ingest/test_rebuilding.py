@@ -140,6 +140,7 @@ def test_what_a_hand_has_changed_is_as_if_it_never_had_been(world, change):
     assert state(world) == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", [range_lines_gone, hour_lines_gone, rows_and_letters_gone, rows_added])
 def test_a_rebuild_killed_at_any_write_ends_the_same_when_it_is_run_again(world, change):
     before = state(world)
@@ -152,6 +153,7 @@ def test_a_rebuild_killed_at_any_write_ends_the_same_when_it_is_run_again(world,
     assert kills > 20
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", [range_lines_gone, all_lines_gone, hour_lines_gone, rows_added])
 @pytest.mark.parametrize("hour", [HOUR - 3, HOUR - 2])
 def test_a_rebuild_of_one_hour_killed_at_any_write_loses_nothing_of_it(world, change, hour):

@@ -8,6 +8,7 @@ from time import time
 
 import dagster as dg
 
+from clickstream_assets.assets.common import SENSOR_JOB
 from clickstream_assets.checks.presence import latest_closed_hour
 from clickstream_assets.definitions import build
 from clickstream_assets.events.hours import HOUR_MS, hour_of_key, key_of_hour, rfc3339_of_hour
@@ -15,7 +16,6 @@ from clickstream_assets.events.message_files import Message
 from clickstream_assets.evidence.reconciliation import Reconciliation, progress, reconcile
 from clickstream_assets.orchestration import kafka_offsets
 from clickstream_assets.orchestration import rebuild_hours as rebuild
-from clickstream_assets.orchestration.kafka_offsets import JOB
 from clickstream_assets.partitions import tags_of
 from clickstream_assets.settings import Settings
 from clickstream_assets.stores.kafka.client import TopicClient
@@ -65,7 +65,7 @@ class Pipeline:
         return self.run(run_config=request.run_config, tags=dict(request.tags))
 
     def run(self, **arguments) -> dg.ExecuteInProcessResult:
-        job = self.defs.resolve_job_def(JOB)
+        job = self.defs.resolve_job_def(SENSOR_JOB)
         result = job.execute_in_process(instance=self.instance, **arguments)
         self.runs.append(result)
         return result

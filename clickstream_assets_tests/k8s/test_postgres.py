@@ -25,6 +25,9 @@ from clickstream_assets_tests.k8s.as_processes import run, running
 from clickstream_assets_tests.k8s.manifests import K8S, files, pod_of
 from clickstream_assets_tests.postgres import Postgres, postgres
 
+pytestmark = pytest.mark.slow
+
+
 ASSETS = ("one_at_a_time", "at_will")
 DOCUMENTATION = (K8S.parent / "docs" / "deployment.md").read_text()
 KEYS = ["a", "b", "c"]

@@ -15,6 +15,9 @@ from dagster._core.storage.partition_status_cache import get_and_update_asset_st
 from clickstream_assets_tests.k8s.manifests import K8S, files, pod_of
 from clickstream_assets_tests.postgres import postgres
 
+pytestmark = pytest.mark.slow
+
+
 hours = dg.StaticPartitionsDefinition(["computed", "computed again", "failed", "never"])
 CLICKS, METRICS, TOPIC = dg.AssetKey("clicks"), dg.AssetKey("metrics"), dg.AssetKey("topic")
 FITS = dg.AssetCheckKey(CLICKS, "fits")

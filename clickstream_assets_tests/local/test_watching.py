@@ -10,6 +10,8 @@ import pytest
 from clickstream_assets.local.stack.errors import StackError
 from clickstream_assets.local.watching import beside
 
+pytestmark = pytest.mark.slow
+
 
 def _signal_soon(number, seconds=0.3):
     timer = threading.Timer(seconds, os.kill, (os.getpid(), number))

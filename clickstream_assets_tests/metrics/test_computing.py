@@ -111,6 +111,7 @@ messages = st.lists(
 increments = st.lists(messages, min_size=1, max_size=4)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60, derandomize=True)
 @given(increments, st.booleans())
 def test_any_events_in_any_increments_are_golden_after_each_and_end_as_if_read_at_once(geoip, drawn, again):
@@ -289,6 +290,7 @@ def test_killed_at_any_write_and_run_again_it_ends_golden(make):
     assert kills > 20
 
 
+@pytest.mark.slow
 def test_killed_at_any_write_of_what_is_new_and_run_again_it_ends_golden(world):
     documents = dict(world.documents)
     world.send(*MORE_EVENTS)
@@ -301,6 +303,7 @@ def test_killed_at_any_write_of_what_is_new_and_run_again_it_ends_golden(world):
     assert kills > 30
 
 
+@pytest.mark.slow
 def test_killed_at_any_write_of_a_whole_computation_and_run_again_it_ends_golden(world):
     documents, start = dict(world.documents), world.hbase.snapshot()
     damaged = world.key_of(HOUR)
@@ -317,6 +320,7 @@ def test_killed_at_any_write_of_a_whole_computation_and_run_again_it_ends_golden
     world.hbase.restore(start)
 
 
+@pytest.mark.slow
 def test_a_run_that_is_killed_is_followed_by_one_with_more_and_both_are_golden(world):
     world.send(*MORE_EVENTS[:2])
     sent, documents = list(world.topic.logs[0]), dict(world.documents)
@@ -331,6 +335,7 @@ def test_a_run_that_is_killed_is_followed_by_one_with_more_and_both_are_golden(w
         world.topic.logs[0], world.lines = list(sent), list(lines)
 
 
+@pytest.mark.slow
 def test_rows_of_a_run_that_was_killed_are_found_though_the_last_checkpoint_is_true_again(world, moved):
     """It enriched by a build of the database that was put back then: the blocks are those of before."""
     rules, documents = world.rules, dict(world.documents)
@@ -351,6 +356,7 @@ def test_rows_of_a_run_that_was_killed_are_found_though_the_last_checkpoint_is_t
         world.assert_indexed()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("attempts", [1, 2])
 @pytest.mark.parametrize("is_first", [True, False])
 def test_a_task_whose_executor_is_lost_at_any_write_runs_again_and_all_is_golden(make, is_first, attempts):
@@ -465,6 +471,7 @@ def test_what_a_run_writes_late_that_another_has_overtaken_changes_nothing(world
     assert sum(isinstance(ended, Superseded) for ended in ends) > 2, "the fence stops all but the put that is under way"
 
 
+@pytest.mark.slow
 def test_a_row_that_nobody_computes_any_more_is_not_put_late(world, moved):
     """The run that is overtaken has enriched by a build of the database that was put back since."""
     rules = world.rules
@@ -862,6 +869,7 @@ def test_a_large_hour_whose_totals_are_unfit_in_one_slice_is_computed_whole_and_
         world.assert_indexed()
 
 
+@pytest.mark.slow
 def test_a_large_hour_killed_at_any_write_and_run_again_ends_golden(world, sliced):
     world.compute(whole=world.hours)
     documents = dict(world.documents)

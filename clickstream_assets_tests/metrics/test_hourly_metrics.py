@@ -100,6 +100,7 @@ def test_the_order_of_events_makes_no_difference(drawn, random):
     assert all(same_users(row[4], other[page][4]) for page, row in result.items())
 
 
+@pytest.mark.slow
 @steady
 @given(events, st.lists(st.booleans(), min_size=30, max_size=30))
 def test_what_was_computed_and_what_the_new_ones_add_is_the_whole(drawn, flags):
@@ -121,6 +122,7 @@ def test_what_was_computed_and_what_the_new_ones_add_is_the_whole(drawn, flags):
     assert all(any(row[:4]) for row in more.values())
 
 
+@pytest.mark.slow
 @steady
 @given(events, st.lists(st.booleans(), min_size=30, max_size=30))
 def test_users_dealt_to_several_tasks_add_up(drawn, flags):

@@ -1,6 +1,7 @@
 """Time spent, by numpy over all users at once, is what golden.py finds visit by visit."""
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -54,6 +55,7 @@ kinds = st.sampled_from(["click", "page_view", "scroll", "page_leave"])
 events = st.tuples(st.integers(0, 3).map(lambda n: n * 7 - 3), st.integers(0, 2), times, kinds, mostly_unmeasured)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=150, derandomize=True)
 @given(st.lists(events, max_size=40))
 def test_equals_golden(drawn):

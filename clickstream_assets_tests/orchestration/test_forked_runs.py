@@ -24,6 +24,9 @@ from clickstream_assets.local.stack.ports import free_port, is_open
 from clickstream_assets.orchestration.forking import IMPORTS
 from clickstream_assets_tests.dagster_dev import kill_with_children
 
+pytestmark = pytest.mark.slow
+
+
 STATUS = dg.DagsterRunStatus
 LOCATION = "clickstream_assets_tests.orchestration.location"
 FALLEN_BACK = "A run could not be forked"

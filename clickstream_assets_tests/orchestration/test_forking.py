@@ -13,6 +13,8 @@ from dagster._grpc.server import DagsterApiServer
 from clickstream_assets.orchestration import forking
 from clickstream_assets.orchestration.forking import RunContext, fork_runs
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def server(monkeypatch):

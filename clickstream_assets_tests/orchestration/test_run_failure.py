@@ -197,6 +197,7 @@ def test_a_failed_run_is_told_of_with_its_cause_and_hours(desk, listener):
     assert run.run_id[:8] in body["text"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("status", [500, 404, 302])
 def test_a_message_that_was_not_taken_is_told_again_in_order_and_nothing_stops(desk, listener, status):
     first, second = desk.run(bad_hours=HOURS[:1]), desk.run(error="no room")
@@ -210,6 +211,7 @@ def test_a_message_that_was_not_taken_is_told_again_in_order_and_nothing_stops(d
     assert [body["run"]["id"] for body in listener.bodies] == [run.run_id for run in (first, second, third)]
 
 
+@pytest.mark.slow
 def test_a_listener_that_is_down_gets_all_of_it_once_it_is_up(desk, listener):
     listener.down()
     run = desk.run(error="no room")
@@ -225,6 +227,7 @@ def test_a_listener_that_is_down_gets_all_of_it_once_it_is_up(desk, listener):
     assert [body["run"]["id"] for body in listener.bodies] == [run.run_id]
 
 
+@pytest.mark.slow
 def test_a_listener_that_does_not_answer_is_given_up_on_in_time(desk, listener, monkeypatch):
     monkeypatch.setattr(webhook, "TIMEOUT_SECONDS", 0.2)
     listener.down()

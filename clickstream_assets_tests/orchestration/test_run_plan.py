@@ -6,7 +6,8 @@ from itertools import accumulate
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from clickstream_assets.orchestration.run_plan import RunPlan, plan_backlog, plan_stale, read_on
+from clickstream_assets.ingest.offset_plan import read_on
+from clickstream_assets.orchestration.run_plan import RunPlan, plan_backlog, plan_stale
 
 steady = settings(deadline=None, max_examples=150, derandomize=True)
 

@@ -42,6 +42,7 @@ def events(outcomes):
     return [(message, event) for message, event in outcomes if isinstance(event, dict)]
 
 
+@pytest.mark.slow
 def test_same_seed_and_start_same_messages(history):
     assert list(demo_messages(3, START, events=EVENTS)) == history
 
@@ -75,6 +76,7 @@ def test_every_hour_of_a_history_has_its_part(history):
     assert max(per_hour.values()) < 1.3 * EVENTS / 6
 
 
+@pytest.mark.slow
 def test_bad_messages_are_few_and_of_every_reason(outcomes):
     reasons = Counter(event for _, event in outcomes if isinstance(event, str))
     assert 0.003 < reasons.total() / EVENTS < 0.007

@@ -15,6 +15,8 @@ from clickstream_assets.local.stack.errors import StackError
 from clickstream_assets.local.stack.supervisor import Stack
 from clickstream_assets.settings import Settings, settings
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def home(tmp_path, monkeypatch):

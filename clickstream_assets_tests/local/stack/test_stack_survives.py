@@ -16,6 +16,8 @@ from clickstream_assets.local.stack.commands import stack as stack_command
 from clickstream_assets.local.stack.errors import StackError
 from clickstream_assets.settings import Settings, settings
 
+pytestmark = pytest.mark.slow
+
 
 def _server_processes(pids):
     """Those of the processes that live, and whatever else works for a stack of ours."""

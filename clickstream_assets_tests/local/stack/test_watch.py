@@ -16,6 +16,8 @@ from clickstream_assets.local.stack.steps import Steps
 from clickstream_assets.local.stack.supervisor import Stack
 from clickstream_assets.settings import Settings
 
+pytestmark = pytest.mark.slow
+
 
 class Said(Steps):
     def __init__(self):
