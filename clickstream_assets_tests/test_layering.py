@@ -93,6 +93,7 @@ def own_modules_imported(path):
             yield module
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layer", LAYERS)
 def test_a_layer_imports_from_itself_and_from_those_below(layer):
     modules = {module: path for module, path in all_modules().items() if layer_of(module) == layer}
@@ -110,6 +111,7 @@ def test_every_module_has_a_layer():
     assert {layer_of(module) for module in all_modules() if module != "__init__"} == set(LAYERS)
 
 
+@pytest.mark.slow
 def test_what_lies_below_the_resources_knows_nothing_of_dagster():
     modules = {module: path for module, path in all_modules().items() if layer_of(module) in WITHOUT_DAGSTER}
     importers = {
@@ -118,6 +120,7 @@ def test_what_lies_below_the_resources_knows_nothing_of_dagster():
     assert importers == set()
 
 
+@pytest.mark.slow
 def test_what_dagster_keeps_to_itself_is_imported_in_one_place():
     importers = {
         module for module, path in all_modules().items() for name in imports(path) if is_of(name, "dagster._core")
@@ -125,6 +128,7 @@ def test_what_dagster_keeps_to_itself_is_imported_in_one_place():
     assert importers == {"dagster_internals", "orchestration/event_log"}
 
 
+@pytest.mark.slow
 def test_modules_and_functions_are_of_one_idea():
     large = {
         module for module, path in all_modules().items() if len(path.read_text(encoding="utf-8").splitlines()) > 300
@@ -151,6 +155,7 @@ def test_rules_know_no_client():
     assert importers == set()
 
 
+@pytest.mark.slow
 def test_nothing_but_the_command_line_imports_what_is_local():
     importers = {
         module
@@ -165,6 +170,7 @@ def test_no_module_name_stands_twice():
     assert {name for name in names if names.count(name) > 1} <= NAMED_TWICE | ASSETS
 
 
+@pytest.mark.slow
 def test_no_class_name_stands_twice():
     names = [
         node.name

@@ -53,6 +53,7 @@ def enricher(geoip):
 named = pytest.mark.parametrize("case", CASES, ids=[case.id for case in CASES])
 
 
+@pytest.mark.slow
 @named
 def test_golden_makes_of_a_case_what_is_expected(geoip, case):
     found = golden.expect(case.lines, str(geoip), FIRST)

@@ -132,6 +132,7 @@ BY_HAND = dg.define_asset_job("by_hand", "*")
 ASSETS = {name: (name,) for name in STEPS} | {"raw_clicks": ("raw_clicks", "dead_letters")}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("asset", STEPS)
 def test_people_have_an_asset_do_all_hours_and_touch_them_so_that_the_sensor_has_the_others_follow(steps, asset):
     steps.run(BY_HAND, assets=ASSETS[asset])
@@ -147,6 +148,7 @@ def test_people_have_an_asset_do_all_hours_and_touch_them_so_that_the_sensor_has
     assert steps.stale() == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("assets", [LATER, LATER[1:], ("enriched_clicks", "es_index")])
 def test_a_run_of_several_assets_that_people_started_touches_once_and_leaves_nothing_out(steps, assets):
     steps.run(BY_HAND, assets=assets)
@@ -154,6 +156,7 @@ def test_a_run_of_several_assets_that_people_started_touches_once_and_leaves_not
     assert steps.worked == dict.fromkeys(assets, HOURS)
 
 
+@pytest.mark.slow
 def test_a_run_of_all_assets_that_people_started_leaves_nothing_to_do(steps):
     steps.run(BY_HAND, assets=CHECKED)
     assert steps.touched() == dict.fromkeys(HOURS, 2)
@@ -161,6 +164,7 @@ def test_a_run_of_all_assets_that_people_started_leaves_nothing_to_do(steps):
     assert steps.stale() == []
 
 
+@pytest.mark.slow
 def test_a_run_of_the_sensor_touches_nothing_and_passes_over_hours_that_are_up_to_date(steps):
     run = steps.run(config=NOTHING_NEW)
     assert steps.touched() == dict.fromkeys(HOURS, 1)
@@ -170,6 +174,7 @@ def test_a_run_of_the_sensor_touches_nothing_and_passes_over_hours_that_are_up_t
     assert materialized == {(name, key_of_hour(hour)) for name in CHECKED for hour in HOURS}
 
 
+@pytest.mark.slow
 def test_a_run_of_the_sensor_does_the_stale_hours_between_others_and_has_checks_look_at_those(steps):
     steps.hbase.hours.touch([HOURS[0], HOURS[2]])
     steps.run(config=NOTHING_NEW)
@@ -179,6 +184,7 @@ def test_a_run_of_the_sensor_does_the_stale_hours_between_others_and_has_checks_
     assert steps.stale() == []
 
 
+@pytest.mark.slow
 def test_a_run_of_the_sensor_goes_on_where_a_failed_one_ended(steps):
     states = steps.hbase.hours
     states.touch(HOURS)
@@ -188,6 +194,7 @@ def test_a_run_of_the_sensor_goes_on_where_a_failed_one_ended(steps):
     assert steps.worked == {"url_country_metrics": HOURS[1:], "es_index": HOURS}
 
 
+@pytest.mark.slow
 def test_hours_never_touched_are_touched_once_as_empty_by_the_run_that_passes_over_them(steps):
     before = [HOUR - 2, HOUR - 1]
     steps.run(config=NOTHING_NEW, hours=[*before, *HOURS])
@@ -197,6 +204,7 @@ def test_hours_never_touched_are_touched_once_as_empty_by_the_run_that_passes_ov
     assert steps.worked == dict.fromkeys(LATER, before)
 
 
+@pytest.mark.slow
 def test_an_hour_that_a_check_holds_is_left_as_it_is_by_whoever_runs(steps):
     states = steps.hbase.hours
     states.touch(HOURS)
@@ -210,6 +218,7 @@ def test_an_hour_that_a_check_holds_is_left_as_it_is_by_whoever_runs(steps):
     assert HOURS[1] in steps.stale()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("asset", LATER)
 def test_what_people_materialize_and_all_behind_it_is_done_whole(steps, asset):
     steps.run(BY_HAND, assets=ASSETS[asset])
@@ -224,6 +233,7 @@ def test_what_people_materialize_and_all_behind_it_is_done_whole(steps, asset):
     assert steps.whole == {asset: [] for asset in LATER}, "once is enough"
 
 
+@pytest.mark.slow
 def test_checks_look_at_what_is_new_of_hours_that_were_added_to(steps):
     hour = HOURS[1]
     with steps.hbase.books() as books:
@@ -236,6 +246,7 @@ def test_checks_look_at_what_is_new_of_hours_that_were_added_to(steps):
     assert steps.checked == {asset: [hour] for asset in CHECKED}
 
 
+@pytest.mark.slow
 def test_an_asset_whose_check_failed_is_done_whole_when_it_is_tried_again(steps):
     states = steps.hbase.hours
     states.hold("url_country_metrics", states.read(HOURS), {HOURS[0]: ["sound"]})
@@ -244,6 +255,7 @@ def test_an_asset_whose_check_failed_is_done_whole_when_it_is_tried_again(steps)
     assert steps.whole == {"enriched_clicks": [], "url_country_metrics": HOURS[:1], "es_index": []}
 
 
+@pytest.mark.slow
 def test_blocks_that_are_not_what_the_ledger_says_are_made_again_and_their_hours_computed_whole(steps):
     steps.hbase.hours.touch(HOURS)
     # Metrics look into the hour behind too.
@@ -255,6 +267,7 @@ def test_blocks_that_are_not_what_the_ledger_says_are_made_again_and_their_hours
     assert [state.clicks for state in steps.hbase.hours.read(HOURS).values()] == [1, 1, 1]
 
 
+@pytest.mark.slow
 def test_blocks_that_cannot_be_made_again_fail_the_run_and_name_the_hour(steps, monkeypatch):
     steps.hbase.hours.touch(HOURS)
     unfit = {Place("log", 0, 0, HOURS[1])}
@@ -268,6 +281,7 @@ def test_blocks_that_cannot_be_made_again_fail_the_run_and_name_the_hour(steps, 
     assert steps.stale() == HOURS
 
 
+@pytest.mark.slow
 def test_clicks_are_remembered_of_hours_that_were_computed_alone(steps):
     steps.hbase.hours.touch([HOUR])
     steps.run(config=NOTHING_NEW)

@@ -40,6 +40,7 @@ def busy(tmp_path):
     child.stop()
 
 
+@pytest.mark.slow
 def test_cpu_seconds_count_for_the_stage_they_were_spent_in(busy):
     with ProcessWatch(lambda: [busy], os.getpid()) as watch:
         with watch.stage("idle"):
@@ -82,6 +83,7 @@ def dagster():
     process.wait()
 
 
+@pytest.mark.slow
 def test_runs_that_came_and_went_between_two_looks_count(dagster):
     with ProcessWatch(list, os.getpid()) as watch, watch.dagster(dagster.pid):
         for name, runs in (("none", 0), ("two", 2)):
@@ -118,6 +120,7 @@ def test_processes_of_dagster_are_told_apart_by_their_command_lines(argv, name):
     assert dagster_name(argv.split()) == name
 
 
+@pytest.mark.slow
 def test_the_machine_has_had_what_this_process_had():
     machine, own = machine_seconds(), time.process_time()
     while time.process_time() - own < 0.5:

@@ -29,6 +29,7 @@ def sent(shop):
     return messages(shop)
 
 
+@pytest.mark.slow
 def test_the_hour_holds_as_many_messages_as_asked_for_all_of_it(sent):
     assert len(sent) == EVENTS
     records = [message.timestamp_ms for message in sent]
@@ -38,11 +39,13 @@ def test_the_hour_holds_as_many_messages_as_asked_for_all_of_it(sent):
     assert min(by_quarter.values()) > EVENTS / 8
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_events(sent):
     assert messages(Shop(1, EVENTS)) == sent
     assert messages(Shop(2, EVENTS)) != sent
 
 
+@pytest.mark.slow
 def test_all_but_a_few_are_accepted_within_their_hour(sent):
     refused = 0
     for message in sent:
@@ -77,6 +80,7 @@ def test_urls_addresses_user_agents_and_users_have_a_long_tail(sent, shop):
     assert all(0 < share < 1 for share in shares.values())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("skew", "name"), [("url", "url"), ("user", "anonymous_id")])
 def test_a_skewed_hour_has_half_of_its_events_in_one_value(skew, name):
     values = [orjson.loads(message.value).get(name) or "" for message in messages(Shop(1, EVENTS, skew))]

@@ -167,6 +167,7 @@ def test_cells_are_counted_as_they_are_stored_and_as_they_are_held(hbase):
     assert content_of(hbase, {PLACE: written}) == {PLACE: rows_of(SOME) * 2}
 
 
+@pytest.mark.slow
 def test_what_is_too_large_for_a_cell_is_cut_in_halves(hbase):
     long = "h" * 8_000
     large = batch([(at, f"u{at}", f"{long}{at}", 1, -1, "DE", False) for at in range(2_000)])
@@ -230,6 +231,7 @@ def test_places_are_read_as_they_were_written_and_those_that_are_gone_are_told(d
     assert content_of(hbase, wanted) == expected
 
 
+@pytest.mark.slow
 def test_small_places_are_asked_for_together_and_large_ones_cell_by_cell_in_answers_of_bounded_size(hbase):
     noise = [bytes(((at * 7919 + n * n) >> 3) % 251 for n in range(64)).hex() for at in range(40)]
     small = {PLACE._replace(first=at): write(hbase, [SOME], PLACE._replace(first=at)) for at in range(300)}
@@ -290,6 +292,7 @@ class Sizes(FakeHBase):
         self.mutate(TABLE, [row])
 
 
+@pytest.mark.slow
 @steady
 @given(
     st.lists(st.tuples(st.integers(0, 3), st.integers(0, 1), events), max_size=40),
@@ -312,6 +315,7 @@ def test_any_events_are_read_back_as_they_were_added_in_order(drawn, cell_bytes,
     assert content_of(hbase, written, TODO, EVENTS) == expected
 
 
+@pytest.mark.slow
 def test_events_that_wait_are_bounded_over_all_hours():
     hbase = Sizes()
     writer = EventsWriter(hbase.put)
@@ -328,6 +332,7 @@ def test_events_that_wait_are_bounded_over_all_hours():
     assert max(hbase.puts) <= CELL_BYTES
 
 
+@pytest.mark.slow
 def test_huge_texts_have_a_cell_each():
     hbase = Sizes()
     writer = EventsWriter(hbase.put)

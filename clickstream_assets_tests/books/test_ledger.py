@@ -98,6 +98,7 @@ def test_overlapping_entries_are_those_that_share_an_offset(ledger):
 spans = st.sets(st.integers(0, 120), max_size=12).map(sorted)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=100, derandomize=True)
 @given(spans, st.integers(0, 119), st.integers(1, 40))
 def test_overlapping_finds_exactly_the_entries_that_share_an_offset(edges, first, length):
@@ -286,6 +287,7 @@ counts = st.dictionaries(st.integers(HOUR, HOUR + 3), st.integers(1, 9), max_siz
 books = st.lists(st.tuples(st.integers(0, 9), counts, counts, counts), max_size=20)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=100, derandomize=True)
 @given(books)
 def test_parts_add_up_to_the_entries_after_any_replacing(writes):

@@ -217,6 +217,7 @@ def test_what_retention_takes_behind_a_cut_is_lost_as_elsewhere(world, told):
     world.assert_books_balance()
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=200, derandomize=True)
 @given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 10))), st.integers(0, 35), st.integers(0, 35))
 def test_each_offset_is_of_the_generation_that_wrote_it(steps, first, end):

@@ -3,6 +3,7 @@
 import itertools
 from collections import Counter
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -62,6 +63,7 @@ def test_derived_keys_differ_by_every_part_and_lie_in_a_namespace_of_their_own()
     assert not keys & {key_of(7, text) for text in ("topic/1/23/456", "ktopic/1/23/456")}
 
 
+@pytest.mark.slow
 @steady
 @given(st.lists(st.integers(-50, 50), max_size=40))
 def test_contiguous_stretches_hold_the_hours_and_nothing_else(hours):
@@ -70,6 +72,7 @@ def test_contiguous_stretches_hold_the_hours_and_nothing_else(hours):
     assert all(after - last > 1 for (_, last), (after, _) in itertools.pairwise(stretches))
 
 
+@pytest.mark.slow
 @steady
 @given(st.sets(st.integers(1_000, 1_030), max_size=12), st.integers(998, 1_032), st.text("abc", min_size=1, max_size=6))
 def test_key_ranges_hold_exactly_the_keys_of_the_hours(hours, hour, event_id):
@@ -82,6 +85,7 @@ def test_key_ranges_hold_exactly_the_keys_of_the_hours(hours, hour, event_id):
     assert len(holding) == (hour in hours)
 
 
+@pytest.mark.slow
 @steady
 @given(st.sets(st.integers(1_000, 1_030), max_size=12), st.integers(0, 3_000_000), st.text("abc", min_size=1))
 def test_scan_tasks_hold_each_key_once_however_many_rows_there_are(hours, rows, event_id):

@@ -94,6 +94,7 @@ def said(evaluations):
 RUNS = [([FIRST], True), ([FIRST], False), ([FIRST, SECOND], True)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("keys", "by_range"), RUNS)
 def test_a_failed_hour_is_an_error_of_its_own_and_the_run_goes_on(keys, by_range):
     desk = Desk({("strict", HOUR), ("mild", HOUR)})
@@ -103,6 +104,7 @@ def test_a_failed_hour_is_an_error_of_its_own_and_the_run_goes_on(keys, by_range
     assert [e for e in evaluations if e[:2] == ("mild", FIRST)] == [("mild", FIRST, False, "WARN")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("keys", "by_range"), RUNS)
 @pytest.mark.parametrize("failing", [set(), {("strict", HOUR)}, {("strict", HOUR), ("mild", HOUR)}])
 def test_every_hour_of_a_run_has_its_state_in_dagster_and_only_that_which_failed_says_so(keys, by_range, failing):
@@ -113,6 +115,7 @@ def test_every_hour_of_a_run_has_its_state_in_dagster_and_only_that_which_failed
     }
 
 
+@pytest.mark.slow
 def test_a_run_over_many_hours_is_summed_up_without_stopping_it_and_one_over_an_hour_says_everything_once():
     desk = Desk({("strict", HOUR)})
     evaluations = said(desk.run([FIRST, SECOND]))
@@ -140,6 +143,7 @@ def test_a_check_that_could_not_look_fails_in_every_hour_and_holds_if_it_blocks(
         assert state.holds["raw_clicks"].checks == ("broken",)
 
 
+@pytest.mark.slow
 def test_only_blocking_checks_hold_and_only_the_hours_they_failed_in():
     desk = Desk({("strict", HOUR), ("mild", HOUR + 1)})
     desk.run([FIRST, SECOND])
@@ -161,6 +165,7 @@ def test_hours_are_neither_held_nor_released_where_not_every_blocking_check_look
     assert desk.hbase.hours.read([HOUR])[HOUR].holds
 
 
+@pytest.mark.slow
 def test_a_later_asset_says_that_a_check_of_an_earlier_one_keeps_it_back():
     desk = Desk({("strict", HOUR)})
     desk.run([FIRST, SECOND])
@@ -180,6 +185,7 @@ def test_a_share_warns_above_its_threshold_but_not_for_a_handful(part, whole, pa
     assert f"{part} of {whole}" in finding.words
 
 
+@pytest.mark.slow
 def test_in_a_run_of_the_sensor_what_passed_stays_so_while_the_run_is_at_the_hour():
     desk, seen = Desk(), []
 
@@ -208,6 +214,7 @@ def test_in_a_run_of_the_sensor_what_passed_stays_so_while_the_run_is_at_the_hou
     assert {key: e.target_materialization_data.storage_id for (_, key), e in evaluations.items()} == latest
 
 
+@pytest.mark.slow
 def test_a_check_that_is_added_by_one_function_is_in_definition_evaluation_and_job(monkeypatch):
     desk = Desk()
     monkeypatch.setattr(jobs, "CHECKS", (desk.checks,))
@@ -234,6 +241,7 @@ def test_a_check_that_is_added_by_one_function_is_in_definition_evaluation_and_j
     assert desk.states()["mild", FIRST] == "SUCCEEDED"
 
 
+@pytest.mark.slow
 def test_hours_that_a_run_passes_over_keep_what_was_said_of_them_and_are_looked_at_if_nothing_was():
     desk, hours = Desk({("mild", HOUR)}), [HOUR, HOUR + 1]
 
@@ -269,6 +277,7 @@ def audited(desk, job, keys, monkeypatch, differences):
     return desk.execute([hourly_asset], only_checks, keys), asked
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("job", ["clickstream_audit", "clickstream_checks"])
 def test_only_the_audit_compares_and_what_it_finds_fails_the_check_and_doubts_the_hour(job, monkeypatch):
     desk = Desk()
@@ -292,6 +301,7 @@ def test_only_the_audit_compares_and_what_it_finds_fails_the_check_and_doubts_th
     assert not states[HOUR + 1].stale
 
 
+@pytest.mark.slow
 def test_the_audit_passes_over_hours_that_wait_to_be_computed(monkeypatch):
     desk = Desk()
     desk.checks.add("Audited.", audited=True, name="compared")(lambda what: desk.found("compared", what))

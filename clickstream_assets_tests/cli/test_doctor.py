@@ -160,6 +160,7 @@ def elasticsearch():
         server.shutdown()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("password", "well", "says"),
     [

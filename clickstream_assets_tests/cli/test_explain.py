@@ -143,6 +143,7 @@ def test_the_limit_is_of_events_and_ranges_and_says_how_many_more_there_are(expl
     assert "not shown" not in explain(explanation(same=True), "--limit", "0")[1]
 
 
+@pytest.mark.slow
 def test_where_dagster_is_not_found_its_records_are_unknown_and_not_empty(explain):
     assert explain(explanation(), "--json")[1]["failed_checks"] is None
     assert "Dagster's records were not found: set DAGSTER_HOME" in explain(explanation())[1]
@@ -176,6 +177,7 @@ def report(instance, asset, check, partition, passed, words=""):
     assert checks.execute_in_process(instance=instance).success
 
 
+@pytest.mark.slow
 def test_only_the_last_evaluation_of_the_hour_itself_counts_as_failed():
     with dg.DagsterInstance.ephemeral() as instance:
         report(instance, "raw_clicks", "books_balance", HOUR, False, "healed since")
@@ -210,6 +212,7 @@ def test_without_a_dagster_home_there_are_no_records(monkeypatch, tmp_path):
     assert find_instance(Settings(home=tmp_path)) is None
 
 
+@pytest.mark.slow
 def test_the_records_of_clickstream_run_are_found_by_its_folder(monkeypatch, tmp_path):
     from clickstream_assets.local.dagster_processes import dagster_home
 

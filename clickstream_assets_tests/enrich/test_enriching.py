@@ -146,6 +146,7 @@ def test_an_audit_of_what_nobody_changed_finds_nothing_however_it_was_cut(geoip,
         assert audited(world) == dict.fromkeys(world.hours, (0, 0))
 
 
+@pytest.mark.slow
 def test_a_full_part_has_one_block_whichever_way_it_is_made(geoip, monkeypatch):
     """Its events with their long agents take several cells."""
     monkeypatch.setattr(offset_plan, "MAX_RANGE", 400)

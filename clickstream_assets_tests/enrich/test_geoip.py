@@ -49,6 +49,7 @@ blanks = st.sampled_from(["", " ", "  ", "\t"])
 lists = st.lists(st.builds("{}{}{}".format, blanks, parts, blanks), max_size=6).map(",".join)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=150, derandomize=True)
 @given(lists)
 def test_equals_golden(text):

@@ -146,6 +146,7 @@ def test_every_reason_is_tested():
     assert {reason for reason, _, _ in REFUSED} == set(REASONS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "value",
     [
@@ -282,6 +283,7 @@ def test_generated_messages_are_read_as_golden_reads_them(fields, base):
         assert found == wanted
 
 
+@pytest.mark.slow
 @steady
 @given(st.sampled_from(sorted(VALUES)).flatmap(lambda name: st.tuples(st.just(name), VALUES[name] | anything)))
 def test_a_single_fault_has_the_reason_that_golden_gives(field):
@@ -290,12 +292,14 @@ def test_a_single_fault_has_the_reason_that_golden_gives(field):
     assert outcome(value) == golden_outcome(value)
 
 
+@pytest.mark.slow
 @steady
 @given(st.binary(max_size=40) | anything.map(lambda value: json.dumps(value).encode()))
 def test_arbitrary_bytes_are_refused_as_golden_refuses_them(value):
     assert outcome(value) == golden_outcome(value)
 
 
+@pytest.mark.slow
 @steady
 @given(st.dictionaries(texts.map("x".__add__), anything, min_size=1, max_size=4))
 def test_other_fields_are_kept_as_sent(extras):
@@ -364,6 +368,7 @@ def test_levels_are_counted_outside_of_strings(depth, reason, string):
     assert outcome(value) == reason or reason is None
 
 
+@pytest.mark.slow
 def test_a_megabyte_of_brackets_is_judged_at_once():
     for value in ("[" * 1_000_000, "[]," * 300_000, '"["' * 300_000):
         whole = f'{{"timestamp": 1, "url": "https://a.example/", "user_id": "u", "x": [{value.rstrip(",")}]}}'

@@ -50,6 +50,7 @@ def test_what_it_refuses_the_decoder_refuses(fields, base):
     assert accepts(value) or isinstance(outcome(value), str)
 
 
+@pytest.mark.slow
 @steady
 @given(st.sampled_from(sorted(VALUES)).flatmap(lambda name: st.tuples(st.just(name), VALUES[name] | anything)))
 def test_of_a_single_fault_too(field):

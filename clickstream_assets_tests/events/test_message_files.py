@@ -26,6 +26,7 @@ def test_a_plain_file_gives_its_lines_as_they_are(tmp_path):
     assert count_messages(path) == 3
 
 
+@pytest.mark.slow
 def test_what_is_recorded_is_read_back_to_the_byte(tmp_path):
     odd = [
         Message(None, 5),

@@ -120,6 +120,7 @@ def test_what_has_no_messages_a_line_is_named_with_a_remedy(tmp_path, piped, con
         list(read_messages(piped(content), envelope=envelope))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("content", "complaint"),
     [

@@ -23,6 +23,7 @@ def normalized(url, rules=DEFAULT_RULES):
         return None
 
 
+@pytest.mark.slow
 @steady
 @given(urls())
 def test_a_url_is_normalized_as_golden_does_it_and_stays_so(url):

@@ -75,6 +75,7 @@ def printed(text):
     return "".join(character for character in text if character.isprintable())
 
 
+@pytest.mark.slow
 @given(st.lists(st.integers(0, 10**9), min_size=24, max_size=24))
 def test_a_day_of_hours_fits(amounts):
     root = drawn(by_hour("Clicks by hour", amounts, "2026-11-22 10:00 UTC", "2026-11-23 09:00 UTC"))

@@ -59,6 +59,7 @@ def test_record_times_span_half_a_day_at_least_and_three_weeks_at_most():
     assert any(later < earlier for earlier, later in itertools.pairwise(times))
 
 
+@pytest.mark.slow
 def test_the_same_moment_gives_the_same_messages():
     written_anew = _cases.__wrapped__(ON_THE_HOUR)
     assert [case.message for case in written_anew] == hard_cases(ON_THE_HOUR)
@@ -120,6 +121,7 @@ def test_the_totals_are_goldens_reading_of_the_file(tmp_path, monkeypatch, now_m
     assert found["bots"] > 10
 
 
+@pytest.mark.slow
 def test_sent_again_without_the_id_less_ones_all_is_duplicate_or_refused(tmp_path):
     path = tmp_path / "hard"
     write_file(path, ON_THE_HOUR, with_ids_only=True)

@@ -143,6 +143,7 @@ def test_letters_are_chosen_by_reason_hour_and_count(world, strict):
     world.assert_books_balance()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("then", ["replay", "read from Kafka"])
 def test_a_replay_killed_before_any_write_is_made_good(world, strict, then):
     send_and_refuse(world)

@@ -185,6 +185,7 @@ def test_ranges_read_in_any_order_balance_and_reading_again_changes_nothing(mess
     assert {entry.offsets: entry.hours for entry in world.entries()} == booked
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=80, derandomize=True)
 @given(messages_sent, st.lists(st.integers(0, 14), max_size=4))
 def test_ranges_read_in_order_end_with_the_lowest_offset_of_each_event(messages, cuts):

@@ -45,6 +45,7 @@ def plan_of(first, end, entries, available_from, cuts=()):
     return plan
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=150, derandomize=True)
 @given(situations())
 def test_a_plan_covers_every_offset_once(situation):

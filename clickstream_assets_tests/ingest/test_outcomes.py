@@ -3,6 +3,7 @@
 import itertools
 import json
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -193,6 +194,7 @@ def partitions(draw):
 steady = settings(deadline=None, max_examples=150, derandomize=True)
 
 
+@pytest.mark.slow
 @steady
 @given(partitions(), st.lists(st.integers(0, 14), max_size=4))
 def test_batches_of_any_size_end_in_the_same_rows_and_counts(drawn, cuts):
@@ -215,6 +217,7 @@ def events_by_key(messages):
     return offsets
 
 
+@pytest.mark.slow
 @steady
 @given(partitions())
 def test_read_in_order_the_lowest_offset_of_each_key_has_the_row(drawn):
@@ -225,6 +228,7 @@ def test_read_in_order_the_lowest_offset_of_each_key_has_the_row(drawn):
     assert {key: cells[SOURCE] for key, cells in table.rows.items()} == expected
 
 
+@pytest.mark.slow
 @steady
 @given(partitions(), st.randoms(use_true_random=False))
 def test_read_in_any_order_each_row_is_one_of_its_messages_and_reading_again_changes_nothing(drawn, random):

@@ -116,6 +116,7 @@ def test_little_is_read_without_spark(patch):
     assert len(world.rows()) == 2
 
 
+@pytest.mark.slow
 def test_a_message_reaches_the_other_process_as_it_is():
     rules = Rules("clickstream_topic", "topic-id", first_hour_ms(NOW_MS), "run-1")
     cases = [Record(0, at, case.timestamp_ms, case.value) for at, case in enumerate(hard_cases(NOW_MS))]
@@ -131,6 +132,7 @@ def test_a_message_reaches_the_other_process_as_it_is():
             assert str(other.refused) == f"{one.refused.reason}: {one.refused.detail}"
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 3), st.integers(0, 99), st.integers(0, 40)), max_size=8))
 def test_tasks_have_every_range_once_and_none_more_than_fit(drawn):

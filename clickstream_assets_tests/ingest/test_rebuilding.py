@@ -181,6 +181,7 @@ def test_any_lost_entries_are_written_again(world, gone):
     assert state(world) == before
 
 
+@pytest.mark.slow
 def test_any_one_line_of_the_ledger_may_be_lost(world):
     before, tables = state(world), world.hbase.tables
     for key in (*lines(world, b"range|"), *lines(world, b"hour|")):

@@ -94,6 +94,7 @@ def test_a_duplicate_of_a_row_that_is_still_on_its_way_is_seen():
     assert len(hbase.tables[CLICKS]) == 1
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=40, derandomize=True)
 @given(partitions(), st.integers(1, 3), st.sets(st.sampled_from([HOUR_NOW - 1, HOUR_NOW])))
 def test_batches_on_their_way_together_end_as_one_after_the_other(drawn, size, scanned):
@@ -160,6 +161,7 @@ def test_counts_are_kept_by_offsets_without_a_gap():
     assert counts == {(0, 0): (2, 2, 0), (0, 4): (2, 1, 0), (1, 0): (1, 0, 1)}
 
 
+@pytest.mark.slow
 def test_books_are_written_when_all_rows_and_letters_are(monkeypatch):
     world, log = World(HOUR_NOW - 9), []
     for offset in range(30):

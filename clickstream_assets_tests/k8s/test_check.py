@@ -88,6 +88,7 @@ def test_a_cluster_that_is_away_is_told_in_a_sentence(tmp_path):
         assert "refused" in told(str(tmp_path / "config"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("status", "body", "says"),
     [

@@ -267,6 +267,7 @@ def command(name: str) -> click.Command:
     return main
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("line", sorted(set(programs())), ids=shlex.join)
 def test_commands_and_their_options_exist(line, tmp_path):
     program, *arguments = line

@@ -97,6 +97,7 @@ def test_what_restricts_pods_comes_behind_all_that_adds_some(overlay):
     assert kustomization["components"][-1] == "../../components/restricted"  # they are applied in this order
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_only_who_asks_kubernetes_has_a_token(overlay):
     accounts = {account["metadata"]["name"]: account for account in of_kind(overlay, "ServiceAccount")}
@@ -401,6 +402,7 @@ def test_whoever_reads_the_instance_has_the_variables_that_it_names(overlay):
     assert storage <= variables(pods(overlay)["code-server"]["spec"]["containers"][0], overlay)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_whoever_asks_a_server_has_its_address_and_its_password(overlay):
     found = {
@@ -559,6 +561,7 @@ def test_ports_of_the_compose_file_are_those_of_the_manifests():
 # Images
 
 
+@pytest.mark.slow
 def test_images_have_one_name_and_the_version_of_the_package():
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     tags = {"production": version, "demo": f"{version}-demo"}

@@ -66,6 +66,7 @@ def test_runs_of_earlier_starts_and_runs_that_succeed_are_not_told_of(instance):
     assert words == []
 
 
+@pytest.mark.slow
 def test_all_that_failed_between_two_looks_are_told_of_oldest_first(instance):
     words = []
     failed = _failed_runs(instance, words)
@@ -91,6 +92,7 @@ def test_it_looks_no_more_often_than_it_should(instance):
     assert words == []
 
 
+@pytest.mark.slow
 def test_a_failure_that_another_process_wrote_to_the_instance_of_clickstream_run_is_seen(monkeypatch, tmp_path):
     home = dagster_home(Settings(home=tmp_path))
     monkeypatch.setenv("DAGSTER_HOME", str(home))

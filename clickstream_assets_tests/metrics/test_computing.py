@@ -278,6 +278,7 @@ def test_rows_of_countries_that_an_hour_has_no_more_are_deleted(world, moved):
 # Killed
 
 
+@pytest.mark.slow
 def test_killed_at_any_write_and_run_again_it_ends_golden(make):
     world = make()
     world.send(*FIRST_EVENTS[:3])
@@ -371,6 +372,7 @@ def test_a_task_whose_executor_is_lost_at_any_write_runs_again_and_all_is_golden
     _lost_at_each_write_of(world, world.enrich, world.compute)
 
 
+@pytest.mark.slow
 def test_an_executor_that_is_lost_in_a_whole_computation_leaves_no_row_unlisted(world):
     for url in ("x", "y"):
         world.change(METRICS, world.key_of(HOUR, url), {CELL["clicks"]: b"7"})
@@ -448,6 +450,7 @@ def _overtaken_at_each_write_of(world, meanwhile):
         yield ended, seen[0]
 
 
+@pytest.mark.slow
 def test_what_a_run_writes_late_that_another_has_overtaken_changes_nothing(world):
     world.send(*MORE_EVENTS[:2])
     world.ingest()
@@ -495,6 +498,7 @@ def test_a_row_that_nobody_computes_any_more_is_not_put_late(world, moved):
     assert ends > 9
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lives", range(0, 12, 2))
 def test_nor_does_it_when_the_run_that_has_overtaken_it_is_killed_too(world, lives):
     world.send(*MORE_EVENTS[:2])
@@ -719,6 +723,7 @@ def test_a_sketch_cut_short_anywhere_is_no_sketch_to_add_to(world, users):
 # By hand
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cell", [name for name in CELL if name != "run_id"])
 def test_cells_that_somebody_changed_or_lost_are_mended_by_a_whole_computation(world, cell):
     key, before = world.key_of(HOUR), world.metrics()
@@ -787,6 +792,7 @@ def sliced(monkeypatch):
     monkeypatch.setattr(computing, "LARGE_BYTES", 150)
 
 
+@pytest.mark.slow
 def test_a_large_hour_in_slices_is_the_same_as_in_one(make, sliced, monkeypatch):
     worlds, results = [], []
     for large in (150, 1 << 30):
@@ -811,6 +817,7 @@ def test_a_large_hour_in_slices_is_the_same_as_in_one(make, sliced, monkeypatch)
         assert done == of_other
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=15, derandomize=True)
 @given(increments)
 def test_any_events_are_golden_in_slices_too(geoip, drawn):
@@ -850,6 +857,7 @@ def test_a_large_hour_with_a_block_that_is_unfit_is_left_as_it_is(world, sliced)
     world.assert_golden()
 
 
+@pytest.mark.slow
 def test_a_large_hour_whose_totals_are_unfit_in_one_slice_is_computed_whole_and_every_row_is_listed(world, sliced):
     world.compute(whole=world.hours)
     slices = Checkpoints(world.books).read([HOUR])[HOUR].slices

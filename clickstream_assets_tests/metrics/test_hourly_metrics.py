@@ -80,6 +80,7 @@ def added(*parts):
     return {page: tuple(counts) for page, counts in sums.items() if any(counts)}
 
 
+@pytest.mark.slow
 @steady
 @given(events, st.sampled_from([HOUR, HOUR + 1]))
 def test_all_events_add_up_to_what_golden_finds_one_by_one(drawn, hour):
@@ -91,6 +92,7 @@ def test_all_events_add_up_to_what_golden_finds_one_by_one(drawn, hour):
         assert same_users(sketch, sketch_of(expected[page][1]))
 
 
+@pytest.mark.slow
 @steady
 @given(events, st.randoms(use_true_random=False))
 def test_the_order_of_events_makes_no_difference(drawn, random):
@@ -173,6 +175,7 @@ def test_a_sketch_that_is_stored_is_read_and_what_is_none_is_refused(users):
             to_sketch(stored)
 
 
+@pytest.mark.slow
 @steady
 @given(st.sets(st.integers(1_000, 1_030), max_size=5), st.integers(0, 12_000_000), st.text("abc", min_size=1))
 def test_shares_hold_each_key_once_however_many_rows_there_are(hours, rows, url):

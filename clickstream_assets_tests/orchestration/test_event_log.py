@@ -25,6 +25,7 @@ def thing() -> dg.MaterializeResult:
     return dg.MaterializeResult(metadata={"rows": 3})
 
 
+@pytest.mark.slow
 def test_what_one_writes_the_other_reads(instances):
     one, other = instances
     assert isinstance(one.event_log_storage, KeptSqliteEventLog)
@@ -35,6 +36,7 @@ def test_what_one_writes_the_other_reads(instances):
     assert found.asset_materialization.metadata["rows"].value == 3
 
 
+@pytest.mark.slow
 def test_connections_are_kept_and_closed_in_the_end(instances, monkeypatch):
     one, _ = instances
     opened = []

@@ -83,6 +83,7 @@ def test_not_behind_what_was_started_by_hand(instance):
     assert turn(instance).wait
 
 
+@pytest.mark.slow
 def test_not_behind_a_run_of_some_assets_alone(instance):
     one = frozenset({dg.AssetKey("es_index")})
     run(instance, STATUS.STARTED, job=defs.resolve_job_def("__ASSET_JOB"), read=True, asset_selection=one)

@@ -137,12 +137,14 @@ def desk(monkeypatch, listener):
         yield Desk(instance, monkeypatch, f"http://localhost:{listener.port}/services/secret")
 
 
+@pytest.mark.slow
 def test_a_run_without_failures_is_not_told_of(desk, listener):
     desk.run()
     assert desk.tick() == "0 messages delivered"
     assert listener.bodies == []
 
 
+@pytest.mark.slow
 def test_eighty_failed_hours_of_one_run_are_one_message(desk, listener):
     run = desk.run(bad_hours=HOURS, tags={"clickstream/why": "stale hours"})
     assert desk.tick() == "1 messages delivered"
@@ -177,6 +179,7 @@ def test_eighty_failed_hours_of_one_run_are_one_message(desk, listener):
     assert desk.tick() == "0 messages delivered", "told once"
 
 
+@pytest.mark.slow
 def test_a_warning_is_marked_as_one(desk, listener):
     desk.run(bad_hours=HOURS[3:4], severity=dg.AssetCheckSeverity.WARN)
     desk.tick()
@@ -187,6 +190,7 @@ def test_a_warning_is_marked_as_one(desk, listener):
     assert desk.told("ERROR") == []
 
 
+@pytest.mark.slow
 def test_a_failed_run_is_told_of_with_its_cause_and_hours(desk, listener):
     run = desk.run(error="the index is read-only", hours=HOURS[:1])
     desk.tick()
@@ -240,6 +244,7 @@ def test_a_listener_that_does_not_answer_is_given_up_on_in_time(desk, listener, 
     assert desk.tick() == "1 messages delivered"
 
 
+@pytest.mark.slow
 def test_without_a_webhook_the_log_is_told_and_one_that_is_set_later_begins_there(desk, listener):
     desk.use("")
     desk.run(error="no room")
@@ -251,6 +256,7 @@ def test_without_a_webhook_the_log_is_told_and_one_that_is_set_later_begins_ther
     assert desk.tick() == "1 messages delivered"
 
 
+@pytest.mark.slow
 def test_a_slow_webhook_gets_the_rest_in_the_next_tick(desk, listener, monkeypatch):
     monkeypatch.setattr(module, "_TELLING_SECONDS", -1)
     runs = [desk.run(error="no room", hours=HOURS[:1]) for _ in range(3)]

@@ -3,6 +3,7 @@
 from bisect import bisect_left
 from itertools import accumulate
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -125,6 +126,7 @@ def test_kafka_is_asked_some_dozen_times_at_most():
 hours = st.lists(st.integers(0, 40), max_size=40)
 
 
+@pytest.mark.slow
 @steady
 @given(st.lists(hours, min_size=1, max_size=3), st.booleans(), st.integers(1, 30), st.integers(1, 20))
 def test_run_after_run_the_whole_backlog_is_read_within_bounds(partitions, in_order, max_events, max_hours):
@@ -167,6 +169,7 @@ def test_a_run_over_stale_hours_has_a_bound_and_takes_the_newest_first():
     assert plan_stale([30, 1, 20], 10) == RunPlan(30, 30, {})
 
 
+@pytest.mark.slow
 @steady
 @given(st.sets(st.integers(0, 60)), st.integers(1, 30))
 def test_run_after_run_all_stale_hours_are_done_each_within_its_bound(stale, max_hours):

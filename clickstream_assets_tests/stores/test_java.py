@@ -5,6 +5,7 @@ import pytest
 from clickstream_assets.stores import java
 
 
+@pytest.mark.slow
 def test_java_reads_the_trust_store_made_of_pythons_certificates(tmp_path):
     store = tmp_path / "trust.p12"
     assert java.write_trust_store(store)

@@ -47,6 +47,7 @@ def test_same_seed_and_start_same_messages(history):
     assert list(demo_messages(3, START, events=EVENTS)) == history
 
 
+@pytest.mark.slow
 def test_another_seed_or_start_has_no_event_id_in_common(history):
     ids = {message.key for message in history}
     for seed, start in ((4, START), (3, START + timedelta(milliseconds=1))):
@@ -86,6 +87,7 @@ def test_bad_messages_are_few_and_of_every_reason(outcomes):
     }  # fmt: skip
 
 
+@pytest.mark.slow
 def test_some_are_redelivered_a_moment_later_byte_for_byte(events):
     firsts, again = {}, 0
     for message, _ in events:
@@ -123,6 +125,7 @@ def test_crawlers_are_about_three_in_a_hundred(events):
     assert 0.015 < sum(event["ua"] in crawlers for _, event in events) / EVENTS < 0.05
 
 
+@pytest.mark.slow
 def test_types_users_and_spellings_are_mixed(events):
     types = Counter(event["type"] for _, event in events)
     assert types.keys() == {"page_view", "click", "scroll", "heartbeat", "purchase"}
@@ -150,6 +153,7 @@ def test_pages_have_a_head_and_a_long_tail(events):
     assert re.search(rb"utm_source=", raw)
 
 
+@pytest.mark.slow
 def test_most_clicks_have_a_known_time(events):
     visits = {}
     for _, event in events:
@@ -165,6 +169,7 @@ def test_most_clicks_have_a_known_time(events):
     assert 5_000 < sorted(known)[len(known) // 2] < 60_000
 
 
+@pytest.mark.slow
 def test_addresses_geolocate_to_many_countries(events):
     maxminddb = pytest.importorskip("maxminddb")
     path = settings().geoip_database

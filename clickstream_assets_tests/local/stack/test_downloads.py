@@ -84,6 +84,7 @@ def test_a_geoip_database_that_is_not_there_is_an_error(tmp_path):
         downloads.ensure_downloads(Settings(cache=tmp_path, geoip_database=tmp_path / "none.mmdb"), Steps())
 
 
+@pytest.mark.slow
 def test_without_network_the_error_says_what_to_do(tmp_path, monkeypatch):
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:9")  # nobody listens there
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")

@@ -1,6 +1,8 @@
 import subprocess
 import sys
 
+import pytest
+
 HEAVY = {
     "pyspark",
     "kafka",
@@ -15,6 +17,7 @@ HEAVY = {
 }
 
 
+@pytest.mark.slow
 def test_importing_the_stack_is_light():
     modules = "commands, background, supervisor"
     code = f"import sys; from clickstream_assets.local.stack import {modules}; print(*sys.modules)"

@@ -69,6 +69,7 @@ def test_a_program_that_is_not_there_is_an_error(tmp_path):
         processes.start(_launch(tmp_path, "/no/such/program"))
 
 
+@pytest.mark.slow
 def test_one_that_does_not_listen_is_killed_in_the_end(tmp_path):
     child = processes.start(_launch(tmp_path, "sh", "-c", "trap '' TERM; echo ready; while :; do sleep 0.1; done"))
     while "ready" not in child.log.read_text():

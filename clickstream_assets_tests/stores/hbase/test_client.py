@@ -3,6 +3,7 @@
 import pickle
 import socket
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from thriftpy2.protocol.cybin import TCyBinaryProtocol
@@ -49,6 +50,7 @@ def read(call, name):
     return arguments
 
 
+@pytest.mark.slow
 @given(st.lists(mutations, max_size=4), st.none() | st.integers(0, (1 << 63) - 1))
 def test_row_mutations_are_read_as_they_were_meant(rows, time_ms):
     name, bytes_sent = mutate_rows("täble", [row.encoded() for row in rows], time_ms)
@@ -67,6 +69,7 @@ def test_row_mutations_are_read_as_they_were_meant(rows, time_ms):
 cells = st.dictionaries(names, st.binary(max_size=300), max_size=5)
 
 
+@pytest.mark.slow
 @given(st.binary(min_size=1, max_size=30), st.lists(cells, max_size=3))
 def test_shared_cells_are_put_as_each_rows_own_would_be(key, shared):
     own = [(column, value) for part in shared for column, value in part.items()]
@@ -101,12 +104,14 @@ def answered(drawn, kind):
     return found
 
 
+@pytest.mark.slow
 @given(results)
 def test_rows_of_a_scan_are_read_as_they_were_meant(drawn):
     found = answered(drawn, Row)
     assert [(row.row, {name: cell.value for name, cell in row.columns.items()}) for row in found] == drawn
 
 
+@pytest.mark.slow
 @given(results)
 def test_a_scan_for_keys_steps_over_cells(drawn):
     assert [key.row for key in answered(drawn, Key)] == [key for key, _ in drawn]
@@ -144,6 +149,7 @@ def test_a_call_ends_before_its_rows_or_bytes_are_full_and_a_larger_row_goes_alo
     assert all(len(call) == 1 or sum(call) <= BYTES_PER_CALL for call in calls)
 
 
+@pytest.mark.slow
 @given(st.lists(mutations, min_size=1, max_size=4), st.integers(0, 1 << 40))
 def test_all_calls_of_a_mutation_give_the_same_time(rows, time_ms):
     client = Sent()

@@ -45,6 +45,7 @@ sizes = st.sampled_from([0, 1, 62, 63, 64, 8_000, 8_192, 65_000, 65_535, 65_536,
 values = st.none() | st.builds(lambda size, seed: random.Random(seed).randbytes(size), sizes, st.integers(0, 9))
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60)
 @given(st.lists(values, min_size=1, max_size=12), sizes, sizes, st.sampled_from(list(ENCODERS)), st.booleans())
 def test_records_are_those_that_the_library_reads(drawn, key_bytes, header_bytes, codec, append_time):
@@ -153,6 +154,7 @@ def test_an_unknown_compression_is_no_fault_of_the_batch():
         list(messages_of(fetched(with_body(batch, 5, batch[61:])), 0, 0))
 
 
+@pytest.mark.slow
 @COMPRESSIONS
 def test_a_bomb_is_opened_a_part_at_a_time(codec):
     raw = compressed(plain([bytes(4 * MIB)] * 16), codec)
@@ -165,6 +167,7 @@ def test_a_bomb_is_opened_a_part_at_a_time(codec):
     assert peak < 5 * 4 * MIB + 3 * len(raw)  # a value is held four times over: as it was, joined, cut out, before it
 
 
+@pytest.mark.slow
 def test_the_first_record_costs_what_lies_before_it(monkeypatch):
     fed = []
     new = zlib.decompressobj

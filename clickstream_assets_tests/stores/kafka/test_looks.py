@@ -112,6 +112,7 @@ def logs(draw, rising):
 TIMES = st.lists(st.integers(-1, 41), min_size=1, max_size=8)
 
 
+@pytest.mark.slow
 @steady
 @given(logs(rising=True), TIMES, st.data())
 def test_where_times_rise_earlier_records_lie_before_the_boundary_and_later_ones_behind_it(log, times, data):
@@ -125,6 +126,7 @@ def test_where_times_rise_earlier_records_lie_before_the_boundary_and_later_ones
                 assert boundary == log.ends[p], "what holds no record at the end is read with the rest"
 
 
+@pytest.mark.slow
 @steady
 @given(logs(rising=False), TIMES)
 def test_however_times_jump_boundaries_lie_within_and_never_before_those_of_earlier_times(log, times):
@@ -135,6 +137,7 @@ def test_however_times_jump_boundaries_lie_within_and_never_before_those_of_earl
         last = at
 
 
+@pytest.mark.slow
 @steady
 @given(logs(rising=False), st.integers(1, 30), st.integers(1, 20))
 def test_however_times_jump_run_after_run_reads_every_offset_once(log, max_events, max_hours):
@@ -188,6 +191,7 @@ def test_any_log_takes_a_bounded_number_of_rounds():
     assert len(asked) <= MOST_ROUNDS
 
 
+@pytest.mark.slow
 def test_a_partition_that_gives_nothing_keeps_its_lower_bound_and_costs_a_second_once(monkeypatch):
     monkeypatch.setattr(looks, "_LOOK_SECONDS", 0.2)
     log = Log({p: [[(i, i)] for i in range(100)] for p in range(2)}, {0: 100, 1: 100}, silent={1})
@@ -243,6 +247,7 @@ def opened(monkeypatch):
     return count
 
 
+@pytest.mark.slow
 def test_a_batch_is_opened_only_if_the_boundary_lies_in_it(opened):
     bomb = hostile(ZSTD, 70, lambda _: bytes(6 * MIB), 1_000)
     assert 70 * 6 * MIB > MOST_OPENED_BYTES

@@ -167,6 +167,7 @@ def test_ctrl_c_counts_and_records_what_was_handed_over(broker):
     assert broker.closed
 
 
+@pytest.mark.slow
 def test_stop_ends_an_endless_stream(broker):
     stop = threading.Event()
 
