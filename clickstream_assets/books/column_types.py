@@ -64,10 +64,6 @@ class Table:
     """Where a new table is split into regions. Only the clicks and their blocks are: keys of the other tables are text
     that grows with time or offsets, their rows are few, and a split would leave all but the last region idle."""
 
-    def cell_of(self, *names: str) -> dict[str, str]:
-        """Column name to HBase cell, for the named columns (all by default)."""
-        return {name: self.columns[name].cell for name in names or self.columns}
-
     def row_bytes(self, *names: str) -> int:
         """What the named columns (all by default) of a row hold at most, its key included."""
         return _KEY_BYTES + sum(self.columns[name].most_bytes for name in names or self.columns)
@@ -91,10 +87,6 @@ class Table:
     @cached_property
     def _columns_by_key(self) -> Mapping[bytes, Column]:
         return {column.key: column for column in self.columns.values()}
-
-    def spark_schema(self, *names: str) -> str:
-        """The named columns (all by default) behind ``row_key binary``, as Spark's DDL."""
-        return ", ".join(["row_key binary", *(f"{name} {self.columns[name].type}" for name in names or self.columns)])
 
 
 _TO_BYTES: Mapping[str, Callable[[Any], bytes]] = {

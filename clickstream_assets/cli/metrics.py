@@ -28,15 +28,23 @@ def metrics(begin: int, end: int, limit: int, as_json: bool) -> None:
     from clickstream_assets.books.metrics_keys import metrics_key_range
     from clickstream_assets.books.table_schemas import METRICS
     from clickstream_assets.definitions import resources
-    from clickstream_assets.metrics.hourly_metrics import merged
+    from clickstream_assets.metrics.hourly_metrics import SUMMED, merged
+    from clickstream_assets.stores.hbase.client import rows_per_call
 
     if end <= begin:
         raise click.UsageError("TO must be later than FROM: it is the hour behind the last one wanted.")
-    require_servers(settings(), "HBase", "Spark")
-    servers = resources(settings())
-    stored = servers.hbase.read(servers.spark.session, METRICS, ranges=[[metrics_key_range(begin, end - 1)]])
-    table = merged(stored)
-    rows = [row.asDict() for row in (table.limit(limit) if limit else table).collect()]
+    require_servers(settings(), "HBase")
+    names = ("url", "country", *SUMMED)
+    columns, at_a_time = [METRICS.columns[name].key for name in names], rows_per_call(METRICS.row_bytes(*names))
+    with resources(settings()).hbase.client() as hbase:
+        table, span = settings().table(METRICS.name), metrics_key_range(begin, end - 1)
+        stored = (METRICS.decode(cells) for _, cells in hbase.scan(table, *span, columns, batch_rows=at_a_time))
+        try:
+            rows = merged(stored)[: limit or None]
+        except (KeyError, ValueError) as error:
+            raise click.ClickException(
+                f"A row of these hours is not as it was written ({error}): materialize url_country_metrics for them."
+            ) from error
     if as_json:
         for row in rows:
             click.echo(json.dumps(row, ensure_ascii=False))

@@ -1,15 +1,15 @@
 """From enriched clicks to clicks, users and time spent by hour, url and country (docs/contract.md), on Spark."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from datasketches import hll_sketch, hll_union
 from numpy.typing import NDArray
-from pyspark.sql import DataFrame
-from pyspark.sql import functions as F
 
 from clickstream_assets.books.blocks import CLICK, LEAVE
 from clickstream_assets.events.hours import HOUR_MS, TIMEOUT_MS
@@ -158,13 +158,44 @@ class _Numbered:
         )
 
 
-def merged(metrics: DataFrame) -> DataFrame:
-    """Hourly metrics put together per url and country, most clicks first; unique users from the merged sketches."""
-    sums = metrics.groupBy("url", "country").agg(
-        F.sum("clicks").alias("clicks"),
-        F.hll_sketch_estimate(F.hll_union_agg("users_sketch")).alias("unique_users"),
-        F.sum("measured_views").alias("measured_views"),
-        F.sum("time_spent_seconds").alias("time_spent_seconds"),
-    )
-    average = F.when(F.col("measured_views") > 0, F.col("time_spent_seconds") / F.col("measured_views"))
-    return sums.withColumn("average_time_spent", average).orderBy(F.desc("clicks"), "url", "country")
+@dataclass(slots=True)
+class _Span:
+    """A page's metrics over some hours."""
+
+    clicks: int = 0
+    measured_views: int = 0
+    time_spent_seconds: float = 0.0
+    users: hll_union = field(default_factory=lambda: hll_union(SKETCH_LG_K))
+
+    def add(self, clicks: int, measured_views: int, time_spent_seconds: float, users_sketch: bytes) -> None:
+        self.clicks += clicks
+        self.measured_views += measured_views
+        self.time_spent_seconds += time_spent_seconds
+        self.users.update(to_sketch(users_sketch))
+
+
+def merged(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Hourly metrics put together per url and country, most clicks first; unique users from the merged sketches.
+
+    ``rows`` have the columns of ``clickstream_metrics``. Raises KeyError where one lacks any,
+    ValueError where a sketch is none.
+    """
+    pages: defaultdict[tuple[str, str], _Span] = defaultdict(_Span)
+    for row in rows:
+        pages[row["url"], row["country"]].add(*(row[name] for name in SUMMED))
+    return [
+        {
+            "url": url,
+            "country": country,
+            "clicks": span.clicks,
+            "unique_users": round(span.users.get_estimate()),
+            "measured_views": span.measured_views,
+            "time_spent_seconds": span.time_spent_seconds,
+            "average_time_spent": span.time_spent_seconds / span.measured_views if span.measured_views else None,
+        }
+        for (url, country), span in sorted(pages.items(), key=lambda page: (-page[1].clicks, page[0]))
+    ]
+
+
+SUMMED = ("clicks", "measured_views", "time_spent_seconds", "users_sketch")
+"""What of hourly rows is put together."""

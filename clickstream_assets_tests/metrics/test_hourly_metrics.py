@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from clickstream_assets.books.blocks import CLICKS, kind_of
 from clickstream_assets.books.metrics_keys import document_id, metrics_key, metrics_tasks
 from clickstream_assets.events.hours import TIMEOUT_MS
-from clickstream_assets.metrics.hourly_metrics import CHANGES, changes, sketch_of, to_sketch
+from clickstream_assets.metrics.hourly_metrics import CHANGES, changes, merged, sketch_of, to_sketch
 from clickstream_assets.metrics.page_rows import same_users
 from clickstream_assets_tests.acceptance import golden
 
@@ -195,3 +195,34 @@ def test_few_metrics_are_one_share_and_many_are_spread_by_their_hours_and_then_b
     slices = metrics_tasks([1_000], 10**9)
     holding = [task for task in slices if any(s <= metrics_key(1_000, "x", "DE") < e for s, e in task)]
     assert holding == [slices[int(document_id(1_000, "x", "DE")[:2], 16)]]
+
+
+def test_hours_put_together_add_up_and_count_a_user_of_several_hours_once():
+    hours = [("a", "DE", 3, ["ada", "bob"], 2, 10.0), ("a", "DE", 1, ["ada"], 0, 0.0), ("b", "FR", 9, ["eve"], 0, 0.0)]
+    rows = [
+        {
+            "url": url,
+            "country": country,
+            "clicks": clicks,
+            "measured_views": views,
+            "time_spent_seconds": seconds,
+            "users_sketch": sketch_of(users),
+        }
+        for url, country, clicks, users, views, seconds in hours
+    ]
+    most, other = merged(rows)
+    assert [most[name] for name in ("url", "clicks", "unique_users", "average_time_spent")] == ["b", 9, 1, None]
+    assert other == {
+        "url": "a",
+        "country": "DE",
+        "clicks": 4,
+        "unique_users": 2,
+        "measured_views": 2,
+        "time_spent_seconds": 10.0,
+        "average_time_spent": 5.0,
+    }
+    with pytest.raises(ValueError):
+        merged([rows[0] | {"users_sketch": b"by hand"}])
+    del rows[0]["users_sketch"]
+    with pytest.raises(KeyError):
+        merged(rows)

@@ -6,14 +6,11 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from clickstream_assets.books.column_types import Table
 from clickstream_assets.books.table_schemas import TABLES, families
 from clickstream_assets.stores.process import prepare_process
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
-
-    from pyspark.sql import DataFrame, SparkSession
+    from collections.abc import Iterator, Sequence
 
     from clickstream_assets.books.books import Books
     from clickstream_assets.books.misfits import Misfit
@@ -108,20 +105,3 @@ class HBaseResource(dg.ConfigurableResource):
                 f"the HBase of CLICKSTREAM_HBASE_ZOOKEEPER ({self.zookeeper}) is not the one that Thrift at "
                 f"{self.host}:{self.port} serves: the tables were made there, and are not here. Correct either address."
             )
-
-    def read(
-        self,
-        spark: "SparkSession",
-        table: Table,
-        columns: "Sequence[str]" = (),
-        ranges: "Iterable[Sequence[tuple[bytes, bytes]]]" = (),
-    ) -> "DataFrame":
-        """Columns (all by default) of a table's rows in some key ranges, and ``row_key``; see the source ``hbase``."""
-        from clickstream_assets.stores.hbase.client import rows_per_call
-        from clickstream_assets.stores.hbase.source import options
-
-        rows = spark.read.format("hbase").schema(table.spark_schema(*columns))
-        batch_rows = rows_per_call(table.row_bytes(*columns))
-        name, cells = self.name_prefix + table.name, table.cell_of(*columns)
-        how = options(self.host, self.port, name, cells, list(ranges), batch_rows)
-        return rows.options(**how).load()

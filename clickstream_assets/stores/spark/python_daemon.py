@@ -1,4 +1,4 @@
-"""Spark's own Python daemon, with what the sources need imported before it forks.
+"""Spark's own Python daemon, with what tasks need imported before it forks.
 
 Each task runs in a fork of it. Imported once here, pandas, Arrow and the clients cost each fork nothing, instead
 of about a second. Set as ``spark.python.daemon.module``.
@@ -10,14 +10,13 @@ import elasticsearch.helpers
 import pandas as pd
 import pyarrow.compute
 from pyspark import daemon
-from pyspark.sql import datasource_internal
 from pyspark.sql.pandas import types
 
 from clickstream_assets.stores.garbage import collect_rarely
-from clickstream_assets.stores.hbase import source as hbase
+from clickstream_assets.stores.hbase import client as hbase
 from clickstream_assets.stores.kafka import client as kafka
 
-__all__ = ["daemon", "datasource_internal", "elasticsearch", "hbase", "kafka", "pd", "pyarrow", "types"]
+__all__ = ["daemon", "elasticsearch", "hbase", "kafka", "pd", "pyarrow", "types"]
 
 if __name__ == "__main__":
     collect_rarely()

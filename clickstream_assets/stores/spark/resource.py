@@ -43,15 +43,11 @@ class SparkResource(dg.ConfigurableResource):
         import dagster_pyspark  # noqa: F401
         import pyspark.sql.connect.session  # noqa: F401
 
-        import clickstream_assets.stores.hbase.source  # noqa: F401
-
     @property
     def session(self) -> "SparkSession":
-        """The shared session, joined on first use through dagster-pyspark, with the source ``hbase``."""
+        """The shared session, joined on first use through dagster-pyspark."""
         if self._session is None:
             from pyspark.errors import PySparkException
-
-            from clickstream_assets.stores.hbase.source import HBaseDataSource
 
             session = self._join(shared_session_id())
             try:
@@ -61,7 +57,6 @@ class SparkResource(dg.ConfigurableResource):
                     raise
                 session.stop()  # left idle for so long that the server has closed it: its id cannot come back
                 session = self._join(str(uuid4()))
-            session.dataSource.register(HBaseDataSource)
             self._session = session
         return self._session
 
