@@ -3,17 +3,12 @@
 from dataclasses import dataclass
 from itertools import takewhile
 from time import time
-from typing import TYPE_CHECKING
 
 import dagster as dg
 
 from clickstream_assets.assets.common import SENSOR_JOB as JOB
 from clickstream_assets.orchestration.jobs import HOURLY_ASSETS
 from clickstream_assets.partitions import RANGE_END, hours_in
-
-if TYPE_CHECKING:
-    pass
-
 
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 10, 600
 _UNFINISHED = [
