@@ -7,8 +7,8 @@ from pathlib import Path
 from benchmarks.pipeline import Pipeline
 from benchmarks.traffic import Distinct, Shop, Skew
 from clickstream_assets.events.message_files import Message
+from clickstream_assets.stores.kafka.client import ensure_topic
 from clickstream_assets.stores.kafka.producer import send
-from clickstream_assets.stores.kafka.resource import ensure_topic
 
 SEED = 1
 
@@ -35,7 +35,7 @@ def feed(pipeline: Pipeline, folder: Path, hour: int, events: int, late: int = 0
     """Send an hour's events to the pipeline's topic, then ``late`` ones."""
     shop = Shop(SEED, events, skew)
     sent = folder / f"{pipeline.settings.name_prefix}sent.jsonl"
-    ensure_topic(pipeline.settings)
+    ensure_topic(pipeline.settings.kafka_bootstrap_servers, pipeline.settings.topic)
     with sent.open("w", encoding="utf-8") as record:
 
         def send_all(messages: Iterator[Message]) -> dict[int, int]:

@@ -30,8 +30,8 @@ from clickstream_assets.events.hours import HOUR_MS
 from clickstream_assets.events.message_files import Message
 from clickstream_assets.local.stack.errors import StackError
 from clickstream_assets.local.stack.processes import tail
+from clickstream_assets.stores.kafka.client import ensure_topic
 from clickstream_assets.stores.kafka.producer import send
-from clickstream_assets.stores.kafka.resource import ensure_topic
 from clickstream_assets_tests.dagster_dev import DagsterDev
 
 _PREFIX = "bench-live-"
@@ -89,7 +89,7 @@ def measure_latency(bench: Bench, rate: int, seconds: int, fill: int = 0) -> Lat
     """
     wait_for_room(bench, seconds, fill)
     pipeline = Pipeline(bench.settings, _PREFIX)
-    ensure_topic(pipeline.settings)
+    ensure_topic(pipeline.settings.kafka_bootstrap_servers, pipeline.settings.topic)
     pipeline.hbase.ensure_tables()
     home, sent, before = bench.home / "dagster-live", bench.home / "live.jsonl", 0
     if fill:

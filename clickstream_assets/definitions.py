@@ -13,18 +13,10 @@ from clickstream_assets.assets.raw_clicks import raw_clicks
 from clickstream_assets.assets.url_country_metrics import url_country_metrics
 from clickstream_assets.checks.clickstream_topic import no_log_cut_back, nothing_lost_unread
 from clickstream_assets.orchestration.forking import fork_runs
-from clickstream_assets.orchestration.jobs import (
-    CHECKS,
-    clickstream_audit,
-    clickstream_checks,
-    clickstream_hours,
-    clickstream_now,
-)
+from clickstream_assets.orchestration.jobs import CHECKS, check_jobs, clickstream_hours, schedules
 from clickstream_assets.orchestration.kafka_offsets import kafka_offsets
-from clickstream_assets.orchestration.rebuild_hours import rebuild_hours
-from clickstream_assets.orchestration.replay_dead_letters import replay_dead_letters
+from clickstream_assets.orchestration.repairs import rebuild_hours, replay_dead_letters
 from clickstream_assets.orchestration.run_failure import run_failure
-from clickstream_assets.orchestration.schedules import hourly_look, nightly_audit
 from clickstream_assets.partitions import hourly
 from clickstream_assets.settings import Settings, settings
 from clickstream_assets.stores.elasticsearch.resource import ElasticsearchResource
@@ -88,13 +80,8 @@ def build(configured: Settings) -> dg.Definitions:
     return dg.Definitions(
         assets=_with_code_references([asset(configured) for asset in assets], configured),
         asset_checks=[nothing_lost_unread, no_log_cut_back, *(checks.definition(partitions) for checks in CHECKS)],
-        jobs=[
-            clickstream_hours,
-            *(job(configured) for job in (clickstream_checks, clickstream_now, clickstream_audit)),
-            replay_dead_letters,
-            rebuild_hours,
-        ],
-        schedules=[hourly_look(configured), nightly_audit(configured)],
+        jobs=[clickstream_hours, *check_jobs(configured), replay_dead_letters, rebuild_hours],
+        schedules=schedules(configured),
         sensors=[kafka_offsets(configured), run_failure],
         resources=resources(configured)._asdict(),
         # Steps are short and run one after the other: a process for each would cost more than it does.

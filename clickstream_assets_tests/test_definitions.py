@@ -10,7 +10,7 @@ import pytest
 from clickstream_assets.checks.hour_checks import LATEST_CLOSED_HOUR
 from clickstream_assets.definitions import build
 from clickstream_assets.events.hours import hour_of_key
-from clickstream_assets.orchestration.jobs import CHECKS, HOURLY_ASSETS, clickstream_checks
+from clickstream_assets.orchestration.jobs import CHECKS, HOURLY_ASSETS, check_jobs
 from clickstream_assets.settings import Settings
 
 FIRST, SECOND = (
@@ -49,7 +49,8 @@ def test_every_hourly_asset_check_and_job_begins_with_the_pipelines_own_first_ho
     assert first == dict.fromkeys(HOURLY_ASSETS, settings.first_hour)
     checks = [graph.get_check_spec(key) for key in graph.asset_check_keys if key.asset_key in _hourly(graph)]
     assert {check.partitions_def.get_first_partition_key() for check in checks} == {settings.first_hour}
-    assert clickstream_checks(settings).partitions_def.get_first_partition_key() == settings.first_hour
+    jobs = check_jobs(settings)
+    assert {job.partitions_def.get_first_partition_key() for job in jobs} == {settings.first_hour}
 
 
 def _hourly(graph):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from clickstream_assets.checks.findings import Finding
+from clickstream_assets.checks.evidence import Finding
 from clickstream_assets.stores.hbase.resource import HBaseResource
 from clickstream_assets.stores.kafka.resource import KafkaResource
 

@@ -1,7 +1,6 @@
 """Checks on ``dead_letters``: every refused message is there."""
 
-from clickstream_assets.checks.evidence import Evidence
-from clickstream_assets.checks.findings import Finding, Findings
+from clickstream_assets.checks.evidence import Evidence, Finding, Findings
 from clickstream_assets.checks.hour_checks import HourChecks
 from clickstream_assets.events.hours import HOUR_MS
 

@@ -1,7 +1,6 @@
 """Checks on ``enriched_clicks``: nothing was left out, and what enrichment could tell."""
 
-from clickstream_assets.checks.evidence import Evidence
-from clickstream_assets.checks.findings import Finding, Findings, both, each, share
+from clickstream_assets.checks.evidence import Evidence, Finding, Findings, both, share
 from clickstream_assets.checks.hour_checks import WARN, HourChecks
 
 checks = HourChecks("enriched_clicks")
@@ -26,15 +25,12 @@ def every_row_enriched(evidence: Evidence) -> Findings:
 
 @checks.add("One build of GeoIP and one release of user-agent rules enriched the whole hour.", severity=WARN)
 def one_version(evidence: Evidence) -> Findings:
-    return each(
-        evidence.clicks,
-        lambda hour: Finding(
-            len(hour.versions) <= 1,
-            "; ".join(f"{rows} rows by {version}" for version, rows in sorted(hour.versions.items()))
-            or "no enriched rows",
-            {"versions": len(hour.versions)},
-        ),
-    )
+    findings = {}
+    for hour, counts in evidence.clicks.items():
+        words = "; ".join(f"{rows} rows by {version}" for version, rows in sorted(counts.versions.items()))
+        figures = {"versions": len(counts.versions)}
+        findings[hour] = Finding(len(counts.versions) <= 1, words or "no enriched rows", figures)
+    return findings
 
 
 @checks.add(
@@ -42,10 +38,10 @@ def one_version(evidence: Evidence) -> Findings:
 )
 def clients_known(evidence: Evidence) -> Findings:
     limits = evidence.limits
-    return each(
-        evidence.clicks,
-        lambda hour: both(
-            share(hour.unknown_country, hour.enriched, limits.warn_unknown_country_share, "have no country"),
-            share(hour.other_browser, hour.enriched, limits.warn_other_browser_share, "have browser `Other`"),
-        ),
-    )
+    return {
+        hour: both(
+            share(counts.unknown_country, counts.enriched, limits.warn_unknown_country_share, "have no country"),
+            share(counts.other_browser, counts.enriched, limits.warn_other_browser_share, "have browser `Other`"),
+        )
+        for hour, counts in evidence.clicks.items()
+    }

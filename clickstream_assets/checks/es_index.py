@@ -1,7 +1,6 @@
 """Checks on ``es_index``: Elasticsearch holds exactly the metrics, as Elasticsearch itself says."""
 
-from clickstream_assets.checks.evidence import Evidence
-from clickstream_assets.checks.findings import Finding, Findings
+from clickstream_assets.checks.evidence import Evidence, Finding, Findings
 from clickstream_assets.checks.hour_checks import HourChecks
 
 checks = HourChecks("es_index")

@@ -1,8 +1,9 @@
-"""What the checks of an asset look at: hours, in the books and in the tables. What several count, is counted once."""
+"""What the checks of an asset look at (hours, in the books and in the tables) and what they find in each."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from clickstream_assets.settings import Settings
 from clickstream_assets.stores.elasticsearch.resource import ElasticsearchResource
@@ -17,8 +18,38 @@ if TYPE_CHECKING:
     from clickstream_assets.evidence.metric_counts import MetricCounts
 
 
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a check found in one hour: whether it holds, what was compared in words, and the figures."""
+
+    passed: bool
+    words: str
+    figures: Mapping[str, Any] = field(default_factory=dict)
+
+
+Findings = Mapping[int, Finding]
+"""By hour, in hours since the epoch."""
+_LEAST = 20
+
+
+def share(part: int, whole: int, most: float, predicate: str) -> Finding:
+    """Whether ``part`` is no more than the share ``most`` of ``whole``; quiet below :data:`_LEAST` of them."""
+    ratio = part / whole if whole else 0.0
+    words = f"{part} of {whole} {predicate} ({ratio:.1%}, warns above {most:.0%}"
+    words += f", not below {_LEAST})" if whole < _LEAST else ")"
+    return Finding(whole < _LEAST or ratio <= most, words, {f"share that {predicate}": ratio})
+
+
+def both(first: Finding, second: Finding) -> Finding:
+    figures = dict(first.figures) | dict(second.figures)
+    return Finding(first.passed and second.passed, f"{first.words}; {second.words}", figures)
+
+
 class Evidence:
-    """Hours, the books on an open connection, Elasticsearch, and the limits that checks warn beyond."""
+    """Hours, the books on an open connection, Elasticsearch, and the limits that checks warn beyond.
+
+    What several checks count is counted once.
+    """
 
     def __init__(
         self,

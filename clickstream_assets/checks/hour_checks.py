@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from clickstream_assets.checks.audit import Audit
-from clickstream_assets.checks.evidence import Evidence
-from clickstream_assets.checks.findings import Finding, Findings
+from clickstream_assets.checks.evidence import Evidence, Finding, Findings
 from clickstream_assets.checks.presence import GRACE_MINUTES, presences
 from clickstream_assets.dagster_internals import (
     IMPLICIT_ASSET_JOB_NAME,

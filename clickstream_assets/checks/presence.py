@@ -3,8 +3,7 @@
 from time import time
 from typing import TYPE_CHECKING
 
-from clickstream_assets.checks.evidence import Evidence
-from clickstream_assets.checks.findings import Finding, Findings
+from clickstream_assets.checks.evidence import Evidence, Finding, Findings
 from clickstream_assets.events.hours import HOUR_MS, key_of_hour
 
 if TYPE_CHECKING:

@@ -1,7 +1,6 @@
 """Checks on ``raw_clicks``: the books balance, nothing was skipped, little was refused, late, doubled or misdated."""
 
-from clickstream_assets.checks.evidence import Evidence
-from clickstream_assets.checks.findings import Finding, Findings, each, share
+from clickstream_assets.checks.evidence import Evidence, Finding, Findings, share
 from clickstream_assets.checks.hour_checks import WARN, HourChecks
 
 checks = HourChecks("raw_clicks", is_first=True)
@@ -55,10 +54,10 @@ def offsets_complete(evidence: Evidence) -> Findings:
 @checks.add("The share of the hour's messages that was refused is not unusually high.", severity=WARN)
 def few_dead_letters(evidence: Evidence) -> Findings:
     most = evidence.limits.warn_dead_letter_share
-    return each(
-        evidence.counts,
-        lambda hour: share(hour.dead_lettered, hour.dead_lettered + hour.kept, most, "were refused"),
-    )
+    return {
+        hour: share(counts.dead_lettered, counts.dead_lettered + counts.kept, most, "were refused")
+        for hour, counts in evidence.counts.items()
+    }
 
 
 @checks.add("Of many events in the hour some are of a type that counts as a click.", severity=WARN)
@@ -81,23 +80,19 @@ def has_clicks(evidence: Evidence) -> Findings:
 )
 def few_duplicates(evidence: Evidence) -> Findings:
     most = evidence.limits.warn_duplicate_share
-    return each(
-        evidence.counts, lambda hour: share(hour.duplicates, hour.duplicates + hour.kept, most, "are duplicates")
-    )
+    return {
+        hour: share(counts.duplicates, counts.duplicates + counts.kept, most, "are duplicates")
+        for hour, counts in evidence.counts.items()
+    }
 
 
-@checks.add(
-    "The share of the hour's events whose clock was off by over an hour is not high.",
-    severity=WARN,
-)
+@checks.add("The share of the hour's events whose clock was off by over an hour is not high.", severity=WARN)
 def clocks_near(evidence: Evidence) -> Findings:
     most, words = evidence.limits.warn_corrected_clock_share, "have a clock that was off by over an hour"
-    return each(evidence.counts, lambda hour: share(hour.corrected, hour.kept, most, words))
+    return {hour: share(counts.corrected, counts.kept, most, words) for hour, counts in evidence.counts.items()}
 
 
-@checks.add(
-    "The share of the hour's events that came over 10 minutes after its end is not high.",
-    severity=WARN,
-)
+@checks.add("The share of the hour's events that came over 10 minutes after its end is not high.", severity=WARN)
 def few_late(evidence: Evidence) -> Findings:
-    return each(evidence.counts, lambda hour: share(hour.late, hour.kept, evidence.limits.warn_late_share, "came late"))
+    most = evidence.limits.warn_late_share
+    return {hour: share(counts.late, counts.kept, most, "came late") for hour, counts in evidence.counts.items()}

@@ -2,8 +2,7 @@
 
 from time import time
 
-from clickstream_assets.checks.evidence import Evidence
-from clickstream_assets.checks.findings import Finding, Findings
+from clickstream_assets.checks.evidence import Evidence, Finding, Findings
 from clickstream_assets.checks.hour_checks import WARN, HourChecks
 from clickstream_assets.events.hours import HOUR_MS
 

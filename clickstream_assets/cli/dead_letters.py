@@ -129,7 +129,7 @@ def replay(dry_run: bool, url: str, here: bool, **chosen: Any) -> None:
     \b
     clickstream dead-letters replay --reason before_first_partition --dry-run
     """
-    from clickstream_assets.orchestration.replay_dead_letters import JOB, OP
+    from clickstream_assets.orchestration import repairs
 
     wanted = _wanted(**chosen)
     if not dry_run and not here:
@@ -139,7 +139,7 @@ def replay(dry_run: bool, url: str, here: bool, **chosen: Any) -> None:
             "end": None if wanted.end is None else key_of_hour(wanted.end),
             "limit": wanted.limit,
         }
-        figures = run_in_dagster(url, JOB, OP, config)
+        figures = run_in_dagster(url, repairs.replay_dead_letters.name, repairs.replay.name, config)
         sys.exit(1 if figures.get("unbooked") else 0)
     if not dry_run:
         require_no_dagster(url)
@@ -151,7 +151,7 @@ def replay(dry_run: bool, url: str, here: bool, **chosen: Any) -> None:
 def _replayed(wanted: "Selection", *, dry_run: bool) -> "ReplayReport":
     """The replay in this process, its progress on standard error."""
     from clickstream_assets.definitions import resources
-    from clickstream_assets.orchestration.replay_dead_letters import replayed
+    from clickstream_assets.orchestration.repairs import replayed
 
     require_servers(settings(), "HBase")
     servers, say = resources(settings()), partial(click.echo, err=True)

@@ -8,8 +8,7 @@ from clickstream_assets.cli.explain import explain
 from clickstream_assets.cli.metrics import metrics
 from clickstream_assets.cli.produce import produce
 from clickstream_assets.cli.rebuild import rebuild
-from clickstream_assets.cli.setup import setup
-from clickstream_assets.cli.tables import tables
+from clickstream_assets.cli.setup import setup, tables
 from clickstream_assets.cli.validate import schema, validate
 from clickstream_assets.local.run import run
 from clickstream_assets.local.stack.commands import stack

@@ -209,10 +209,10 @@ def ensure_topic_or_explain(settings: Settings) -> None:
     """Make the topic if it is missing. Raises ClickException with the remedy if Kafka can't be reached."""
     from kafka.errors import KafkaError
 
-    from clickstream_assets.stores.kafka.resource import ensure_topic
+    from clickstream_assets.stores.kafka.client import ensure_topic
 
     try:
-        ensure_topic(settings)
+        ensure_topic(settings.kafka_bootstrap_servers, settings.topic)
     except (KafkaError, OSError) as error:
         raise click.ClickException(
             f"Kafka at {settings.kafka_bootstrap_servers} does not answer ({error}). {_remedy(settings)}"

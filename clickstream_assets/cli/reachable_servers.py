@@ -18,11 +18,10 @@ def elasticsearch_address(configured: Settings) -> Address:
 
 
 def require_servers(configured: Settings, *names: str) -> None:
-    """Raise ClickException for the first of ``HBase``, ``Elasticsearch`` and ``Spark`` that is not there."""
+    """Raise ClickException for the first of ``HBase`` and ``Elasticsearch`` that is not there."""
     addresses = {
         "HBase": (configured.hbase_host, configured.hbase_port),
         "Elasticsearch": elasticsearch_address(configured),
-        "Spark": address_of(configured.spark_remote, 15002),
     }
     for name in names:
         try:

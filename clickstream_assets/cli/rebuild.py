@@ -29,12 +29,14 @@ def rebuild(begin: int, end: int, dry_run: bool, url: str, here: bool) -> None:
     """
     from clickstream_assets.definitions import resources
     from clickstream_assets.ingest.rebuilding import NotInKafka
-    from clickstream_assets.orchestration.rebuild_hours import JOB, OP, rebuilt
+    from clickstream_assets.orchestration.repairs import rebuild as op
+    from clickstream_assets.orchestration.repairs import rebuild_hours, rebuilt
 
     if end <= begin:
         raise click.UsageError("TO must be later than FROM: it is the hour behind the last one wanted.")
     if not dry_run and not here:
-        run_in_dagster(url, JOB, OP, {"first": key_of_hour(begin), "end": key_of_hour(end)})
+        config = {"first": key_of_hour(begin), "end": key_of_hour(end)}
+        run_in_dagster(url, rebuild_hours.name, op.name, config)
         return
     if not dry_run:
         require_no_dagster(url)

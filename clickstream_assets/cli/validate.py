@@ -68,7 +68,7 @@ def _judged(file: Path, envelope: bool) -> "Iterator[Judged]":
     from clickstream_assets.enrich import enrichment  # noqa: F401 - before the processes fork
     from clickstream_assets.events.message_files import lines_of_messages
     from clickstream_assets.ingest import validation  # noqa: F401 - before the processes fork
-    from clickstream_assets.stores.garbage import collect_rarely
+    from clickstream_assets.stores.process import collect_rarely
 
     collect_rarely()
     now = int(time() * 1000)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from clickstream_assets.cli.prepared_stores import prepare_stores
+from clickstream_assets.cli.setup import prepare_stores
 from clickstream_assets.cli.through_dagster import is_dagster_up
 from clickstream_assets.settings import Settings
 

@@ -9,6 +9,8 @@ import os
 import pkgutil
 from importlib import import_module
 
+import clickstream_assets
+
 _DAGSTER = """
     dagster._core.execution.plan.active dagster._core.execution.plan.execute_plan dagster._core.executor.in_process
     dagster._core.instance.factory dagster._core.secrets.env_file dagster._core.storage.event_log
@@ -21,18 +23,16 @@ _OTHERS = """
     alembic.config alembic.runtime.migration alembic.script dagster_pyspark elasticsearch.helpers
     fsspec.implementations.local happybase kafka.admin multiprocessing.queues multiprocessing.synchronize pandas psutil
     pyarrow.compute pyspark.sql.connect.session sqlalchemy.dialects.sqlite upath.implementations.local
-    clickstream_assets.orchestration.event_log
 """
-_OURS = "assets checks clients domain jobs resources spark_sources"
+_NOT_OF_RUNS = "clickstream_assets.cli", "clickstream_assets.local"
 _NO_THREADS = {"OPENBLAS_NUM_THREADS": "1", "JE_ARROW_MALLOC_CONF": "background_thread:false"}
 
 
 def import_all() -> None:
     for name in (*_DAGSTER.split(), *_OTHERS.split()):
         import_module(name)
-    for folder in _OURS.split():
-        package = import_module(f"clickstream_assets.{folder}")
-        for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+    for module in pkgutil.walk_packages(clickstream_assets.__path__, "clickstream_assets."):
+        if not module.name.startswith(_NOT_OF_RUNS):
             import_module(module.name)
     definitions = import_module("clickstream_assets.definitions")
     definitions.defs.resolve_job_def("clickstream_hours")

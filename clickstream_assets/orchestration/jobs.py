@@ -1,4 +1,4 @@
-"""The jobs over hours: all assets, or their checks alone."""
+"""The jobs over hours (all assets, or their checks alone), and the schedules of two of them."""
 
 import dagster as dg
 
@@ -6,8 +6,10 @@ from clickstream_assets.assets.common import SENSOR_JOB
 from clickstream_assets.checks import dead_letters, enriched_clicks, es_index, raw_clicks, url_country_metrics
 from clickstream_assets.checks.clickstream_topic import NO_LOG_CUT_BACK, NOTHING_LOST_UNREAD
 from clickstream_assets.checks.hour_checks import AUDIT_JOB, LATEST_CLOSED_HOUR, NOW_JOB
+from clickstream_assets.checks.presence import GRACE_MINUTES, latest_closed_hour
 from clickstream_assets.dagster_internals import UnresolvedAssetJobDefinition
-from clickstream_assets.partitions import hourly
+from clickstream_assets.events.hours import HOUR_MS, key_of_hour
+from clickstream_assets.partitions import hourly, tags_of
 from clickstream_assets.settings import Settings
 
 CHECKS = tuple(module.checks for module in (raw_clicks, dead_letters, enriched_clicks, url_country_metrics, es_index))
@@ -22,38 +24,65 @@ clickstream_hours = dg.define_asset_job(
 )
 
 
-def clickstream_now(settings: Settings) -> UnresolvedAssetJobDefinition:
-    """Checks of the topic, and all of the hour that has just closed."""
-    return dg.define_asset_job(
-        NOW_JOB,
-        selection=dg.AssetSelection.checks(NOTHING_LOST_UNREAD, NO_LOG_CUT_BACK, *_keys()),
-        partitions_def=hourly(settings.first_hour),
-        description="The checks that are about now: is anything lost unread, was a log cut back? Is the latest closed "
-        "hour present, and all right from end to end?",
+def check_jobs(settings: Settings) -> list[UnresolvedAssetJobDefinition]:
+    """The jobs that look at hours and materialize nothing."""
+    keys = [checks.key(name) for checks in CHECKS for name in checks.checks]
+    jobs = {
+        "clickstream_checks": (
+            [key for key in keys if key.name != LATEST_CLOSED_HOUR],
+            "Looks at hours and changes nothing but what is held back. Name the hours by the run's tags "
+            "`dagster/asset_partition_range_start` and `dagster/asset_partition_range_end`.",
+        ),
+        NOW_JOB: (
+            [NOTHING_LOST_UNREAD, NO_LOG_CUT_BACK, *keys],
+            "The checks that are about now: is anything lost unread, was a log cut back? Is the latest closed hour "
+            "present, and all right from end to end?",
+        ),
+        AUDIT_JOB: (
+            keys,
+            "Computes hours again from the layer below each asset and compares, record by record: what a hand has "
+            "changed or deleted is named, and the sensor heals it. Names the hours as `clickstream_checks` does.",
+        ),
+    }
+    partitions = hourly(settings.first_hour)
+    return [
+        dg.define_asset_job(
+            name, selection=dg.AssetSelection.checks(*checks), partitions_def=partitions, description=description
+        )
+        for name, (checks, description) in jobs.items()
+    ]
+
+
+def schedules(settings: Settings) -> list[dg.ScheduleDefinition]:
+    days = settings.audit_days
+    look = "Looks once an hour at the hour that has just closed, from end to end, and whether anything is lost unread."
+    audit = (
+        f"Compares the last {days} days with what computing them again gives, record by record "
+        "(CLICKSTREAM_AUDIT_DAYS)."
     )
+    return [
+        _over_closed_hours("hourly_look", NOW_JOB, f"{GRACE_MINUTES + 1} * * * *", look, settings, 1),
+        _over_closed_hours("nightly_audit", AUDIT_JOB, "30 3 * * *", audit, settings, 24 * days),
+    ]
 
 
-def clickstream_audit(settings: Settings) -> UnresolvedAssetJobDefinition:
-    """All checks of hours, each compared with what computing it again would give."""
-    return dg.define_asset_job(
-        AUDIT_JOB,
-        selection=dg.AssetSelection.checks(*_keys()),
-        partitions_def=hourly(settings.first_hour),
-        description="Computes hours again from the layer below each asset and compares, record by record: what a hand "
-        "has changed or deleted is named, and the sensor heals it. Names the hours as `clickstream_checks` does.",
+def _over_closed_hours(
+    name: str, job: str, cron: str, description: str, settings: Settings, hours: int
+) -> dg.ScheduleDefinition:
+    """A schedule, in UTC, of a job over the latest closed hours."""
+
+    @dg.schedule(
+        name=name,
+        job_name=job,
+        cron_schedule=cron,
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description=description,
     )
+    def look(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        last = latest_closed_hour(context.scheduled_execution_time.timestamp())
+        first_hour = settings.first_hour_ms // HOUR_MS
+        if last < first_hour or not hours:
+            return dg.SkipReason(f"{key_of_hour(last)} is before the first partition" if hours else "no days to audit")
+        return dg.RunRequest(tags=tags_of(max(first_hour, last - hours + 1), last))
 
-
-def _keys(*but: str) -> list[dg.AssetCheckKey]:
-    return [checks.key(name) for checks in CHECKS for name in checks.checks if name not in but]
-
-
-def clickstream_checks(settings: Settings) -> UnresolvedAssetJobDefinition:
-    """All checks of hours, without materializing anything."""
-    return dg.define_asset_job(
-        "clickstream_checks",
-        selection=dg.AssetSelection.checks(*_keys(LATEST_CLOSED_HOUR)),
-        partitions_def=hourly(settings.first_hour),
-        description="Looks at hours and changes nothing but what is held back. Name the hours by the run's tags "
-        "`dagster/asset_partition_range_start` and `dagster/asset_partition_range_end`.",
-    )
+    return look

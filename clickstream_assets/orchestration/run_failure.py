@@ -6,8 +6,9 @@ message was delivered. So a webhook that does not answer delays messages, and lo
 """
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from time import monotonic
+from typing import Any
 
 import dagster as dg
 from pydantic import BaseModel, Field
@@ -19,6 +20,9 @@ _ENDS = (dg.DagsterEventType.RUN_FAILURE, dg.DagsterEventType.RUN_SUCCESS, dg.Da
 _RUNS_PER_TICK = 50
 _TELLING_SECONDS = 30
 """A tick may take a minute: with a slow webhook the next tick delivers the rest."""
+_TIMEOUT_SECONDS = 5
+_PATIENCE_SECONDS = 10
+"""A listener that is away for longer is tried again by the next tick."""
 
 Position = dict[str, int]
 """By kind of a run's end, the last event in Dagster's log that was dealt with."""
@@ -54,8 +58,6 @@ def run_failure(context: dg.SensorEvaluationContext, configured: dg.ResourcePara
 
 def _tell_webhook(context: dg.SensorEvaluationContext, progress: Progress, configured: Settings) -> str:
     """Post what the webhook has not got yet, up to the first message that it does not take; says how that went."""
-    from clickstream_assets.orchestration.webhook import NotDelivered, post
-
     url = configured.alert_webhook
     if not url:
         progress.webhook = progress.log
@@ -64,8 +66,8 @@ def _tell_webhook(context: dg.SensorEvaluationContext, progress: Progress, confi
     for position, alert in _alerts(context, progress.webhook, configured.links_to):
         if alert is not None:
             try:
-                post(url, alert)
-            except NotDelivered as error:
+                _post(url, alert)
+            except _NotDelivered as error:
                 words = (
                     f"the webhook does not take the message on run {alert['run']['id']}: {error}. "
                     "The next tick tries again, and goes on from there"
@@ -77,6 +79,34 @@ def _tell_webhook(context: dg.SensorEvaluationContext, progress: Progress, confi
         if monotonic() > deadline:
             break
     return f"{delivered} messages delivered"
+
+
+class _NotDelivered(Exception):
+    """The webhook did not take a message; says why, and never where to: such addresses are secrets."""
+
+
+def _post(url: str, message: Mapping[str, Any]) -> None:
+    """Deliver a message, at least once; raises :class:`_NotDelivered`."""
+    import orjson
+    import requests
+
+    from clickstream_assets.stores.retries import retrying
+
+    def attempt() -> None:
+        try:
+            answer = requests.post(
+                url,
+                data=orjson.dumps(message),
+                headers={"Content-Type": "application/json"},
+                timeout=_TIMEOUT_SECONDS,
+                allow_redirects=False,  # a redirected POST loses its body
+            )
+        except requests.RequestException as error:
+            raise _NotDelivered(type(error).__name__) from None
+        if not answer.ok or answer.is_redirect:
+            raise _NotDelivered(f"HTTP {answer.status_code}")
+
+    retrying(lambda error: isinstance(error, _NotDelivered), _PATIENCE_SECONDS)(attempt)
 
 
 def _alerts(

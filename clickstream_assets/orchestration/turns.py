@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from itertools import takewhile
 from time import time
-from typing import TYPE_CHECKING
 
 import dagster as dg
 
@@ -11,18 +10,9 @@ from clickstream_assets.assets.common import SENSOR_JOB as JOB
 from clickstream_assets.orchestration.jobs import HOURLY_ASSETS
 from clickstream_assets.partitions import RANGE_END, hours_in
 
-if TYPE_CHECKING:
-    pass
-
-
 _FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 10, 600
-_UNFINISHED = [
-    dg.DagsterRunStatus.QUEUED,
-    dg.DagsterRunStatus.NOT_STARTED,
-    dg.DagsterRunStatus.STARTING,
-    dg.DagsterRunStatus.STARTED,
-    dg.DagsterRunStatus.CANCELING,
-]
+_FINISHED = {dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED}
+_UNFINISHED = [status for status in dg.DagsterRunStatus if status not in _FINISHED]
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ import dagster as dg
 import pytest
 
 from clickstream_assets.assets.common import SENSOR_JOB
-from clickstream_assets.checks.findings import Finding, share
+from clickstream_assets.checks.evidence import Finding, share
 from clickstream_assets.checks.hour_checks import LATEST_CLOSED_HOUR, WARN, HourChecks
 from clickstream_assets.events.hours import HOUR_MS, hour_of_key, key_of_hour
 from clickstream_assets.orchestration import jobs
@@ -229,7 +229,7 @@ def test_a_check_that_is_added_by_one_function_is_in_definition_evaluation_and_j
         "Of the new kind.",
         HOURLY,
     )
-    job = jobs.clickstream_checks(SETTINGS)
+    job = next(job for job in jobs.check_jobs(SETTINGS) if job.name == "clickstream_checks")
     raw_clicks = dg.AssetSpec("raw_clicks", partitions_def=HOURLY)
     evaluations = {(e.check_name, e.partition): e for e in desk.execute([raw_clicks], job, [FIRST, SECOND])}
     assert {name for name, _ in evaluations} == {*NAMES, "brand_new"}

@@ -8,7 +8,7 @@ import pytest
 from clickstream_assets.books.hour_states import HourState
 from clickstream_assets.checks.presence import latest_closed_hour, presence
 from clickstream_assets.events.hours import HOUR_MS, key_of_hour
-from clickstream_assets.orchestration.schedules import hourly_look, nightly_audit
+from clickstream_assets.orchestration.jobs import schedules
 from clickstream_assets.partitions import RANGE_END, RANGE_START, hourly
 from clickstream_assets.settings import Settings
 from clickstream_assets_tests.conftest import NOW_MS
@@ -52,17 +52,18 @@ def test_an_hour_that_someone_has_just_materialized_is_left_to_the_sensors_run_t
 def test_the_schedules_ask_for_hours_that_have_closed_and_for_none_before_the_first():
     def answer(hour: int) -> dg.RunRequest | None:
         at = datetime.fromtimestamp(hour * 3600, UTC) + timedelta(minutes=11)
-        schedule = make(Settings(first_hour=key_of_hour(FIRST), audit_days=days))
+        made = schedules(Settings(first_hour=key_of_hour(FIRST), audit_days=days))
+        schedule = next(schedule for schedule in made if schedule.name == name)
         requests = schedule.evaluate_tick(dg.build_schedule_context(scheduled_execution_time=at)).run_requests
         return requests[0] if requests else None
 
-    make, days = hourly_look, 2
+    name, days = "hourly_look", 2
     tags = answer(HOUR).tags
     assert tags[RANGE_START] == tags[RANGE_END] == key_of_hour(HOUR - 1)
     assert answer(FIRST + 1) is not None
     assert answer(FIRST) is None
 
-    make = nightly_audit
+    name = "nightly_audit"
     tags = answer(HOUR).tags
     assert (tags[RANGE_START], tags[RANGE_END]) == (key_of_hour(max(FIRST, HOUR - 48)), key_of_hour(HOUR - 1))
     assert answer(FIRST + 3).tags[RANGE_START] == key_of_hour(FIRST)

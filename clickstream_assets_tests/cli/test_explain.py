@@ -11,8 +11,8 @@ from click.testing import CliRunner
 from clickstream_assets.books.table_schemas import CLICKS
 from clickstream_assets.cli import explain as command
 from clickstream_assets.cli.consoles import as_is
+from clickstream_assets.cli.explain import failed_checks, find_instance, runs
 from clickstream_assets.cli.main import main
-from clickstream_assets.cli.run_records import failed_checks, find_instance, runs
 from clickstream_assets.events.hours import hour_of_key
 from clickstream_assets.evidence.explanation import Explanation
 from clickstream_assets.evidence.page_events import SOURCES, Subject, to_event, views

@@ -37,10 +37,10 @@ def test_a_wrong_call_says_what_is_wrong(arguments, complaint):
 def test_unreachable_kafka_is_one_sentence_with_a_remedy(monkeypatch):
     from kafka.errors import KafkaTimeoutError
 
-    def refuse(_):
+    def refuse(*_):
         raise KafkaTimeoutError
 
-    monkeypatch.setattr("clickstream_assets.stores.kafka.resource.ensure_topic", refuse)
+    monkeypatch.setattr("clickstream_assets.stores.kafka.client.ensure_topic", refuse)
     result = CliRunner().invoke(produce, ["--demo", "--events", "1"])
     assert result.exit_code == 1
     assert settings().kafka_bootstrap_servers in result.output
@@ -51,7 +51,7 @@ def test_unreachable_kafka_is_one_sentence_with_a_remedy(monkeypatch):
 def sending(monkeypatch):
     """Has ``produce`` reach a topic that does with its messages what the returned list's last function does."""
     ways = []
-    monkeypatch.setattr("clickstream_assets.stores.kafka.resource.ensure_topic", lambda _: False)
+    monkeypatch.setattr("clickstream_assets.stores.kafka.client.ensure_topic", lambda *_: None)
     monkeypatch.setattr(producer, "send", lambda messages, **options: ways[-1](list(messages), **options))
     return ways
 

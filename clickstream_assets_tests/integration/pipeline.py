@@ -15,12 +15,10 @@ from clickstream_assets.events.hours import HOUR_MS, hour_of_key, key_of_hour, r
 from clickstream_assets.events.message_files import Message
 from clickstream_assets.evidence.reconciliation import Reconciliation, progress, reconcile
 from clickstream_assets.orchestration import kafka_offsets
-from clickstream_assets.orchestration import rebuild_hours as rebuild
 from clickstream_assets.partitions import tags_of
 from clickstream_assets.settings import Settings
-from clickstream_assets.stores.kafka.client import TopicClient
+from clickstream_assets.stores.kafka.client import TopicClient, ensure_topic
 from clickstream_assets.stores.kafka.producer import send
-from clickstream_assets.stores.kafka.resource import ensure_topic
 from clickstream_assets_tests.acceptance import golden
 from clickstream_assets_tests.hard_cases import CHROME
 
@@ -42,7 +40,7 @@ class Pipeline:
         self.resources["hbase"].ensure_tables()
 
     def produce(self, messages: list[Message]) -> int:
-        ensure_topic(self.settings)
+        ensure_topic(self.settings.kafka_bootstrap_servers, self.settings.topic)
         with self.record_path.open("a", encoding="utf-8") as record:
             return send(
                 messages,
@@ -125,8 +123,8 @@ class Pipeline:
     def rebuild(self, first: int, end: int) -> None:
         """Hours from ``first`` (included) to ``end`` (not) dropped and read again, as ``clickstream rebuild`` does."""
         config = {"first": key_of_hour(first), "end": key_of_hour(end)}
-        result = self.defs.resolve_job_def(rebuild.JOB).execute_in_process(
-            instance=self.instance, run_config={"ops": {rebuild.OP: {"config": config}}}
+        result = self.defs.resolve_job_def("rebuild_hours").execute_in_process(
+            instance=self.instance, run_config={"ops": {"rebuild": {"config": config}}}
         )
         assert result.success
 

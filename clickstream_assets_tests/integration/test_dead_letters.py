@@ -24,7 +24,6 @@ from clickstream_assets.events.message_files import Message
 from clickstream_assets.events.refusals import Refused
 from clickstream_assets.ingest import outcomes
 from clickstream_assets.local.stack.ports import free_port
-from clickstream_assets.orchestration import replay_dead_letters as job_module
 from clickstream_assets_tests.acceptance import golden
 from clickstream_assets_tests.conftest import NOW_MS
 from clickstream_assets_tests.integration.pipeline import Pipeline, assert_golden
@@ -141,8 +140,8 @@ def counts(pipeline: Pipeline) -> Counter[str]:
 
 
 def replay_job(pipeline: Pipeline, **config: object) -> None:
-    job = pipeline.defs.resolve_job_def(job_module.JOB)
-    run_config = {"ops": {job_module.OP: {"config": config}}}
+    job = pipeline.defs.resolve_job_def("replay_dead_letters")
+    run_config = {"ops": {"replay": {"config": config}}}
     assert job.execute_in_process(instance=pipeline.instance, run_config=run_config).success
 
 

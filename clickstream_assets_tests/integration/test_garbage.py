@@ -7,8 +7,7 @@ import pyarrow as pa
 import pytest
 
 from clickstream_assets.definitions import resources
-from clickstream_assets.stores.garbage import NEW_OBJECTS
-from clickstream_assets.stores.process import prepare_process
+from clickstream_assets.stores.process import NEW_OBJECTS, prepare_process
 
 
 @pytest.fixture

@@ -17,8 +17,8 @@ from clickstream_assets.books.table_schemas import CLICKS, DEAD_LETTERS
 from clickstream_assets.definitions import resources
 from clickstream_assets.events.hours import HOUR_MS
 from clickstream_assets.ingest.dead_letters import DeadLetters, Selection
+from clickstream_assets.stores.kafka.client import ensure_topic
 from clickstream_assets.stores.kafka.decompression import GZIP, LZ4, ZSTD
-from clickstream_assets.stores.kafka.resource import ensure_topic
 from clickstream_assets_tests.conftest import NOW_MS
 from clickstream_assets_tests.integration.hostile_batches import batch, event, send_batch
 from clickstream_assets_tests.integration.pipeline import Pipeline
@@ -93,7 +93,7 @@ def pipeline_of(servers, tmp_path, name, **more) -> Attacked:
     pipeline = Attacked(servers, name, tmp_path / "sent.jsonl")
     pipeline.record_path.touch()
     pipeline.more = more
-    ensure_topic(pipeline.settings)
+    ensure_topic(pipeline.settings.kafka_bootstrap_servers, pipeline.settings.topic)
     return pipeline
 
 

@@ -7,16 +7,15 @@ from contextlib import closing
 from kafka import KafkaConsumer
 
 from clickstream_assets.events.message_files import Message
-from clickstream_assets.stores.kafka.client import TopicClient
+from clickstream_assets.stores.kafka.client import TopicClient, ensure_topic
 from clickstream_assets.stores.kafka.producer import send
-from clickstream_assets.stores.kafka.resource import ensure_topic
 
 MINUTE_MS = 60_000
 
 
 def test_refused_messages_do_not_take_their_neighbours_with_them(servers):
     settings = servers.model_copy(update={"name_prefix": "refused-"})
-    ensure_topic(settings)
+    ensure_topic(settings.kafka_bootstrap_servers, settings.topic)
     now_ms = time.time_ns() // 1_000_000
     random_bytes = random.Random(1).randbytes  # nothing for the compression to gain
     messages = [

@@ -11,7 +11,6 @@ import pytest
 
 from clickstream_assets.events.hours import key_of_hour
 from clickstream_assets.orchestration import run_failure as module
-from clickstream_assets.orchestration import webhook
 from clickstream_assets.orchestration.run_failure import run_failure
 from clickstream_assets.partitions import hourly
 from clickstream_assets.settings import Settings
@@ -81,7 +80,7 @@ class Desk:
     def __init__(self, instance, monkeypatch, url):
         self.instance, self.cursor, self.words = instance, None, Words()
         self.use(url)
-        monkeypatch.setattr(webhook, "PATIENCE_SECONDS", 0.5)
+        monkeypatch.setattr(module, "_PATIENCE_SECONDS", 0.5)
         assert "from now on" in self.tick()
 
     def use(self, url):
@@ -233,7 +232,7 @@ def test_a_listener_that_is_down_gets_all_of_it_once_it_is_up(desk, listener):
 
 @pytest.mark.slow
 def test_a_listener_that_does_not_answer_is_given_up_on_in_time(desk, listener, monkeypatch):
-    monkeypatch.setattr(webhook, "TIMEOUT_SECONDS", 0.2)
+    monkeypatch.setattr(module, "_TIMEOUT_SECONDS", 0.2)
     listener.down()
 
     with socket.create_server(("localhost", listener.port)):

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO
 
 from clickstream_assets.local.stack.errors import StackError
-from clickstream_assets.stores.lifeline import MARK
+from clickstream_assets.stores.process import MARK
 
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36

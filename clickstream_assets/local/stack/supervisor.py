@@ -25,7 +25,7 @@ from clickstream_assets.local.stack.server import Folders, Server
 from clickstream_assets.local.stack.spark_server import SparkConnect
 from clickstream_assets.local.stack.steps import Steps
 from clickstream_assets.local.stack.waiting import wait_until_up
-from clickstream_assets.stores.lifeline import MARK
+from clickstream_assets.stores.process import MARK
 
 if TYPE_CHECKING:
     from clickstream_assets.settings import Settings

@@ -7,7 +7,7 @@ classes of our own, which cost a third less to make (docs/decisions/0010).
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, ClassVar, NamedTuple, TypeVar
+from typing import Any, ClassVar, NamedTuple
 
 import happybase  # noqa: F401 - importing it makes the module Hbase_thrift
 
@@ -120,10 +120,7 @@ class Key:
     row: bytes
 
 
-_R = TypeVar("_R", Row, Key)
-
-
-def _scans(kind: type[_R]) -> Any:
+def _scans(kind: type[Row | Key]) -> Any:
     """The part of Thrift's service that reads a scan's rows as ``kind``; the library takes a class for a module."""
     read_as = {0: (TType.LIST, "success", (TType.STRUCT, kind), False)}
     result = thrift.Hbase.scannerGetList_result

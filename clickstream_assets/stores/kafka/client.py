@@ -28,15 +28,11 @@ class TopicMissing(Exception):
     """The topic does not exist."""
 
 
-def ensure_topic(bootstrap_servers: str, topic: str) -> bool:
-    """Make the topic with 8 partitions and 4 MiB messages if it is missing; returns whether it was made."""
+def ensure_topic(bootstrap_servers: str, topic: str) -> None:
+    """Make the topic with 8 partitions and 4 MiB messages if it is missing."""
     options = {"num_partitions": PARTITIONS, "configs": {"max.message.bytes": str(MAX_MESSAGE_BYTES)}}
-    with _admin(bootstrap_servers) as admin:
-        try:
-            admin.create_topics({topic: options}, wait_for_metadata=True)
-        except TopicAlreadyExistsError:
-            return False
-    return True
+    with _admin(bootstrap_servers) as admin, suppress(TopicAlreadyExistsError):
+        admin.create_topics({topic: options}, wait_for_metadata=True)
 
 
 def _admin(bootstrap_servers: str) -> closing[Any]:

@@ -4,20 +4,11 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from clickstream_assets.settings import Settings
-
 if TYPE_CHECKING:
     from clickstream_assets.books.misfits import Misfit
     from clickstream_assets.stores.kafka.client import TopicClient
 
 _LOOK_MS = 5_000
-
-
-def ensure_topic(settings: Settings) -> bool:
-    """Make the topic if it is missing; returns whether it was made."""
-    from clickstream_assets.stores.kafka.client import ensure_topic as ensure
-
-    return ensure(settings.kafka_bootstrap_servers, settings.topic)
 
 
 class KafkaResource(dg.ConfigurableResource):

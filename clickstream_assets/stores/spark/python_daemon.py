@@ -12,9 +12,9 @@ import pyarrow.compute
 from pyspark import daemon
 from pyspark.sql.pandas import types
 
-from clickstream_assets.stores.garbage import collect_rarely
 from clickstream_assets.stores.hbase import client as hbase
 from clickstream_assets.stores.kafka import client as kafka
+from clickstream_assets.stores.process import collect_rarely
 
 __all__ = ["daemon", "elasticsearch", "hbase", "kafka", "pd", "pyarrow", "types"]
 

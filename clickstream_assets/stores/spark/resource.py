@@ -10,6 +10,8 @@ from uuid import NAMESPACE_URL, uuid4, uuid5
 import dagster as dg
 from pydantic import PrivateAttr
 
+import clickstream_assets
+
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
@@ -24,7 +26,7 @@ def shared_session_id() -> str:
     The server starts Python anew for each session, which takes seconds; runs that share one find it warm. Another
     state of the code is another session, because warm workers keep the modules they have imported.
     """
-    package = Path(__file__).parents[1]
+    package = Path(clickstream_assets.__file__).parent
     state = "|".join(f"{path}:{path.stat().st_mtime_ns}" for path in sorted(package.rglob("*.py")))
     return str(uuid5(NAMESPACE_URL, state))
 

@@ -12,7 +12,7 @@ import pytest
 from clickstream_assets.local.stack import processes
 from clickstream_assets.local.stack.errors import StackError
 from clickstream_assets.local.stack.processes import Launch
-from clickstream_assets.stores.lifeline import MARK
+from clickstream_assets.stores.process import MARK
 
 
 def _launch(tmp_path, *argv, **kwargs):

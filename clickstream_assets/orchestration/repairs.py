@@ -1,12 +1,14 @@
-"""``replay_dead_letters``: dead letters decoded once more, after a fix in code or settings."""
+"""The jobs that mend what was stored: ``replay_dead_letters`` after a fix in code or settings, ``rebuild_hours`` where
+checks say that a hand has changed hours in the database.
+"""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import dagster as dg
 from pydantic import Field
 
-from clickstream_assets.events.hours import hour_of_key
+from clickstream_assets.events.hours import hour_of_key, key_of_hour
 from clickstream_assets.events.refusals import REASONS
 from clickstream_assets.settings import Settings
 from clickstream_assets.stores.hbase.resource import HBaseResource
@@ -15,9 +17,6 @@ from clickstream_assets.stores.kafka.resource import KafkaResource
 if TYPE_CHECKING:
     from clickstream_assets.ingest.dead_letters import Selection
     from clickstream_assets.ingest.replay import ReplayReport
-
-JOB = "replay_dead_letters"
-OP = "replay"
 
 
 class ReplayConfig(dg.Config):
@@ -30,7 +29,6 @@ class ReplayConfig(dg.Config):
 
 
 @dg.op(
-    name=OP,
     pool="raw_clicks",
     description="Decodes dead letters with the code and settings of now, under the coordinates they came with. What is "
     "refused no more becomes a row or a duplicate. Waits its turn behind runs that ingest.",
@@ -77,9 +75,71 @@ def replayed(
 
 
 @dg.job(
-    name=JOB,
     description="Mends dead letters after a fix in code or settings: see docs/runbook.md. The sensor `kafka_offsets` "
     "then computes the hours that got rows again.",
 )
 def replay_dead_letters() -> None:
     replay()
+
+
+class RebuildConfig(dg.Config):
+    """Which hours."""
+
+    first: str = Field(description="First hour, like 2026-01-31-12:00.")
+    end: str = Field(description="Hour behind the last one.")
+
+
+@dg.op(
+    pool="raw_clicks",
+    description="Drops the rows of the hours and the parts of the ledger that contradict it, and reads them again from "
+    "Kafka. Refuses, before anything is dropped, what Kafka no longer has. Waits its turn behind runs that ingest.",
+)
+def rebuild(
+    context: dg.OpExecutionContext,
+    config: RebuildConfig,
+    kafka: KafkaResource,
+    hbase: HBaseResource,
+    configured: dg.ResourceParam[Settings],
+) -> None:
+    from clickstream_assets.ingest.rebuilding import NotInKafka
+
+    hours = range(hour_of_key(config.first), hour_of_key(config.end))
+    try:
+        for words in rebuilt(kafka, hbase, configured, hours, context.run_id):
+            context.log.info(words)
+    except NotInKafka as error:
+        raise dg.Failure(str(error), allow_retries=False) from error
+
+
+def rebuilt(
+    kafka: KafkaResource,
+    hbase: HBaseResource,
+    configured: Settings,
+    hours: range,
+    run_id: str,
+    *,
+    dry_run: bool = False,
+) -> Iterator[str]:
+    """Plan all hours, then rebuild each unless it is a dry run; a sentence on each step. Raises ``NotInKafka``."""
+    from clickstream_assets.ingest.ingestion import Ingestion
+    from clickstream_assets.ingest.rebuilding import Rebuild, totals
+
+    with kafka.client() as topic, hbase.books() as books:
+        first_hour_ms, urls = configured.first_hour_ms, configured.url_rules
+        rebuild = Rebuild(topic, books, lambda: Ingestion(topic, books, first_hour_ms, run_id, urls=urls))
+        sums = totals(rebuild.plan(hour) for hour in hours)
+        planned = ", ".join(f"{count:,} {name}" for name, count in sums.items())
+        yield f"To drop and read again: {planned}."
+        if dry_run:
+            return
+        for done, hour in enumerate(hours, 1):
+            yield f"{key_of_hour(hour)} ({done} of {len(hours)}): {rebuild.run(hour).in_words()}"
+        yield "The sensor brings metrics and documents up to date, within five minutes while new events come."
+
+
+@dg.job(
+    description="Heals hours that a hand has changed in the database: see docs/runbook.md. The sensor `kafka_offsets` "
+    "then computes them again.",
+)
+def rebuild_hours() -> None:
+    rebuild()
