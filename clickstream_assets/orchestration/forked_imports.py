@@ -21,7 +21,7 @@ _DAGSTER = """
 """
 _OTHERS = """
     alembic.config alembic.runtime.migration alembic.script dagster_pyspark elasticsearch.helpers
-    fsspec.implementations.local happybase kafka.admin multiprocessing.queues multiprocessing.synchronize pandas psutil
+    fsspec.implementations.local happybase kafka.admin multiprocessing.queues multiprocessing.synchronize pandas
     pyarrow.compute pyspark.sql.connect.session sqlalchemy.dialects.sqlite upath.implementations.local
 """
 _NOT_OF_RUNS = "clickstream_assets.cli", "clickstream_assets.local"
