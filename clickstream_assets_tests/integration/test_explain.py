@@ -143,7 +143,7 @@ def test_the_offsets_named_hold_these_messages_in_kafka_and_lie_in_the_ranges_an
             assert {said["document"]["run_id"], said["metrics_row"]["run_id"]} <= {
                 run["run_id"] for run in said["runs"]
             }
-            versions = pipeline.resources["geoip"].versions()
+            versions = pipeline.resources["geoip"].rules().versions
             assert [(one["geoip_version"], one["user_agent_version"]) for one in said["enrichment"]] == [versions]
 
 

@@ -19,7 +19,6 @@ from clickstream_assets.books.ledger import Ledger
 from clickstream_assets.books.metrics_keys import metrics_key
 from clickstream_assets.books.table_schemas import BLOCKS, CLICKS, DEAD_LETTERS, ENRICHED_FAMILIES, LEDGER, METRICS
 from clickstream_assets.enrich import enriching, from_rows
-from clickstream_assets.enrich.enriched_blocks import EnrichmentRules
 from clickstream_assets.enrich.enriching import enrich
 from clickstream_assets.events.hours import HOUR_MS, rfc3339_of_hour
 from clickstream_assets.events.message_files import Message
@@ -220,7 +219,7 @@ class Steps:
         ingest(pipeline, name, None, "run")
         hbase, geoip = pipeline.resources["hbase"], pipeline.resources["geoip"]
         self.hbase = hbase.model_copy(update={"name_prefix": f"{hbase.name_prefix}{name}-"})
-        self.rules = EnrichmentRules(geoip.database, geoip.trusted, geoip.versions())
+        self.rules = geoip.rules()
 
     def enrich(self, spark, whole=()):
         with self.hbase.books() as books:
