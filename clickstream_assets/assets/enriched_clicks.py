@@ -19,7 +19,6 @@ def enriched_clicks(settings: Settings) -> dg.AssetsDefinition:
     return dg.asset(
         **hourly_step(ASSET, settings),
         **hourly_spec(ASSET, settings),
-        deps=["raw_clicks"],
         kinds={"spark", "hbase"},
         description="Country, city, browser, os and device of each event, in families of their own of the HBase table "
         "`clickstream_data`, and the events by column that metrics are computed from in `clickstream_blocks`. "

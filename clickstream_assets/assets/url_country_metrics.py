@@ -25,7 +25,6 @@ def url_country_metrics(settings: Settings) -> dg.AssetsDefinition:
     return dg.asset(
         **hourly_step(ASSET, settings),
         **hourly_spec(ASSET, settings),
-        deps=["enriched_clicks"],
         kinds={"spark", "hbase"},
         description="Clicks, exact unique users and time spent of each hour, url and country, without bots, in the "
         "HBase table `clickstream_metrics`. What new events change is added to what was computed before; an hour that "
@@ -43,7 +42,7 @@ def _materialize(
 ) -> Iterator[dg.MaterializeResult]:
     """Bring the hours' rows up to date, delete what they no longer have."""
     from clickstream_assets.books.hour_states import COMPUTED
-    from clickstream_assets.books.metrics_keys import metrics_key_range
+    from clickstream_assets.books.row_keys import metrics_key_range
 
     with hbase.books() as books:
         work = work_of(context, ASSET, books)

@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 
 from clickstream_assets.books.ledger_entries import Entry, HourPart
 from clickstream_assets.books.log_cuts import Cut
-from clickstream_assets.books.offsets import joined
 
 
 @dataclass(slots=True)
@@ -30,10 +29,11 @@ class IngestReport:
     """By hour, what the run booked of it."""
 
     def add(self, entry: Entry) -> None:
+        counts = entry.counts
         self.read += entry.read
-        self.kept += entry.kept
-        self.duplicates += entry.duplicates
-        self.dead_lettered += entry.dead_lettered
+        self.kept += counts.kept
+        self.duplicates += counts.duplicates
+        self.dead_lettered += counts.dead_lettered
         self.missing += entry.end - entry.first - entry.read
 
     def in_words(self) -> str:
@@ -48,18 +48,3 @@ class IngestReport:
         if self.cuts:
             words += f"; {'; '.join(cut.in_words() for cut in self.cuts)}"
         return words
-
-    def metadata(self) -> dict[str, int | dict[str, list[tuple[int, int]]] | dict[str, int]]:
-        return {
-            "read": self.read,
-            "kept": self.kept,
-            "new_rows": self.new_rows,
-            "duplicates": self.duplicates,
-            "dead_lettered": self.dead_lettered,
-            "lost_to_retention": self.lost,
-            "offsets_without_record": self.missing,
-            "no_longer_in_kafka": self.unavailable,
-            "logs_cut_back": len(self.cuts),
-            "offset_ranges": {str(partition): joined(spans) for partition, spans in self.ranges.items()},
-            "committed": {str(partition): at for partition, at in self.committed.items()},
-        }

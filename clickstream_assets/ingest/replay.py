@@ -139,7 +139,7 @@ class Replay:
         letters = self.letters.between(entry.topic_id, entry.partition, entry.first, entry.end)
         unfinished = [letter for letter in letters if letter.offset in before]
         tried = [letter for letter in chosen if letter.offset not in before]
-        if len(letters) - len(unfinished) != entry.dead_lettered:
+        if len(letters) - len(unfinished) != entry.counts.dead_lettered:
             # Letters were deleted by hand, or a run that read the entry was killed: its counts cannot be corrected.
             self.report.unbooked += len(chosen)
             return
