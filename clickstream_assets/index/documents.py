@@ -9,7 +9,7 @@ from elasticsearch import Elasticsearch
 from elasticsearch.helpers import bulk, scan
 
 from clickstream_assets.books.books import Books
-from clickstream_assets.books.metrics_keys import metrics_key_range
+from clickstream_assets.books.row_keys import metrics_key_range
 from clickstream_assets.books.table_schemas import METRICS
 from clickstream_assets.events.hours import HOUR_MS, rfc3339_of_hour
 from clickstream_assets.index.document_fields import INDEX_MAPPING, index_template

@@ -11,7 +11,7 @@ from hashlib import sha256
 from clickstream_assets.books import blocks, checkpoints
 from clickstream_assets.books.checkpoints import ID_BYTES, Checkpoints
 from clickstream_assets.books.hour_states import COMPUTED, ENRICHED
-from clickstream_assets.books.metrics_keys import metrics_key_range
+from clickstream_assets.books.row_keys import metrics_key_range
 from clickstream_assets.books.table_schemas import CLICKS as CLICKS_TABLE
 from clickstream_assets.books.table_schemas import METRICS as METRICS_TABLE
 from clickstream_assets.enrich import enriching

@@ -10,7 +10,7 @@ from pyspark.sql import functions as F
 
 from clickstream_assets.books import blocks
 from clickstream_assets.books.checkpoints import Checkpoints
-from clickstream_assets.books.metrics_keys import metrics_key
+from clickstream_assets.books.row_keys import metrics_key
 from clickstream_assets.books.table_schemas import METRICS
 from clickstream_assets.definitions import resources
 from clickstream_assets.enrich import enriching

@@ -10,8 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from clickstream_assets.books.hour_states import HourStates
-from clickstream_assets.books.metrics_keys import metrics_key
-from clickstream_assets.books.row_keys import event_key, hour_of
+from clickstream_assets.books.row_keys import event_key, hour_of, metrics_key
 from clickstream_assets.books.table_schemas import CLICKS, LEDGER, METRICS
 from clickstream_assets.cli import explain as command
 from clickstream_assets.cli.main import main

@@ -16,7 +16,7 @@ from clickstream_assets.books import blocks, row_keys
 from clickstream_assets.books.blocks import BLOCK, TODO, place_of
 from clickstream_assets.books.checkpoints import Checkpoints
 from clickstream_assets.books.ledger import Ledger
-from clickstream_assets.books.metrics_keys import metrics_key
+from clickstream_assets.books.row_keys import metrics_key
 from clickstream_assets.books.table_schemas import BLOCKS, CLICKS, DEAD_LETTERS, ENRICHED_FAMILIES, LEDGER, METRICS
 from clickstream_assets.enrich import enriching, from_rows
 from clickstream_assets.enrich.enriching import enrich
