@@ -11,7 +11,7 @@ from clickstream_assets.evidence.pictures import bars, by_hour, shorten
 
 if TYPE_CHECKING:
     from clickstream_assets.evidence.overviews import HourOverview, UrlFigures
-    from clickstream_assets.ingest.ingest_report import IngestReport
+    from clickstream_assets.ingest.ingestion import IngestReport
 
 _LONGEST_URL = 60
 _TO_UNIT = "\N{NO-BREAK SPACE}"  # between a figure and its unit, which a narrow column would put on two lines

@@ -22,8 +22,7 @@ from clickstream_assets.stores.spark.resource import SparkResource
 
 if TYPE_CHECKING:
     from clickstream_assets.books.books import Books
-    from clickstream_assets.ingest.ingest_report import IngestReport
-
+    from clickstream_assets.ingest.ingestion import IngestReport
 
 _NEXT = "enriched_clicks"
 """The asset behind this one."""

@@ -56,13 +56,7 @@ class RowWriter:
     Use it in a ``with`` statement: what is still on its way when an error leaves it is waited for and given up.
     """
 
-    def __init__(
-        self,
-        hbase: HBaseClient,
-        tables: TableNames,
-        rules: Rules,
-        keep: Callable[[Decoded], None] = lambda message: None,
-    ) -> None:
+    def __init__(self, hbase: HBaseClient, tables: TableNames, rules: Rules, keep: Callable[[Decoded], None]) -> None:
         """``keep`` is told of each message that is kept, in order, as soon as that is decided."""
         self._keep = keep
         self._clicks, self._letters, self._rules = tables.clicks, tables.dead_letters, rules

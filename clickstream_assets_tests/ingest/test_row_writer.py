@@ -18,7 +18,7 @@ from clickstream_assets_tests.ingest.test_outcomes import HOUR_NOW, NOW, RULES, 
 
 
 def writer_on(hbase):
-    return RowWriter(hbase, TableNames.of(), RULES)
+    return RowWriter(hbase, TableNames.of(), RULES, keep=lambda message: None)
 
 
 def add(writer, *messages):

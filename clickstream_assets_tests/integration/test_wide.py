@@ -27,8 +27,7 @@ from clickstream_assets.index import indexing
 from clickstream_assets.index.documents import ensure_template
 from clickstream_assets.index.indexing import Target, index_changed, index_whole
 from clickstream_assets.ingest import offset_plan, reading
-from clickstream_assets.ingest.ingest_report import IngestReport
-from clickstream_assets.ingest.ingestion import Ingestion
+from clickstream_assets.ingest.ingestion import Ingestion, IngestReport
 from clickstream_assets.ingest.reading import Wide
 from clickstream_assets.local.demo.visits import demo_messages
 from clickstream_assets.local.stack import ports, processes
