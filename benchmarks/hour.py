@@ -19,8 +19,7 @@ from benchmarks.pipeline import STAGES, Pipeline, Ran
 from benchmarks.scale import Scale
 from benchmarks.seed_loop import seed_loop
 from benchmarks.statistics import Timing
-from clickstream_assets.books.metrics_keys import metrics_key_range
-from clickstream_assets.books.row_keys import key_ranges
+from clickstream_assets.books.row_keys import key_ranges, metrics_key_range
 from clickstream_assets.books.table_schemas import CLICKS, ENRICHED_FAMILIES, METRICS, REQUEST_DATA
 from clickstream_assets.index.documents import ensure_template
 from clickstream_assets.stores.hbase.new_tables import create_tables

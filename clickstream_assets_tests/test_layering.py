@@ -37,7 +37,6 @@ PURE = {
     "events",
     "books/offsets",
     "books/column_types",
-    "books/metrics_keys",
     "books/row_keys",
     "books/table_schemas",
     "enrich/geoip",

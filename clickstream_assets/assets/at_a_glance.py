@@ -1,56 +1,46 @@
 """An hour at a glance as metadata of its materialization: pictures, a table, links."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from clickstream_assets.books.offsets import joined
 from clickstream_assets.events.hours import rfc3339_of_hour
 from clickstream_assets.evidence.pictures import bars, by_hour, shorten
 
 if TYPE_CHECKING:
     from clickstream_assets.evidence.overviews import HourOverview, UrlFigures
-    from clickstream_assets.ingest.ingest_report import IngestReport
+    from clickstream_assets.ingest.ingestion import IngestReport
 
 _LONGEST_URL = 60
 _TO_UNIT = "\N{NO-BREAK SPACE}"  # between a figure and its unit, which a narrow column would put on two lines
 # The url stands last: however long, it pushes no figure out of sight.
-_TOP_URLS = dg.TableSchema(
-    [
-        dg.TableColumn("clicks", "int"),
-        dg.TableColumn("share", "%"),
-        dg.TableColumn("average time", "s"),
-        dg.TableColumn("url"),
-    ]
-)
+_TOP_URLS = {"clicks": "int", "share": "%", "average time": "s", "url": "string"}
+_OFFSET_RANGES = dict.fromkeys(("Kafka partition", "first offset", "end (not included)", "committed"), "int")
 
-_OFFSET_RANGES = dg.TableSchema(
-    [
-        dg.TableColumn("Kafka partition", "int"),
-        dg.TableColumn("first offset", "int"),
-        dg.TableColumn("end (not included)", "int"),
-        dg.TableColumn("committed", "int"),
-    ]
-)
+
+def table(columns: Mapping[str, str], rows: Iterable[tuple[Any, ...]]) -> dg.TableMetadataValue:
+    """Rows as a table; ``columns`` are names with types or units."""
+    schema = dg.TableSchema([dg.TableColumn(name, kind) for name, kind in columns.items()])
+    return dg.MetadataValue.table([dg.TableRecord(dict(zip(columns, row, strict=True))) for row in rows], schema)
 
 
 def of_ingestion(report: "IngestReport") -> dict[str, Any]:
     """What a run made of its messages, and the exact offset ranges it read, as a table."""
-    metadata: dict[str, Any] = report.metadata()
-    committed = metadata.pop("committed")
-    rows = [
-        dg.TableRecord(
-            {
-                "Kafka partition": int(partition),
-                "first offset": first,
-                "end (not included)": end,
-                "committed": committed.get(partition),
-            }
-        )
-        for partition, ranges in metadata["offset_ranges"].items()
-        for first, end in ranges
-    ]
-    return metadata | {"offset_ranges": dg.MetadataValue.table(rows, _OFFSET_RANGES)}
+    ranges = (
+        (partition, first, end, report.committed.get(partition))
+        for partition, spans in report.ranges.items()
+        for first, end in joined(spans)
+    )
+    return {
+        **{name: getattr(report, name) for name in ("read", "kept", "new_rows", "duplicates", "dead_lettered")},
+        "lost_to_retention": report.lost,
+        "offsets_without_record": report.missing,
+        "no_longer_in_kafka": report.unavailable,
+        "logs_cut_back": len(report.cuts),
+        "offset_ranges": table(_OFFSET_RANGES, ranges),
+    }
 
 
 def of_clicks(hour: int, seen: "HourOverview", documents_url: str) -> dict[str, dg.MetadataValue]:
@@ -63,21 +53,15 @@ def of_clicks(hour: int, seen: "HourOverview", documents_url: str) -> dict[str, 
         day = by_hour("Clicks by hour", seen.day, _name(hour - len(seen.day) + 1), _name(hour))
         metadata["clicks_by_hour"] = dg.MetadataValue.md(day)
     if seen.urls:
-        metadata["top_urls"] = dg.MetadataValue.table([_record(top, seen.clicks) for top in seen.urls], _TOP_URLS)
+        metadata["top_urls"] = table(_TOP_URLS, (_figures(top, seen.clicks) for top in seen.urls))
     metadata["documents"] = dg.MetadataValue.url(documents_url)
     return metadata
 
 
-def _record(top: "UrlFigures", clicks: int) -> dg.TableRecord:
-    spent = top.average_time_spent
-    return dg.TableRecord(
-        {
-            "clicks": top.clicks,
-            "share": f"{100 * top.clicks / clicks:.1f}{_TO_UNIT}%",
-            "average time": "unknown" if spent is None else f"{spent:.1f}{_TO_UNIT}s",
-            "url": shorten(top.url, _LONGEST_URL),
-        }
-    )
+def _figures(top: "UrlFigures", clicks: int) -> tuple[int, str, str, str]:
+    share = f"{100 * top.clicks / clicks:.1f}{_TO_UNIT}%"
+    spent = "unknown" if top.average_time_spent is None else f"{top.average_time_spent:.1f}{_TO_UNIT}s"
+    return top.clicks, share, spent, shorten(top.url, _LONGEST_URL)
 
 
 def of_refusals(hour: int, reasons: Mapping[str, int]) -> dict[str, dg.MetadataValue]:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from clickstream_assets.assets.at_a_glance import table
 from clickstream_assets.assets.column_schema import described
 from clickstream_assets.assets.common import GROUP, OWNERS, TOPIC_FRESHNESS, tags_of_asset
 from clickstream_assets.checks.clickstream_topic import ASSET
@@ -12,7 +13,7 @@ from clickstream_assets.events.hours import rfc3339
 from clickstream_assets.settings import Settings
 
 if TYPE_CHECKING:
-    from clickstream_assets.books.watermarks import PartitionProgress
+    from clickstream_assets.books.resumption import PartitionProgress
 
 
 def clickstream_topic(settings: Settings) -> dg.AssetSpec:
@@ -51,7 +52,7 @@ def observation(progress: "Sequence[PartitionProgress]", now_ms: int) -> dg.Asse
     figures: dict[str, dg.MetadataValue] = {
         "lag_events": dg.MetadataValue.int(sum(p.lag for p in progress)),
         "end_offsets": dg.MetadataValue.int(sum(p.end for p in progress)),
-        "partitions": dg.MetadataValue.table([_record(p, now_ms) for p in progress], schema=_COLUMNS),
+        "partitions": table(_COLUMNS, (_figures(p, now_ms) for p in progress)),
     }
     if waits:
         figures["lag_seconds"] = dg.MetadataValue.float(max(waits))
@@ -60,26 +61,13 @@ def observation(progress: "Sequence[PartitionProgress]", now_ms: int) -> dg.Asse
     return dg.AssetObservation(ASSET, metadata=figures)
 
 
-_COLUMNS = dg.TableSchema(
-    [
-        dg.TableColumn("partition", "int"),
-        dg.TableColumn("end", "int"),
-        dg.TableColumn("committed", "int"),
-        dg.TableColumn("lag_events", "int"),
-        dg.TableColumn("lag_seconds", "float"),
-        dg.TableColumn("watermark", "string"),
-    ]
-)
+_COLUMNS = {
+    **dict.fromkeys(("partition", "end", "committed", "lag_events"), "int"),
+    "lag_seconds": "float",
+    "watermark": "string",
+}
 
 
-def _record(p: "PartitionProgress", now_ms: int) -> dg.TableRecord:
-    return dg.TableRecord(
-        {
-            "partition": p.partition,
-            "end": p.end,
-            "committed": p.committed,
-            "lag_events": p.lag,
-            "lag_seconds": p.lag_seconds(now_ms),
-            "watermark": None if p.watermark_ms is None else rfc3339(p.watermark_ms),
-        }
-    )
+def _figures(p: "PartitionProgress", now_ms: int) -> tuple[int | float | str | None, ...]:
+    watermark = None if p.watermark_ms is None else rfc3339(p.watermark_ms)
+    return p.partition, p.end, p.committed, p.lag, p.lag_seconds(now_ms), watermark

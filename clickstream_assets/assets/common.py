@@ -48,6 +48,7 @@ def hourly_spec(name: str, settings: Settings) -> dict[str, Any]:
     """Arguments of ``dg.AssetSpec`` and ``dg.asset`` that all hourly assets share."""
     return {
         "group_name": GROUP,
+        "deps": [ASSETS[name].upstream],
         "owners": OWNERS,
         "tags": tags_of_asset(name),
         "metadata": described(name, settings),

@@ -19,7 +19,6 @@ def enriched_clicks(settings: Settings) -> dg.AssetsDefinition:
     return dg.asset(
         **hourly_step(ASSET, settings),
         **hourly_spec(ASSET, settings),
-        deps=["raw_clicks"],
         kinds={"spark", "hbase"},
         description="Country, city, browser, os and device of each event, in families of their own of the HBase table "
         "`clickstream_data`, and the events by column that metrics are computed from in `clickstream_blocks`. "
@@ -36,12 +35,10 @@ def _materialize(
     configured: dg.ResourceParam[Settings],
 ) -> Iterator[dg.MaterializeResult]:
     from clickstream_assets.books.hour_states import ENRICHED
-    from clickstream_assets.enrich.enriched_blocks import Enriched, EnrichmentRules
-    from clickstream_assets.enrich.enriching import enrich
+    from clickstream_assets.enrich.enriching import Enriched, enrich
     from clickstream_assets.enrich.enrichment import EnrichmentUnfit
 
-    versions = geoip.versions()
-    rules = EnrichmentRules(geoip.database, geoip.trusted, versions)
+    rules = geoip.rules()
     with hbase.books() as books:
         work = work_of(context, ASSET, books)
         try:
@@ -50,7 +47,7 @@ def _materialize(
             raise dg.Failure(str(unfit)) from unfit
         books.hours.mark(ENRICHED, {hour: work.states[hour].touched for hour in work.hours})
         add_row_counts(context, {hour: counts.kept for hour, counts in books.ledger.counts(work.states).items()})
-    enriched_by = {"geoip_version": versions[0], "user_agent_version": versions[1]}
+    enriched_by = dict(zip(("geoip_version", "user_agent_version"), rules.versions, strict=True))
     context.add_asset_metadata({**enriched_by, "rows_enriched": done.rows})
     yield dg.MaterializeResult()
     looked_at = [*work.hours, *work.held]

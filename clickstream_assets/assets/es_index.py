@@ -27,7 +27,6 @@ def es_index(settings: Settings) -> dg.AssetsDefinition:
     return dg.asset(
         **hourly_step(ASSET, settings),
         **hourly_spec(ASSET, settings),
-        deps=["url_country_metrics"],
         kinds={"spark", "elasticsearch"},
         description="One document for each hour, url and country behind the alias `clickstream-metrics`. "
         "Written, or deleted, is what changed in the metrics; an hour that somebody doubts is compared whole.",

@@ -22,8 +22,7 @@ from clickstream_assets.stores.spark.resource import SparkResource
 
 if TYPE_CHECKING:
     from clickstream_assets.books.books import Books
-    from clickstream_assets.ingest.ingest_report import IngestReport
-
+    from clickstream_assets.ingest.ingestion import IngestReport
 
 _NEXT = "enriched_clicks"
 """The asset behind this one."""
@@ -43,7 +42,6 @@ class IngestConfig(dg.Config):
 def raw_clicks(settings: Settings) -> dg.AssetsDefinition:
     kept = dg.AssetSpec(
         "raw_clicks",
-        deps=["clickstream_topic"],
         description="Accepted events in the HBase table `clickstream_data`, one row an event, by event hour. "
         "Materialized by hand, an hour's offsets are read from Kafka again and end in the same rows. In the metadata, "
         "counts and offset ranges are the run's; the row count is the hour's.",
@@ -52,7 +50,6 @@ def raw_clicks(settings: Settings) -> dg.AssetsDefinition:
     )
     refused = dg.AssetSpec(
         "dead_letters",
-        deps=["clickstream_topic"],
         description="Refused messages in the HBase table `clickstream_dead_letters`: bytes, record time, reason and "
         "detail, by the hour of the Kafka record (the first partition for older ones).",
         kinds={"kafka", "hbase"},

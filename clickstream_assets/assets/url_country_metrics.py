@@ -25,7 +25,6 @@ def url_country_metrics(settings: Settings) -> dg.AssetsDefinition:
     return dg.asset(
         **hourly_step(ASSET, settings),
         **hourly_spec(ASSET, settings),
-        deps=["enriched_clicks"],
         kinds={"spark", "hbase"},
         description="Clicks, exact unique users and time spent of each hour, url and country, without bots, in the "
         "HBase table `clickstream_metrics`. What new events change is added to what was computed before; an hour that "
@@ -43,7 +42,7 @@ def _materialize(
 ) -> Iterator[dg.MaterializeResult]:
     """Bring the hours' rows up to date, delete what they no longer have."""
     from clickstream_assets.books.hour_states import COMPUTED
-    from clickstream_assets.books.metrics_keys import metrics_key_range
+    from clickstream_assets.books.row_keys import metrics_key_range
 
     with hbase.books() as books:
         work = work_of(context, ASSET, books)
@@ -65,7 +64,6 @@ def _computed(
     context: dg.AssetExecutionContext, books: "Books", spark: SparkResource, geoip: GeoIPResource, work: Work
 ) -> "dict[int, Computed]":
     """Compute hours; blocks that are not what the ledger says are made again from their rows first."""
-    from clickstream_assets.enrich.enriched_blocks import EnrichmentRules
     from clickstream_assets.enrich.enriching import enrich
     from clickstream_assets.metrics.computing import compute
 
@@ -73,9 +71,8 @@ def _computed(
         done, unfit = compute(session, books, work.hours, context.run_id, work.whole)
         if unfit:
             context.log.warning(f"{len(unfit)} blocks are not what the ledger says: made again from their rows")
-            rules = EnrichmentRules(geoip.database, geoip.trusted, geoip.versions())
             left = [hour for hour in work.hours if hour not in done]
-            enrich(session, books, left, rules, {place.hour for place in unfit})
+            enrich(session, books, left, geoip.rules(), {place.hour for place in unfit})
             done |= compute(session, books, left, context.run_id, left)[0]
     if undone := [key_of_hour(hour) for hour in work.hours if hour not in done]:
         raise dg.Failure(f"blocks are not what the ledger says, though they were made again: {', '.join(undone)}")

@@ -14,8 +14,9 @@ from hashlib import blake2b
 from typing import NamedTuple, TypeVar
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from clickstream_assets.books.ledger_entries import Cells, HourPart
+from clickstream_assets.books.ledger_entries import Block, Cells, HourPart
 from clickstream_assets.books.row_keys import SALTS, first_key
 from clickstream_assets.events.click_event import CLICK_TYPES, LEAVE_TYPES, ClickEvent
 from clickstream_assets.stores.hbase.client import BYTES_PER_CALL, ROWS_PER_CALL, HBaseClient, RowMutation
@@ -173,6 +174,18 @@ class CellWriter:
     @property
     def written(self) -> Cells:
         return Cells(self._digest.hexdigest(), self._cells, self._bytes, self._raw_bytes, self._rows)
+
+
+def put_block(hbase: HBaseClient, table: str, place: Place, clicks: pa.Table, *, dry_run: bool = False) -> Block:
+    """Put all that is in a place: its digest does not depend on how it came here.
+
+    Returns the block but for the versions of its part and of what enriched it.
+    """
+    writer = CellWriter(lambda row: dry_run or hbase.mutate(table, [row]), row_key(place), BLOCK)
+    for batch in clicks.combine_chunks().to_batches():
+        writer.write(batch)
+    human = pc.and_(pc.equal(clicks.column("kind"), CLICK), pc.invert(clicks.column("bot")))
+    return Block("", "", pc.sum(human).as_py() or 0, pc.min(clicks.column("time_ms")).as_py(), writer.written)
 
 
 class EventsWriter:

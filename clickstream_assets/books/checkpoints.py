@@ -11,8 +11,7 @@ import orjson
 from clickstream_assets.books.blocks import Place
 from clickstream_assets.books.books import Books
 from clickstream_assets.books.ledger_entries import Cells
-from clickstream_assets.books.metrics_keys import metrics_key_range
-from clickstream_assets.books.row_keys import SALTS, first_key
+from clickstream_assets.books.row_keys import SALTS, first_key, metrics_key_range
 from clickstream_assets.books.table_schemas import METRICS
 from clickstream_assets.stores.hbase.client import HBaseClient, RowMutation, rows_per_call
 

@@ -112,18 +112,6 @@ class Entry:
         return sum_of(self.hours.values())
 
     @property
-    def kept(self) -> int:
-        return self.counts.kept
-
-    @property
-    def duplicates(self) -> int:
-        return self.counts.duplicates
-
-    @property
-    def dead_lettered(self) -> int:
-        return self.counts.dead_lettered
-
-    @property
     def balances(self) -> bool:
         counts = self.counts
         return self.read == counts.kept + counts.duplicates + counts.dead_lettered

@@ -1,4 +1,4 @@
-"""Where reading goes on, in each Kafka partition, and whether its log is still the one that was read."""
+"""Where reading goes on in each Kafka partition, how far behind that is, and whether its log is the one read before."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,6 +6,7 @@ from time import time
 
 from clickstream_assets.books.books import Books
 from clickstream_assets.books.log_cuts import Cut, Generations, log_id
+from clickstream_assets.books.watermarks import Watermarks
 from clickstream_assets.stores.kafka.client import TopicClient
 
 
@@ -78,3 +79,40 @@ def resumption(topic: TopicClient, books: Books, ends: Mapping[int, int]) -> Res
             at = None
         begins[p] = begin(at, ledger_end, start or earliest[p], now)
     return Resumption(topic_id, begins, earliest, committed, frozenset(void), cuts, unbooked)
+
+
+@dataclass(frozen=True, slots=True)
+class PartitionProgress:
+    """One Kafka partition as ingestion has left it. Times are epoch milliseconds; None where there is none."""
+
+    partition: int
+    end: int
+    committed: int | None
+    lag: int
+    """Offsets from where reading goes on to the end."""
+    oldest_ms: int | None
+    """Timestamp of the first record that waits; None if none waits, it has none, or Kafka did not give it in time."""
+    watermark_ms: int | None
+
+    def lag_seconds(self, now_ms: int) -> float | None:
+        """Age of the first record that waits: 0 if none does, None if it is not known."""
+        if not self.lag:
+            return 0.0
+        return None if self.oldest_ms is None else max(0, now_ms - self.oldest_ms) / 1000
+
+
+def progress_by_partition(
+    topic: TopicClient, watermarks: Watermarks, log: Resumption, ends: Mapping[int, int]
+) -> list[PartitionProgress]:
+    """Every partition, in order; ``log`` tells where reading goes on. Reads a record of each that lags."""
+    lags = {partition: max(0, end - log.begins[partition]) for partition, end in ends.items()}
+    # What retention took cannot be looked at: the first record that is left stands for it.
+    waiting = {partition: log.readable[partition] for partition, lag in lags.items() if lag}
+    times = topic.record_times({partition: at for partition, at in waiting.items() if at < ends[partition]})
+    # A record that its producer gave no time (-1) does not say how long it has waited.
+    oldest = {partition: time_ms for partition, time_ms in times.items() if time_ms >= 0}
+    stored = watermarks.read(log.topic_id)
+    return [
+        PartitionProgress(p, end, log.committed[p], lags[p], oldest.get(p), stored.get(p))
+        for p, end in sorted(ends.items())
+    ]

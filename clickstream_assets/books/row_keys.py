@@ -1,8 +1,8 @@
-"""Where an event lives in HBase: salt | hour | digest of its identity (docs/decisions/0002-row-key-salt.md).
+"""Row keys of events and of metrics, and how the rows of hours are shared out to tasks by them.
 
-The salt spreads one hour over regions, the hour makes an hour a short contiguous scan in each of them, and the
-digest of the identity makes a second delivery land in the same row. Salt and hour are big-endian, so that keys
-sort as they read.
+An event lives at salt | hour | digest of its identity (docs/decisions/0002-row-key-salt.md). The salt spreads
+one hour over regions, the hour makes an hour a short contiguous scan in each of them, and the digest of the identity
+makes a second delivery land in the same row. Salt and hour are big-endian, so that keys sort as they read.
 """
 
 import hashlib
@@ -10,12 +10,19 @@ from collections.abc import Iterable, Iterator
 from itertools import chain, groupby, pairwise
 from math import ceil
 
+from clickstream_assets.events.hours import key_of_hour, rfc3339_of_hour
+
 SALTS = tuple(range(0, 256, 32))
 """First bytes of keys: 8 buckets, evenly over the byte."""
 SALT_BOUNDS = tuple(bytes((salt,)) for salt in SALTS[1:])
 """Keys at which a table is split so that each salt has a region of its own."""
 ROWS_PER_TASK = 20_000
 """Rows that one Spark task scans, in about half a second; a tenth of one it costs whatever it reads."""
+DIGESTS = 256
+"""An hour has so many slices at most."""
+AT_MOST_PER_TASK = 40_000
+"""Of real traffic a quarter to a fifth of these are rows. A task costs some 70 ms of processor time whatever it does;
+if each is a row, what it holds takes some 60 MB."""
 _HOUR_BYTES = 4
 _DIGEST_BYTES = 16
 
@@ -84,3 +91,39 @@ def _sliced(salt: int, hour: int, slices: int) -> Iterator[tuple[bytes, bytes]]:
     """Key ranges that share out an hour's rows of one salt, by the first byte of their digests."""
     inner = [first_key(salt, hour) + bytes((256 * at // slices,)) for at in range(1, slices)]
     return pairwise((first_key(salt, hour), *inner, first_key(salt, hour + 1)))
+
+
+def document_id(hour: int, url: str, country: str) -> str:
+    """Elasticsearch's ``_id``: SHA-256, in hex, of hour, url and country, joined by ``|``."""
+    return hashlib.sha256(f"{rfc3339_of_hour(hour)}|{url}|{country}".encode()).hexdigest()
+
+
+def metrics_key(hour: int, url: str, country: str) -> bytes:
+    """Row key in ``clickstream_metrics``: the hour, so that an hour is one scan, then the document's id."""
+    return f"{key_of_hour(hour)}|{document_id(hour, url, country)}".encode()
+
+
+def metrics_key_range(first_hour: int, last_hour: int) -> tuple[bytes, bytes]:
+    """Keys (start included, stop not) of the metrics of two hours and all between."""
+    return f"{key_of_hour(first_hour)}|".encode(), f"{key_of_hour(last_hour)}}}".encode()
+
+
+def metrics_tasks(hours: Iterable[int], at_most: int) -> list[list[tuple[bytes, bytes]]]:
+    """For each Spark task the keys (start included, stop not) of its metrics: of hours, or of parts of large ones.
+
+    ``at_most`` is what the hours have no more rows than together: as many as their events or clicks.
+    """
+    hours = sorted(set(hours))
+    tasks = max(1, ceil(at_most / AT_MOST_PER_TASK))
+    if tasks <= len(hours):
+        dealt = (contiguous(hours[number::tasks]) for number in range(tasks))
+        return [[metrics_key_range(first, last) for first, last in of_task] for of_task in dealt]
+    slices = min(DIGESTS, ceil(tasks / max(1, len(hours))))
+    return [[slice_key_range(hour, number, slices)] for hour in hours for number in range(slices)]
+
+
+def slice_key_range(hour: int, number: int, slices: int) -> tuple[bytes, bytes]:
+    """Keys (start included, stop not) of one of an hour's slices, by the first two hex digits of the document's id."""
+    prefix, _ = metrics_key_range(hour, hour)
+    low, high = (ceil(DIGESTS * at / slices) for at in (number, number + 1))
+    return prefix + b"%02x" % low, prefix + (b"g" if high == DIGESTS else b"%02x" % high)

@@ -30,14 +30,12 @@ class Audit:
         return {hour: words for hour, words in look[asset](books, list(hours)).items() if words}
 
     def _enriched(self, books: "Books", hours: list[int]) -> Mapping[int, str]:
-        from clickstream_assets.enrich.enriched_blocks import EnrichmentRules
         from clickstream_assets.enrich.enriching import audit
 
-        rules = EnrichmentRules(self.geoip.database, self.geoip.trusted, self.geoip.versions())
         return {
             hour: _named(len(result.parts), "blocks are not those of the rows", [])
             + _named(result.rows, "rows are not enriched as they would be now", result.named)
-            for hour, result in audit(self.spark.session, books, hours, rules).items()
+            for hour, result in audit(self.spark.session, books, hours, self.geoip.rules()).items()
         }
 
     def _metrics(self, books: "Books", hours: list[int]) -> Mapping[int, str]:

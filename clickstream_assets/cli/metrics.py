@@ -25,7 +25,7 @@ def metrics(begin: int, end: int, limit: int, as_json: bool) -> None:
     \b
     clickstream metrics 2026-01-31T00:00 2026-02-01T00:00
     """
-    from clickstream_assets.books.metrics_keys import metrics_key_range
+    from clickstream_assets.books.row_keys import metrics_key_range
     from clickstream_assets.books.table_schemas import METRICS
     from clickstream_assets.definitions import resources
     from clickstream_assets.metrics.hourly_metrics import SUMMED, merged

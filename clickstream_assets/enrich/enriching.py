@@ -6,7 +6,7 @@ was enriched by other versions is read from the rows of its hour: the one way th
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -14,13 +14,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from clickstream_assets.books import blocks
-from clickstream_assets.books.blocks import TODO, Place, place_of
+from clickstream_assets.books.blocks import TODO, Place, place_of, put_block
 from clickstream_assets.books.books import Books
 from clickstream_assets.books.ledger_entries import Block, Cells, HourPart
 from clickstream_assets.books.table_schemas import CLICKS
-from clickstream_assets.enrich.enriched_blocks import Enriched, EnrichmentRules, put_block, results_of
-from clickstream_assets.enrich.enrichment import Enricher, EnrichmentUnfit
-from clickstream_assets.enrich.from_rows import enriched_from_rows
+from clickstream_assets.enrich.enrichment import Enricher, EnrichmentRules, EnrichmentUnfit
+from clickstream_assets.enrich.from_rows import enriched_from_rows, results_of
 from clickstream_assets.stores.hbase.thrift_rows import SharedMutation
 from clickstream_assets.stores.spark.tasks import answer, answers_of, in_tasks, put_together
 
@@ -30,6 +29,18 @@ if TYPE_CHECKING:
 TASK_ROWS = 25_000
 """Events that one task enriches, about."""
 _COUNTRY, _BOT = CLICKS.columns["country"].key, CLICKS.columns["bot"].key
+
+
+@dataclass(slots=True)
+class Enriched:
+    """What became of some hours."""
+
+    rows: int = 0
+    """Rows whose cells were written, or would be."""
+    named: list[str] = field(default_factory=list)
+    """Keys of some of them, in hex, where they were looked for one by one."""
+    parts: defaultdict[int, list[HourPart]] = field(default_factory=lambda: defaultdict(list))
+    """By hour, the parts whose blocks were made, or are other than they should be."""
 
 
 def enrich(
@@ -53,11 +64,11 @@ def enrich(
         for place, part in lacking.items()
         if place.hour not in whole and part.events is not None and part.events.rows == part.counts.kept
     }
-    result, made = Enriched(), _from_events(spark, books, with_events, rules)
+    made = _from_events(spark, books, with_events, rules)
+    result = Enriched(sum(block.cells.rows for block in made.values()))
     from_rows = {place: part for place, part in lacking.items() if place not in made}
-    result.rows += sum(block.cells.rows for block in made.values())
-    if from_rows:
-        made |= enriched_from_rows(spark, books, sorted(from_rows), rules, result)
+    others, rows, result.named = enriched_from_rows(spark, books, sorted(from_rows), rules)
+    made, result.rows = made | others, result.rows + rows
     named: defaultdict[int, list[tuple[HourPart, Block]]] = defaultdict(list)
     for place, block in made.items():
         part = lacking[place]
@@ -74,9 +85,9 @@ def audit(spark: "SparkSession", books: Books, hours: Iterable[int], rules: Enri
     """
     results = {}
     for hour in hours:
-        result = results[hour] = Enriched()
         parts = {place_of(part, hour): part for part in books.ledger.parts([hour])[hour] if part.counts.kept}
-        made = enriched_from_rows(spark, books, sorted(parts), rules, result, dry_run=True) if parts else {}
+        made, rows, named = enriched_from_rows(spark, books, sorted(parts), rules, dry_run=True)
+        result = results[hour] = Enriched(rows, named)
         for place, part in parts.items():
             if part.block is None or made[place].cells.digest != part.block.cells.digest:
                 result.parts[hour].append(part)
@@ -95,7 +106,7 @@ def _from_events(
     if not wanted:
         return {}
     tasks = [dict(of_task) for of_task in put_together(wanted.items(), lambda item: item[1].rows, TASK_ROWS)]
-    return results_of(in_tasks(spark, tasks, partial(_enrich_events, books, rules)), Enriched())
+    return results_of(in_tasks(spark, tasks, partial(_enrich_events, books, rules)))[0]
 
 
 def _enrich_events(books: Books, rules: EnrichmentRules, wanted: Mapping[Place, Cells]) -> Iterator[pa.RecordBatch]:

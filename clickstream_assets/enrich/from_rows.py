@@ -13,19 +13,18 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from clickstream_assets.books import blocks
-from clickstream_assets.books.blocks import BLOCK, UNKNOWN, CellWriter, Place, kind_of, place_of
+from clickstream_assets.books.blocks import BLOCK, UNKNOWN, CellWriter, Place, kind_of, place_of, put_block
 from clickstream_assets.books.books import Books
 from clickstream_assets.books.ledger_entries import Block
 from clickstream_assets.books.row_keys import hour_of, scan_tasks
 from clickstream_assets.books.table_schemas import CLICKS
-from clickstream_assets.enrich.enriched_blocks import Enriched, EnrichmentRules, put_block, results_of
-from clickstream_assets.enrich.enrichment import OUTPUT, Enricher, EnrichmentUnfit
+from clickstream_assets.enrich.enrichment import OUTPUT, Enricher, EnrichmentRules, EnrichmentUnfit
 from clickstream_assets.enrich.geoip import UNKNOWN_COUNTRY
 from clickstream_assets.stores.hbase.client import Row, RowMutation, rows_per_call
-from clickstream_assets.stores.spark.tasks import ANSWER, NAMED, answer, in_tasks
+from clickstream_assets.stores.spark.tasks import ANSWER, NAMED, answer, answers_of, in_tasks
 
 if TYPE_CHECKING:
-    from pyspark.sql import SparkSession
+    from pyspark.sql import DataFrame, SparkSession
 
 READ = (
     "source",
@@ -46,24 +45,39 @@ _EACH_HAS = {_CELLS[name] for name in ("source", "timestamp", "url", "event_type
 
 
 def enriched_from_rows(
-    spark: "SparkSession",
-    books: Books,
-    places: Sequence[Place],
-    rules: EnrichmentRules,
-    result: Enriched,
-    *,
-    dry_run: bool = False,
-) -> dict[Place, Block]:
+    spark: "SparkSession", books: Books, places: Sequence[Place], rules: EnrichmentRules, *, dry_run: bool = False
+) -> "Results":
     """Blocks of places, in order, from the rows of their hours, whose cells are enriched where they are not yet."""
+    if not places:
+        return {}, 0, []
     hours = sorted({place.hour for place in places})
     tasks = scan_tasks(hours, books.ledger.rows(hours))
     enriching = partial(_enrich_rows, books, rules, _Locator(places, _ends(books, hours)), dry_run)
     of_row = f"place int, offset long, {blocks.ddl(blocks.CLICKS)}, answer binary"
     by_place = in_tasks(spark, tasks, enriching, of_row).repartition(len(tasks), "place")
     in_order = by_place.sortWithinPartitions("place", "offset")
-    made = results_of(in_order.mapInArrow(partial(_put_blocks, books, places, dry_run), ANSWER), result)
+    made, rows, named = results_of(in_order.mapInArrow(partial(_put_blocks, books, places, dry_run), ANSWER))
     nothing = Block("", "", 0, 0, CellWriter(lambda row: None, b"", BLOCK).written)
-    return dict.fromkeys(places, nothing) | made
+    return dict.fromkeys(places, nothing) | made, rows, named
+
+
+Results = tuple[dict[Place, Block], int, list[str]]
+"""Blocks; how many rows were enriched; the keys of some of them, in hex, where they were looked for one by one."""
+
+
+def results_of(tasks: "DataFrame") -> Results:
+    """What tasks have made; raises :class:`EnrichmentUnfit`."""
+    made: dict[Place, Block] = {}
+    count, names = 0, list[str]()
+    for said in answers_of(tasks):
+        match said:
+            case str(unfit):
+                raise EnrichmentUnfit(unfit)
+            case (int(rows), list(named)):
+                count, names = count + rows, (names + named)[:NAMED]
+            case dict(blocks_made):
+                made |= blocks_made
+    return made, count, names
 
 
 def _ends(books: Books, hours: Iterable[int]) -> dict[Place, int]:

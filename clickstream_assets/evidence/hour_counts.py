@@ -19,14 +19,13 @@ from clickstream_assets.enrich.enrichment import OUTPUT as ENRICHED
 from clickstream_assets.enrich.geoip import UNKNOWN_COUNTRY
 from clickstream_assets.events.click_event import CLICK_TYPES
 from clickstream_assets.events.hours import hour_of_letter
-from clickstream_assets.ingest.outcomes import letter_key
+from clickstream_assets.ingest.outcomes import SOURCE, letter_key
 from clickstream_assets.stores.hbase.client import HBaseClient, rows_per_call
 from clickstream_assets.stores.hbase.filters import KEYS_ONLY, has, lacks, where
 
 _T = TypeVar("_T")
 _Features = tuple[bytes, ...]
 _CELLS = {name: CLICKS.columns[name].key for name in ("event_type", *ENRICHED)}
-_SOURCE = CLICKS.columns["source"].key
 _OF_LETTERS = _RECORD_TIME, _REASON = tuple(DEAD_LETTERS.columns[name].key for name in ("record_time", "reason"))
 _EVERY_ROW = (b"click_data",)
 """The family that each event has. A scan that names none looks into all four, for as many times the work."""
@@ -59,7 +58,7 @@ def count_new_rows(books: Books, new: Mapping[int, Sequence[HourPart]]) -> dict[
 
     Hours of which these keys are not there are left out.
     """
-    return {hour: sum(cells is not None for cells in rows) for hour, rows in _rows_of(books, new, (_SOURCE,)).items()}
+    return {hour: sum(cells is not None for cells in rows) for hour, rows in _rows_of(books, new, (SOURCE,)).items()}
 
 
 def count_new_clicks(books: Books, new: Mapping[int, Sequence[HourPart]]) -> dict[int, ClickCounts]:

@@ -6,8 +6,7 @@ from dataclasses import dataclass, field
 from clickstream_assets.books.blocks import place_of
 from clickstream_assets.books.books import Books
 from clickstream_assets.books.checkpoints import Checkpoints
-from clickstream_assets.books.metrics_keys import metrics_key_range
-from clickstream_assets.books.row_keys import contiguous
+from clickstream_assets.books.row_keys import contiguous, metrics_key_range
 from clickstream_assets.books.table_schemas import METRICS
 from clickstream_assets.events.hours import TIMEOUT_MS, hour_of_key
 from clickstream_assets.index.documents import GROUPED, SUMMED, Grouped, Totals, grouped

@@ -8,8 +8,7 @@ from itertools import chain, groupby
 from typing import Any
 
 from clickstream_assets.books.books import Books
-from clickstream_assets.books.metrics_keys import document_id
-from clickstream_assets.books.row_keys import key_ranges
+from clickstream_assets.books.row_keys import document_id, key_ranges
 from clickstream_assets.books.table_schemas import CLICKS
 from clickstream_assets.events.click_event import CLICK_TYPES, LEAVE_TYPES
 from clickstream_assets.events.hours import HOUR_MS, TIMEOUT_MS, rfc3339, rfc3339_of_hour

@@ -16,7 +16,7 @@ from clickstream_assets.books.books import Books
 from clickstream_assets.books.column_types import Column
 from clickstream_assets.books.ledger import Ledger
 from clickstream_assets.books.ledger_entries import HourPart
-from clickstream_assets.books.metrics_keys import metrics_key
+from clickstream_assets.books.row_keys import metrics_key
 from clickstream_assets.books.table_schemas import METRICS
 from clickstream_assets.events.hours import rfc3339
 from clickstream_assets.evidence.page_events import SOURCES, Event, Source, Subject, Values, View

@@ -9,7 +9,7 @@ from elasticsearch import Elasticsearch
 from elasticsearch.helpers import bulk, scan
 
 from clickstream_assets.books.books import Books
-from clickstream_assets.books.metrics_keys import metrics_key_range
+from clickstream_assets.books.row_keys import metrics_key_range
 from clickstream_assets.books.table_schemas import METRICS
 from clickstream_assets.events.hours import HOUR_MS, rfc3339_of_hour
 from clickstream_assets.index.document_fields import INDEX_MAPPING, index_template
@@ -156,18 +156,12 @@ def _added_up(group: Mapping[str, Any]) -> Totals:
 
 def undeclared(es: Elasticsearch, alias: str) -> list[str]:
     """In words, where the indices behind ``alias`` differ from what ``document_fields`` declares."""
-    differences = []
-    mappings = es.indices.get_mapping(index=f"{alias}-*")
-    aliases = es.indices.get_alias(index=f"{alias}-*")
-    for index, actual in mappings.items():
-        fields = actual["mappings"].get("properties", {})
-        if fields != INDEX_MAPPING["properties"] or actual["mappings"].get("dynamic") != INDEX_MAPPING["dynamic"]:
-            differing = sorted(
-                name
-                for name in fields.keys() | INDEX_MAPPING["properties"].keys()
-                if fields.get(name) != INDEX_MAPPING["properties"].get(name)
-            )
-            differences.append(f"{index} is mapped otherwise: {', '.join(differing) or 'dynamic'}")
-        if alias not in aliases[index]["aliases"]:
-            differences.append(f"{index} is not behind the alias {alias}")
+    differences, declared = [], INDEX_MAPPING["properties"]
+    for name, index in es.indices.get(index=f"{alias}-*").items():
+        fields = index["mappings"].get("properties", {})
+        differing = sorted(field for field in {*fields, *declared} if fields.get(field) != declared.get(field))
+        if differing or index["mappings"].get("dynamic") != INDEX_MAPPING["dynamic"]:
+            differences.append(f"{name} is mapped otherwise: {', '.join(differing) or 'dynamic'}")
+        if alias not in index["aliases"]:
+            differences.append(f"{name} is not behind the alias {alias}")
     return differences

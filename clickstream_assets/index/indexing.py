@@ -19,7 +19,7 @@ from elasticsearch.serializer import OrjsonSerializer
 
 from clickstream_assets.books.books import Books, TableNames
 from clickstream_assets.books.checkpoints import Checkpoints, keys_on
-from clickstream_assets.books.metrics_keys import metrics_tasks
+from clickstream_assets.books.row_keys import metrics_tasks
 from clickstream_assets.books.table_schemas import METRICS
 from clickstream_assets.events.hours import hour_of_key, rfc3339_of_hour
 from clickstream_assets.index.document_fields import DOCUMENT

@@ -10,6 +10,7 @@ from clickstream_assets.events.hours import hour_of_letter
 from clickstream_assets.ingest.outcomes import letter_key
 from clickstream_assets.stores.hbase.client import BYTES_PER_CALL, ROWS_PER_CALL, HBaseClient, rows_per_call
 from clickstream_assets.stores.kafka.client import Record
+from clickstream_assets.stores.spark.tasks import put_together
 
 FEW = 50
 """Up to so many letters are asked for one by one: to ask first how large they are would cost more."""
@@ -91,19 +92,10 @@ class DeadLetters:
             yield from ([letter] for letter in letters)
             return
         for start in range(0, len(letters), ROWS_PER_CALL):
-            page = letters[start : start + ROWS_PER_CALL]
-            keys = [letter.key for letter in page]
-            sizes = dict(self._hbase.sizes(self._table, min(keys), max(keys) + b"\0", _VALUE))
-            batch: list[Letter] = []
-            room = BYTES_PER_CALL
-            for letter in page:
-                size = sizes.get(letter.key, 0)
-                if batch and size > room:
-                    yield batch
-                    batch, room = [], BYTES_PER_CALL
-                batch.append(letter)
-                room -= size
-            yield batch
+            page = {letter.key: letter for letter in letters[start : start + ROWS_PER_CALL]}
+            sizes = dict.fromkeys(page, 0)
+            sizes |= dict(self._hbase.sizes(self._table, min(page), max(page) + b"\0", _VALUE))
+            yield from ([page[key] for key in keys] for keys in put_together(page, sizes.__getitem__, BYTES_PER_CALL))
 
     def counts(self, wanted: Selection) -> dict[tuple[int, str], int]:
         """How many of the letters wanted there are, by hour and reason, in that order."""

@@ -3,17 +3,16 @@
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 from clickstream_assets.books.books import Books
-from clickstream_assets.books.ledger_entries import GAP, LOST, READ, Entry
-from clickstream_assets.books.log_cuts import topic_of
+from clickstream_assets.books.ledger_entries import GAP, LOST, READ, Entry, HourPart
+from clickstream_assets.books.log_cuts import Cut, topic_of
 from clickstream_assets.books.offsets import OffsetRange, joined
 from clickstream_assets.books.resumption import resumption
 from clickstream_assets.books.table_schemas import DEAD_LETTERS
 from clickstream_assets.events.hours import HOUR_MS
 from clickstream_assets.events.urls import DEFAULT_RULES, UrlRules
-from clickstream_assets.ingest.ingest_report import IngestReport
 from clickstream_assets.ingest.offset_plan import ReadPlan, read_on, to_commit
 from clickstream_assets.ingest.outcomes import Rules, Tally, letter_key
 from clickstream_assets.ingest.reading import Wide, read_ranges
@@ -26,6 +25,49 @@ _SCANNED_FOR_ONE = 2
 _SCANNED_AT_MOST = 500_000
 """Rows that are held in memory: some 150 bytes each."""
 _RUN = DEAD_LETTERS.columns["run_id"].key
+
+
+@dataclass(slots=True)
+class IngestReport:
+    """What a run did: counts of messages and offsets, and by Kafka partition what was read and committed."""
+
+    read: int = 0
+    kept: int = 0
+    new_rows: int = 0
+    duplicates: int = 0
+    dead_lettered: int = 0
+    lost: int = 0
+    missing: int = 0
+    unavailable: int = 0
+    """Offsets booked earlier that Kafka no longer holds: what is stored of them was left alone."""
+    cuts: list[Cut] = field(default_factory=list)
+    """Where this run noticed that logs were cut back."""
+    ranges: dict[int, list[tuple[int, int]]] = field(default_factory=dict)
+    committed: dict[int, int] = field(default_factory=dict)
+    touched: set[int] = field(default_factory=set)
+    parts: defaultdict[int, list[HourPart]] = field(default_factory=lambda: defaultdict(list))
+    """By hour, what the run booked of it."""
+
+    def add(self, entry: Entry) -> None:
+        counts = entry.counts
+        self.read += entry.read
+        self.kept += counts.kept
+        self.duplicates += counts.duplicates
+        self.dead_lettered += counts.dead_lettered
+        self.missing += entry.end - entry.first - entry.read
+
+    def in_words(self) -> str:
+        words = (
+            f"read {self.read} messages: kept {self.kept}, {self.duplicates} duplicates, "
+            f"{self.dead_lettered} dead-lettered; {self.new_rows} rows written"
+        )
+        if self.lost:
+            words += f"; {self.lost} offsets were lost to retention before they were read"
+        if self.missing:
+            words += f"; {self.missing} offsets hold no record"
+        if self.cuts:
+            words += f"; {'; '.join(cut.in_words() for cut in self.cuts)}"
+        return words
 
 
 class Ingestion:
@@ -55,7 +97,7 @@ class Ingestion:
 
         So many messages behind ``until`` as ``more`` at most are read as well, up to where the hours end.
         """
-        if more:
+        if more > 0:
             until = read_on(until, self._topic.offsets_at((max(hours) + 1) * HOUR_MS, self._ends, until), more)
         log = self._log
         spans = {p: (at, min(until[p], self._ends[p])) for p, at in log.begins.items() if p in until}

@@ -65,8 +65,6 @@ def to_commit(base: int, first: int, end: int) -> int | None:
 
 def read_on(until: Mapping[int, int], reach: Mapping[int, int], more: int) -> dict[int, int]:
     """Where a run stops that goes on behind ``until``: at ``reach``, and after about ``more`` offsets at most."""
-    if more <= 0:
-        return dict(until)
     further = {p: max(end, reach.get(p, end)) for p, end in until.items()}
     return {**until, **bounded(until, further, more)}
 

@@ -5,7 +5,7 @@ rows that there are. Between them messages may be brought together by row key.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, MutableMapping, Sequence
+from collections.abc import Iterable, MutableMapping
 from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import NamedTuple
@@ -101,33 +101,8 @@ class Tally:
         self.latest_ms = max(self.latest_ms, other.latest_ms)
 
 
-@dataclass(slots=True)
-class Outcomes(Tally):
-    """The same, with what is to be put: rows first, then letters."""
-
-    rows: list[RowMutation] = field(default_factory=list)
-    letters: list[RowMutation] = field(default_factory=list)
-
-
 def letter_key(topic_id: str, partition: int, offset: int) -> bytes:
     return f"{topic_id}|{partition:06d}|{offset:020d}".encode()
-
-
-def outcomes(
-    messages: Sequence[Record], rules: Rules, stored: Callable[[list[bytes]], Mapping[bytes, bytes]]
-) -> Outcomes:
-    """Decide what becomes of messages of one partition, in order of offset.
-
-    ``stored`` looks up the cell ``source`` of the rows that exist. The row that is there stays: one that came from
-    this very offset is kept, any other makes the message a duplicate.
-    """
-    messages_decoded, whole = decoded(messages, rules), Outcomes()
-    sources = dict(stored([message.key for message in messages_decoded if message.event is not None]))
-    for message in messages_decoded:
-        change, _ = outcome(message, whole, sources, rules)
-        if change is not None:
-            (whole.letters if message.event is None else whole.rows).append(change)
-    return whole
 
 
 def decoded(messages: Iterable[Record], rules: Rules, before: Decoded | None = None) -> list[Decoded]:
@@ -163,11 +138,12 @@ def decoded(messages: Iterable[Record], rules: Rules, before: Decoded | None = N
 def outcome(
     message: Decoded, tally: Tally, sources: MutableMapping[bytes, bytes], rules: Rules
 ) -> tuple[RowMutation | None, bool]:
-    """Count in ``tally`` what becomes of one message. See :func:`outcomes`.
+    """Count in ``tally`` what becomes of one message; messages of a partition come in order of offset.
 
     Returns the row, or dead letter, to put, and whether the message is kept: its row is there, and comes from it.
 
-    ``sources`` has the cell ``source`` of the row of its key, if there is one, or gets that of the row it becomes.
+    ``sources`` has the cell ``source`` of the row of its key, if there is one, or gets that of the row it becomes. The
+    row that is there stays: one that came from this very offset is kept, any other makes the message a duplicate.
     """
     tally.read += 1
     event, key = message.event, message.key

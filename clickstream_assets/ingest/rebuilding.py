@@ -19,8 +19,7 @@ from clickstream_assets.books.offsets import OffsetRange, joined
 from clickstream_assets.books.row_keys import key_ranges
 from clickstream_assets.books.table_schemas import CLICKS
 from clickstream_assets.events.hours import key_of_hour
-from clickstream_assets.ingest.ingest_report import IngestReport
-from clickstream_assets.ingest.ingestion import Ingestion
+from clickstream_assets.ingest.ingestion import Ingestion, IngestReport
 from clickstream_assets.ingest.outcomes import SOURCE, letter_key
 from clickstream_assets.stores.hbase.client import RowMutation
 from clickstream_assets.stores.kafka.client import TopicClient

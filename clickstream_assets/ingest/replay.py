@@ -11,7 +11,7 @@ is counted twice.
 
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 from time import monotonic
@@ -23,7 +23,7 @@ from clickstream_assets.books.offsets import OffsetRange
 from clickstream_assets.events.hours import key_of_hour
 from clickstream_assets.events.urls import DEFAULT_RULES, UrlRules
 from clickstream_assets.ingest.dead_letters import REASON, DeadLetters, Letter, Selection, record_of
-from clickstream_assets.ingest.outcomes import SOURCE, Outcomes, Rules, outcomes
+from clickstream_assets.ingest.outcomes import SOURCE, Rules, Tally, decoded, outcome
 from clickstream_assets.stores.hbase.client import RowMutation
 
 _TELL_SECONDS = 5
@@ -139,45 +139,51 @@ class Replay:
         letters = self.letters.between(entry.topic_id, entry.partition, entry.first, entry.end)
         unfinished = [letter for letter in letters if letter.offset in before]
         tried = [letter for letter in chosen if letter.offset not in before]
-        if len(letters) - len(unfinished) != entry.dead_lettered:
+        if len(letters) - len(unfinished) != entry.counts.dead_lettered:
             # Letters were deleted by hand, or a run that read the entry was killed: its counts cannot be corrected.
             self.report.unbooked += len(chosen)
             return
-        outcome, mended = self._decided(entry, tried)
+        tally, mended = self._decided(entry, tried)
         if unfinished:
             # A replay was killed after it wrote the entry; it may not have touched the hours.
             kept = [hour for hour, counts in entry.hours.items() if counts.kept]
-            outcome.touched |= {at for hour in kept for at in (hour, hour - 1) if at >= self._rules.first_hour}
-        self._count(outcome, mended, unfinished)
+            tally.touched |= {at for hour in kept for at in (hour, hour - 1) if at >= self._rules.first_hour}
+        self._count(tally, mended, unfinished)
         if self._dry_run:
             return
         if mended:
-            self._books.ledger.write([self._booked(entry, outcome, letters, mended)], [entry])
-        self._books.hours.touch(outcome.touched)
+            self._books.ledger.write([self._booked(entry, tally, letters, mended)], [entry])
+        self._books.hours.touch(tally.touched)
         done = (RowMutation(letter.key, {}, (b"letter",)) for letter in (*mended, *unfinished))
         self._books.hbase.mutate(self._books.tables.dead_letters, done)
 
-    def _decided(self, entry: Entry, letters: Sequence[Letter]) -> tuple[Outcomes, list[Letter]]:
+    def _decided(self, entry: Entry, letters: Sequence[Letter]) -> tuple[Tally, list[Letter]]:
         """Decode letters of one entry and, unless it is a dry run, write rows and the new reasons.
 
         Returns what became of the letters, and those that are no longer refused.
         """
         books, rules = self._books, replace(self._rules, topic_id=entry.topic_id, generations=Generations())
-        whole, mended = Outcomes(), []
+        tally, mended = Tally(), list[Letter]()
         for batch in self.letters.values(letters):
-            decided = outcomes([record_of(letter, value) for letter, value in batch], rules, self._stored)
-            self.report.refused.update(letter.puts[REASON].decode() for letter in decided.letters)
+            messages = decoded((record_of(letter, value) for letter, value in batch), rules)
+            sources = self._stored([message.key for message in messages if message.event is not None])
+            rows: list[RowMutation] = []
+            refused: list[RowMutation] = []
+            for (letter, _), message in zip(batch, messages, strict=True):
+                change, _ = outcome(message, tally, sources, rules)
+                if message.event is not None:
+                    mended.append(letter)
+                if change is not None:
+                    (refused if message.event is None else rows).append(change)
+            self.report.refused.update(letter.puts[REASON].decode() for letter in refused)
             if self._dry_run:
-                self._planned |= {row.key: row.puts[SOURCE] for row in decided.rows}
+                self._planned |= {row.key: row.puts[SOURCE] for row in rows}
             else:
-                books.hbase.mutate(books.tables.clicks, decided.rows)
-                books.hbase.mutate(books.tables.dead_letters, decided.letters)
-            whole.add(decided)
-            refused = {letter.key for letter in decided.letters}
-            mended += [letter for letter, _ in batch if letter.key not in refused]
-        return whole, mended
+                books.hbase.mutate(books.tables.clicks, rows)
+                books.hbase.mutate(books.tables.dead_letters, refused)
+        return tally, mended
 
-    def _booked(self, entry: Entry, outcome: Outcomes, letters: Iterable[Letter], mended: Iterable[Letter]) -> Entry:
+    def _booked(self, entry: Entry, tally: Tally, letters: Iterable[Letter], mended: Iterable[Letter]) -> Entry:
         """The entry with ``mended`` letters counted as rows or duplicates.
 
         The letters that stay are counted again by hour, for the first partition may have changed since they were
@@ -191,22 +197,22 @@ class Replay:
             self._rules.record_hour(letter.record_time_ms) for letter in letters if letter.offset not in gone
         )
         hours = {}
-        for hour in {*entry.hours, *outcome.hours, *stay, *offsets}:
-            counts = entry.hours.get(hour, HourCounts()) + outcome.hours[hour]
+        for hour in {*entry.hours, *tally.hours, *stay, *offsets}:
+            counts = entry.hours.get(hour, HourCounts()) + tally.hours[hour]
             hours[hour] = replace(counts, dead_lettered=stay[hour], mended=len(offsets.get(hour, ())))
         return replace(entry, hours={hour: counts for hour, counts in hours.items() if counts}, mended_offsets=offsets)
 
-    def _count(self, outcome: Outcomes, mended: Iterable[Letter], unfinished: Sequence[Letter]) -> None:
-        counts = sum_of(outcome.hours.values())
+    def _count(self, tally: Tally, mended: Iterable[Letter], unfinished: Sequence[Letter]) -> None:
+        counts = sum_of(tally.hours.values())
         self.report.rows += counts.kept
         self.report.duplicates += counts.duplicates
         self.report.finished += len(unfinished)
-        self.report.touched |= outcome.touched
+        self.report.touched |= tally.touched
         for letter in mended:
             self.report.mended_by_reason[letter.reason] += 1
             self.report.mended_by_hour[self._rules.record_hour(letter.record_time_ms)] += 1
 
-    def _stored(self, keys: list[bytes]) -> Mapping[bytes, bytes]:
+    def _stored(self, keys: list[bytes]) -> dict[bytes, bytes]:
         rows = self._books.hbase.get(self._books.tables.clicks, keys, (SOURCE,))
         planned = {key: self._planned[key] for key in keys if key in self._planned}
         return {key: cells[SOURCE] for key, cells in rows.items()} | planned

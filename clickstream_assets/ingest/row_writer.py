@@ -42,12 +42,8 @@ class _Batch:
     """Where the rows of those keys came from that had to be looked up."""
     puts: list[bytes] = field(default_factory=list)
     """Keys of rows that it puts and that are to be forgotten once HBase can say them."""
-    written: "Future[None] | None" = None
-
-    def confirm(self) -> None:
-        """Wait until it is written; raises what the write raised."""
-        if self.written is not None:
-            self.written.result()
+    written: "Future[None]" = field(init=False)
+    """From when it is decided."""
 
 
 class RowWriter:
@@ -56,13 +52,7 @@ class RowWriter:
     Use it in a ``with`` statement: what is still on its way when an error leaves it is waited for and given up.
     """
 
-    def __init__(
-        self,
-        hbase: HBaseClient,
-        tables: TableNames,
-        rules: Rules,
-        keep: Callable[[Decoded], None] = lambda message: None,
-    ) -> None:
+    def __init__(self, hbase: HBaseClient, tables: TableNames, rules: Rules, keep: Callable[[Decoded], None]) -> None:
         """``keep`` is told of each message that is kept, in order, as soon as that is decided."""
         self._keep = keep
         self._clicks, self._letters, self._rules = tables.clicks, tables.dead_letters, rules
@@ -118,14 +108,14 @@ class RowWriter:
         while self._undecided:
             self._decide(self._undecided.popleft())
         for batch in self._decided:
-            batch.confirm()
+            batch.written.result()
         return self.tallies
 
     def _add(self, messages: Sequence[Decoded]) -> None:
         for batch in self._decided:
             if batch.number > self._count - UNDER_WAY:
                 break
-            batch.confirm()
+            batch.written.result()
         keys = [m.key for m in messages if m.event is not None and hour_of(m.key) not in self._scanned]
 
         def look_up(client: HBaseClient) -> dict[bytes, bytes]:

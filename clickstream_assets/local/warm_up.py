@@ -6,7 +6,7 @@ python -m clickstream_assets.local.warm_up
 from time import time
 
 from clickstream_assets.definitions import Resources, resources
-from clickstream_assets.enrich import enriched_blocks, enriching
+from clickstream_assets.enrich import enriching
 from clickstream_assets.index import indexing
 from clickstream_assets.metrics import computing
 from clickstream_assets.settings import settings
@@ -19,8 +19,7 @@ def warm_up(servers: Resources) -> None:
     """Send every kind of Spark job through once, over an hour that holds nothing; changes nothing that counts."""
     hbase, session, geoip, elasticsearch = servers.hbase, servers.spark.session, servers.geoip, servers.elasticsearch
     with hbase.books() as books:
-        rules = enriched_blocks.EnrichmentRules(geoip.database, geoip.trusted, geoip.versions())
-        enriching.warm_up(session, books, rules)
+        enriching.warm_up(session, books, geoip.rules())
         computing.compute(session, books, NO_HOURS, "", dry_run=True)
         target = indexing.Target(elasticsearch.url, elasticsearch.alias, int(time() * 1000), dry_run=True)
         indexing.index_whole(session, books, target, NO_HOURS, 0)

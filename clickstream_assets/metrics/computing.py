@@ -26,7 +26,7 @@ from clickstream_assets.books.blocks import BLOCK, Place, place_of
 from clickstream_assets.books.books import Books
 from clickstream_assets.books.checkpoints import Checkpoint, Checkpoints, stamp_of
 from clickstream_assets.books.ledger_entries import Cells
-from clickstream_assets.books.metrics_keys import DIGESTS, document_id
+from clickstream_assets.books.row_keys import DIGESTS, document_id
 from clickstream_assets.events.hours import HOUR_MS, TIMEOUT_MS
 from clickstream_assets.metrics.hourly_metrics import CHANGES, COUNTED, changes
 from clickstream_assets.metrics.page_rows import Computed, HourTask, Slice, Unfit, by_page, union, write

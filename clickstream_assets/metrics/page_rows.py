@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import uuid4
 
 import pandas as pd
@@ -17,15 +17,12 @@ from clickstream_assets.books.blocks import Place
 from clickstream_assets.books.books import TableNames
 from clickstream_assets.books.checkpoints import BATCH_ROWS, CHANGED, FENCE, Sums, hour_key, keys_on
 from clickstream_assets.books.ledger_entries import Cells
-from clickstream_assets.books.metrics_keys import metrics_key, slice_key_range
+from clickstream_assets.books.row_keys import metrics_key, slice_key_range
 from clickstream_assets.books.table_schemas import METRICS
 from clickstream_assets.metrics.hourly_metrics import COUNTED, estimate_of, pages_of, union_of
 from clickstream_assets.stores.hbase.client import ROWS_PER_CALL, HBaseClient, RowMutation, rows_per_call
 from clickstream_assets.stores.hbase.thrift_rows import Cell
 from clickstream_assets.stores.spark.tasks import NAMED
-
-if TYPE_CHECKING:
-    pass
 
 _IDS_PER_CELL = 4_096
 """What one task of the index does at least."""

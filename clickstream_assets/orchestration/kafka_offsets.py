@@ -137,8 +137,7 @@ def _answer(look: Look, hbase: HBaseResource) -> dg.SensorResult:
 
 def _look(look: Look, hbase: HBaseResource) -> Tick:
     """Decide what to do next (nothing, if it has to wait), and observe the topic if it is time."""
-    from clickstream_assets.books.resumption import resumption
-    from clickstream_assets.books.watermarks import progress_by_partition
+    from clickstream_assets.books.resumption import progress_by_partition, resumption
 
     topic, limits, memory, now = look.topic, look.limits, look.memory, look.now
     with hbase.books() as books:

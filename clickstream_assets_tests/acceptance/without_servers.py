@@ -12,9 +12,10 @@ from clickstream_assets.enrich.enriching import _enriched
 from clickstream_assets.enrich.enrichment import Enricher
 from clickstream_assets.events.hours import HOUR_MS, rfc3339_of_hour
 from clickstream_assets.events.message_files import parse_envelope
-from clickstream_assets.ingest.outcomes import Decoded, Outcomes, Rules, decoded
+from clickstream_assets.ingest.outcomes import Decoded, Rules, Tally, decoded
 from clickstream_assets.ingest.outcomes import outcome as outcome_of
 from clickstream_assets.metrics.hourly_metrics import changes
+from clickstream_assets.stores.hbase.client import RowMutation
 from clickstream_assets.stores.kafka.client import Record
 
 
@@ -22,30 +23,31 @@ def outcome(lines: Iterable[str], enricher: Enricher, first_hour_ms: int) -> dic
     """Envelopes to what golden.py's ``expect`` says of them, by outcomes, enrichment and metrics as they are."""
     envelopes = [parse_envelope(line.encode()) for line in lines]
     messages = [Record(0, at, one.timestamp_ms or 0, one.value) for at, one in enumerate(envelopes)]
-    kept, decided = _decided(messages, Rules("topic", "id", first_hour_ms, "run"))
+    kept, letters, decided = _decided(messages, Rules("topic", "id", first_hour_ms, "run"))
     clicks = _clicks(kept, enricher)
     return {
         "read": decided.read,
         "stored": len(kept),
         "duplicates": sum(counts.duplicates for counts in decided.hours.values()),
-        "dead_lettered": len(decided.letters),
-        "refused": dict(Counter(letter.puts[b"letter:reason"].decode() for letter in decided.letters)),
+        "dead_lettered": len(letters),
+        "refused": dict(Counter(letter.puts[b"letter:reason"].decode() for letter in letters)),
         "bots": sum(clicks.column("bot").to_pylist()),
         "metrics": _metrics(clicks),
     }
 
 
-def _decided(messages: Sequence[Record], rules: Rules) -> tuple[list[Decoded], Outcomes]:
-    """The messages that are kept, and what became of all."""
+def _decided(messages: Sequence[Record], rules: Rules) -> tuple[list[Decoded], list[RowMutation], Tally]:
+    """The messages that are kept, the dead letters, and what became of all."""
     kept: list[Decoded] = []
-    decided, sources = Outcomes(), dict[bytes, bytes]()
+    letters: list[RowMutation] = []
+    decided, sources = Tally(), dict[bytes, bytes]()
     for message in decoded(messages, rules):
         change, is_kept = outcome_of(message, decided, sources, rules)
         if is_kept:
             kept.append(message)
         elif change is not None:
-            decided.letters.append(change)
-    return kept, decided
+            letters.append(change)
+    return kept, letters, decided
 
 
 def _clicks(kept: Sequence[Decoded], enricher: Enricher) -> pa.Table:

@@ -5,7 +5,7 @@ from dagster_shared.serdes import serialize_value
 
 from clickstream_assets.assets.at_a_glance import of_clicks, of_ingestion, of_refusals
 from clickstream_assets.evidence.overviews import HourOverview, UrlFigures, documents_url
-from clickstream_assets.ingest.ingest_report import IngestReport
+from clickstream_assets.ingest.ingestion import IngestReport
 from clickstream_assets_tests.evidence.test_pictures import drawn, texts
 
 HOUR = 498_729

@@ -14,7 +14,8 @@ from clickstream_assets.books.hour_states import COMPUTED, ENRICHED, INDEXED, ST
 from clickstream_assets.books.ledger_entries import READ, Entry, HourCounts, HourPart
 from clickstream_assets.checks.hour_checks import HourChecks
 from clickstream_assets.enrich import enriching
-from clickstream_assets.enrich.enriched_blocks import Enriched
+from clickstream_assets.enrich.enriching import Enriched
+from clickstream_assets.enrich.enrichment import EnrichmentRules
 from clickstream_assets.events.hours import HOUR_MS, key_of_hour
 from clickstream_assets.evidence import overviews
 from clickstream_assets.index import documents, indexing
@@ -92,7 +93,7 @@ class Steps:
                 "hbase": self.hbase,
                 "elasticsearch": ElasticsearchInMemory(),
                 "spark": SimpleNamespace(session=None, alone=lambda _: self.hbase.books()),
-                "geoip": SimpleNamespace(versions=lambda: ("geoip", "rules"), database="", trusted=()),
+                "geoip": SimpleNamespace(rules=lambda: EnrichmentRules("", (), ("geoip", "rules"))),
                 "configured": SETTINGS,
             },
         )

@@ -49,8 +49,8 @@ def entry(first, end, kept=None, refused=None, duplicates=None, *, partition=0, 
 
 def test_an_entry_balances_when_every_message_is_accounted_for():
     booked = entry(0, 9, {HOUR: 4, HOUR - 1: 1}, {HOUR: 2}, {HOUR + 1: 2})
-    assert (booked.kept, booked.dead_lettered, booked.read, booked.balances) == (5, 2, 9, True)
-    assert (booked.duplicates, booked.counts) == (2, HourCounts(kept=5, dead_lettered=2, duplicates=2))
+    assert (booked.read, booked.balances) == (9, True)
+    assert booked.counts == HourCounts(kept=5, dead_lettered=2, duplicates=2)
     assert booked.hours.keys() == {HOUR, HOUR - 1, HOUR + 1}
     assert booked.offsets == OffsetRange("id-a", 0, 0, 9)
     assert not Entry("id-a", 0, 0, 9, READ, read=9, hours={HOUR: HourCounts(duplicates=8)}).balances

@@ -3,9 +3,10 @@
 from clickstream_assets.books.column_types import MESSAGE_BYTES
 from clickstream_assets.books.table_schemas import CLICKS, DEAD_LETTERS, METRICS
 from clickstream_assets.enrich.from_rows import READ
-from clickstream_assets.ingest.outcomes import Rules, decoded, outcomes
+from clickstream_assets.ingest.outcomes import Rules, decoded
 from clickstream_assets.stores.hbase.client import BYTES_PER_CALL, rows_per_call
 from clickstream_assets.stores.kafka.batches import MOST_KEPT_BYTES
+from clickstream_assets_tests.fakes.outcomes import outcomes
 from clickstream_assets_tests.ingest.test_outcomes import RULES, Record, message
 
 WIDE = "\N{GRINNING FACE}"

@@ -4,8 +4,8 @@ import pytest
 
 from clickstream_assets.books.ledger import Ledger
 from clickstream_assets.books.ledger_entries import READ, Entry, HourCounts
-from clickstream_assets.books.resumption import Resumption
-from clickstream_assets.books.watermarks import PartitionProgress, Watermarks, progress_by_partition
+from clickstream_assets.books.resumption import PartitionProgress, Resumption, progress_by_partition
+from clickstream_assets.books.watermarks import Watermarks
 from clickstream_assets_tests.fakes.hbase import FakeHBase
 
 NOW = 1_795_402_800_000

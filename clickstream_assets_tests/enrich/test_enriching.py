@@ -6,9 +6,8 @@ from hypothesis import strategies as st
 
 from clickstream_assets.books import blocks
 from clickstream_assets.books.table_schemas import CLICKS as CLICKS_TABLE
-from clickstream_assets.enrich import enriching
-from clickstream_assets.enrich.enriched_blocks import EnrichmentRules
-from clickstream_assets.enrich.enrichment import OUTPUT, EnrichmentUnfit
+from clickstream_assets.enrich import enriching, from_rows
+from clickstream_assets.enrich.enrichment import OUTPUT, EnrichmentRules, EnrichmentUnfit
 from clickstream_assets.ingest import offset_plan
 from clickstream_assets_tests.fakes.geoip_databases import write_database
 from clickstream_assets_tests.fakes.metrics_world import BLOCKS, FIRST, MetricsWorld, bot, event, write_geoip
@@ -95,7 +94,7 @@ def test_what_is_new_is_enriched_and_nothing_else_is_read(world, monkeypatch):
     world.enrich()
     world.send(event("9", AT + 9))
     world.ingest()
-    monkeypatch.setattr(enriching, "enriched_from_rows", lambda *of: pytest.fail("scanned"))
+    monkeypatch.setattr(from_rows, "scan_tasks", lambda *of: pytest.fail("scanned"))
     done = world.enrich()
     assert (done.rows, len(done.parts[HOUR])) == (1, 1)
     world.assert_blocks_are_the_rows()

@@ -11,7 +11,7 @@ from clickstream_assets.books.blocks import CLICK, LEAVE, OTHER_KIND, Place
 from clickstream_assets.books.row_keys import first_key
 from clickstream_assets.books.table_schemas import CLICKS
 from clickstream_assets.enrich import enriching, enrichment, from_rows
-from clickstream_assets.enrich.enrichment import EnrichmentUnfit
+from clickstream_assets.enrich.enrichment import EnrichmentRules, EnrichmentUnfit
 from clickstream_assets.settings import Settings
 from clickstream_assets_tests.fakes.geoip_databases import write_database
 
@@ -184,11 +184,11 @@ RULES = enrichment.user_agent_version()
 
 def test_a_warm_worker_opens_a_database_that_was_replaced(tmp_path):
     path = write_database(tmp_path / "City.mmdb", country("DE"), built=7)
-    before = enrichment.enricher_of(str(path), ("10.0.0.0/8",), ("GeoLite2-City 7", RULES))
-    assert enrichment.enricher_of(str(path), ("10.0.0.0/8",), ("GeoLite2-City 7", RULES)) is before
+    before = EnrichmentRules(str(path), ("10.0.0.0/8",), ("GeoLite2-City 7", RULES)).enricher()
+    assert EnrichmentRules(str(path), ("10.0.0.0/8",), ("GeoLite2-City 7", RULES)).enricher() is before
 
     write_database(path, country("FR"), built=8)
-    after = enrichment.enricher_of(str(path), ("10.0.0.0/8",), ("GeoLite2-City 8", RULES))
+    after = EnrichmentRules(str(path), ("10.0.0.0/8",), ("GeoLite2-City 8", RULES)).enricher()
     cell, version = CLICKS.columns["country"].key, CLICKS.columns["geoip_version"].key
     found = after.place(b"84.160.1.1").cells
     assert (found[cell], found[version]) == (b"FR", b"GeoLite2-City 8")
@@ -200,9 +200,9 @@ def test_a_worker_that_has_other_versions_than_the_run_names_says_so_and_where(t
     with pytest.raises(
         EnrichmentUnfit, match=r"Spark worker .* has GeoLite2-City 7 in .*City\.mmdb, and .* wants .* 8:"
     ):
-        enrichment.enricher_of(str(path), (), ("GeoLite2-City 8", RULES))
+        EnrichmentRules(str(path), (), ("GeoLite2-City 8", RULES)).enricher()
     with pytest.raises(EnrichmentUnfit, match=r"has ua-parser .*, and the run wants rules 3: "):
-        enrichment.enricher_of(str(path), (), ("GeoLite2-City 7", "rules 3"))
+        EnrichmentRules(str(path), (), ("GeoLite2-City 7", "rules 3")).enricher()
     path.unlink()
     with pytest.raises(EnrichmentUnfit, match=r"no GeoIP database at .*City\.mmdb"):
-        enrichment.enricher_of(str(path), (), ("GeoLite2-City 7", RULES))
+        EnrichmentRules(str(path), (), ("GeoLite2-City 7", RULES)).enricher()

@@ -13,8 +13,7 @@ from clickstream_assets.books.books import Books, TableNames
 from clickstream_assets.books.hour_states import Hold, HourState
 from clickstream_assets.books.ledger import Ledger
 from clickstream_assets.books.ledger_entries import READ, Entry, HourCounts
-from clickstream_assets.books.metrics_keys import metrics_key
-from clickstream_assets.books.row_keys import event_key
+from clickstream_assets.books.row_keys import event_key, metrics_key
 from clickstream_assets.books.table_schemas import CLICKS, METRICS
 from clickstream_assets.events.hours import HOUR_MS, TIMEOUT_MS, hour_of_key, key_of_hour
 from clickstream_assets.evidence import explanation, page_events

@@ -10,8 +10,9 @@ from clickstream_assets.enrich import enrichment, from_rows
 from clickstream_assets.events.fields import FIELDS, TOPIC
 from clickstream_assets.evidence.lineage import ASSETS, topic_fields
 from clickstream_assets.index.document_fields import DOCUMENT, INDEX_MAPPING
-from clickstream_assets.ingest.outcomes import Rules, outcomes
+from clickstream_assets.ingest.outcomes import Rules
 from clickstream_assets.stores.kafka.client import Record
+from clickstream_assets_tests.fakes.outcomes import outcomes
 
 HOUR = 3_600_000
 NOW = 1_795_402_800_000 + HOUR // 2

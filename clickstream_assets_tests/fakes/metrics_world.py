@@ -11,11 +11,11 @@ from hashlib import sha256
 from clickstream_assets.books import blocks, checkpoints
 from clickstream_assets.books.checkpoints import ID_BYTES, Checkpoints
 from clickstream_assets.books.hour_states import COMPUTED, ENRICHED
-from clickstream_assets.books.metrics_keys import metrics_key_range
+from clickstream_assets.books.row_keys import metrics_key_range
 from clickstream_assets.books.table_schemas import CLICKS as CLICKS_TABLE
 from clickstream_assets.books.table_schemas import METRICS as METRICS_TABLE
-from clickstream_assets.enrich import enriched_blocks, enriching
-from clickstream_assets.enrich.enrichment import user_agent_version
+from clickstream_assets.enrich import enriching
+from clickstream_assets.enrich.enrichment import EnrichmentRules, user_agent_version
 from clickstream_assets.events.hours import hour_of_key, key_of_hour, rfc3339_of_hour
 from clickstream_assets.metrics import computing
 from clickstream_assets.metrics.hourly_metrics import sketch_of
@@ -60,7 +60,7 @@ class MetricsWorld(World):
         self.hbase.clock = lambda: next(clock)
         patch.setattr(checkpoints, "time", lambda: next(clock) / 1000)
         self.spark = FakeSpark()
-        self.rules = enriched_blocks.EnrichmentRules(str(geoip), (), ("GeoLite2-City 7", user_agent_version()))
+        self.rules = EnrichmentRules(str(geoip), (), ("GeoLite2-City 7", user_agent_version()))
         self.lines, self.geoip = [], geoip
         self.documents = {}
         """Rows by key, as :meth:`index` last took them."""

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from clickstream_assets.books.ledger_entries import HourCounts, sum_of
 from clickstream_assets.books.row_keys import event_key
 from clickstream_assets.books.table_schemas import CLICKS
-from clickstream_assets.ingest.outcomes import SOURCE, Outcomes, Rules, Tally, letter_key, outcomes
+from clickstream_assets.ingest.outcomes import SOURCE, Rules, Tally, letter_key
 from clickstream_assets.stores.kafka.client import Record
+from clickstream_assets_tests.fakes.outcomes import Outcomes, outcomes
 
 HOUR = 3_600_000
 NOW = 1_795_402_800_000 + HOUR // 2

@@ -9,15 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clickstream_assets.books.books import TableNames
-from clickstream_assets.ingest.outcomes import SOURCE, Tally, decoded, outcomes
+from clickstream_assets.ingest.outcomes import SOURCE, Tally, decoded
 from clickstream_assets.ingest.row_writer import UNDER_WAY, RowWriter
 from clickstream_assets_tests.fakes.hbase import FakeHBase
+from clickstream_assets_tests.fakes.outcomes import outcomes
 from clickstream_assets_tests.fakes.servers import CLICKS, LEDGER, LETTERS, World
 from clickstream_assets_tests.ingest.test_outcomes import HOUR_NOW, NOW, RULES, Record, message, partitions
 
 
 def writer_on(hbase):
-    return RowWriter(hbase, TableNames.of(), RULES)
+    return RowWriter(hbase, TableNames.of(), RULES, keep=lambda message: None)
 
 
 def add(writer, *messages):

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from clickstream_assets.books.metrics_keys import metrics_key_range
+from clickstream_assets.books.row_keys import metrics_key_range
 from clickstream_assets.events.hours import HOUR_MS, hour_of_key, key_of_hour
 from clickstream_assets.partitions import tags_of
 from clickstream_assets.stores.hbase.client import RowMutation

@@ -10,10 +10,10 @@ from pyspark.sql import functions as F
 
 from clickstream_assets.books import blocks
 from clickstream_assets.books.checkpoints import Checkpoints
-from clickstream_assets.books.metrics_keys import metrics_key
+from clickstream_assets.books.row_keys import metrics_key
 from clickstream_assets.books.table_schemas import METRICS
 from clickstream_assets.definitions import resources
-from clickstream_assets.enrich import enriched_blocks, enriching
+from clickstream_assets.enrich import enriching
 from clickstream_assets.events.hours import rfc3339_of_hour
 from clickstream_assets.ingest.ingestion import Ingestion
 from clickstream_assets.metrics import computing
@@ -50,8 +50,7 @@ class Hours:
 
     def __init__(self, made, settings):
         self.made, self.topic, self.lines = made, FakeTopic(), []
-        self.geoip, self.trusted = str(settings.geoip_database), made.geoip.trusted
-        self.rules = enriched_blocks.EnrichmentRules(made.geoip.database, made.geoip.trusted, made.geoip.versions())
+        self.geoip, self.rules = str(settings.geoip_database), made.geoip.rules()
         self.runs = 0
 
     @property

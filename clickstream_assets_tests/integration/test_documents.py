@@ -8,10 +8,10 @@ import dagster as dg
 import pytest
 from pyspark.errors import PySparkException
 
-from clickstream_assets.books import metrics_keys
+from clickstream_assets.books import row_keys
 from clickstream_assets.books.checkpoints import Checkpoints
 from clickstream_assets.books.hour_states import INDEXED, HourStates
-from clickstream_assets.books.metrics_keys import metrics_key_range
+from clickstream_assets.books.row_keys import metrics_key_range
 from clickstream_assets.books.table_schemas import METRICS
 from clickstream_assets.definitions import resources
 from clickstream_assets.events.hours import HOUR_MS, key_of_hour, rfc3339_of_hour
@@ -380,7 +380,7 @@ def test_a_document_that_the_mapping_refuses_ends_the_run_with_its_reason(server
 @pytest.mark.parametrize("tasks", [1, 7])
 def test_of_a_whole_hour_the_documents_that_differ_are_written_and_named(servers, monkeypatch, tasks):
     index, pages = Index(servers, f"whole-{tasks}"), [f"/{number}" for number in range(700)]
-    monkeypatch.setattr(metrics_keys, "AT_MOST_PER_TASK", len(pages) // tasks)
+    monkeypatch.setattr(row_keys, "AT_MOST_PER_TASK", len(pages) // tasks)
     index.put(*pages)
     assert index.index_whole(100, len(pages)).written == len(pages), "there was not even an index"
     assert index.documents() == dict.fromkeys(pages, (1, 100))

@@ -10,8 +10,7 @@ import pytest
 from click.testing import CliRunner
 
 from clickstream_assets.books.hour_states import HourStates
-from clickstream_assets.books.metrics_keys import metrics_key
-from clickstream_assets.books.row_keys import event_key, hour_of
+from clickstream_assets.books.row_keys import event_key, hour_of, metrics_key
 from clickstream_assets.books.table_schemas import CLICKS, LEDGER, METRICS
 from clickstream_assets.cli import explain as command
 from clickstream_assets.cli.main import main
@@ -143,7 +142,7 @@ def test_the_offsets_named_hold_these_messages_in_kafka_and_lie_in_the_ranges_an
             assert {said["document"]["run_id"], said["metrics_row"]["run_id"]} <= {
                 run["run_id"] for run in said["runs"]
             }
-            versions = pipeline.resources["geoip"].versions()
+            versions = pipeline.resources["geoip"].rules().versions
             assert [(one["geoip_version"], one["user_agent_version"]) for one in said["enrichment"]] == [versions]
 
 

@@ -2,6 +2,7 @@
 
 import re
 from contextlib import closing, contextmanager
+from dataclasses import replace
 
 import dagster as dg
 import happybase
@@ -12,7 +13,6 @@ from kafka import KafkaAdminClient, KafkaConsumer
 from clickstream_assets.books.table_schemas import CLICKS, LEDGER, TABLES
 from clickstream_assets.cli.doctor import doctor
 from clickstream_assets.cli.setup import setup
-from clickstream_assets.enrich.enriched_blocks import EnrichmentRules
 from clickstream_assets.enrich.enriching import enrich
 from clickstream_assets.enrich.enrichment import EnrichmentUnfit
 from clickstream_assets.events.hours import rfc3339_of_hour
@@ -234,16 +234,15 @@ def test_warm_spark_workers_open_a_geoip_database_that_was_replaced(servers, tmp
     assert {document["country"] for document in own.documents().values()} == {"FR", "ZZ"}
 
     geoip, spark = own.resources["geoip"], own.resources["spark"].session
-    newer = ("GeoLite2-City 9", geoip.versions()[1])
+    rules = geoip.rules()
+    newer = replace(rules, versions=("GeoLite2-City 9", rules.versions[1]))
     with own.resources["hbase"].books() as books:
-        assert (
-            enrich(spark, books, [HOUR], EnrichmentRules(geoip.database, geoip.trusted, geoip.versions()), ()).rows == 0
-        )
+        assert enrich(spark, books, [HOUR], rules, ()).rows == 0
         for whole in ((), [HOUR]):
             with pytest.raises(
                 EnrichmentUnfit, match=r"^The Spark worker .* has GeoLite2-City 8 in .*Country\.mmdb, .* 9: "
             ):
-                enrich(spark, books, [HOUR], EnrichmentRules(geoip.database, geoip.trusted, newer), whole)
+                enrich(spark, books, [HOUR], newer, whole)
     monkeypatch.setattr(type(geoip), "versions", lambda self: newer)
     with pytest.raises(dg.Failure, match="wants GeoLite2-City 9"):
         own.materialize("enriched_clicks", HOUR)

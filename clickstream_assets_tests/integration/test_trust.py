@@ -4,8 +4,7 @@ from time import time
 
 import pytest
 
-from clickstream_assets.books.metrics_keys import metrics_key_range
-from clickstream_assets.books.row_keys import key_ranges
+from clickstream_assets.books.row_keys import key_ranges, metrics_key_range
 from clickstream_assets.events.hours import HOUR_MS, key_of_hour
 from clickstream_assets.events.message_files import Message
 from clickstream_assets.stores.hbase.client import RowMutation

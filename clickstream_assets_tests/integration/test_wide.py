@@ -16,10 +16,9 @@ from clickstream_assets.books import blocks, row_keys
 from clickstream_assets.books.blocks import BLOCK, TODO, place_of
 from clickstream_assets.books.checkpoints import Checkpoints
 from clickstream_assets.books.ledger import Ledger
-from clickstream_assets.books.metrics_keys import metrics_key
+from clickstream_assets.books.row_keys import metrics_key
 from clickstream_assets.books.table_schemas import BLOCKS, CLICKS, DEAD_LETTERS, ENRICHED_FAMILIES, LEDGER, METRICS
 from clickstream_assets.enrich import enriching, from_rows
-from clickstream_assets.enrich.enriched_blocks import EnrichmentRules
 from clickstream_assets.enrich.enriching import enrich
 from clickstream_assets.events.hours import HOUR_MS, rfc3339_of_hour
 from clickstream_assets.events.message_files import Message
@@ -28,8 +27,7 @@ from clickstream_assets.index import indexing
 from clickstream_assets.index.documents import ensure_template
 from clickstream_assets.index.indexing import Target, index_changed, index_whole
 from clickstream_assets.ingest import offset_plan, reading
-from clickstream_assets.ingest.ingest_report import IngestReport
-from clickstream_assets.ingest.ingestion import Ingestion
+from clickstream_assets.ingest.ingestion import Ingestion, IngestReport
 from clickstream_assets.ingest.reading import Wide
 from clickstream_assets.local.demo.visits import demo_messages
 from clickstream_assets.local.stack import ports, processes
@@ -220,7 +218,7 @@ class Steps:
         ingest(pipeline, name, None, "run")
         hbase, geoip = pipeline.resources["hbase"], pipeline.resources["geoip"]
         self.hbase = hbase.model_copy(update={"name_prefix": f"{hbase.name_prefix}{name}-"})
-        self.rules = EnrichmentRules(geoip.database, geoip.trusted, geoip.versions())
+        self.rules = geoip.rules()
 
     def enrich(self, spark, whole=()):
         with self.hbase.books() as books:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from clickstream_assets.books import blocks, checkpoints
 from clickstream_assets.books.checkpoints import Checkpoints
-from clickstream_assets.enrich import enriched_blocks
+from clickstream_assets.enrich.enrichment import EnrichmentRules
 from clickstream_assets.metrics import computing, page_rows
 from clickstream_assets.metrics.hourly_metrics import sketch_of
 from clickstream_assets.metrics.page_rows import Computed, Superseded, same_users
@@ -260,7 +260,7 @@ def moved(tmp_path, world):
     """A later build of the database, in which what was German is French: its path, and the rules that go with it."""
     records = {GERMAN: {"country": {"iso_code": "FR"}}, BRITISH: {"country": {"iso_code": "GB"}}}
     path = write_database(tmp_path / "City.mmdb", records, built=8)
-    return path, enriched_blocks.EnrichmentRules(str(path), (), ("GeoLite2-City 8", world.rules.versions[1]))
+    return path, EnrichmentRules(str(path), (), ("GeoLite2-City 8", world.rules.versions[1]))
 
 
 def test_rows_of_countries_that_an_hour_has_no_more_are_deleted(world, moved):

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clickstream_assets.books.blocks import CLICKS, kind_of
-from clickstream_assets.books.metrics_keys import document_id, metrics_key, metrics_tasks
+from clickstream_assets.books.row_keys import document_id, metrics_key, metrics_tasks
 from clickstream_assets.events.hours import TIMEOUT_MS
 from clickstream_assets.metrics.hourly_metrics import CHANGES, changes, merged, sketch_of, to_sketch
 from clickstream_assets.metrics.page_rows import same_users

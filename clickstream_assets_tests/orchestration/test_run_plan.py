@@ -67,7 +67,6 @@ def test_reading_on_ends_where_the_next_hour_begins_and_behind_so_many_offsets()
     assert read_on({0: 3, 1: 2}, {0: 8, 1: 2}, 100) == {0: 8, 1: 2}
     assert read_on({0: 3, 1: 2}, {0: 1, 1: 4}, 100) == {0: 3, 1: 4}, "never less than was planned"
     assert read_on({0: 3, 1: 2}, {0: 103, 1: 102}, 50) == {0: 28, 1: 27}
-    assert read_on({0: 3}, {0: 103}, 0) == {0: 3}
     assert read_on({0: 3}, {0: 5, 1: 9}, 10) == {0: 5}, "a partition that the plan did not know waits for the next"
 
 

@@ -1,8 +1,12 @@
 """The GeoIP database, and which addresses are not a client's."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import dagster as dg
+
+if TYPE_CHECKING:
+    from clickstream_assets.enrich.enrichment import EnrichmentRules
 
 
 class GeoIPResource(dg.ConfigurableResource):
@@ -11,19 +15,17 @@ class GeoIPResource(dg.ConfigurableResource):
     database: str
     trusted_proxies: str
 
-    @property
-    def trusted(self) -> tuple[str, ...]:
-        return tuple(text.strip() for text in self.trusted_proxies.split(",") if text.strip())
-
-    def versions(self) -> tuple[str, str]:
-        """Versions of the database and of the user-agent rules that enrichment uses now.
+    def rules(self) -> "EnrichmentRules":
+        """What enriches now, with the versions of the database and of the user-agent rules.
 
         Raises ``dg.Failure`` if the database is not there or is none.
         """
-        from clickstream_assets.enrich.enrichment import user_agent_version
+        from clickstream_assets.enrich.enrichment import EnrichmentRules, user_agent_version
         from clickstream_assets.enrich.geoip import GeoIPDatabase, GeoIPUnfit
 
         try:
-            return GeoIPDatabase(Path(self.database)).version, user_agent_version()
+            versions = GeoIPDatabase(Path(self.database)).version, user_agent_version()
         except GeoIPUnfit as unfit:
             raise dg.Failure(str(unfit)) from unfit
+        trusted = tuple(text.strip() for text in self.trusted_proxies.split(",") if text.strip())
+        return EnrichmentRules(self.database, trusted, versions)
