@@ -140,7 +140,7 @@ def run_produce(
     if record and not record.parent.is_dir():
         raise click.UsageError(f"--record: there is no folder {record.parent}.")
     ensure_topic_or_explain(settings)
-    tally, code, verb = _Tally(), 0, "Done:"
+    tally, code, verb = _SentCounts(), 0, "Done:"
     try:
         # By lines: a kill leaves whole ones
         to_record = record.open("a" if append else "w", encoding="utf-8", buffering=1) if record else nullcontext()
@@ -160,7 +160,7 @@ def run_produce(
 def _send(
     settings: Settings,
     messages: Iterable[Message],
-    tally: "_Tally",
+    tally: "_SentCounts",
     rate: float | None,
     record: IO[str] | None,
     stop: threading.Event,
@@ -180,7 +180,7 @@ def _send(
 
 
 @dataclass(slots=True)
-class _Tally:
+class _SentCounts:
     """What became of messages so far."""
 
     show: Callable[[int], None] = lambda _: None

@@ -86,8 +86,7 @@ def decode(
     client_time = time_in_ms(pick("timestamp"), "timestamp")
     if client_time is None:
         raise Refused("missing_field", "timestamp")
-    url = _text(pick("url"), "url")
-    if url is None:
+    if (url := _text(pick("url"), "url")) is None:
         raise Refused("missing_field", "url")
     user_id, anonymous_id = _user(pick("user_id"), "user_id"), _user(pick("anonymous_id"), "anonymous_id")
     if user_id is None and anonymous_id is None:

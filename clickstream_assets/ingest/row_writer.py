@@ -35,7 +35,7 @@ _T = TypeVar("_T")
 
 
 @dataclass(slots=True)
-class _Batch:
+class _Lookup:
     number: int
     messages: Sequence[Decoded]
     stored: "Future[dict[bytes, bytes]] | None"
@@ -62,8 +62,8 @@ class RowWriter:
             self._free.put(client)
         self._threads = ThreadPoolExecutor(_CONNECTIONS, thread_name_prefix="hbase")
         self._count = 0
-        self._undecided: deque[_Batch] = deque()
-        self._decided: deque[_Batch] = deque()
+        self._undecided: deque[_Lookup] = deque()
+        self._decided: deque[_Lookup] = deque()
         self._sources: dict[bytes, bytes] = {}
         """Where rows came from: of those scanned beforehand, and of those that are on their way."""
         self._scanned: frozenset[int] = frozenset()
@@ -121,12 +121,12 @@ class RowWriter:
         def look_up(client: HBaseClient) -> dict[bytes, bytes]:
             return {key: cells[SOURCE] for key, cells in client.get(self._clicks, keys, (SOURCE,)).items()}
 
-        self._undecided.append(_Batch(self._count, messages, self._submit(look_up) if keys else None))
+        self._undecided.append(_Lookup(self._count, messages, self._submit(look_up) if keys else None))
         self._count += 1
         if len(self._undecided) > _AHEAD:
             self._decide(self._undecided.popleft())
 
-    def _decide(self, batch: _Batch) -> None:
+    def _decide(self, batch: _Lookup) -> None:
         while self._decided and self._decided[0].number <= batch.number - UNDER_WAY:
             self._forget(self._decided.popleft())
         sources: dict[bytes, bytes] = batch.stored.result() if batch.stored else {}
@@ -161,7 +161,7 @@ class RowWriter:
         batch.written = self._submit(write)
         self._decided.append(batch)
 
-    def _forget(self, batch: _Batch) -> None:
+    def _forget(self, batch: _Lookup) -> None:
         for key in batch.puts:
             del self._sources[key]
 

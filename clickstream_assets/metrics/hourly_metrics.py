@@ -159,7 +159,7 @@ class _Numbered:
 
 
 @dataclass(slots=True)
-class _Span:
+class _PageSums:
     """A page's metrics over some hours."""
 
     clicks: int = 0
@@ -180,7 +180,7 @@ def merged(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     ``rows`` have the columns of ``clickstream_metrics``. Raises KeyError where one lacks any,
     ValueError where a sketch is none.
     """
-    pages: defaultdict[tuple[str, str], _Span] = defaultdict(_Span)
+    pages: defaultdict[tuple[str, str], _PageSums] = defaultdict(_PageSums)
     for row in rows:
         pages[row["url"], row["country"]].add(*(row[name] for name in SUMMED))
     return [

@@ -3,7 +3,8 @@
 import dagster as dg
 import pytest
 
-from clickstream_assets.definitions import defs
+from clickstream_assets.definitions import build, defs
+from clickstream_assets.settings import Settings
 
 SPECS = {spec.key.to_user_string(): spec for spec in defs.resolve_all_asset_specs()}
 TOPIC = "clickstream_topic"
@@ -39,6 +40,26 @@ def test_has_an_owner_a_description_kinds_and_a_group(name):
     assert len(spec.description) > 40
     assert spec.kinds
     assert spec.group_name == "clickstream"
+
+
+@every_asset
+def test_says_how_far_from_the_message_it_is_and_whether_it_can_tell_a_person(name):
+    tags = SPECS[name].tags
+    personal = {TOPIC, "raw_clicks", "dead_letters", "enriched_clicks"}
+    assert (tags["domain"], tags["pii"]) == ("clickstream", str(name in personal).lower())
+    assert tags["tier"]
+
+
+@pytest.mark.parametrize("name", sorted(SPECS.keys() - FROM_OUTSIDE))
+def test_has_a_code_version_and_leads_to_its_code(name):
+    assert SPECS[name].code_version
+    code = SPECS[name].metadata["dagster/code_references"].code_references
+    module = "raw_clicks" if name == "dead_letters" else name
+    assert [reference.file_path.endswith(f"/assets/{module}.py") for reference in code] == [True]
+    there = build(Settings(repository_url="https://github.com/shop/clicks", repository_branch="live"))
+    (spec,) = (spec for spec in there.resolve_all_asset_specs() if spec.key == SPECS[name].key)
+    (link,) = spec.metadata["dagster/code_references"].code_references
+    assert link.url.startswith(f"https://github.com/shop/clicks/tree/live/clickstream_assets/assets/{module}.py")
 
 
 @every_asset

@@ -57,10 +57,10 @@ def demo_messages(
     start_ms = (start - _EPOCH) // timedelta(milliseconds=1)
     if events is None:
         # Nothing was there before it: hours of late events alone would look like a fault.
-        return _Traffic(f"{seed}/{start_ms}", start_ms, 1000 / rate, start_ms).messages()
+        return _VisitStream(f"{seed}/{start_ms}", start_ms, 1000 / rate, start_ms).messages()
     spacing_ms = hours * HOUR_MS / events
     begin_ms = start_ms - round(hours * HOUR_MS)
-    traffic = _Traffic(f"{seed}/{start_ms}", begin_ms, spacing_ms).messages()
+    traffic = _VisitStream(f"{seed}/{start_ms}", begin_ms, spacing_ms).messages()
     return (message for message, _ in zip(traffic, range(events), strict=False))
 
 
@@ -81,7 +81,7 @@ def live_messages(
         yield replace(message, timestamp_ms=None)
 
 
-class _Traffic:
+class _VisitStream:
     """The one generator behind all demo traffic."""
 
     def __init__(self, seed: str, begin_ms: int, spacing_ms: float, earliest_ms: int = 0) -> None:

@@ -237,13 +237,8 @@ class HBaseClient:
             nonlocal scanner
             try:
                 if scanner is None:
-                    scan = thrift.TScan(
-                        startRow=start,
-                        stopRow=stop,
-                        columns=list(columns) or None,
-                        caching=_AHEAD_ROWS if batch_rows > 1 else 1,
-                        filterString=filter_string,
-                    )
+                    scan = thrift.TScan(startRow=start, stopRow=stop, columns=list(columns) or None)
+                    scan.caching, scan.filterString = _AHEAD_ROWS if batch_rows > 1 else 1, filter_string
                     scanner = connection.client.scannerOpenWithScan(table.encode(), scan, {})
                 client = TClient(SCANS[kind], connection.client._iprot, connection.client._oprot)
                 return list(client.scannerGetList(scanner, batch_rows))

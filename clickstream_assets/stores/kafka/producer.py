@@ -59,7 +59,6 @@ def send(
     behind it are sent all the same, unless that raises, as it does by default. Acknowledged messages are written to
     ``record`` as envelopes with the record time that Kafka holds. Setting ``stop`` ends the sending early. However it
     ends, by Ctrl-C too (which is raised again), what was handed to Kafka is confirmed, counted and recorded first.
-
     Raises SendError at the first message that was handed to Kafka and is not acknowledged.
     """
     try:
