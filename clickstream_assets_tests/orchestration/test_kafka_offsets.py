@@ -1,126 +1,138 @@
-"""When ``kafka_offsets`` may ask for a run: one at work, one behind it at most, and none too soon after failures."""
+"""How long a tick of ``kafka_offsets`` waits, and for what: time goes by when it sleeps, and only then."""
 
-from time import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import dagster as dg
 import pytest
-from dagster._core.events import StepSuccessData
 
-from clickstream_assets.assets.common import SENSOR_JOB
-from clickstream_assets.definitions import defs
-from clickstream_assets.events.hours import key_of_hour
-from clickstream_assets.orchestration import turns
-from clickstream_assets.orchestration.turns import turn
+from clickstream_assets.orchestration import kafka_offsets
+from clickstream_assets.orchestration.kafka_offsets import Tick, wait_for_work
+from clickstream_assets.orchestration.planning import Memory
+from clickstream_assets.orchestration.turns import Turn
+from clickstream_assets.settings import Settings
 
-STATUS = dg.DagsterRunStatus
-HOUR = 500_000
-
-
-@dg.op(name="raw_clicks")
-def paper() -> None:
-    """Never runs."""
+LIMITS = Settings(small_run_events=500, small_run_seconds=30)
+SECONDS = 3.5
+FREE, BUSY = Turn(), Turn("a run is under way")
 
 
-@dg.job(name=SENSOR_JOB)
-def asked_for() -> None:
-    paper()
+class World:
+    """A topic of two partitions in which new offsets come as time goes by, and runs that are under way meanwhile."""
 
+    def __init__(self) -> None:
+        self.seconds = 1_000_000.0
+        self.began = self.seconds
+        self.new = lambda seconds: 0
+        self.may = lambda seconds: FREE
+        self.asked = {"ends": 0, "lag": 0, "turn": 0}
 
-@dg.job
-def other() -> None:
-    paper()
+    @property
+    def waited(self) -> float:
+        return self.seconds - self.began
+
+    def sleep(self, seconds: float) -> None:
+        self.seconds += seconds
+
+    def turn(self, _instance: object) -> Turn:
+        self.asked["turn"] += 1
+        return self.may(self.waited)
+
+    def partitions(self) -> list[int]:
+        return [0, 1]
+
+    def ends(self, partitions) -> dict[int, int]:
+        assert [*partitions] == [0, 1]
+        self.asked["ends"] += 1
+        return {0: 70, 1: 30 + self.new(self.waited)}
+
+    def lag(self, ends) -> int:
+        self.asked["lag"] += 1
+        return ends[1] - 30
+
+    def wait(self, read_seconds_ago: float = 1) -> float:
+        """Seconds that it is waited for something to do."""
+        wait_for_work(None, self, LIMITS, self.seconds - read_seconds_ago, self.seconds + SECONDS)
+        return self.waited
 
 
 @pytest.fixture
-def instance():
-    return dg.DagsterInstance.ephemeral()
+def world(monkeypatch):
+    world = World()
+    for name, stands_in in {
+        "turn": world.turn,
+        "sleep": world.sleep,
+        "time": lambda: world.seconds,
+        "monotonic": lambda: world.seconds,
+    }.items():
+        monkeypatch.setattr(kafka_offsets, name, stands_in)
+    return world
 
 
-def run(instance, status, *, job=asked_for, read=False, hours=(HOUR, HOUR), **arguments):
-    """A run in a state, with the offsets read or not; without hours as one by hand."""
-    ends = ("start", "end") if hours else ()
-    tags = {f"dagster/asset_partition_range_{end}": key_of_hour(at) for end, at in zip(ends, hours, strict=True)}
-    made = instance.create_run_for_job(job, status=status, tags=tags, **arguments)
-    if read:
-        done = dg.DagsterEvent(
-            "STEP_SUCCESS", job.name, step_key="raw_clicks", event_specific_data=StepSuccessData(1.0)
-        )
-        instance.report_dagster_event(done, made.run_id)
-    return made
+def test_with_nothing_to_do_it_waits_for_its_time_and_asks_kafka_for_the_ends_alone(world):
+    assert world.wait() == pytest.approx(SECONDS, abs=0.25)
+    assert world.asked == {"turn": 1, "lag": 1, "ends": pytest.approx(SECONDS / 0.25, abs=2)}
 
 
-def test_at_rest_it_may():
-    assert turn(dg.DagsterInstance.ephemeral()).wait is None
+def test_events_that_are_there_and_worth_a_run_are_not_waited_with(world):
+    world.new = lambda seconds: 500
+    assert world.wait() == 0
 
 
-@pytest.mark.parametrize("status", [STATUS.NOT_STARTED, STATUS.STARTING, STATUS.STARTED])
-def test_not_while_a_run_has_its_offsets_still_to_read(instance, status):
-    made = run(instance, status)
-    assert turn(instance).wait == f"run {made.run_id} is under way"
+def test_it_waits_until_enough_events_have_come(world):
+    world.new = lambda seconds: int(400 * seconds)
+    assert world.wait() == pytest.approx(500 / 400, abs=0.25)
 
 
-def test_behind_a_run_that_has_read_its_offsets_but_for_the_hours_it_brings_up_to_date(instance):
-    run(instance, STATUS.STARTED, read=True, hours=(HOUR - 2, HOUR))
-    found = turn(instance)
-    assert found.wait is None
-    assert list(found.busy) == [HOUR - 2, HOUR - 1, HOUR]
+def test_few_events_are_worth_a_run_once_the_last_one_is_long_enough_ago(world):
+    world.new = lambda seconds: 3
+    assert world.wait(read_seconds_ago=28) == pytest.approx(2, abs=0.25)
 
 
-@pytest.mark.parametrize("status", [STATUS.NOT_STARTED, STATUS.STARTING])
-def test_one_run_waits_at_most(instance, status):
-    run(instance, STATUS.STARTED, read=True)
-    run(instance, status)
-    assert turn(instance).wait
+def test_few_events_soon_after_the_last_run_are_left_to_the_look_behind_the_wait(world):
+    world.new = lambda seconds: 499
+    assert world.wait(read_seconds_ago=1) == pytest.approx(SECONDS, abs=0.25)
 
 
-def test_not_behind_a_run_that_is_being_cancelled(instance):
-    run(instance, STATUS.CANCELING, read=True)
-    assert turn(instance).wait
+def test_while_a_run_is_in_the_way_kafka_is_not_asked_and_its_end_is_reason_for_a_look(world):
+    world.may = lambda seconds: FREE if seconds >= 2 else BUSY
+    assert world.wait() == pytest.approx(2, abs=0.25)
+    assert world.asked["ends"] == world.asked["lag"] == 0
 
 
-def test_not_behind_what_was_started_by_hand(instance):
-    run(instance, STATUS.STARTED, read=True, hours=())
-    assert turn(instance).wait
+def test_a_run_that_stays_in_the_way_is_waited_for_no_longer_than_anything_else(world):
+    world.may = lambda seconds: BUSY
+    assert world.wait() == pytest.approx(SECONDS, abs=0.25)
 
 
-@pytest.mark.slow
-def test_not_behind_a_run_of_some_assets_alone(instance):
-    one = frozenset({dg.AssetKey("es_index")})
-    run(instance, STATUS.STARTED, job=defs.resolve_job_def("__ASSET_JOB"), read=True, asset_selection=one)
-    assert turn(instance).wait
+class Kafka:
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    @contextmanager
+    def client(self, **_options: int) -> Iterator[World]:
+        yield self.world
 
 
-def test_runs_of_other_jobs_are_nothing_to_it(instance):
-    run(instance, STATUS.STARTED, job=other)
-    assert turn(instance).wait is None
+@pytest.mark.parametrize("interval", [1, 2, 4, 60])
+@pytest.mark.parametrize("look", [0.1, 1.5, 5])
+def test_a_tick_takes_less_than_the_time_to_the_next_if_the_look_takes_as_long_as_the_last(
+    world, monkeypatch, interval, look
+):
+    def look_long(*_: object) -> Tick:
+        world.sleep(look)
+        return Tick(None, False, [])
+
+    monkeypatch.setattr(kafka_offsets, "_look", look_long)
+    cursor = Memory(closed_up_to=0, stale_turn=0, read_at=world.seconds, look_seconds=look).model_dump_json()
+    context = dg.build_sensor_context(dg.DagsterInstance.ephemeral(), cursor)
+    settings = Settings(sensor_interval_seconds=interval)
+    answer = kafka_offsets._evaluate(context, Kafka(world), None, settings)
+    assert world.waited < max(look + 0.1, min(interval, 4.5))
+    assert Memory.model_validate_json(answer.cursor).look_seconds == pytest.approx(look)
 
 
-def test_after_failures_it_waits_longer_after_each_and_a_success_ends_that(instance):
-    seconds = []
-    for _ in range(3):
-        run(instance, STATUS.FAILURE)
-        found = turn(instance).wait
-        assert found
-        seconds.append(int(found.split()[-2]))
-    assert [round(left, -1) for left in seconds] == [10, 20, 40]
-    run(instance, STATUS.SUCCESS)
-    assert turn(instance).wait is None
-
-
-def test_behind_a_run_that_follows_a_failure_none_waits_so_that_failures_go_on_to_be_followed_by_a_pause(instance):
-    run(instance, STATUS.FAILURE)
-    run(instance, STATUS.STARTED, read=True)
-    assert turn(instance).wait
-
-
-def test_once_it_may_again_it_knows_the_hours_of_the_runs_that_failed(instance, monkeypatch):
-    run(instance, STATUS.FAILURE, hours=(HOUR - 9, HOUR - 9))
-    run(instance, STATUS.SUCCESS)
-    run(instance, STATUS.FAILURE, hours=(HOUR - 3, HOUR - 2))
-    run(instance, STATUS.FAILURE, hours=())
-    assert turn(instance).failed == frozenset(), "it waits"
-    later = time() + 60
-    monkeypatch.setattr(turns, "time", lambda: later)
-    assert turn(instance).failed == {HOUR - 3, HOUR - 2}
-    run(instance, STATUS.SUCCESS)
-    assert turn(instance).failed == frozenset()
+def test_the_first_tick_of_all_waits_for_nothing(world, monkeypatch):
+    monkeypatch.setattr(kafka_offsets, "_look", lambda *_: Tick(None, False, []))
+    kafka_offsets._evaluate(dg.build_sensor_context(dg.DagsterInstance.ephemeral()), Kafka(world), None, LIMITS)
+    assert world.waited == 0

@@ -84,7 +84,7 @@ SERVE = """
 import os, sys, time
 from pathlib import Path
 from clickstream_assets.local.stack.steps import Steps
-from clickstream_assets_tests.local.stack.test_watch import Servers
+from clickstream_assets_tests.local.stack.test_supervisor import Servers
 print("the server says hello", flush=True)
 with Servers(Path(os.environ["CLICKSTREAM_HOME"]), Steps(), "sleep", "600") as stack:
     while True:

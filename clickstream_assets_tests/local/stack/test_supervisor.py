@@ -112,7 +112,7 @@ import os, signal, sys, time
 print(os.getpid(), signal.getsignal(signal.SIGINT) is signal.SIG_IGN, flush=True)
 from pathlib import Path
 from clickstream_assets.local.stack.steps import TerminalSteps
-from clickstream_assets_tests.local.stack.test_watch import Servers
+from clickstream_assets_tests.local.stack.test_supervisor import Servers
 with Servers(Path(sys.argv[1]), TerminalSteps(), *sys.argv[2:], stop_seconds=60) as stack:
     print(stack.children[0].pid, flush=True)
     while True:
