@@ -23,12 +23,11 @@ def documents_match(evidence: Evidence) -> Findings:
     findings = {}
     for hour in evidence.hours:
         want, has = of_hour(wanted[hour]), of_hour(stored[hour])
-        differ = [
-            f"{field} {value}"
-            for field in (GROUPED[:1] if hour in computed else GROUPED)
-            for value in sorted(wanted[hour][field].keys() | stored[hour][field].keys())
-            if wanted[hour][field].get(value) != stored[hour][field].get(value)
-        ]
+        differ = []
+        for field in GROUPED[:1] if hour in computed else GROUPED:
+            ours, theirs = wanted[hour][field], stored[hour][field]
+            values = sorted(ours.keys() | theirs.keys())
+            differ += [f"{field} {value}" for value in values if ours.get(value) != theirs.get(value)]
         words = f"documents: {has.in_words()}; metrics: {want.in_words()}"
         if differ:
             words += f"; they differ in {', '.join(differ[:20])}"

@@ -202,11 +202,11 @@ def _hours_behind(states: "Mapping[int, HourState]", stale_turn_seconds: int) ->
     from clickstream_assets.books.misfits import first_few
 
     waiting = sum(state.waiting for state in states.values())
-    held = [
-        f"{key_of_hour(hour)} ({', '.join(check for hold in state.holds.values() for check in hold.checks)})"
-        for hour, state in states.items()
-        if state.stale and not state.waiting
-    ]
+    held = []
+    for hour, state in states.items():
+        if state.stale and not state.waiting:
+            failed = [check for hold in state.holds.values() for check in hold.checks]
+            held.append(f"{key_of_hour(hour)} ({', '.join(failed)})")
     words = (
         f"hours that wait to be computed: {waiting:,} (the sensor kafka_offsets takes them at least every "
         f"{stale_turn_seconds / 60:g} min, CLICKSTREAM_STALE_TURN_SECONDS), held by failed checks: {len(held):,}"

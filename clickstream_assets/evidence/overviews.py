@@ -65,15 +65,16 @@ def overviews(es: Elasticsearch, alias: str, hours: Iterable[int]) -> dict[int, 
     )["aggregations"]
     clicks = {_hour(bucket): _value(bucket, "clicks") for bucket in answer["hours"]["buckets"]}
     tops = {_hour(bucket): bucket for bucket in answer["wanted"]["hours"]["buckets"]}
-    return {
-        hour: HourOverview(
-            clicks=clicks.get(hour, 0),
-            day=tuple(clicks.get(other, 0) for other in range(hour - HOURS_BEFORE, hour + 1)),
-            countries=tuple((top["key"], _value(top, "clicks")) for top in tops.get(hour, _NONE)["country"]["buckets"]),
-            urls=tuple(_url_figures(top) for top in tops.get(hour, _NONE)["url"]["buckets"]),
-        )
-        for hour in hours
-    }
+    return {hour: _overview(hour, clicks, tops.get(hour, _NONE)) for hour in hours}
+
+
+def _overview(hour: int, clicks: Mapping[int, int], top: Mapping[str, Any]) -> HourOverview:
+    return HourOverview(
+        clicks=clicks.get(hour, 0),
+        day=tuple(clicks.get(other, 0) for other in range(hour - HOURS_BEFORE, hour + 1)),
+        countries=tuple((bucket["key"], _value(bucket, "clicks")) for bucket in top["country"]["buckets"]),
+        urls=tuple(map(_url_figures, top["url"]["buckets"])),
+    )
 
 
 def _sum(name: str) -> dict[str, Any]:

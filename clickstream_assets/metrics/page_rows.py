@@ -229,12 +229,16 @@ def _differing(
 def is_same(computed: Mapping[bytes, bytes], stored: Mapping[bytes, Cell]) -> bool:
     """Whether a stored row holds what was computed, whoever computed it and when."""
     return computed.keys() == stored.keys() and all(
-        value == (other := stored[cell].value)
-        or cell == _RUN
-        or (cell == _COMPUTED_AT and other.isdigit())
-        or (cell == _SKETCH and same_users(value, other))
-        for cell, value in computed.items()
+        _agrees(cell, value, stored[cell].value) for cell, value in computed.items()
     )
+
+
+def _agrees(cell: bytes, computed: bytes, stored: bytes) -> bool:
+    if computed == stored or cell == _RUN:
+        return True
+    if cell == _COMPUTED_AT:
+        return stored.isdigit()
+    return cell == _SKETCH and same_users(computed, stored)
 
 
 def same_users(sketch: bytes, other: bytes) -> bool:
