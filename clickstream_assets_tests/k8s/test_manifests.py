@@ -345,8 +345,8 @@ def test_spark_reckons_as_the_embedded_one_does(tmp_path):
 
 
 def test_the_image_is_made_of_what_is_there():
+    from clickstream_assets.local.stack.java_servers import server_environment
     from clickstream_assets.local.stack.products import GEOIP_FILE, PRODUCTS
-    from clickstream_assets.stores.java import server_environment
 
     dockerfile = (ROOT / "Dockerfile").read_text()
     ignored = (ROOT / ".dockerignore").read_text().split()

@@ -19,10 +19,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clickstream_assets.local.stack.errors import StackError
+from clickstream_assets.local.stack.java_servers import proxy_flags, write_trust_store
 from clickstream_assets.local.stack.processes import die_with_parent
 from clickstream_assets.local.stack.products import ELASTICSEARCH, GEOIP, GEOIP_FILE, HBASE, KAFKA, PRODUCTS, Product
 from clickstream_assets.local.stack.steps import Steps
-from clickstream_assets.stores.java import java_binary, proxy_flags, write_trust_store
+from clickstream_assets.stores.java import java_binary
 
 if TYPE_CHECKING:
     from clickstream_assets.settings import Settings

@@ -20,10 +20,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from clickstream_assets.local.stack.errors import StackError
+from clickstream_assets.local.stack.java_servers import server_flags
 from clickstream_assets.local.stack.ports import HOST, Door
 from clickstream_assets.local.stack.processes import Launch
 from clickstream_assets.local.stack.server import Folders, Server
-from clickstream_assets.stores.java import java_binary, server_flags
+from clickstream_assets.stores.java import java_binary
 
 NOBODY = 65534
 """The user and group that own nothing on any Linux."""

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import ClassVar
 from xml.sax.saxutils import escape
 
+from clickstream_assets.local.stack.java_servers import add_opens, server_flags
 from clickstream_assets.local.stack.ports import HOST, Door
 from clickstream_assets.local.stack.processes import Launch
 from clickstream_assets.local.stack.server import Server
-from clickstream_assets.stores.java import add_opens, java_binary, server_flags
+from clickstream_assets.stores.java import java_binary
 
 _HOUR_MS = 3_600_000
 

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from clickstream_assets.local.stack.errors import StackError
+from clickstream_assets.local.stack.java_servers import server_environment, server_flags
 from clickstream_assets.local.stack.ports import HOST, Door
 from clickstream_assets.local.stack.processes import Launch, tail
 from clickstream_assets.local.stack.server import Server
-from clickstream_assets.stores.java import java_binary, server_environment, server_flags
+from clickstream_assets.stores.java import java_binary
 
 # Any id does, as long as it stays: the data folder is bound to it
 CLUSTER_ID = "Y2xpY2tzdHJlYW0tc3Rhaw"

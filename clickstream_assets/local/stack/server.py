@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from clickstream_assets.local.stack.java_servers import server_environment
 from clickstream_assets.local.stack.processes import Launch
-from clickstream_assets.stores.java import server_environment
 
 
 @dataclass(frozen=True)

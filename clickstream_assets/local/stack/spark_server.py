@@ -7,10 +7,11 @@ import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
+from clickstream_assets.local.stack.java_servers import add_opens, server_flags
 from clickstream_assets.local.stack.ports import HOST, Door
 from clickstream_assets.local.stack.processes import Launch
 from clickstream_assets.local.stack.server import Folders, Server
-from clickstream_assets.stores.java import add_opens, java_binary, server_flags, write_java_home
+from clickstream_assets.stores.java import java_binary, write_java_home
 
 MESSAGE_BYTES = 128 << 20
 """Of one gRPC message, in both directions; pyspark's client has the same limit."""
