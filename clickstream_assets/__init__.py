@@ -1,4 +1,4 @@
-"""Clickstream: Kafka clicks to checked hourly metrics, as Dagster assets."""
+"""Clickstream: Kafka clicks to checked hourly metrics, as Dagster assets. docs/architecture.md says what is where."""
 
 import warnings
 

@@ -1,6 +1,7 @@
 """Every ``CLICKSTREAM_*`` variable, once: its type, its default, what it means.
 
-Read with :func:`settings`; nothing else in the project looks at the environment.
+Read with :func:`settings`; nothing else reads them. ``CLICKSTREAM_STACK_ID`` alone is no setting: the embedded servers'
+processes are known by it (``stores/process.py``).
 """
 
 from functools import lru_cache

@@ -1,1 +1,4 @@
-"""The assets, by the step that writes them: connect, do, report. What they do is a call into the step's package."""
+"""The assets, a module for each step (``raw_clicks`` writes ``dead_letters`` too): connect, do, report.
+
+What a step does is in ``ingest``, ``enrich``, ``metrics`` and ``index``; whether it came out right is in ``checks``.
+"""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 GROUP = "clickstream"
 OWNERS = ["team:data-engineering"]
 CODE_VERSION = "2"
-"""Of the contract's rules, by its edition. To be raised when the same messages come to other values: Dagster shows
+"""The edition of docs/contract.md. To be raised when the same messages come to other values: Dagster shows
 what was made by the former rules as not in sync."""
 TIERS = {
     "clickstream_topic": "source",

@@ -1,1 +1,4 @@
-"""What every step reads and writes: ledger, hour states, watermarks, blocks, and the tables' declarations."""
+"""What every step reads and writes: ledger, states of hours, watermarks, blocks, keys, the tables' declarations.
+
+No message is read here, and no rule for events or metrics is.
+"""

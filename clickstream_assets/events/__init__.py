@@ -1,1 +1,4 @@
-"""What a message is: decoding, identity, url rules, schema. Pure: knows no server and no Dagster."""
+"""What a message is: decoding, refusing, times, urls, its schema, files of messages.
+
+It knows no server, no setting and no Dagster. What becomes of a message is decided in ``ingest``.
+"""

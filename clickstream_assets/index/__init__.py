@@ -1,1 +1,1 @@
-"""Metrics as documents in Elasticsearch."""
+"""Metrics as documents in Elasticsearch: their fields, the index, writing them. No Dagster, and no other step."""

@@ -41,7 +41,7 @@ class HourPlan:
     rows: list[bytes] = field(default_factory=list)
     """Keys."""
     parts: list[HourPart] = field(default_factory=list)
-    """Of the ledger, those that no entry bears out."""
+    """Of the ledger, those without a matching entry."""
     entries: list[Entry] = field(default_factory=list)
     unbooked: list[OffsetRange] = field(default_factory=list)
     """Ranges that hold some of it though no part of the hour says so: that no entry covers, or whose part is gone."""

@@ -1,1 +1,1 @@
-"""From enriched clicks to clicks, users and time spent by hour, url and country."""
+"""From enriched clicks to clicks, users and time spent by hour, url and country. No Dagster, and no other step."""

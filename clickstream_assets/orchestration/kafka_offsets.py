@@ -2,7 +2,7 @@
 
 It never consumes; it compares end offsets with committed ones. Runs write one after the other, so batches grow
 under load and latency stays low without it. The next one is asked for as soon as the one under way has read its
-offsets, waits in Dagster's queue, and reads what has come by its turn (docs/decisions/0011-from-event-to-document.md).
+offsets, waits in Dagster's queue, and reads all that is there when it starts reading (docs/decisions/0011).
 After failed runs the sensor waits, longer after each more in a row. Dagster looks at sensors every five seconds, and
 that cannot be set: meanwhile a tick itself waits for something to do. On the way the sensor observes how far ingestion
 is (docs/decisions/0008-freshness-lag-and-alerts.md).

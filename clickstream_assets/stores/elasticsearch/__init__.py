@@ -1,1 +1,1 @@
-"""Elasticsearch as an asset asks for it."""
+"""How Elasticsearch is reached. What is in its documents, and writing them, is in ``index``."""

@@ -1,1 +1,1 @@
-"""HBase by its Thrift server, and its tables."""
+"""HBase by its Thrift server: rows, scans, filters, making tables. Which tables there are is in ``books``."""

@@ -34,7 +34,7 @@ def walked(columns: Sequence[bytes], filter_string: bytes | None) -> tuple[list[
     """Columns and filter of a scan that gives the same, but walks over all cells of the columns' families.
 
     HBase looks each column of each row up that a scan asks for, by a search in memory; taking one cell after the other
-    and leaving some out by a filter is less than half of the work (docs/decisions/0013).
+    and leaving some out by a filter is less than half of the work (docs/decisions/0023).
     """
     qualifiers = sorted({column.partition(b":")[2] for column in columns})
     if not all(qualifiers) or not columns:

@@ -2,7 +2,7 @@
 
 Puts are spelled in Thrift's binary protocol here: an object of the library for each cell would be most of what storing
 a row costs this process (docs/decisions/0009). A test reads them with the library. Rows that a scan gives are read into
-classes of our own, which cost a third less to make (docs/decisions/0010).
+classes of our own, which cost a third less to make (docs/decisions/0023).
 """
 
 from collections.abc import Iterable, Mapping, Sequence
