@@ -3,6 +3,7 @@
 import re
 from contextlib import closing, contextmanager
 from dataclasses import replace
+from time import monotonic
 
 import dagster as dg
 import happybase
@@ -142,18 +143,28 @@ def test_a_table_that_lacks_a_family_stops_until_it_is_made_anew(pipeline, serve
     assert_golden(pipeline)
 
 
+def member_of(configured):
+    """A member of the consumer group. Now and then the library never comes to join: another one is tried then."""
+    for _ in range(5):
+        other = KafkaConsumer(
+            configured.topic,
+            bootstrap_servers=configured.kafka_bootstrap_servers.split(","),
+            group_id=configured.consumer_group,
+            client_id="somebody-else",
+            enable_auto_commit=False,
+        )
+        deadline = monotonic() + 20
+        while monotonic() < deadline:
+            other.poll(timeout_ms=200)
+            if other.assignment():
+                return other
+        other.close()
+    raise AssertionError("no consumer joined the group")
+
+
 def test_a_consumer_group_in_use_by_somebody_else_stops_until_they_leave(pipeline, monkeypatch):
     configured = pipeline.settings
-    other = KafkaConsumer(
-        configured.topic,
-        bootstrap_servers=configured.kafka_bootstrap_servers.split(","),
-        group_id=configured.consumer_group,
-        client_id="somebody-else",
-        enable_auto_commit=False,
-    )
-    with closing(other):
-        while not other.assignment():
-            other.poll(timeout_ms=200)
+    with closing(member_of(configured)):
         said = refused(pipeline)
         assert f"The consumer group {configured.consumer_group}" in said
         assert "in use by somebody-else on 127.0.0.1" in said
