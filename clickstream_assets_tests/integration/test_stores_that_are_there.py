@@ -254,6 +254,6 @@ def test_warm_spark_workers_open_a_geoip_database_that_was_replaced(servers, tmp
                 EnrichmentUnfit, match=r"^The Spark worker .* has GeoLite2-City 8 in .*Country\.mmdb, .* 9: "
             ):
                 enrich(spark, books, [HOUR], newer, whole)
-    monkeypatch.setattr(type(geoip), "versions", lambda self: newer)
+    monkeypatch.setattr(type(geoip), "rules", lambda self: newer)
     with pytest.raises(dg.Failure, match="wants GeoLite2-City 9"):
         own.materialize("enriched_clicks", HOUR)

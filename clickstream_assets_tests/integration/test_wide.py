@@ -347,7 +347,7 @@ def test_blocks_are_the_same_from_events_and_from_rows_here_and_on_executors(ste
         raise AssertionError("that way was not to be gone")
 
     with monkeypatch.context() as patch:
-        patch.setattr(enriching, "enriched_from_rows", refuse)
+        patch.setattr(from_rows, "scan_tasks", refuse)
         done = steps.enrich(here)
     with steps.hbase.books() as books:
         assert done.rows == sum(count_rows(books, HOURS).values()) > EVENTS * 0.8
@@ -361,7 +361,7 @@ def test_blocks_are_the_same_from_events_and_from_rows_here_and_on_executors(ste
     assert steps.blocks() == wanted
     steps.forget_enrichment()
     with monkeypatch.context() as patch:
-        patch.setattr(enriching, "enriched_from_rows", refuse)
+        patch.setattr(from_rows, "scan_tasks", refuse)
         assert steps.enrich(session).rows == done.rows
     assert steps.blocks() == wanted
     assert steps.enriched_cells() == cells
