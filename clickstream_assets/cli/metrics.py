@@ -28,13 +28,13 @@ def metrics(begin: int, end: int, limit: int, as_json: bool) -> None:
     from clickstream_assets.books.row_keys import metrics_key_range
     from clickstream_assets.books.table_schemas import METRICS
     from clickstream_assets.definitions import resources
-    from clickstream_assets.metrics.hourly_metrics import SUMMED, merged
+    from clickstream_assets.metrics.hourly_metrics import MERGED_COLUMNS, merged
     from clickstream_assets.stores.hbase.client import rows_per_call
 
     if end <= begin:
         raise click.UsageError("TO must be later than FROM: it is the hour behind the last one wanted.")
     require_servers(settings(), "HBase")
-    names = ("url", "country", *SUMMED)
+    names = ("url", "country", *MERGED_COLUMNS)
     columns, at_a_time = [METRICS.columns[name].key for name in names], rows_per_call(METRICS.row_bytes(*names))
     with resources(settings()).hbase.client() as hbase:
         table, span = settings().table(METRICS.name), metrics_key_range(begin, end - 1)

@@ -158,6 +158,10 @@ class _Numbered:
         )
 
 
+MERGED_COLUMNS = ("clicks", "measured_views", "time_spent_seconds", "users_sketch")
+"""What :func:`merged` puts together of hourly rows, in the order of :meth:`_PageSums.add`."""
+
+
 @dataclass(slots=True)
 class _PageSums:
     """A page's metrics over some hours."""
@@ -177,25 +181,21 @@ class _PageSums:
 def merged(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """Hourly metrics put together per url and country, most clicks first; unique users from the merged sketches.
 
-    ``rows`` have the columns of ``clickstream_metrics``. Raises KeyError where one lacks any,
-    ValueError where a sketch is none.
+    ``rows`` have url, country and :data:`MERGED_COLUMNS`. Raises KeyError where one lacks any, ValueError where a
+    sketch is none.
     """
     pages: defaultdict[tuple[str, str], _PageSums] = defaultdict(_PageSums)
     for row in rows:
-        pages[row["url"], row["country"]].add(*(row[name] for name in SUMMED))
+        pages[row["url"], row["country"]].add(*(row[name] for name in MERGED_COLUMNS))
     return [
         {
             "url": url,
             "country": country,
-            "clicks": span.clicks,
-            "unique_users": round(span.users.get_estimate()),
-            "measured_views": span.measured_views,
-            "time_spent_seconds": span.time_spent_seconds,
-            "average_time_spent": span.time_spent_seconds / span.measured_views if span.measured_views else None,
+            "clicks": page.clicks,
+            "unique_users": round(page.users.get_estimate()),
+            "measured_views": page.measured_views,
+            "time_spent_seconds": page.time_spent_seconds,
+            "average_time_spent": page.time_spent_seconds / page.measured_views if page.measured_views else None,
         }
-        for (url, country), span in sorted(pages.items(), key=lambda page: (-page[1].clicks, page[0]))
+        for (url, country), page in sorted(pages.items(), key=lambda item: (-item[1].clicks, item[0]))
     ]
-
-
-SUMMED = ("clicks", "measured_views", "time_spent_seconds", "users_sketch")
-"""What of hourly rows is put together."""
