@@ -10,34 +10,16 @@ from pathlib import Path
 
 import click
 from platformdirs import user_cache_path
-from pydantic import Field, ValidationError, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, SecretStr, ValidationError, field_validator
 
+from clickstream_assets.connection_settings import NO_SECRET, PREFIX, ConnectionSettings
 from clickstream_assets.events.hours import HOUR_MS, hour_of_key, key_of_hour
 from clickstream_assets.events.urls import DROPPED_PARAMETERS, UrlRules
 
 
-class Settings(BaseSettings):
-    """Where the servers are, what the names are, and the limits the platform keeps to."""
+class Settings(ConnectionSettings):
+    """The connections' settings, what the names are, and the limits the platform keeps to."""
 
-    model_config = SettingsConfigDict(env_prefix="CLICKSTREAM_", env_ignore_empty=True, frozen=True)
-
-    # Servers
-    kafka_bootstrap_servers: str = Field("localhost:9092", description="Kafka brokers, host:port, comma-separated")
-    hbase_host: str = Field("localhost", description="host of the HBase Thrift server")
-    hbase_port: int = Field(9090, ge=1, le=65535, description="port of the HBase Thrift server")
-    hbase_zookeeper: str = Field(
-        "",
-        pattern=r"^([^\s,:]+:\d+(,[^\s,:]+:\d+)*)?$",
-        description="HBase's ZooKeeper, host:port, comma-separated; where it is set, missing tables are made pre-split",
-    )
-    hbase_jars: Path = Field(
-        user_cache_path("clickstream") / "hbase-2.6.1",
-        description="folder with the jars of HBase's client, and with hbase-site.xml if it takes more than ZooKeeper's "
-        "address; for making tables only",
-    )
-    elasticsearch_url: str = Field("http://localhost:9200", repr=False, description="Elasticsearch's address")
-    spark_remote: str = Field("sc://localhost:15002", description="Spark Connect's address")
     geoip_database: Path = Field(
         user_cache_path("clickstream") / "geoip" / "GeoLite2-City.mmdb",
         description="a GeoIP2 or GeoLite2 city database, at this path on every Spark worker",
@@ -105,9 +87,12 @@ class Settings(BaseSettings):
     warn_volume_factor: float = Field(4, gt=1, description="times more, or less, clicks than in comparable hours")
 
     # Alerts
-    alert_webhook: str = Field(
-        "", repr=False, description="where failed runs and checks are posted to as JSON; empty: to the log alone"
+    alert_webhook: SecretStr = Field(
+        NO_SECRET,
+        description="where failed runs and checks are posted to as JSON; empty: to the log alone. A secret, for many "
+        "such addresses let whoever knows them post",
     )
+    alert_webhook_file: Path | None = Field(None, description="file that holds it, read at each message")
     dagster_url: str = Field(
         "", description="address of Dagster's webserver as people reach it, for links; empty: localhost and its port"
     )
@@ -187,5 +172,15 @@ def settings() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        wrong = (f"CLICKSTREAM_{str(e['loc'][0]).upper()}={e['input']}: {e['msg']}" for e in error.errors())
+        wrong = (_in_words(e["loc"], e.get("input"), e["msg"]) for e in error.errors())
         raise click.ClickException("; ".join(wrong)) from None
+
+
+def _in_words(location: tuple[int | str, ...], value: object, message: str) -> str:
+    """What is wrong with a variable, with its value unless that may be a secret."""
+    message = message.removeprefix("Value error, ")
+    if not location:
+        return message
+    name = str(location[0])
+    shown = "" if name in Settings.secret_names() else f"={value}"
+    return f"{PREFIX}{name.upper()}{shown}: {message}"

@@ -14,6 +14,7 @@ import clickstream_assets
 ROOT = Path(clickstream_assets.__file__).parent
 LAYERS = (
     "events",  # what a message is
+    "connection_settings",
     "settings",
     "stores",  # clients: they know nothing of clicks
     "books",

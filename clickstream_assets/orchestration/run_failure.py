@@ -58,7 +58,7 @@ def run_failure(context: dg.SensorEvaluationContext, configured: dg.ResourcePara
 
 def _tell_webhook(context: dg.SensorEvaluationContext, progress: Progress, configured: Settings) -> str:
     """Post what the webhook has not got yet, up to the first message that it does not take; says how that went."""
-    url = configured.alert_webhook
+    url = configured.secret("alert_webhook")
     if not url:
         progress.webhook = progress.log
         return "no webhook is set: told the log alone"
