@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 
 import click
 from platformdirs import user_cache_path
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PREFIX = "CLICKSTREAM_"
@@ -103,13 +103,26 @@ class ConnectionSettings(BaseSettings):
                 values.setdefault("spark_token", token)
         return values
 
+    @field_validator("elasticsearch_url", "spark_remote")
+    @classmethod
+    def _is_an_address(cls, value: str, info: ValidationInfo) -> str:
+        schemes, example = _ADDRESSES[str(info.field_name)]
+        try:
+            parts = urlsplit(value)
+            good = parts.scheme.lower() in schemes and parts.hostname and parts.port != 0
+        except ValueError:
+            good = False
+        if not good:
+            raise ValueError(f"not like {example}: host and port cannot be told")
+        return value
+
     @model_validator(mode="after")
     def _kafka_signs_in_as_said(self) -> Self:
         sasl = self.kafka_protocol.startswith("SASL")
         if sasl != bool(self.kafka_user):
             raise ValueError(
                 f"CLICKSTREAM_KAFKA_PROTOCOL is {self.kafka_protocol} and CLICKSTREAM_KAFKA_USER is "
-                f"{'set' if self.kafka_user else 'not set'}: a user name goes with SASL_SSL, and without it there is none"
+                f"{'' if self.kafka_user else 'not '}set: SASL_SSL goes with a user, and a user with SASL_SSL"
             )
         if self.kafka_protocol == "PLAINTEXT" and (self.kafka_ca or self.kafka_cert):
             raise ValueError(
@@ -139,6 +152,21 @@ class ConnectionSettings(BaseSettings):
         """Settings whose values are secret."""
         return tuple(name for name, field in cls.model_fields.items() if field.annotation is SecretStr)
 
+    @classmethod
+    def shows_value(cls, name: str) -> bool:
+        """Whether the value of a setting may be shown where it is wrong: there may be a secret in a wrong address."""
+        return name not in _ADDRESSES and name not in cls.secret_names()
+
+
+_ADDRESSES = {
+    "elasticsearch_url": (
+        ("http", "https"),
+        "https://USER:PASSWORD@host:9200, with signs other than letters and digits in user and password as %XX",
+    ),
+    "spark_remote": (("sc",), "sc://host:15002"),
+}
+"""Schemes, and what an address looks like."""
+
 
 class SecretUnreadable(click.ClickException):
     """The file of a secret cannot be read; says which and why."""
@@ -146,11 +174,11 @@ class SecretUnreadable(click.ClickException):
 
 def user_and_password_apart(url: str) -> tuple[str, str, str]:
     """An http address without its user info, and user and password."""
-    match = re.match(r"^([a-z]+://)([^/?#]*)@(.*)$", url, re.IGNORECASE)
-    if not match:
+    match = re.match(r"^(\w+://)?(.*)@([^@]*)$", url, re.DOTALL)
+    if match is None:
         return url, "", ""
     user, _, password = match[2].partition(":")
-    return match[1] + match[3], unquote(user), unquote(password)
+    return (match[1] or "") + match[3], unquote(user), unquote(password)
 
 
 def token_apart(remote: str) -> tuple[str, str]:

@@ -182,5 +182,5 @@ def _in_words(location: tuple[int | str, ...], value: object, message: str) -> s
     if not location:
         return message
     name = str(location[0])
-    shown = "" if name in Settings.secret_names() else f"={value}"
+    shown = f"={value}" if Settings.shows_value(name) else ""
     return f"{PREFIX}{name.upper()}{shown}: {message}"

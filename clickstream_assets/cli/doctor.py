@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
-from clickstream_assets.cli.reachable_servers import elasticsearch_address
 from clickstream_assets.events.hours import key_of_hour
 from clickstream_assets.settings import Settings, settings
-from clickstream_assets.stores.reachability import address_of, require_listener, without_secrets
+from clickstream_assets.stores.reachability import address_of, require_listener
+from clickstream_assets.stores.sign_in import SignInRefused
 
 if TYPE_CHECKING:
     from clickstream_assets.books.hour_states import HourState
@@ -43,10 +43,11 @@ def doctor() -> None:
     for subject, look in _checks(configured):
         try:
             good, words, warnings = look()
+        except SignInRefused as refused:
+            good, words, warnings = Diagnosis(False, str(refused))
         except Exception as error:  # noqa: BLE001  # five clients with errors of their own; each is a finding
-            reason = _first_line(error, configured)
             good, words, warnings = Diagnosis(
-                False, f"{reason} — {_REMEDIES.get(subject, 'see the log of that server')}"
+                False, f"{_first_line(error)} — {_REMEDIES.get(subject, 'see the log of that server')}"
             )
         well &= good
         click.echo(f"{click.style('ok  ', fg='green') if good else click.style('FAIL', fg='red')} {subject}: {words}")
@@ -64,11 +65,8 @@ _REMEDIES = {
 }
 
 
-def _first_line(error: Exception, configured: Settings) -> str:
-    words = str(error)
-    for url in (configured.elasticsearch_url, configured.spark_remote):
-        words = words.replace(url, without_secrets(url))
-    lines = words.strip().splitlines()
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
     return f"{type(error).__name__}: {lines[0] if lines else ''}"[:300]
 
 
@@ -87,7 +85,7 @@ def _checks(configured: Settings) -> Iterator[tuple[str, Callable[[], Diagnosis]
 def _on_this_machine(configured: Settings) -> bool:
     """Whether the address of a server is on this machine, as those of the embedded ones are."""
     servers, host = configured.kafka_bootstrap_servers, configured.hbase_host
-    addresses = (servers, host, without_secrets(configured.elasticsearch_url), configured.spark_remote)
+    addresses = (servers, host, configured.elasticsearch_url, configured.spark_remote)
     return any(name in address for address in addresses for name in ("localhost", "127.0.0.1", "::1"))
 
 
@@ -160,10 +158,12 @@ def _kafka(configured: Settings) -> Diagnosis:
 
     from clickstream_assets.books.misfits import topic_misfits
     from clickstream_assets.stores.kafka.client import TopicClient, TopicMissing
+    from clickstream_assets.stores.kafka.signing_in import sign_in_to_any
     from clickstream_assets.stores.kafka.topic_admin import topic_as_it_is
 
     servers = configured.kafka_bootstrap_servers
     require_listener((host, port) for host, port, _ in collect_hosts(servers, randomize=False))
+    sign_in_to_any(servers)
     with TopicClient(servers, configured.topic, configured.consumer_group, **_limits()) as topic:
         try:
             ends = topic.ends(topic.partitions())
@@ -181,9 +181,11 @@ def _hbase(configured: Settings) -> Diagnosis:
     from clickstream_assets.books.misfits import table_misfits
     from clickstream_assets.definitions import resources
     from clickstream_assets.stores.hbase.client import HBaseClient
+    from clickstream_assets.stores.hbase.thrift_connection import sign_in
 
     host, port = configured.hbase_host, configured.hbase_port
     require_listener([(host, port)])
+    sign_in(host, port)
     with HBaseClient(host, port, **_limits()) as client:
         existing, tables = client.tables(), resources(configured).hbase.new_tables()
         misfits = table_misfits(client, tables, existing)
@@ -216,14 +218,14 @@ def _hours_behind(states: "Mapping[int, HourState]", stale_turn_seconds: int) ->
 
 
 def _elasticsearch(configured: Settings) -> Diagnosis:
-    from elasticsearch import Elasticsearch
-
     from clickstream_assets.books.misfits import index_misfits
     from clickstream_assets.index.document_fields import INDEX_MAPPING
+    from clickstream_assets.stores.elasticsearch.client import elasticsearch_client, sign_in
 
-    where = without_secrets(configured.elasticsearch_url)
-    require_listener([elasticsearch_address(configured)])
-    with Elasticsearch(configured.elasticsearch_url, request_timeout=_ANSWER_SECONDS, max_retries=0) as es:
+    where = configured.elasticsearch_url
+    require_listener([address_of(where, 9200)])
+    sign_in(where)
+    with elasticsearch_client(configured.elasticsearch_url, request_timeout=_ANSWER_SECONDS, max_retries=0) as es:
         health = es.cluster.health()
         has_alias = bool(es.indices.exists_alias(name=configured.alias))
         documents = es.count(index=configured.alias)["count"] if has_alias else 0
@@ -233,24 +235,12 @@ def _elasticsearch(configured: Settings) -> Diagnosis:
 
 
 def _spark(configured: Settings) -> Diagnosis:
+    from clickstream_assets.stores.spark.channel import sign_in
+
     require_listener([address_of(configured.spark_remote, 15002)])
-    _require_grpc(configured.spark_remote)
+    sign_in(configured.spark_remote)
 
     from clickstream_assets.stores.spark.resource import SparkResource
 
     version = SparkResource(remote=configured.spark_remote).session.version
-    return Diagnosis(True, f"{without_secrets(configured.spark_remote)}, Spark {version}")
-
-
-def _require_grpc(remote: str) -> None:
-    """Raise TimeoutError unless a gRPC server answers; pyspark itself would try for many minutes."""
-    import grpc
-    from pyspark.sql.connect.client.core import DefaultChannelBuilder
-
-    with DefaultChannelBuilder(remote).toChannel() as channel:
-        try:
-            grpc.channel_ready_future(channel).result(timeout=_ANSWER_SECONDS)
-        except grpc.FutureTimeoutError as error:
-            raise TimeoutError(
-                f"{without_secrets(remote)} does not speak Spark Connect: no answer within {_ANSWER_SECONDS} s"
-            ) from error
+    return Diagnosis(True, f"{configured.spark_remote}, Spark {version}")

@@ -24,6 +24,7 @@ from clickstream_assets.books.table_schemas import METRICS
 from clickstream_assets.events.hours import hour_of_key, rfc3339_of_hour
 from clickstream_assets.index.document_fields import DOCUMENT
 from clickstream_assets.index.documents import index_of
+from clickstream_assets.stores.elasticsearch.client import elasticsearch_client
 from clickstream_assets.stores.hbase.client import HBaseClient, rows_per_call
 from clickstream_assets.stores.spark.tasks import NAMED, answer, answers_of, in_tasks
 
@@ -70,7 +71,7 @@ class Target:
     dry_run: bool = False
 
     def client(self) -> Elasticsearch:
-        return Elasticsearch(
+        return elasticsearch_client(
             self.url, request_timeout=60, max_retries=_RETRIES, retry_on_timeout=True, serializer=OrjsonSerializer()
         )
 

@@ -1,9 +1,5 @@
-"""Whether anybody listens at an address, told in seconds: clients themselves try for up to a minute and more.
+"""Whether anybody listens at an address, told in seconds: clients themselves try for up to a minute and more."""
 
-And how addresses are shown: without what is secret in them.
-"""
-
-import re
 import socket
 from collections.abc import Iterable
 from queue import Empty, SimpleQueue
@@ -18,18 +14,9 @@ CONNECT_SECONDS = 3
 
 
 def address_of(url: str, default_port: int) -> Address:
-    """Where a url points; raises ValueError if it names no host or no possible port."""
+    """Where an address of the settings points."""
     parts = urlsplit(url)
-    if not parts.hostname:
-        raise ValueError(f"{url!r} names no host")
-    return parts.hostname, parts.port or default_port
-
-
-def without_secrets(url: str) -> str:
-    """An address of Elasticsearch without user and password, or one of Spark Connect without its parameters."""
-    if url.startswith("sc://"):
-        return url.partition(";")[0].rstrip("/")
-    return re.sub(r"^(\w+://)?.*@", r"\1", url)
+    return parts.hostname or "", parts.port or default_port
 
 
 def require_listener(addresses: Iterable[Address]) -> None:

@@ -20,20 +20,20 @@ class ElasticsearchResource(dg.ConfigurableResource):
 
     def client(self) -> "Elasticsearch":
         """A client, to be closed by the caller."""
-        from elasticsearch import Elasticsearch
+        from clickstream_assets.stores.elasticsearch.client import elasticsearch_client
 
-        return Elasticsearch(self.url, request_timeout=60, max_retries=6, retry_on_timeout=True)
+        return elasticsearch_client(self.url, request_timeout=60, max_retries=6, retry_on_timeout=True)
 
     def misfits(self) -> "list[Misfit] | None":
         """What is odd about the indices that are there already; None if Elasticsearch does not answer, or not that."""
-        from elasticsearch import ApiError, Elasticsearch, TransportError
+        from elasticsearch import ApiError, TransportError
 
         from clickstream_assets.books.misfits import index_misfits
         from clickstream_assets.index.document_fields import INDEX_MAPPING
-        from clickstream_assets.stores.reachability import without_secrets
+        from clickstream_assets.stores.elasticsearch.client import elasticsearch_client
 
-        with Elasticsearch(self.url, request_timeout=_LOOK_SECONDS, max_retries=0) as es:
+        with elasticsearch_client(self.url, request_timeout=_LOOK_SECONDS, max_retries=0) as es:
             try:
-                return index_misfits(es, self.alias, INDEX_MAPPING, without_secrets(self.url))
+                return index_misfits(es, self.alias, INDEX_MAPPING, self.url)
             except (ApiError, TransportError):
                 return None

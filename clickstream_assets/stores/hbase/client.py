@@ -7,16 +7,15 @@ is not idempotent, :meth:`HBaseClient.increment`, may count twice after a lost a
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from functools import partial
 from typing import Any, Self, TypeVar
 
 import happybase  # importing it makes the module Hbase_thrift
 
 import Hbase_thrift as thrift  # isort: skip
-from thriftpy2.thrift import TClient, TException
-from thriftpy2.transport import TCyBufferedTransport
+from thriftpy2.thrift import TClient
 
 from clickstream_assets.stores.hbase.filters import KEYS_ONLY, SIZES_ONLY, walked
+from clickstream_assets.stores.hbase.thrift_connection import LOST, ThriftConnection, require_sign_in
 from clickstream_assets.stores.hbase.thrift_rows import SCANS, Key, Row, RowMutation, SharedMutation, mutate_rows
 from clickstream_assets.stores.retries import PATIENCE_SECONDS, retrying
 
@@ -35,11 +34,6 @@ def rows_per_call(row_bytes: int) -> int:
 
 _AHEAD_ROWS = 5_000
 """What Thrift asks HBase for at a time, cut at 2 MiB by both of them (``hbase.client.scanner.max.result.size``)."""
-_BUFFER_BYTES = 1 << 20
-
-# At the library's 4 KiB each answer would come in hundreds of pieces, and each would wait for its turn among threads.
-happybase.connection.THRIFT_TRANSPORTS["large"] = partial(TCyBufferedTransport, buf_size=_BUFFER_BYTES)
-_LOST = (OSError, TException)  # Thrift's own IOError, the server's "I could not", is a TException
 _T = TypeVar("_T")
 
 
@@ -48,7 +42,7 @@ def _is_passing(error: BaseException) -> bool:
     if isinstance(error, (thrift.IllegalArgument, thrift.AlreadyExists)):
         return False
     text = str(getattr(error, "message", error))
-    return isinstance(error, _LOST) and "NotFoundException" not in text and "NoSuchColumnFamily" not in text
+    return isinstance(error, LOST) and "NotFoundException" not in text and "NoSuchColumnFamily" not in text
 
 
 _R = TypeVar("_R", Row, Key)
@@ -84,7 +78,7 @@ class HBaseClient:
         """Close the connection; the next call opens a new one."""
         connection, self._connection = self._connection, None
         if connection is not None:
-            with suppress(*_LOST):
+            with suppress(*LOST):
                 connection.close()
 
     def _call(self, action: Callable[[Any], _T]) -> _T:
@@ -93,11 +87,10 @@ class HBaseClient:
         def attempt() -> _T:
             try:
                 if self._connection is None:
-                    self._connection = happybase.Connection(
-                        self.host, self.port, timeout=self._timeout_ms, transport="large"
-                    )
+                    require_sign_in(self.host, self.port)
+                    self._connection = ThriftConnection(self.host, self.port, self._timeout_ms)
                 return action(self._connection)
-            except _LOST:
+            except LOST:
                 self.close()
                 raise
 
@@ -242,7 +235,7 @@ class HBaseClient:
                     scanner = connection.client.scannerOpenWithScan(table.encode(), scan, {})
                 client = TClient(SCANS[kind], connection.client._iprot, connection.client._oprot)
                 return list(client.scannerGetList(scanner, batch_rows))
-            except _LOST:
+            except LOST:
                 scanner = None
                 raise
 
@@ -254,7 +247,7 @@ class HBaseClient:
                     return
         finally:
             if scanner is not None and self._connection is not None:
-                with suppress(*_LOST):
+                with suppress(*LOST):
                     self._connection.client.scannerClose(scanner)
 
     def scan(

@@ -1,16 +1,18 @@
 """The topic and its consumer group on kafka-python: offsets, record times, exact ranges, commits."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing, suppress
+from contextlib import suppress
 from time import monotonic
 from typing import Any, Self
 
-from kafka import KafkaAdminClient, KafkaConsumer, OffsetAndMetadata, TopicPartition
+from kafka import KafkaConsumer, OffsetAndMetadata, TopicPartition
 from kafka.admin import OffsetSpec
 from kafka.errors import KafkaError, LogTruncationError, TopicAlreadyExistsError, UnknownTopicOrPartitionError
 
 from clickstream_assets.stores.kafka.batches import Batch, Record, WholeBatches, messages_of
 from clickstream_assets.stores.kafka.looks import LOOK_BYTES, Looks, boundaries
+from clickstream_assets.stores.kafka.signing_in import client_options, require_sign_in
+from clickstream_assets.stores.kafka.topic_admin import topic_admin
 from clickstream_assets.stores.retries import PATIENCE_SECONDS, retrying
 
 PARTITIONS = 8
@@ -31,12 +33,8 @@ class TopicMissing(Exception):
 def ensure_topic(bootstrap_servers: str, topic: str) -> None:
     """Make the topic with 8 partitions and 4 MiB messages if it is missing."""
     options = {"num_partitions": PARTITIONS, "configs": {"max.message.bytes": str(MAX_MESSAGE_BYTES)}}
-    with _admin(bootstrap_servers) as admin, suppress(TopicAlreadyExistsError):
+    with topic_admin(bootstrap_servers) as admin, suppress(TopicAlreadyExistsError):
         admin.create_topics({topic: options}, wait_for_metadata=True)
-
-
-def _admin(bootstrap_servers: str) -> closing[Any]:
-    return closing(KafkaAdminClient(bootstrap_servers=bootstrap_servers.split(",")))
 
 
 def _is_passing(error: BaseException) -> bool:
@@ -67,6 +65,7 @@ class TopicClient:
         self._looks = Looks(topic, self._looking_consumer)
 
     def _new_consumer(self, fetch_bytes: int) -> Any:
+        require_sign_in(self.bootstrap_servers)
         # kafka-python's own defaults commit by themselves and jump to the end on a bad offset.
         consumer = retrying(_is_passing, self._patience)(
             KafkaConsumer,
@@ -80,6 +79,7 @@ class TopicClient:
             fetch_max_wait_ms=_FETCH_WAIT_MS,
             bootstrap_timeout_ms=self._timeout_ms,
             request_timeout_ms=self._timeout_ms,
+            **client_options(),
         )
         consumer._fetcher.PartitionRecords = WholeBatches
         return consumer
@@ -120,7 +120,7 @@ class TopicClient:
 
     def topic_id(self) -> str:
         """The id that tells this topic from an earlier one of the same name."""
-        with _admin(self.bootstrap_servers) as admin:
+        with topic_admin(self.bootstrap_servers) as admin:
             try:
                 (described,) = admin.describe_topics([self.topic])
             except UnknownTopicOrPartitionError as error:
@@ -158,7 +158,7 @@ class TopicClient:
     def _leader_epochs(self, partitions: Iterable[int]) -> dict[int, int]:
         """The epoch of each partition's leader, asked of the leader; -1 where it gives none."""
         latest = dict.fromkeys(self._all(partitions), OffsetSpec.LATEST)
-        with _admin(self.bootstrap_servers) as admin:
+        with topic_admin(self.bootstrap_servers) as admin:
             ends = retrying(_is_passing, self._patience)(admin.list_partition_offsets, latest)
         return {tp.partition: -1 if at.leader_epoch is None else at.leader_epoch for tp, at in ends.items()}
 

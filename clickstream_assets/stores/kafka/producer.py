@@ -4,20 +4,19 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import IO, Any, NoReturn, Self
 
 import click
 from kafka import KafkaProducer
-from kafka.admin import KafkaAdminClient
 from kafka.errors import KafkaError, MessageSizeTooLargeError
 
 from clickstream_assets.events.hours import HOUR_MS
 from clickstream_assets.events.message_files import NO_TIME_MS, Message, write_envelope
 from clickstream_assets.events.message_lines import MAX_LINE_BYTES
 from clickstream_assets.stores.kafka.client import MAX_MESSAGE_BYTES
-from clickstream_assets.stores.kafka.topic_admin import topic_settings
+from clickstream_assets.stores.kafka.signing_in import client_options
+from clickstream_assets.stores.kafka.topic_admin import topic_admin, topic_settings
 
 DELIVERY_SECONDS = 60
 """Within this long a message is acknowledged, retries included, or has failed."""
@@ -62,7 +61,7 @@ def send(
     Raises SendError at the first message that was handed to Kafka and is not acknowledged.
     """
     try:
-        with closing(KafkaAdminClient(bootstrap_servers=bootstrap_servers.split(","))) as admin:
+        with topic_admin(bootstrap_servers) as admin:
             limits = Limits.of(topic_settings(admin, topic))
         producer = _connect(bootstrap_servers, limits.message_bytes)
     except (KafkaError, OSError) as error:
@@ -138,6 +137,7 @@ def _connect(bootstrap_servers: str, message_bytes: int) -> KafkaProducer:
         delivery_timeout_ms=DELIVERY_SECONDS * 1000,  # what bounds the retries of an idempotent producer
         request_timeout_ms=20_000,
         max_block_ms=15_000,
+        **client_options(),
         bootstrap_timeout_ms=10_000,
         linger_ms=20,
         batch_size=256 << 10,

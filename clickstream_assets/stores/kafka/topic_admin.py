@@ -8,6 +8,8 @@ from kafka import KafkaAdminClient
 from kafka.admin import ConfigFilterType, ConfigResource, ConfigResourceType
 from kafka.errors import CoordinatorLoadInProgressError, CoordinatorNotAvailableError, NotCoordinatorError
 
+from clickstream_assets.stores.kafka.signing_in import client_options, require_sign_in
+
 
 class TopicAsItIs(NamedTuple):
     """A topic and a consumer group as they are now."""
@@ -20,12 +22,15 @@ class TopicAsItIs(NamedTuple):
     """Who has joined the group, as client id and host; empty where the broker does not let us ask."""
 
 
+def topic_admin(bootstrap_servers: str, **options: Any) -> closing[Any]:
+    """An admin client, closed with the block."""
+    require_sign_in(bootstrap_servers)
+    return closing(KafkaAdminClient(bootstrap_servers=bootstrap_servers.split(","), **options, **client_options()))
+
+
 def topic_as_it_is(bootstrap_servers: str, topic: str, group: str, timeout_ms: int = 30_000) -> TopicAsItIs:
     """Ask three questions on one connection; changes nothing. Raises KafkaError if no broker answers."""
-    admin = KafkaAdminClient(
-        bootstrap_servers=bootstrap_servers.split(","), bootstrap_timeout_ms=timeout_ms, request_timeout_ms=timeout_ms
-    )
-    with closing(admin):
+    with topic_admin(bootstrap_servers, bootstrap_timeout_ms=timeout_ms, request_timeout_ms=timeout_ms) as admin:
         if topic not in admin.list_topics():
             return TopicAsItIs(0, {}, ())
         (described,) = admin.describe_topics([topic])

@@ -81,8 +81,11 @@ class SparkResource(dg.ConfigurableResource):
         # Imported here: dagster-pyspark imports pyspark, which definitions must not.
         from dagster_pyspark import LazyPySparkResource
 
-        separator = ";" if "/;" in self.remote else "/;"
-        remote = f"{self.remote.rstrip('/')}{separator}session_id={session_id}"
+        from clickstream_assets.stores.spark.channel import require_sign_in
+
+        remote = require_sign_in(self.remote)
+        separator = ";" if "/;" in remote else "/;"
+        remote = f"{remote.rstrip('/')}{separator}session_id={session_id}"
         session: Any = LazyPySparkResource(spark_config={"spark.remote": remote}).spark_session
         session.conf.set(*_BATCHES)
         # pyspark cleans its machine-learning cache, which we do not use, at exit: with the server gone, for minutes.

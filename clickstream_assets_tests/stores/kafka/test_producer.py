@@ -3,6 +3,7 @@
 import io
 import threading
 import time
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import pytest
@@ -56,7 +57,7 @@ class Broker:
 @pytest.fixture
 def broker(monkeypatch):
     broker = Broker()
-    monkeypatch.setattr(module, "KafkaAdminClient", lambda bootstrap_servers: SimpleNamespace(close=lambda: None))
+    monkeypatch.setattr(module, "topic_admin", lambda bootstrap_servers: nullcontext())
     monkeypatch.setattr(module, "topic_settings", lambda admin, topic: {"message.timestamp.after.max.ms": "3600000"})
     monkeypatch.setattr(module, "_connect", lambda servers, message_bytes: broker)
     return broker
