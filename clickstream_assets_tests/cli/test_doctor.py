@@ -261,6 +261,7 @@ def hbase(shop, monkeypatch):
     server = HBaseWithItsTables(shop)
     monkeypatch.setattr("clickstream_assets.stores.hbase.client.HBaseClient", lambda *_, **__: server)
     monkeypatch.setattr(doctor, "require_listener", lambda _: None)
+    monkeypatch.setattr("clickstream_assets.stores.hbase.thrift_connection.sign_in", lambda host, port: None)
     return server
 
 

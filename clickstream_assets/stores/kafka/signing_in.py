@@ -78,6 +78,7 @@ def sign_in_to_any(bootstrap_servers: str) -> None:
             unreachable.append(error)
         else:
             return
+    unreachable.sort(key=lambda error: isinstance(error, ConnectionRefusedError))  # what says least comes last
     for problem in (*refusals, *unreachable):
         raise problem
 

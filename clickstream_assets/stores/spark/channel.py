@@ -6,6 +6,7 @@ minutes where a certificate is not believed, so it is asked here first, by the b
 
 import os
 import uuid
+from typing import Any
 
 from clickstream_assets.connection_settings import ConnectionSettings
 from clickstream_assets.settings import settings
@@ -84,7 +85,7 @@ def sign_in(remote: str) -> None:
             raise ConnectionError(f"{words}: no answer in {_SECONDS} s") from None
 
 
-def _channel(server: ServerAddress, configured: ConnectionSettings, token: str, *, tls: bool):  # type: ignore[no-untyped-def]  # noqa: ANN202
+def _channel(server: ServerAddress, configured: ConnectionSettings, token: str, *, tls: bool) -> Any:
     import grpc
 
     options = [("grpc.enable_http_proxy", 0)]
@@ -98,7 +99,7 @@ def _channel(server: ServerAddress, configured: ConnectionSettings, token: str, 
     return grpc.secure_channel(address, credentials, options=options)
 
 
-def ask(channel, timeout: float) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001
+def ask(channel: Any, timeout: float) -> None:
     """Ask for Spark's version in a session of its own; raise what gRPC raises if there is no answer.
 
     By the bytes of the messages: pyspark's client, pandas and pyarrow would cost a caller 150 MB.
