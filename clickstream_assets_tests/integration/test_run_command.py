@@ -20,11 +20,11 @@ IN_BACKGROUND = ["sh", "-c", '"$@" & wait $!', "sh"]
 class RunCommand:
     """``clickstream run`` in a home of its own, on free ports."""
 
-    def __init__(self, folder, *arguments, within=()):
+    def __init__(self, folder, *arguments, within=(), own=()):
         self.folder, self.home = folder, folder / "home"
         self.environment = {name: value for name, value in os.environ.items() if not name.startswith("CLICKSTREAM_")}
         self.environment |= {f"CLICKSTREAM_{name}_PORT": "0" for name in _PORTS}
-        self.environment |= {"CLICKSTREAM_HOME": str(self.home)}
+        self.environment |= {"CLICKSTREAM_HOME": str(self.home), **dict(own)}
         self.out, self.err = folder / "out", folder / "err"
         with self.out.open("w") as out, self.err.open("w") as err:
             command = [*within, *self.command("run", *arguments)]
