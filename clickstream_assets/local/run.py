@@ -71,7 +71,8 @@ class Traffic(NamedTuple):
     help="Write what is sent to this file, as lines that --envelope reads.",
 )
 @click.option("--exit", "leave", is_flag=True, help="Wait for the metrics, print the reconciliation, stop everything.")
-def run(leave: bool, **options: Any) -> None:
+@click.option("--secure", is_flag=True, help="Servers with TLS and passwords, by certificates made for this start.")
+def run(leave: bool, secure: bool, **options: Any) -> None:
     """Start the embedded servers, Dagster on http://localhost:3000 with its sensors on, and traffic.
 
     One Ctrl-C stops everything that was started, a second one at once. Processes of Dagster that die are started again,
@@ -102,12 +103,12 @@ def run(leave: bool, **options: Any) -> None:
     if settings().dagster_port:  # rather now than when all servers are up
         ports.choose("Dagster", settings().dagster_port, "CLICKSTREAM_DAGSTER_PORT", set())
     try:
-        sys.exit(_run(traffic, leave))
+        sys.exit(_run(traffic, leave, secure))
     except KeyboardInterrupt:
         sys.exit(STOPPED if leave else 0)  # with --exit, 0 is a verdict
 
 
-def _run(traffic: Traffic, leave: bool) -> int:
+def _run(traffic: Traffic, leave: bool, secure: bool) -> int:
     """Start everything, send, wait, and stop everything; returns the exit code. Ctrl-C is raised."""
     from clickstream_assets.local.stack.steps import TerminalSteps
     from clickstream_assets.local.stack.supervisor import Stack
@@ -116,7 +117,7 @@ def _run(traffic: Traffic, leave: bool) -> int:
     if traffic.file is None and (key := demo_first_hour(settings(), time.time_ns() // 1_000_000)):
         os.environ["CLICKSTREAM_FIRST_HOUR"] = key  # for all that is started here too
         settings.cache_clear()
-    with Stack(settings(), TerminalSteps()) as stack:
+    with Stack(settings(), TerminalSteps(), secure=secure) as stack:
         if traffic.file:
             forget_demo_first_hour(settings())  # not before: the home may be in use by demo traffic
         os.environ.update(stack.environment())

@@ -62,7 +62,7 @@ def cluster(servers, tmp_path_factory):
     home.mkdir()
     for entry in spark_home().iterdir():
         (home / entry.name).symlink_to(entry)
-    server = SparkConnect(folders, ports.free_port(set()), "local-cluster[2,1,1536]", ports.Door())
+    server = SparkConnect(folders, ports.free_port(set()), "local-cluster[2,1,1536]", ports.Door(), "a token")
     launch = server.launch()
     child = processes.start(Launch(**{**vars(launch), "environment": {**launch.environment, "SPARK_HOME": str(home)}}))
     try:
@@ -71,7 +71,7 @@ def cluster(servers, tmp_path_factory):
             child.check()
             assert time.monotonic() < deadline
             time.sleep(0.2)
-        session = SparkSession(f"sc://{ports.HOST}:{server.port}")
+        session = SparkSession(f"sc://{ports.HOST}:{server.port}/;authorization=Bearer%20a%20token")
         yield session, psutil.Process(child.pid)
         session.client.close()
     finally:

@@ -25,7 +25,7 @@ def without_servers(monkeypatch, tmp_path):
     settings.cache_clear()
     started = []
     stack = SimpleNamespace(environment=dict, start_process=lambda *args, **options: started.append((args, options)))
-    monkeypatch.setattr(supervisor, "Stack", lambda *_: nullcontext(stack))
+    monkeypatch.setattr(supervisor, "Stack", lambda *_, **__: nullcontext(stack))
     monkeypatch.setattr(command, "start_dagster", lambda *_: "http://localhost:1")
     monkeypatch.setattr(command, "_watch", lambda *_: lambda: None)
     monkeypatch.started = started
@@ -101,7 +101,7 @@ def test_a_file_leaves_the_first_hour_as_it_is(without_servers, tmp_path):
 
 
 def test_a_file_that_is_sent_to_a_home_in_use_leaves_the_first_hour_of_its_demo_traffic(without_servers, tmp_path):
-    def refuse(*_):
+    def refuse(*_, **__):
         raise StackError("The embedded servers are running already.")
 
     first_hour = _first_hour_at_start(without_servers)

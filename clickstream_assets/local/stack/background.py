@@ -17,11 +17,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from clickstream_assets.local.stack import requirements
+from clickstream_assets.local.stack.addresses import choose_ports
 from clickstream_assets.local.stack.downloads import ensure_downloads
 from clickstream_assets.local.stack.errors import StackError
+from clickstream_assets.local.stack.home import stack_home
 from clickstream_assets.local.stack.processes import rotate, tail
+from clickstream_assets.local.stack.servers import SERVERS
 from clickstream_assets.local.stack.steps import Steps
-from clickstream_assets.local.stack.supervisor import SERVERS, choose_ports, stack_home
 
 if TYPE_CHECKING:
     from clickstream_assets.settings import Settings
@@ -44,7 +46,7 @@ class ServerStatus:
     log: Path
 
 
-def up(settings: "Settings", steps: Steps | None = None) -> dict[str, str]:
+def up(settings: "Settings", steps: Steps | None = None, *, secure: bool = False) -> dict[str, str]:
     """Start ``clickstream stack serve`` in the background; return the servers' environment once all of them answer.
 
     Raises :class:`StackError` if they run already or cannot be started, in which case nothing is left running.
@@ -61,10 +63,11 @@ def up(settings: "Settings", steps: Steps | None = None) -> dict[str, str]:
                 rotate(log)
             except OSError as error:
                 raise StackError(f"{log.parent} cannot be written ({error}): set CLICKSTREAM_HOME.") from error
-        own = settings.model_dump(mode="json", exclude_unset=True)
+        # Secrets, which would be asterisks here, it has from the environment, as this process has.
+        own = settings.model_dump(mode="json", exclude_unset=True, exclude=set(settings.secret_names()))
         with log.open("ab") as output:
             supervisor = subprocess.Popen(
-                SERVE,
+                [*SERVE, "--secure"] if secure else SERVE,
                 env=os.environ | {f"CLICKSTREAM_{name.upper()}": str(value) for name, value in own.items()},
                 stdin=subprocess.DEVNULL,
                 stdout=output,

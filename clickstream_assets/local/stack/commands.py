@@ -1,6 +1,5 @@
 """``clickstream stack``: the embedded servers alone."""
 
-import shlex
 import signal
 import time
 
@@ -14,17 +13,24 @@ def stack() -> None:
     """The embedded servers: Kafka, HBase, Elasticsearch and Spark Connect."""
 
 
+SECURE = click.option(
+    "--secure", is_flag=True, help="With TLS and passwords, by certificates that are made for this start."
+)
+
+
 @stack.command("up")
-def up() -> None:
+@SECURE
+def up(secure: bool) -> None:
     """Start the servers in the background and wait until they answer.
 
-    As soon as one of them dies all of them end; the same command starts them again.
+    As soon as one of them dies all of them end; the same command starts them again. With --secure,
+    `clickstream stack env` tells how to sign in to them. Spark asks for a token either way.
     """
     from clickstream_assets.local.stack import background
     from clickstream_assets.local.stack.steps import TerminalSteps
 
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a script's `&` has it ignored
-    background.up(settings(), TerminalSteps())
+    background.up(settings(), TerminalSteps(), secure=secure)
     click.echo(
         'The servers are up. `clickstream stack status` shows them, `eval "$(clickstream stack env)"` points this '
         "shell at them, `clickstream stack down` ends them."
@@ -32,7 +38,8 @@ def up() -> None:
 
 
 @stack.command("serve")
-def serve() -> None:
+@SECURE
+def serve(secure: bool) -> None:
     """Start the servers and stay until SIGTERM or Ctrl-C: what a container runs.
 
     Ends with an error as soon as one of them does. CLICKSTREAM_STACK_HOST opens them to other machines.
@@ -41,7 +48,7 @@ def serve() -> None:
     from clickstream_assets.local.stack.steps import TerminalSteps
     from clickstream_assets.local.stack.supervisor import Stack
 
-    with Stack(settings(), TerminalSteps()) as running:
+    with Stack(settings(), TerminalSteps(), secure=secure) as running:
         click.echo("The servers are up.")
         try:
             while True:
@@ -92,8 +99,10 @@ def env() -> None:
     """Print the variables that point a process at the servers, for `eval "$(clickstream stack env)"`.
 
     While `clickstream run` goes on, Dagster's port is among them, and the first hour that it set for demo traffic.
+    No secret is printed, only where each is.
     """
     from clickstream_assets.local.stack import background
+    from clickstream_assets.local.stack.addresses import exports
 
-    for name, value in background.env(settings()).items():
-        click.echo(f"export {name}={shlex.quote(value)}")
+    for line in exports(background.env(settings())):
+        click.echo(line)

@@ -193,6 +193,8 @@ class _Fetch:
         """Move what was fetched into place; its size in megabytes."""
         size = sum(path.stat().st_size for path in self._fetched.iterdir())
         self.product.unpack(self._fetched, self._place)
+        for path in (self._place, *self._place.rglob("*")):  # for the other user that root starts servers as, too
+            path.chmod(0o755 if path.is_dir() else 0o644)
         write_manifest(self._place)
         target = cache / self.product.folder
         if target.exists():

@@ -1,4 +1,4 @@
-"""Elasticsearch: one node, without security.
+"""Elasticsearch: one node, with TLS and a user if it is to be secured.
 
 The node is started directly, not through Elasticsearch's own launcher, which would stay as a second Java process
 beside it. What the launcher hands to the node on standard input (``ServerArgs``) is written by
@@ -6,28 +6,30 @@ beside it. What the launcher hands to the node on standard input (``ServerArgs``
 it belongs to the version that is pinned in :mod:`~clickstream_assets.local.stack.downloads`. The node ends when that
 standard input does.
 
-Elasticsearch refuses to run as root; :func:`other_user` lets root start it as somebody else.
+Elasticsearch refuses to run as root: where no other user does for all servers,
+:func:`~clickstream_assets.local.stack.users.other_user` finds one for it.
 """
 
+import base64
+import hashlib
 import json
 import os
-import shutil
+import ssl
 import struct
-import subprocess
 import urllib.request
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from clickstream_assets.local.stack.errors import StackError
 from clickstream_assets.local.stack.java_servers import server_flags
 from clickstream_assets.local.stack.ports import HOST, Door
 from clickstream_assets.local.stack.processes import Launch
+from clickstream_assets.local.stack.security import USER, Security, write_secret
 from clickstream_assets.local.stack.server import Folders, Server
+from clickstream_assets.local.stack.users import other_user
 from clickstream_assets.stores.java import java_binary
 
-NOBODY = 65534
-"""The user and group that own nothing on any Linux."""
+_ROUNDS = 10_000
 
 
 def node_settings(folders: Folders, distribution: Path, port: int, transport_port: int, door: Door) -> dict[str, str]:
@@ -81,48 +83,29 @@ def _string(text: str) -> bytes:
     return _number(len(characters)) + "".join(characters).encode("utf-8", "surrogatepass")
 
 
-def other_user(java: Path, readable: Path, *writable: Path) -> list[str]:
-    """A command to put before ``java``, by which root starts it as ``nobody``; empty for any other caller.
-
-    Tried in this order, each by really looking at the paths as that user, who gets the writable folders:
-
-    1. as ``nobody``, nothing more, where the paths can be reached (not below ``/root``);
-    2. with one capability, to pass the folders that ``nobody`` cannot. Java asks ``access(2)``, which counts no
-       capability of an ordinary user unless ``no_setuid_fixup`` is set;
-    3. in a user namespace where root has another number, should capabilities be forbidden.
-    """
-    if os.geteuid() != 0:
-        return []
-    if not shutil.which("setpriv"):
-        raise StackError(
-            "Elasticsearch refuses to run as root, and setpriv (util-linux) is missing: run as another user."
-        )
-    identity = [f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", "--pdeathsig=KILL"]
-    plain = ["setpriv", *identity, "--inh-caps=-all"]
-    capability = [
-        *("setpriv", "--securebits=+no_setuid_fixup", *identity),
-        *("--inh-caps=-all,+dac_override", "--ambient-caps=+dac_override"),
-    ]
-    namespace = ["unshare", "--user", "--map-user=1000", "--map-group=1000", "setpriv", "--pdeathsig=KILL"]
-    for owner, command in ((NOBODY, plain), (NOBODY, capability), (0, namespace)):
-        for folder in writable:
-            for path in (folder, *folder.rglob("*")):
-                os.lchown(path, owner, owner)
-        if _reaches(command, java, readable, writable[0]):
-            return command
-    raise StackError(
-        f"Elasticsearch refuses to run as root, and no other user can be given access to {writable[0]} and {readable}: "
-        "run as another user, or set CLICKSTREAM_HOME and CLICKSTREAM_CACHE to folders that every user can reach."
-    )
+def secured(security: Security, conf: Path) -> dict[str, str]:
+    """What makes a node speak https and ask who is there. Writes its certificate and its users to ``conf``."""
+    key, certificate = security.write_key_and_certificate(conf)
+    write_users(conf, security.elasticsearch_password)
+    http = "xpack.security.http.ssl"
+    return {
+        "xpack.security.enabled": "true",
+        "xpack.security.autoconfiguration.enabled": "false",
+        "xpack.security.transport.ssl.enabled": "false",  # one node, on the loopback address
+        "xpack.security.authc.realms.file.file1.order": "0",
+        f"{http}.enabled": "true",
+        f"{http}.key": str(key),
+        f"{http}.certificate": str(certificate),
+    }
 
 
-def _reaches(command: list[str], java: Path, readable: Path, writable: Path) -> bool:
-    looks = 'test -x "$1" && test -r "$2" && test -w "$3"'
-    try:
-        arguments = [*command, "sh", "-c", looks, "sh", str(java), str(readable), str(writable)]
-        return subprocess.run(arguments, capture_output=True, timeout=20, check=False).returncode == 0
-    except OSError:
-        return False
+def write_users(conf: Path, password: str) -> None:
+    """Write the one user that the node knows, with a digest of its password."""
+    salt = os.urandom(32)
+    digest = hashlib.pbkdf2_hmac("sha512", password.encode(), salt, _ROUNDS, 32)
+    encoded = "$".join(base64.b64encode(part).decode() for part in (salt, digest))
+    write_secret(conf / "users", f"{USER}:{{PBKDF2}}{_ROUNDS}${encoded}\n")
+    write_secret(conf / "users_roles", f"superuser:{USER}\n")
 
 
 @dataclass
@@ -133,6 +116,7 @@ class Elasticsearch(Server):
     transport_port: int
     distribution: Path
     door: Door
+    security: Security | None = field(default=None, kw_only=True)
 
     def launch(self) -> Launch:
         folders, distribution = self.folders, self.distribution
@@ -166,16 +150,30 @@ class Elasticsearch(Server):
             "--add-modules=ALL-MODULE-PATH",
             "--module=org.elasticsearch.server/org.elasticsearch.bootstrap.Elasticsearch",
         ]
-        settings = node_settings(folders, distribution, self.port, self.transport_port, self.door)
+        settings = self._settings()
         environment = {"ES_TMPDIR": str(tmp), "LIBFFI_TMPDIR": str(tmp)}
-        user = other_user(java_binary(), distribution / "modules", folders.data, conf, tmp)
-        launch = self._launch([*user, *java], environment)
+        if not self.user.command:
+            self.user = other_user(java_binary(), distribution / "modules", folders.data, conf, tmp)
+        launch = self._launch(java, environment)
         return replace(launch, folder=distribution, stdin=server_arguments(settings, conf, tmp))
 
+    def _settings(self) -> dict[str, str]:
+        """The node's settings; writes the files that go with them."""
+        settings = node_settings(self.folders, self.distribution, self.port, self.transport_port, self.door)
+        if self.security:
+            settings |= secured(self.security, self.folders.conf)
+        return settings
+
     def answers(self) -> None:
-        address = f"http://{HOST}:{self.port}/_cluster/health?wait_for_status=yellow&timeout=2s"
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        with opener.open(address, timeout=5) as answer:
+        scheme, handlers, request_headers = "http", [], {}
+        if self.security:
+            scheme, trust = "https", ssl.create_default_context(cafile=str(self.security.ca))
+            handlers = [urllib.request.HTTPSHandler(context=trust)]
+            signed = base64.b64encode(f"{USER}:{self.security.elasticsearch_password}".encode()).decode()
+            request_headers = {"Authorization": f"Basic {signed}"}
+        address = f"{scheme}://{HOST}:{self.port}/_cluster/health?wait_for_status=yellow&timeout=2s"
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}), *handlers)
+        with opener.open(urllib.request.Request(address, headers=request_headers), timeout=5) as answer:  # noqa: S310
             health = json.load(answer)
         if health["timed_out"]:
             raise TimeoutError(f"Elasticsearch is {health['status']}")

@@ -1,17 +1,22 @@
 """HBase: ZooKeeper, master and region server in one process, and the Thrift server that Python talks to."""
 
 import shutil
+import ssl
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 from xml.sax.saxutils import escape
 
 from clickstream_assets.local.stack.java_servers import add_opens, server_flags
 from clickstream_assets.local.stack.ports import HOST, Door
 from clickstream_assets.local.stack.processes import Launch
+from clickstream_assets.local.stack.security import Security
 from clickstream_assets.local.stack.server import Server
 from clickstream_assets.stores.java import java_binary
+
+if TYPE_CHECKING:
+    import happybase
 
 _HOUR_MS = 3_600_000
 
@@ -77,6 +82,10 @@ def site(data: Path, *, zookeeper: int, master: int, region_server: int, tmp: Pa
         "hbase.tmp.dir": str(tmp),
         "hbase.cluster.distributed": "false",
         "hbase.unsafe.stream.capability.enforce": "false",  # a local folder has no hflush to offer
+        # HBase sets modes itself
+        "fs.permissions.umask-mode": "077",
+        "hbase.data.umask.enable": "true",
+        "hbase.data.umask": "077",
         # Where they listen; without the first line, master and region server choose their own ports
         "hbase.localcluster.assign.random.ports": "false",
         "hbase.zookeeper.quorum": HOST,
@@ -94,6 +103,19 @@ def site(data: Path, *, zookeeper: int, master: int, region_server: int, tmp: Pa
         **_LIFE,
         **_MEMORY,
         **_THRIFT,
+    }
+
+
+def secured(security: Security, conf: Path) -> dict[str, str]:
+    """What makes the Thrift server speak https, its only way to encrypt. Writes its certificate to ``conf``."""
+    store, password = security.write_key_store(conf)
+    return {
+        "hbase.regionserver.thrift.http": "true",
+        "hbase.thrift.ssl.enabled": "true",
+        "hbase.thrift.ssl.keystore.store": str(store),
+        "hbase.thrift.ssl.keystore.type": "PKCS12",
+        "hbase.thrift.ssl.keystore.password": password,
+        "hbase.thrift.ssl.keystore.keypassword": password,
     }
 
 
@@ -128,7 +150,8 @@ class _HBaseProcess(Server):
             "-Djava.security.manager=allow",
             f"-Dhbase.log.dir={self.folders.log.parent}",
             "-cp",
-            f"{self.folders.conf}:{self.jars}/*",
+            # The Thrift server over http takes this one, of two versions that are there
+            f"{self.folders.conf}:{self.jars}/javax.servlet-api-3.1.0.jar:{self.jars}/*",
         ]
 
 
@@ -156,8 +179,9 @@ class HBase(_HBaseProcess):
             raise TimeoutError("the master is not initialized yet")
 
 
+@dataclass
 class HBaseThrift(_HBaseProcess):
-    """The Thrift server: binary protocol, buffered transport, happybase's defaults."""
+    """The Thrift server: binary protocol, buffered transport, happybase's defaults; over https if it is secured."""
 
     name = "hbase-thrift"
     title = "HBase Thrift"
@@ -165,7 +189,12 @@ class HBaseThrift(_HBaseProcess):
     # Answers in the making, of some megabytes each, are to die young: they outgrow the usual survivor spaces
     generations = ("-Xms256m", "-Xmn144m", "-XX:SurvivorRatio=2")
 
+    security: Security | None = field(default=None, kw_only=True)
+
     def launch(self) -> Launch:
+        """See :meth:`Server.launch`."""
+        if self.security:
+            self.configuration = self.configuration | secured(self.security, self.folders.conf)
         thrift = "org.apache.hadoop.hbase.thrift.ThriftServer"
         return self._launch([*self._java(), thrift, "start", "-p", str(self.port), "--infoport", "-1"])
 
@@ -174,15 +203,34 @@ class HBaseThrift(_HBaseProcess):
 
         A region may still have to be recovered from the region server of before when the rest is ready.
         """
-        import happybase
-
-        with closing(happybase.Connection(HOST, self.port, timeout=10_000)) as connection:
+        with closing(self._connection()) as connection:
             connection.tables()
             regions = [cells for _, cells in connection.table("hbase:meta").scan(columns=[b"info"])]
         here = f"localhost:{self.configuration['hbase.regionserver.port']}".encode()
         closed = sum(not is_served(cells, here) for cells in regions)
         if closed:
             raise TimeoutError(f"{closed} of {len(regions)} regions are not open yet")
+
+    def _connection(self) -> "happybase.Connection":
+        import happybase
+
+        connection = happybase.Connection(HOST, self.port, timeout=10_000, autoconnect=False)
+        if self.security:
+            _through_https(connection, f"https://{HOST}:{self.port}/", self.security.ca)
+        connection.open()
+        return connection
+
+
+def _through_https(connection: "happybase.Connection", address: str, ca: Path) -> None:
+    """Have a connection that is not open yet speak https."""
+    from happybase.connection import Hbase
+    from thriftpy2.http import THttpClient
+    from thriftpy2.thrift import TClient
+
+    trust = ssl.create_default_context(cafile=str(ca))
+    client = THttpClient(address, ssl_context_factory=lambda: trust, keep_alive=True)
+    connection.transport = connection._transport_class(client)
+    connection.client = TClient(Hbase, connection._protocol_class(connection.transport, decode_response=False))
 
 
 def is_served(cells: dict[bytes, bytes], server: bytes) -> bool:

@@ -15,6 +15,7 @@ from urllib.request import getproxies
 
 import certifi
 
+from clickstream_assets.connection_settings import PREFIX
 from clickstream_assets.stores.java import java_home
 
 OPENS = (
@@ -64,7 +65,10 @@ def server_flags(*, heap_mb: int, initial_heap_mb: int, temporary: Path, collect
 
 
 def server_environment() -> dict[str, str]:
-    """The caller's environment without what would change a server's flags or class path behind our back."""
+    """The caller's environment without what would change a server's flags or class path behind our back.
+
+    Nor are our own settings there, among which are secrets: Spark alone gets some, by its caller.
+    """
     unwanted = {
         "CLASSPATH",
         "JAVA_OPTS",
@@ -77,8 +81,11 @@ def server_environment() -> dict[str, str]:
         "SPARK_CONF_DIR",
         "SPARK_HOME",
         "SPARK_REMOTE",
+        "SPARK_CONNECT_AUTHENTICATE_TOKEN",
     }
-    environment = {name: value for name, value in os.environ.items() if name not in unwanted}
+    environment = {
+        name: value for name, value in os.environ.items() if name not in unwanted and not name.startswith(PREFIX)
+    }
     # glibc keeps a memory arena for each thread otherwise, which costs a JVM some 100 MB
     return environment | {"MALLOC_ARENA_MAX": "2", "JAVA_HOME": str(java_home())}
 

@@ -2,15 +2,20 @@
 
 import subprocess
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from clickstream_assets.local.stack.errors import StackError
 from clickstream_assets.local.stack.java_servers import server_environment, server_flags
 from clickstream_assets.local.stack.ports import HOST, Door
 from clickstream_assets.local.stack.processes import Launch, tail
+from clickstream_assets.local.stack.security import USER, Security
 from clickstream_assets.local.stack.server import Server
 from clickstream_assets.stores.java import java_binary
+
+if TYPE_CHECKING:
+    from kafka import KafkaAdminClient
 
 # Any id does, as long as it stays: the data folder is bound to it
 CLUSTER_ID = "Y2xpY2tzdHJlYW0tc3Rhaw"
@@ -56,6 +61,64 @@ def server_properties(data: Path, port: int, controller_port: int, door: Door) -
     }
 
 
+MECHANISM = "SCRAM-SHA-512"
+
+
+@dataclass(frozen=True)
+class SecureListeners:
+    """What Kafka is secured with, and the ports that takes beside the public one, where users sign in by password."""
+
+    security: Security
+    internal: int
+    """In plain text, on the loopback address: for the broker itself, and for making the user."""
+    mutual: int
+    """For clients that show a certificate."""
+
+    def properties(self, conf: Path, port: int, controller_port: int, door: Door) -> dict[str, str]:
+        """What differs from :func:`server_properties`. Writes key and certificates to ``conf``."""
+        listen = {"SASL_SSL": port, "MUTUAL": self.mutual}
+        internal, controller = f"INTERNAL://{HOST}:{self.internal}", f"CONTROLLER://{HOST}:{controller_port}"
+        login = "org.apache.kafka.common.security.scram.ScramLoginModule required;"
+        return {
+            "listeners": ",".join(
+                [*(f"{name}://{door.listen}:{at}" for name, at in listen.items()), internal, controller]
+            ),
+            "advertised.listeners": ",".join(
+                [*(f"{name}://{door.name}:{at}" for name, at in listen.items()), internal]
+            ),
+            "listener.security.protocol.map": "SASL_SSL:SASL_SSL,MUTUAL:SSL,INTERNAL:PLAINTEXT,CONTROLLER:PLAINTEXT",
+            "inter.broker.listener.name": "INTERNAL",
+            "sasl.enabled.mechanisms": MECHANISM,
+            f"listener.name.sasl_ssl.{MECHANISM.lower()}.sasl.jaas.config": login,
+            "listener.name.mutual.ssl.client.auth": "required",
+            "ssl.keystore.type": "PEM",
+            "ssl.keystore.location": str(self.security.write_pem_store(conf)),
+            "ssl.truststore.type": "PEM",
+            "ssl.truststore.location": str(self.security.write_authority(conf)),
+        }
+
+    def make_user(self) -> None:
+        """Make the user, or give it this start's password: at the broker, which no list of processes shows."""
+        from kafka.admin import UserScramCredentialUpsertion
+
+        credential = UserScramCredentialUpsertion(USER, MECHANISM, self.security.kafka_password)
+        with closing(_admin(self.internal)) as client:
+            refusals = client.alter_user_scram_credentials([credential])
+        if refusals[USER]:
+            raise StackError(f"Kafka refuses to make the user {USER}: {refusals[USER]}")
+
+    @property
+    def signed_in(self) -> dict[str, Any]:
+        """How kafka-python's clients sign in at the public port."""
+        return {
+            "security_protocol": "SASL_SSL",
+            "sasl_mechanism": MECHANISM,
+            "sasl_plain_username": USER,
+            "sasl_plain_password": self.security.kafka_password,
+            "ssl_cafile": str(self.security.ca),
+        }
+
+
 @dataclass
 class Kafka(Server):
     name = "kafka"
@@ -64,11 +127,14 @@ class Kafka(Server):
     controller_port: int
     jars: Path
     door: Door
+    secure: SecureListeners | None = field(default=None, kw_only=True)
 
     def launch(self) -> Launch:
         """See :meth:`Server.launch`. A new data folder is formatted first, which takes two seconds, once."""
         properties = self.folders.conf / "server.properties"
         configuration = server_properties(self.folders.data, self.port, self.controller_port, self.door)
+        if self.secure:
+            configuration |= self.secure.properties(self.folders.conf, self.port, self.controller_port, self.door)
         properties.write_text("".join(f"{name}={value}\n" for name, value in configuration.items()))
         logging = self._write_log4j2("kafka.server.KafkaRaftServer")
         java = [
@@ -80,7 +146,8 @@ class Kafka(Server):
             f"{self.jars}/*",
         ]
         if not (self.folders.data / "meta.properties").exists():
-            self._format([*java, "kafka.tools.StorageTool"], properties)
+            self._give_folders()
+            self._format([*self.user.command, *java, "kafka.tools.StorageTool"], properties)
         return self._launch([*java, "kafka.Kafka", str(properties)])
 
     def _format(self, tool: list[str], properties: Path) -> None:
@@ -94,7 +161,15 @@ class Kafka(Server):
             raise StackError(f"Kafka's data folder could not be formatted. The end of {log}:\n{tail(log)}")
 
     def answers(self) -> None:
-        from kafka import KafkaAdminClient
-
-        with closing(KafkaAdminClient(bootstrap_servers=f"{HOST}:{self.port}", request_timeout_ms=5_000)) as client:
+        if self.secure:
+            self.secure.make_user()
+        with closing(_admin(self.port, **self.secure.signed_in if self.secure else {})) as client:
             client.list_topics()
+
+
+def _admin(port: int, **options: Any) -> "KafkaAdminClient":
+    from kafka import KafkaAdminClient
+
+    return KafkaAdminClient(
+        bootstrap_servers=f"{HOST}:{port}", request_timeout_ms=5_000, bootstrap_timeout_ms=5_000, **options
+    )

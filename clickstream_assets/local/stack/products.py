@@ -29,15 +29,13 @@ def _keep_jars(fetched: Path, place: Path) -> None:
 
 
 def _unzip(fetched: Path, place: Path) -> None:
-    """Unpack an archive's only folder, readable for the other user that root starts Elasticsearch as."""
+    """Unpack an archive's only folder."""
     (archive,) = fetched.glob("*.zip")
     with zipfile.ZipFile(archive) as content:
         content.extractall(fetched)
     (top,) = (path for path in fetched.iterdir() if path.is_dir())
     for path in top.iterdir():
         path.rename(place / path.name)
-    for path in place.rglob("*"):
-        path.chmod(0o755 if path.is_dir() else 0o644)
 
 
 def _keep_city_database(fetched: Path, place: Path) -> None:

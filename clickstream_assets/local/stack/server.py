@@ -3,12 +3,13 @@
 import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
 from clickstream_assets.local.stack.java_servers import server_environment
 from clickstream_assets.local.stack.processes import Launch
+from clickstream_assets.local.stack.users import CALLER, ServerUser
 
 
 @dataclass(frozen=True)
@@ -63,23 +64,29 @@ class Server(ABC):
 
     folders: Folders
     port: int
+    user: ServerUser = field(default=CALLER, kw_only=True)
+    """Whom it runs as."""
 
     @abstractmethod
     def launch(self) -> Launch:
         """Write the configuration and say how to start the server with it."""
 
     def _launch(self, argv: Sequence[str], environment: dict[str, str] | None = None) -> Launch:
-        """How to start ``argv`` as this server, in its data folder."""
+        """How to start ``argv`` as this server, in its data folder, all of its folders its user's own."""
+        self._give_folders()
         return Launch(
             name=self.name,
             title=self.title,
-            argv=argv,
+            argv=[*self.user.command, *argv],
             log=self.folders.log,
             environment=server_environment() | (environment or {}),
             folder=self.folders.data,
             port=self.port,
             stop_seconds=self.stop_seconds,
         )
+
+    def _give_folders(self) -> None:
+        self.user.give(self.folders.data, self.folders.conf, self.folders.tmp)
 
     def _write_log4j2(self, informs: str = "") -> Path:
         """Have all loggers print warnings, and ``informs`` what it has to tell besides; the configuration's file."""

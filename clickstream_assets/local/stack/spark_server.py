@@ -4,9 +4,11 @@ import os
 import shlex
 import sys
 import uuid
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from clickstream_assets.connection_settings import PREFIX
 from clickstream_assets.local.stack.java_servers import add_opens, server_flags
 from clickstream_assets.local.stack.ports import HOST, Door
 from clickstream_assets.local.stack.processes import Launch
@@ -15,6 +17,10 @@ from clickstream_assets.stores.java import java_binary, write_java_home
 
 MESSAGE_BYTES = 128 << 20
 """Of one gRPC message, in both directions; pyspark's client has the same limit."""
+
+
+TOKEN_VARIABLE = "SPARK_CONNECT_AUTHENTICATE_TOKEN"  # noqa: S105 - a name
+"""Where Spark's server and its clients look for the token."""
 
 
 def spark_home() -> Path:
@@ -74,6 +80,10 @@ class SparkConnect(Server):
 
     master: str
     door: Door
+    token: str
+    """What clients have to show: whoever reaches the server has it run code."""
+    settings: Mapping[str, str] = field(default_factory=dict, kw_only=True)
+    """Our settings, for its workers, which go to the other servers themselves."""
 
     def launch(self) -> Launch:
         folders, home, logging = self.folders, spark_home(), self._write_log4j2()
@@ -101,6 +111,9 @@ class SparkConnect(Server):
             "spark-internal",
         ]
         environment = {
+            **{name: value for name, value in os.environ.items() if name.startswith(PREFIX)},
+            **self.settings,
+            TOKEN_VARIABLE: self.token,  # not in the arguments, which every user of the machine can list
             "JAVA_HOME": str(own_java_home),
             "SPARK_HOME": str(home),
             "SPARK_CONF_DIR": str(folders.conf),
@@ -113,11 +126,13 @@ class SparkConnect(Server):
         return self._launch(argv, environment)
 
     def answers(self) -> None:
-        ask(self.port)
+        ask(self.port, self.token)
 
 
-def ask(port: int) -> None:
+def ask(port: int, token: str | None = None) -> None:
     """Return if the Spark Connect server on this machine answers; raise what gRPC raises if it does not.
+
+    Without a token that of the environment is shown, if there is one.
 
     Asks for Spark's version in a session of its own, by the bytes of Spark Connect's messages: pyspark's client,
     pandas and pyarrow would cost the caller 150 MB.
@@ -125,10 +140,12 @@ def ask(port: int) -> None:
     import grpc
 
     service = "/spark.connect.SparkConnectService/"
+    token = token or os.environ.get(TOKEN_VARIABLE)
+    signed = (("authorization", f"Bearer {token}"),) if token else ()
     session = _field(1, str(uuid.uuid4()).encode()) + _field(2, _field(1, b"clickstream-stack"))
     with grpc.insecure_channel(f"{HOST}:{port}", options=[("grpc.enable_http_proxy", 0)]) as channel:
-        channel.unary_unary(service + "AnalyzePlan")(session + _field(10, b""), timeout=20)
-        channel.unary_unary(service + "ReleaseSession")(session, timeout=10)
+        channel.unary_unary(service + "AnalyzePlan")(session + _field(10, b""), timeout=20, metadata=signed)
+        channel.unary_unary(service + "ReleaseSession")(session, timeout=10, metadata=signed)
 
 
 def _field(number: int, value: bytes) -> bytes:

@@ -8,21 +8,19 @@ import shutil
 import signal
 import threading
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 from typing import IO, TYPE_CHECKING, Any, Self
 
 from clickstream_assets.local.stack import ports, requirements
-from clickstream_assets.local.stack.downloads import Downloads, ensure_downloads
-from clickstream_assets.local.stack.elasticsearch_server import Elasticsearch
+from clickstream_assets.local.stack.addresses import choose_ports
+from clickstream_assets.local.stack.downloads import ensure_downloads
 from clickstream_assets.local.stack.errors import StackError
-from clickstream_assets.local.stack.hbase_server import HBase, HBaseThrift, site
-from clickstream_assets.local.stack.kafka_server import Kafka
+from clickstream_assets.local.stack.home import PRIVATE, clickstream_home, make_private, stack_home
 from clickstream_assets.local.stack.processes import Child, Launch, adopt_orphans, kill_marked, start, stop_groups
-from clickstream_assets.local.stack.server import Folders, Server
-from clickstream_assets.local.stack.spark_server import SparkConnect
+from clickstream_assets.local.stack.servers import SERVERS, Servers
 from clickstream_assets.local.stack.steps import Steps
 from clickstream_assets.local.stack.waiting import wait_until_up
 from clickstream_assets.stores.process import MARK
@@ -30,30 +28,8 @@ from clickstream_assets.stores.process import MARK
 if TYPE_CHECKING:
     from clickstream_assets.settings import Settings
 
-SERVERS = ("kafka", "hbase", "hbase-thrift", "elasticsearch", "spark")
 _STOP_ORDER = (("spark",), ("elasticsearch", "hbase-thrift"), ("hbase", "kafka"))
 _ENDING_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
-
-
-def stack_home(settings: "Settings") -> Path:
-    """The folder of the servers' data, logs and state."""
-    return settings.home.expanduser().absolute() / "stack"
-
-
-def choose_ports(settings: "Settings") -> tuple[dict[str, int], set[int]]:
-    """The public port of each server, and all ports chosen so far. Raises :class:`StackError` for a taken one."""
-    chosen: set[int] = set()
-    wanted = (
-        ("kafka", "Kafka", settings.stack_kafka_port, "KAFKA"),
-        ("hbase-thrift", "HBase Thrift", settings.stack_hbase_port, "HBASE"),
-        ("elasticsearch", "Elasticsearch", settings.stack_elasticsearch_port, "ELASTICSEARCH"),
-        ("spark", "Spark Connect", settings.stack_spark_port, "SPARK"),
-    )
-    found = {
-        name: ports.choose(title, port, f"CLICKSTREAM_STACK_{variable}_PORT", chosen)
-        for name, title, port, variable in wanted
-    }
-    return found, chosen
 
 
 class Stack:
@@ -63,16 +39,16 @@ class Stack:
     SIGTERM and SIGHUP raise :class:`SystemExit`, so that they, too, end the servers in order, as Ctrl-C does.
     """
 
-    def __init__(self, settings: "Settings", steps: Steps | None = None) -> None:
+    def __init__(self, settings: "Settings", steps: Steps | None = None, *, secure: bool = False) -> None:
         self._settings = settings
         self._steps = steps or Steps()
         self._home = stack_home(settings)
         self._mark = f"{os.getpid()}-{uuid.uuid4().hex}"
         self._lock: IO[str] | None = None
         self._children: list[Child] = []
-        self._ports: dict[str, int] = {}
-        self._zookeeper_port = 0
-        self._downloads: Downloads | None = None
+        self._environment: dict[str, str] = {}
+        self._secure = secure
+        self._umask: int | None = None
         self._state = "starting"
         self._handlers: dict[int, Any] = {}
 
@@ -100,20 +76,10 @@ class Stack:
 
     def environment(self) -> dict[str, str]:
         """The ``CLICKSTREAM_*`` variables that point any process at these servers, and the first hour if it is set."""
-        host = ports.HOST
-        assert self._downloads is not None, "the stack has not been started"
+        assert self._environment, "the stack has not been started"
         # Only one that is set: a shell that has it from here would set it for every later start otherwise.
         first_hour = {"CLICKSTREAM_FIRST_HOUR": self._settings.first_hour}
-        return (first_hour if "first_hour" in self._settings.model_fields_set else {}) | {
-            "CLICKSTREAM_KAFKA_BOOTSTRAP_SERVERS": f"{host}:{self._ports['kafka']}",
-            "CLICKSTREAM_HBASE_HOST": host,
-            "CLICKSTREAM_HBASE_PORT": str(self._ports["hbase-thrift"]),
-            "CLICKSTREAM_HBASE_ZOOKEEPER": f"{host}:{self._zookeeper_port}",
-            "CLICKSTREAM_HBASE_JARS": str(self._downloads.hbase),
-            "CLICKSTREAM_ELASTICSEARCH_URL": f"http://{host}:{self._ports['elasticsearch']}",
-            "CLICKSTREAM_SPARK_REMOTE": f"sc://{host}:{self._ports['spark']}",
-            "CLICKSTREAM_GEOIP_DATABASE": str(self._downloads.geoip_database),
-        }
+        return (first_hour if "first_hour" in self._settings.model_fields_set else {}) | self._environment
 
     def start_process(
         self, name: str, argv: Sequence[str], *, env: Mapping[str, str] | None = None, **options: Any
@@ -177,10 +143,12 @@ class Stack:
 
     def _start(self) -> None:
         settings = self._settings
-        self._ports, chosen = choose_ports(settings)
+        public, chosen = choose_ports(settings)
         requirements.check_memory()
-        self._downloads = ensure_downloads(settings, self._steps)
-        servers = self._servers(self._downloads, lambda: ports.free_port(chosen))
+        downloads = ensure_downloads(settings, self._steps)
+        servers, self._environment = Servers(
+            settings, downloads, public, lambda: ports.free_port(chosen), self._steps.say, self._secure
+        ).put_together()
         for server in servers:
             self._steps.begin(server.name, f"Starting {server.title}")
             server.folders.prepare()
@@ -188,31 +156,6 @@ class Stack:
             self._spawn(replace(launch, environment={**launch.environment, MARK: self._mark}))
         wait_until_up(servers, self.check, self._steps)
         self._write_state("up")
-
-    def _servers(self, downloads: Downloads, port: Callable[[], int]) -> list[Server]:
-        """The servers, the slowest first: they all start at once, but the processor is shared."""
-        door = ports.Door.named(self._settings.stack_host)
-        hbase = Folders.of(self._home, "hbase")
-        thrift = Folders.of(self._home, "hbase-thrift")
-        self._zookeeper_port = zookeeper = port()
-        configuration = site(
-            hbase.data, zookeeper=zookeeper, master=port(), region_server=port(), tmp=hbase.tmp, door=door
-        )
-        return [
-            HBase(hbase, zookeeper, downloads.hbase, configuration),
-            SparkConnect(
-                Folders.of(self._home, "spark"), self._ports["spark"], self._settings.stack_spark_master, door
-            ),
-            Elasticsearch(
-                Folders.of(self._home, "elasticsearch"),
-                self._ports["elasticsearch"],
-                port(),
-                downloads.elasticsearch,
-                door,
-            ),
-            HBaseThrift(thrift, self._ports["hbase-thrift"], downloads.hbase, configuration),
-            Kafka(Folders.of(self._home, "kafka"), self._ports["kafka"], port(), downloads.kafka, door),
-        ]
 
     def _spawn(self, launch: Launch) -> Child:
         child = start(launch)
@@ -231,10 +174,14 @@ class Stack:
         self._handlers[signal.SIGINT] = signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def _take_home(self) -> None:
+        home = clickstream_home(self._settings)
         try:
+            home.parent.mkdir(parents=True, exist_ok=True)
+            self._umask = os.umask(PRIVATE)
             self._home.mkdir(parents=True, exist_ok=True)
             lock = (self._home / "lock").open("a+")
         except OSError as error:
+            self._give_umask_back()
             raise StackError(
                 f"{self._home} cannot be written ({error}): was it made by another user, with sudo perhaps? "
                 "Remove it or change its owner, or set CLICKSTREAM_HOME to another folder."
@@ -245,6 +192,7 @@ class Stack:
             lock.seek(0)
             pid = lock.read().strip() or "unknown"
             lock.close()
+            self._give_umask_back()
             raise StackError(
                 f"The embedded servers of {self._home} are running already (pid {pid}): "
                 "end them with `clickstream stack down`, or set CLICKSTREAM_HOME to another folder."
@@ -253,6 +201,7 @@ class Stack:
         lock.write(str(os.getpid()))
         lock.flush()
         self._lock = lock
+        make_private(home)
 
     def _leave_home(self) -> None:
         (self._home / "state.json").unlink(missing_ok=True)
@@ -261,6 +210,12 @@ class Stack:
         if lock is not None:
             lock.truncate(0)
             lock.close()
+        self._give_umask_back()
+
+    def _give_umask_back(self) -> None:
+        if self._umask is not None:
+            os.umask(self._umask)
+            self._umask = None
 
     def _write_state(self, state: str) -> None:
         """Write what ``stack status`` and ``stack env`` read. Whether it is still true, the lock says."""
@@ -268,7 +223,7 @@ class Stack:
         content = {
             "pid": os.getpid(),
             "state": state,
-            "environment": self.environment() if self._downloads else {},
+            "environment": self.environment() if self._environment else {},
             "processes": [
                 {
                     "name": child.name,

@@ -10,7 +10,6 @@ from click.testing import CliRunner
 
 from clickstream_assets.local.stack import background
 from clickstream_assets.local.stack.commands import stack
-from clickstream_assets.local.stack.downloads import Downloads
 from clickstream_assets.local.stack.errors import StackError
 from clickstream_assets.local.stack.supervisor import Stack
 from clickstream_assets.settings import Settings, settings
@@ -67,8 +66,7 @@ def test_env_has_dagsters_port_where_dagster_is_part_of_it(home, names, dagster)
 def test_env_has_the_first_hour_that_is_set_and_no_default_that_would_pass_for_it_later(home, monkeypatch, first_hour):
     monkeypatch.setenv("CLICKSTREAM_FIRST_HOUR", first_hour)
     running = Stack(Settings())
-    running._ports = dict.fromkeys(("kafka", "hbase-thrift", "elasticsearch", "spark"), 1)
-    running._downloads = Downloads(home, home, home, home)
+    running._environment = {"CLICKSTREAM_HBASE_PORT": "1"}
     running._take_home()
     try:
         running._write_state("up")
