@@ -441,7 +441,9 @@ def test_secrets_that_pods_name_are_those_of_the_documentation(overlay):
     for name, literals in re.findall(r"create secret generic (\S+)((?: \\?\s*--from-literal=\S+)+)", DOCUMENTATION):
         told.setdefault(name, set()).update(re.findall(r"--from-literal=([\w-]+)=", literals))
     assert {name: {key for other, key, _ in used if other == name} for name, _, _ in used} == told
-    assert {name for name, _, optional in used if not optional} == {"clickstream-postgres"}
+    needed = {(name, key) for name, key, optional in used if not optional}
+    demo = {("clickstream-secrets", "spark-token")} if overlay == "demo" else set()
+    assert needed == {("clickstream-postgres", "postgresql-password")} | demo
     assert {name for name, _, optional in used if optional} == {"clickstream-secrets"}
 
 

@@ -87,8 +87,7 @@ class SparkConnect(Server):
 
     def launch(self) -> Launch:
         folders, home, logging = self.folders, spark_home(), self._write_log4j2()
-        own_java_home = write_java_home(folders.conf / "java")
-        python = write_python(folders.conf / "python")
+        own_java_home, python = self._programs()
         settings = [
             part
             for name, value in configuration(folders, self.port, python, self.door).items()
@@ -124,6 +123,13 @@ class SparkConnect(Server):
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}",
         }
         return self._launch(argv, environment)
+
+    def _programs(self) -> tuple[Path, Path]:
+        """Write the Java home and the Python that Spark takes. Everybody's in an image, they are their owner's here."""
+        java, python = write_java_home(self.folders.conf / "java"), write_python(self.folders.conf / "python")
+        for program in (java / "bin" / "java", python):
+            program.chmod(0o700)
+        return java, python
 
     def answers(self) -> None:
         ask(self.port, self.token)

@@ -135,6 +135,14 @@ def test_servers_that_do_not_start_are_told_with_the_end_of_their_log(serve, mon
         background.up(Settings(home=serve))
 
 
+def test_the_background_gets_secrets_as_they_are_and_is_told_to_be_secured(serve, monkeypatch):
+    monkeypatch.setenv("CLICKSTREAM_SPARK_TOKEN", "a token")
+    says = "import os, sys; raise SystemExit(os.environ['CLICKSTREAM_SPARK_TOKEN'] + str(sys.argv[1:]))"
+    monkeypatch.setattr(background, "SERVE", [sys.executable, "-c", says])
+    with pytest.raises(StackError, match=r"a token\['--secure'\]"):
+        background.up(Settings(home=serve), secure=True)
+
+
 def test_ctrl_c_while_they_start_leaves_nothing(serve, monkeypatch):
     def interrupt(_):
         raise KeyboardInterrupt

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import stat
 import subprocess
 import sys
 import time
@@ -85,6 +86,23 @@ def test_what_is_started_again_runs_with_its_second_command_and_is_in_the_state_
         assert state["state"] == "up"
         assert [process["pid"] for process in state["processes"]] == [pid]
     assert not psutil.pid_exists(pid)
+
+
+def test_what_is_written_while_it_runs_is_its_owners_alone_and_what_was_there_becomes_it(tmp_path):
+    old, new = tmp_path / "dagster" / "runs.db", tmp_path / "new"
+    old.parent.mkdir()
+    old.write_text("")
+    old.chmod(0o644)
+    before = os.umask(0o022)
+    try:
+        with Servers(tmp_path, Said(), "sh", "-c", 'touch "$0"', str(new), must_live=False) as stack:
+            _await_end(stack)
+        after = os.umask(0o022)
+    finally:
+        os.umask(before)
+    assert {stat.S_IMODE(file.stat().st_mode) for file in (old, new, tmp_path / "thing.log")} == {0o600}
+    assert {stat.S_IMODE(folder.stat().st_mode) for folder in (tmp_path, tmp_path / "stack")} == {0o700}
+    assert after == 0o022
 
 
 def test_a_server_is_not_started_again(tmp_path):
