@@ -41,6 +41,9 @@ check: setup  ## Format, lint, types, definitions
 k8s-check: setup  ## Ask a Kubernetes API server whether it takes k8s/; KUBECONFIG names the cluster
 	@$(BIN)/python -W ignore -m clickstream_assets_tests.k8s.check
 
+security-check: setup  ## Every way to sign in to each server, and what is told where it fails: a table, from real servers
+	@$(BIN)/python -W ignore -m clickstream_assets_tests.security.check
+
 pictures: setup browser  ## The README's pictures of Dagster's pages, after MINUTES=5 of demo
 	@$(BIN)/python -W ignore -m clickstream_assets_tests.browser.pictures --minutes $(or $(MINUTES),5)
 
@@ -51,4 +54,4 @@ lock: setup  ## Write requirements.lock by pyproject.toml; ARGS=--upgrade for th
 clean:  ## Delete the virtual environment and all that runs have written
 	rm -rf $(VENV) .clickstream .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
-.PHONY: help setup run browser test test-fast bench check k8s-check pictures lock clean
+.PHONY: help setup run browser test test-fast bench check k8s-check security-check pictures lock clean

@@ -17,7 +17,11 @@ import pytest
 from clickstream_assets.settings import Settings, settings
 from clickstream_assets.stores.elasticsearch.client import elasticsearch_client
 from clickstream_assets_tests.acceptance import golden
+from clickstream_assets_tests.fakes.certificates import Certificates
 from clickstream_assets_tests.integration.test_run_command import RunCommand
+from clickstream_assets_tests.integration.test_signing_in import as_expected
+from clickstream_assets_tests.security.check import exported, mutual_variables
+from clickstream_assets_tests.security.mechanisms import secured_cases
 
 EVENTS = 1_500
 PLANTED = {
@@ -73,8 +77,7 @@ def secured(tmp_path_factory, webhook):
         try:
             command.wait_for("Dagster is up")
             env = subprocess.check_output(command.command("stack", "env"), env=command.environment, text=True)
-            variables = dict(line.removeprefix("export ").split("=", 1) for line in env.splitlines())
-            variables = {name: value.strip("'") for name, value in variables.items()}
+            variables = exported(env)
             for name in [name for name in os.environ if name.startswith("CLICKSTREAM_")]:
                 patch.delenv(name)
             for name, value in variables.items():
@@ -109,6 +112,13 @@ def test_the_whole_pipeline_is_golden_with_everything_secured(secured, monkeypat
         differences = golden.compare(expected["metrics"], documents(configured, monkeypatch))
     assert differences == []
     assert len(lines) == EVENTS
+
+
+def test_each_way_to_sign_in_and_what_is_told_where_it_fails(secured, tmp_path):
+    certificates = Certificates(tmp_path)
+    with secured_cases(secured.variables, mutual_variables(secured.variables), certificates, tmp_path) as cases:
+        assert len(cases) >= 20
+        assert as_expected(cases) == []
 
 
 def graphql(secured, query: str) -> str:
