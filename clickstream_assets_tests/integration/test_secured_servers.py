@@ -11,7 +11,8 @@ from pathlib import Path
 import happybase
 import psutil
 import pytest
-from elasticsearch import AuthenticationException, Elasticsearch, TlsError
+from elastic_transport import TlsError
+from elasticsearch import AuthenticationException, Elasticsearch
 from happybase.connection import Hbase
 from kafka import KafkaAdminClient, KafkaProducer
 from kafka.errors import KafkaTimeoutError
