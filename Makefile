@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 .DEFAULT_GOAL := help
 
 help:  ## Show the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*##/ { printf "%-11s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*##/ { printf "%-15s%s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 $(VENV)/.ready: pyproject.toml requirements.lock
 	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) is missing: install Python 3.11, or name another with make PYTHON=python3.13" >&2; exit 1; }

@@ -39,6 +39,8 @@ class ServerAddress(NamedTuple):
     """In the names of settings: ``HBASE``."""
     host: str
     port: int
+    shown_certificate: bool = False
+    """Whether we have one to show it."""
 
     def refused(self, words: str) -> SignInRefused:
         return SignInRefused(f"{self.title} at {self.host}:{self.port}: {words}.")
@@ -133,7 +135,8 @@ def _not_believed(server: ServerAddress, error: ssl.SSLCertVerificationError) ->
 def why_no_tls(server: ServerAddress, error: str) -> str:
     """What went wrong in TLS, by the words of OpenSSL."""
     upper = error.upper().replace(" ", "_")
-    if "CERTIFICATE_REQUIRED" in upper or "HANDSHAKE_FAILURE" in upper:
+    # Java says of no certificate that it is a bad one
+    if "CERTIFICATE_REQUIRED" in upper or ("ALERT" in upper and not server.shown_certificate):
         return f"it asks for a certificate of ours: set {server.setting('CERT')} and {server.setting('KEY')}"
     if "ALERT" in upper and ("UNKNOWN_CA" in upper or "CERTIFICATE" in upper):
         return f"it does not believe our certificate, {server.setting('CERT')} ({error})"

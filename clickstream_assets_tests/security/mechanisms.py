@@ -6,7 +6,7 @@ A case is a change to the environment in which a way works. What is expected is 
 import os
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -111,7 +111,7 @@ class KeyedElasticsearch(BaseHTTPRequestHandler):
 
 @contextmanager
 def _keyed_elasticsearch() -> Iterator[int]:
-    with closing(ThreadingHTTPServer(("127.0.0.1", 0), KeyedElasticsearch)) as server:
+    with ThreadingHTTPServer(("127.0.0.1", 0), KeyedElasticsearch) as server:
         Thread(target=server.serve_forever, daemon=True).start()
         yield server.server_address[1]
         server.shutdown()

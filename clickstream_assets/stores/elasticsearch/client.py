@@ -50,7 +50,7 @@ def _context(configured: ConnectionSettings) -> ssl.SSLContext:
 def sign_in(url: str) -> None:
     """Ask one question. Raises :class:`SignInRefused`, or OSError if nobody answers."""
     tls = url.lower().startswith("https:")
-    server = ServerAddress(_TITLE, "ELASTICSEARCH", *address_of(url, 9200))
+    server = ServerAddress(_TITLE, "ELASTICSEARCH", *address_of(url, 9200), settings().elasticsearch_cert is not None)
     connect(server, _context(settings()) if tls else None).close()
     with _client(url, request_timeout=ANSWER_SECONDS, max_retries=0) as es:
         try:

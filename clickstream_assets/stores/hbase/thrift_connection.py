@@ -10,6 +10,7 @@ import happybase  # importing it makes the module Hbase_thrift
 
 import Hbase_thrift as thrift  # isort: skip
 from thriftpy2.http import THttpClient
+from thriftpy2.protocol.cybin import ProtocolError  # type: ignore[attr-defined]
 from thriftpy2.thrift import TClient, TException
 from thriftpy2.transport import TCyBufferedTransport, TSSLSocket
 
@@ -26,8 +27,9 @@ from clickstream_assets.stores.sign_in import (
     why_no_tls,
 )
 
-LOST = (OSError, TException, HTTPException)
-"""What a call raises when the server was lost; also Thrift's own IOError, the server's "I could not"."""
+LOST = (OSError, TException, HTTPException, ProtocolError)
+"""What a call raises when the server was lost or says what makes no sense; also Thrift's own IOError, the server's "I
+could not"."""
 _TITLE = "HBase Thrift"
 _BUFFER_BYTES = 1 << 20
 
@@ -69,7 +71,7 @@ def require_sign_in(host: str, port: int) -> None:
 
 def sign_in(host: str, port: int) -> None:
     """Ask one question. Raises :class:`SignInRefused`, or OSError if nobody answers."""
-    server = ServerAddress(_TITLE, "HBASE", host, port)
+    server = ServerAddress(_TITLE, "HBASE", host, port, settings().hbase_cert is not None)
     tls = settings().hbase_protocol != "binary"
     connect(server, _context() if tls else None).close()
     try:

@@ -71,7 +71,7 @@ def sign_in_to_any(bootstrap_servers: str) -> None:
     unreachable: list[OSError] = []
     for host, port, _ in collect_hosts(bootstrap_servers, randomize=False):
         try:
-            sign_in(ServerAddress(_TITLE, "KAFKA", host, port), configured)
+            sign_in(ServerAddress(_TITLE, "KAFKA", host, port, configured.kafka_cert is not None), configured)
         except SignInRefused as refused:
             refusals.append(refused)
         except OSError as error:
