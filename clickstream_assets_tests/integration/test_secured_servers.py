@@ -61,13 +61,19 @@ def secured(started):
     return started[1]
 
 
+@pytest.fixture(autouse=True)
+def no_token_of_the_process(monkeypatch):
+    """pyspark would show it where a test shows none, and by TLS."""
+    monkeypatch.delenv("SPARK_CONNECT_AUTHENTICATE_TOKEN", raising=False)
+
+
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory):
     return Certificates(tmp_path_factory.mktemp("certificates"))
 
 
 def _topics(**options):
-    options = {"bootstrap_timeout_ms": 4_000} | options
+    options = {"bootstrap_timeout_ms": 3_000} | options
     with contextlib.closing(KafkaAdminClient(**options)) as client:
         return client.list_topics()
 
