@@ -121,6 +121,6 @@ def other_user(program: Path, readable: Path, *writable: Path) -> ServerUser:
             return user
     raise StackError(
         f"Elasticsearch refuses to run as root, and no other user can be given access to {writable[0]}, {program} and "
-        f"{readable} by setpriv or unshare (util-linux): run as another user, or have the clone and CLICKSTREAM_HOME in "
-        "folders that every user can reach."
+        f"{readable} by setpriv or unshare (util-linux): run as another user, or have the clone and CLICKSTREAM_HOME "
+        "in folders that every user can reach."
     )
