@@ -20,9 +20,9 @@ from pyspark.errors.exceptions.connect import SparkConnectGrpcException
 from pyspark.sql.connect.session import SparkSession
 from thriftpy2.http import THttpClient
 from thriftpy2.protocol import TBinaryProtocol
+from thriftpy2.protocol.cybin.cybin import ProtocolError
 from thriftpy2.thrift import TClient
 from thriftpy2.transport import TBufferedTransport, TSSLSocket
-from thriftpy2.transport.base import TTransportException
 
 from clickstream_assets.local.stack import background
 from clickstream_assets.settings import Settings
@@ -143,7 +143,7 @@ def test_hbase_thrift_speaks_https_and_nothing_else(secured, certificates):
     assert _tables(_https(secured, secured.hbase_ca)) == []
     with pytest.raises(ssl.SSLCertVerificationError):
         _tables(_https(secured, certificates.ca))
-    with pytest.raises((TTransportException, OSError)):
+    with pytest.raises(ProtocolError, match="No protocol version header"):
         happybase.Connection(secured.hbase_host, secured.hbase_port, timeout=5_000).tables()
 
 
