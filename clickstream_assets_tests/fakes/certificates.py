@@ -23,7 +23,8 @@ class Authority:
         """A certificate for hosts, or without any for a client of that name: a PEM file that begins with its key."""
         yesterday = datetime.now(UTC) - timedelta(days=1)
         path = self._folder / f"{self._name} {name}.pem"
-        issued = self._authority.issue_cert(*hosts, common_name=name, not_after=yesterday if expired else None)
+        names = hosts or ("client@localhost",)  # Java believes no certificate without
+        issued = self._authority.issue_cert(*names, common_name=name, not_after=yesterday if expired else None)
         issued.private_key_and_cert_chain_pem.write_to_path(str(path))
         return path
 

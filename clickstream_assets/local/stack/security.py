@@ -51,7 +51,8 @@ class Security:
         authority = trustme.CA(organization_name="throw-away authority of clickstream stack")
         names = dict.fromkeys(("localhost", HOST, host or HOST))
         self._server = authority.issue_cert(*names, common_name="localhost")
-        client = authority.issue_cert(common_name=USER)
+        # With an alternative name: Java believes no certificate that has an empty list of them
+        client = authority.issue_cert(f"{USER}@localhost", common_name=USER)
         self._authority = authority.cert_pem.bytes()
         self.kafka_password, self.elasticsearch_password = secrets.token_urlsafe(24), secrets.token_urlsafe(24)
         self.ca = write_secret(folder / "ca.pem", self._authority)

@@ -120,6 +120,7 @@ def other_user(program: Path, readable: Path, *writable: Path) -> ServerUser:
         if user.reaches(program, readable, writable[0]):
             return user
     raise StackError(
-        f"{program.name} is not to run as root, and no other user can be given access to {writable[0]} and {readable}: "
-        "run as another user, or set CLICKSTREAM_HOME and CLICKSTREAM_CACHE to folders that every user can reach."
+        f"Elasticsearch refuses to run as root, and no other user can be given access to {writable[0]}, {program} and "
+        f"{readable} by setpriv or unshare (util-linux): run as another user, or have the clone and CLICKSTREAM_HOME "
+        "in folders that every user can reach."
     )

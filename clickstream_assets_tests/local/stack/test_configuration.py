@@ -95,6 +95,24 @@ def test_spark_reckons_in_utc_on_the_loopback_address(folders, tmp_path):
     assert configuration["spark.connect.grpc.maxInboundMessageSize"] == str(128 * 1024 * 1024)
 
 
+def test_spark_is_given_its_token_and_our_settings_where_no_list_of_processes_shows_them(folders, monkeypatch):
+    monkeypatch.setenv("CLICKSTREAM_HASH_ROUTES", "true")
+    monkeypatch.setenv("SPARK_CONNECT_AUTHENTICATE_TOKEN", "of another server")
+    server = spark.SparkConnect(
+        folders, 15002, "local[1]", Door(), "a token", settings={"CLICKSTREAM_KAFKA_USER": "me"}
+    )
+    launch = server.launch()
+    given = {
+        "SPARK_CONNECT_AUTHENTICATE_TOKEN": "a token",
+        "CLICKSTREAM_KAFKA_USER": "me",
+        "CLICKSTREAM_HASH_ROUTES": "true",
+    }
+    assert given.items() <= launch.environment.items()
+    assert "a token" not in " ".join(launch.argv)
+    kafka_launch = kafka.Kafka(folders, 9092, 9093, Path("/jars"), Door())._launch(["java"])
+    assert not [name for name in kafka_launch.environment if name.startswith(("CLICKSTREAM_", "SPARK_CONNECT"))]
+
+
 def test_with_a_name_public_ports_are_open_to_all_and_the_others_to_this_machine(folders, tmp_path):
     door = Door.named("stack")
     properties = kafka.server_properties(Path("/data"), 9092, 9093, door)
