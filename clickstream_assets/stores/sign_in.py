@@ -155,6 +155,22 @@ def speaks_tls(server: ServerAddress) -> bool:
     return True
 
 
+def alert_after_handshake(server: ServerAddress, context: ssl.SSLContext) -> str:
+    """What a server says of our certificate, in the words of OpenSSL; empty if nothing.
+
+    In TLS 1.3 it says so when we believe to be connected already.
+    """
+    with closing(connect(server, context)) as connection:
+        connection.settimeout(_HELLO_SECONDS)
+        try:
+            connection.recv(1)
+        except ssl.SSLError as error:
+            return str(error)
+        except OSError:
+            pass
+    return ""
+
+
 def is_alert(data: bytes) -> bool:
     """Whether bytes are how TLS says no."""
     return data.startswith(_ALERT)

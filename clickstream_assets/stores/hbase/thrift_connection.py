@@ -20,6 +20,7 @@ from clickstream_assets.stores.sign_in import (
     Certificates,
     ServerAddress,
     SignInRefused,
+    alert_after_handshake,
     connect,
     once_a_minute,
     speaks_tls,
@@ -86,9 +87,9 @@ def sign_in(host: str, port: int) -> None:
 def _refusal(server: ServerAddress, error: str, *, tls: bool) -> Exception:
     if not tls and speaks_tls(server):
         return server.refused(f"it speaks TLS there: set {server.setting('PROTOCOL')} to tls, or to https")
-    if tls and "SSL" in error:
-        return server.refused(why_no_tls(server, error))
     if tls:
+        if alert := alert_after_handshake(server, _context()):
+            return server.refused(why_no_tls(server, alert))
         return SignInRefused(
             f"{server.title} at {server.host}:{server.port} does not answer by the protocol "
             f"{settings().hbase_protocol} ({error}): correct {server.setting('PROTOCOL')}."
