@@ -135,10 +135,11 @@ def _not_believed(server: ServerAddress, error: ssl.SSLCertVerificationError) ->
 def why_no_tls(server: ServerAddress, error: str) -> str:
     """What went wrong in TLS, by the words of OpenSSL."""
     upper = error.upper().replace(" ", "_")
+    certificate = error == _HUNG_UP or ("ALERT" in upper and ("UNKNOWN_CA" in upper or "CERTIFICATE" in upper))
     # Java says of no certificate that it is a bad one
-    if "CERTIFICATE_REQUIRED" in upper or ("ALERT" in upper and not server.shown_certificate):
+    if "CERTIFICATE_REQUIRED" in upper or (certificate and not server.shown_certificate):
         return f"it asks for a certificate of ours: set {server.setting('CERT')} and {server.setting('KEY')}"
-    if "ALERT" in upper and ("UNKNOWN_CA" in upper or "CERTIFICATE" in upper):
+    if certificate:
         return f"it does not believe our certificate, {server.setting('CERT')} ({error})"
     return f"it does not speak TLS there ({error}): correct the port, or the protocol of the settings"
 
@@ -163,12 +164,15 @@ def alert_after_handshake(server: ServerAddress, context: ssl.SSLContext) -> str
     with closing(connect(server, context)) as connection:
         connection.settimeout(_HELLO_SECONDS)
         try:
-            connection.recv(1)
+            return "" if connection.recv(1) else _HUNG_UP
         except ssl.SSLError as error:
             return str(error)
         except OSError:
             pass
     return ""
+
+
+_HUNG_UP = "it hangs up behind the handshake"
 
 
 def is_alert(data: bytes) -> bool:
