@@ -14,6 +14,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from clickstream_assets.cli.main import main
+from clickstream_assets.cli.through_dagster import is_dagster_up
 from clickstream_assets.local.stack.ports import HOST
 from clickstream_assets.settings import Settings
 from clickstream_assets.webserver.dagsters import GuardedWebserver, guarded
@@ -83,6 +84,13 @@ def test_its_own_pages_work(ours):
     assert "GraphiQL" in ours.ask("/graphql", Accept="text/html").text
     assert ours.graphql("{ version }", Origin=ours.url, Sec_Fetch_Site="same-origin").status == 200
     assert says(ours.url, COUNT, origin=ours.url)["type"] == "data"
+
+
+@pytest.mark.slow
+def test_a_command_that_asks_by_another_name_is_told_so(ours):
+    assert is_dagster_up(ours.url)
+    with pytest.raises(click.ClickException, match="add it to CLICKSTREAM_DAGSTER_HOSTS"):  # not that it is away
+        is_dagster_up(ours.url.replace("127.0.0.1", "127.1"))
 
 
 @pytest.mark.slow
