@@ -19,10 +19,12 @@ from clickstream_assets_tests.dagster_dev import kill_with_children
 from clickstream_assets_tests.webserver.kept_asset import kept
 
 WIPE = 'mutation { wipeAssets(assetPartitionRanges: [{assetKey: {path: ["kept"]}}]) { __typename } }'
-LAUNCH = """mutation { launchRun(executionParams: {mode: "default", selector: {
-  repositoryLocationName: "clickstream_assets_tests.webserver.kept_asset", repositoryName: "__repository__",
-  jobName: "__ASSET_JOB"}}) { __typename } }"""
 MODULE = "clickstream_assets_tests.webserver.kept_asset"
+_RUN = f"""{{mode: "default", selector: {{repositoryLocationName: "{MODULE}", repositoryName: "__repository__",
+  jobName: "__ASSET_JOB"}}}}"""
+LAUNCH = f"mutation {{ launchRun(executionParams: {_RUN}) {{ __typename }} }}"
+LAUNCH_SEVERAL = f"""mutation {{ launchMultipleRuns(executionParamsList: [{_RUN}]) {{
+  ... on LaunchMultipleRunsResult {{ launchMultipleRunsResult {{ __typename }} }} }} }}"""
 _ROOT = Path(__file__).parents[2]
 
 

@@ -1,5 +1,6 @@
 """Dagster's real webserver, started by our command and asked by foreign pages."""
 
+import inspect
 import json
 import socket
 from urllib.parse import quote, urlsplit
@@ -8,6 +9,7 @@ import click
 import pytest
 import uvicorn
 from click.testing import CliRunner
+from dagster_graphql.schema.roots.mutation import GrapheneMutation
 from dagster_webserver import app, cli
 from starlette.applications import Starlette
 from websockets.exceptions import InvalidStatus
@@ -18,7 +20,7 @@ from clickstream_assets.cli.through_dagster import is_dagster_up
 from clickstream_assets.local.stack.ports import HOST
 from clickstream_assets.settings import Settings
 from clickstream_assets.webserver.dagsters import GuardedWebserver, guarded
-from clickstream_assets_tests.webserver.served import LAUNCH, MODULE, WIPE, served
+from clickstream_assets_tests.webserver.served import LAUNCH, LAUNCH_SEVERAL, MODULE, WIPE, served
 
 FOREIGN = {"Host": "evil.example", "Origin": "http://evil.example"}
 COUNT = 'subscription { capturedLogs(logKey: ["none"]) { stdout } }'
@@ -99,10 +101,22 @@ def test_whoever_looks_may_look_and_no_more(tmp_path):
         assert json.loads(looking.graphql("{ assetNodes { id } }").text)["data"]["assetNodes"]
         assert looking.graphql(WIPE).of("wipeAssets") == "UnauthorizedError"
         assert looking.graphql(LAUNCH).of("launchRun") == "UnauthorizedError"
+        assert '[{"__typename":"UnauthorizedError"}]' in looking.graphql(LAUNCH_SEVERAL).text
         reported = looking.ask("/report_asset_materialization/kept", "{}", Content_Type="application/json")
         assert reported.status == 401
         assert looking.ask(f"/graphql?query={quote(WIPE)}").status == 405
         assert looking.untouched()
+
+
+def test_every_mutation_asks_whether_it_may():
+    """Which one that only looks may not: so what Dagster adds is seen here."""
+    unasked = {
+        name
+        for name, field in GrapheneMutation._meta.fields.items()
+        if "Permissions." not in inspect.getsource(inspect.unwrap(field.resolver))
+    }
+    # The first asks for each of its runs (above); the others are of Dagster's own statistics and its greeting
+    assert unasked == {"launchMultipleRuns", "logTelemetry", "setNuxSeen"}
 
 
 @pytest.mark.slow
