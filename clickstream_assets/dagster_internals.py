@@ -1,8 +1,9 @@
 """What is used of Dagster that its public interface lacks: all of it here, so that an upgrade has one place to look at.
 
-Four modules have more of their own: ``orchestration/event_log.py`` (a storage class), ``orchestration/forking.py`` (how
-runs start), ``orchestration/forked_imports.py`` (modules by name, imported before runs are forked) and
-``local/dagster_processes.py`` (the daemon's command). Tests fail where Dagster has changed.
+Five modules have more of their own: ``orchestration/event_log.py`` (a storage class), ``orchestration/forking.py`` (how
+runs start), ``orchestration/forked_imports.py`` (modules by name, imported before runs are forked),
+``webserver/dagsters.py`` (the class that its webserver's command makes) and ``local/dagster_processes.py`` (the
+daemon's command). Tests fail where Dagster has changed.
 """
 
 # A check's result counts in the UI only if it names the materialization that it looked at.

@@ -7,6 +7,7 @@ processes are known by it (``stores/process.py``).
 from functools import lru_cache
 from ipaddress import ip_network
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import click
 from platformdirs import user_cache_path
@@ -96,6 +97,12 @@ class Settings(ConnectionSettings):
     dagster_url: str = Field(
         "", description="address of Dagster's webserver as people reach it, for links; empty: localhost and its port"
     )
+    dagster_hosts: str = Field(
+        "",
+        pattern=r"^([A-Za-z0-9.-]+(,[A-Za-z0-9.-]+)*)?$",
+        description="names by which Dagster's webserver is asked beside localhost and that of its address; no ports, "
+        "comma-separated",
+    )
 
     repository_url: str = Field(
         "", description="GitHub or GitLab repository that assets' code references lead to; empty: to files here"
@@ -147,6 +154,12 @@ class Settings(ConnectionSettings):
     def links_to(self) -> str:
         """Address of Dagster's webserver, without a slash at the end."""
         return (self.dagster_url or f"http://localhost:{self.dagster_port}").rstrip("/")
+
+    @property
+    def dagster_host_names(self) -> frozenset[str]:
+        """The names by which Dagster's webserver may be asked, without ports."""
+        named = {urlsplit(self.dagster_url).hostname or "localhost", *filter(None, self.dagster_hosts.split(","))}
+        return frozenset({"localhost", "127.0.0.1", "[::1]", *named})
 
     @property
     def topic(self) -> str:

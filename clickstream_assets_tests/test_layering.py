@@ -30,6 +30,7 @@ LAYERS = (
     "assets",
     "orchestration",
     "definitions",
+    "webserver",  # Dagster's pages, and who may ask for them
     "local and cli",  # servers of one machine; the command line starts them
 )
 """From the bottom up: a module imports from its own layer and from those below."""

@@ -10,6 +10,7 @@ from clickstream_assets.cli.produce import produce
 from clickstream_assets.cli.rebuild import rebuild
 from clickstream_assets.cli.setup import setup, tables
 from clickstream_assets.cli.validate import schema, validate
+from clickstream_assets.cli.webserver import webserver
 from clickstream_assets.local.run import run
 from clickstream_assets.local.stack.commands import stack
 
@@ -20,7 +21,21 @@ def main() -> None:
     """Clicks from Kafka to checked hourly metrics in Elasticsearch, as Dagster assets."""
 
 
-for command in (run, produce, validate, schema, metrics, explain, dead_letters, rebuild, setup, tables, doctor, stack):
+for command in (
+    run,
+    produce,
+    validate,
+    schema,
+    metrics,
+    explain,
+    dead_letters,
+    rebuild,
+    setup,
+    tables,
+    doctor,
+    webserver,
+    stack,
+):
     main.add_command(command)
 
 if __name__ == "__main__":

@@ -51,13 +51,20 @@ def require_no_dagster(url: str) -> None:
 
 
 def is_dagster_up(url: str) -> bool:
-    """Whether a webserver answers on ``url``."""
+    """Whether a webserver answers on ``url``. Raises ClickException where it does, but not by that name."""
     import requests
 
     try:
-        return requests.get(f"{url}/server_info", timeout=5).ok
+        answer = requests.get(f"{url}/server_info", timeout=5)
     except requests.RequestException:
         return False
+    if answer.text == "Invalid host header":
+        name = urlsplit(url).hostname
+        raise click.ClickException(
+            f"the webserver on {url} does not answer by the name {name}: add it to CLICKSTREAM_DAGSTER_HOSTS where "
+            "that webserver runs, or ask it by another name."
+        )
+    return answer.ok
 
 
 @contextmanager

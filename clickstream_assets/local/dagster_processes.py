@@ -61,7 +61,7 @@ def start_dagster(stack: "Stack", configured: Settings) -> str:
     code = ["dagster", "api", "grpc", "-m", "clickstream_assets.definitions", "-h", "127.0.0.1", "-p", str(grpc_port)]
     start("dagster-code", "code server", *code, port=grpc_port)
     _wait_for(stack, "the code server", lambda: ports.is_open(grpc_port))
-    web = ["dagster_webserver", "-h", "127.0.0.1", "-p", str(port), "-w", str(workspace)]
+    web = ["clickstream_assets.cli.main", "webserver", "-h", "127.0.0.1", "-p", str(port), "-w", str(workspace)]
     start("dagster-webserver", "webserver", *web, port=port)
     start("dagster-daemon", "daemon", "dagster._daemon", "run", "-w", str(workspace))
     _wait_for(stack, "the webserver", lambda: is_dagster_up(f"http://127.0.0.1:{port}"))

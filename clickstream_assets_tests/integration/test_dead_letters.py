@@ -250,8 +250,9 @@ def test_a_running_dagster_replays_for_the_command(looked_at, tmp_path):
     (home / "dagster.yaml").write_text(f"run_coordinator: {coordinator}\ntelemetry: {{enabled: false}}\n")
     env = os.environ | environment(looked_at) | {"DAGSTER_HOME": str(home), "CLICKSTREAM_DAGSTER_PORT": str(port)}
     python = [sys.executable, "-W", "ignore", "-m"]
-    web = [*python, "dagster_webserver", "-h", "127.0.0.1", "-p", str(port), "-m", "clickstream_assets.definitions"]
-    replay = [*python, "clickstream_assets.cli.main", "dead-letters", "replay"]
+    clickstream = [*python, "clickstream_assets.cli.main"]
+    web = [*clickstream, "webserver", "-h", "127.0.0.1", "-p", str(port), "-m", "clickstream_assets.definitions"]
+    replay = [*clickstream, "dead-letters", "replay"]
     alone = subprocess.run(replay, env=env, capture_output=True, text=True, timeout=60, check=False)
     assert (alone.returncode, "does not answer" in alone.stderr) == (2, True)
     with subprocess.Popen(web, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:

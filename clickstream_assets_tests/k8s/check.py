@@ -13,7 +13,7 @@ import ssl
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -35,6 +35,7 @@ from clickstream_assets.local.stack.ports import HOST, free_port
 from clickstream_assets_tests.k8s.as_processes import config_map, container, environment, run, running
 from clickstream_assets_tests.k8s.manifests import OVERLAYS, WORKLOADS, Manifest, lapses, pod_of, render
 from clickstream_assets_tests.postgres import PASSWORD, postgres
+from clickstream_assets_tests.postgres_tls import Authority, behind_tls
 
 NO_CLUSTER = """\
 KUBECONFIG names no cluster that can be asked ({}). Any will do, for it is only asked and nothing has to run: set \
@@ -52,9 +53,10 @@ LAUNCHING = {
 }
 ENDING = {"jobs.batch": {"delete"}, "pods": {"list", "delete"}}
 EXECUTORS = {"pods": {"create", "get", "list", "watch", "delete", "deletecollection"}}
+EVERYWHERE = {"daemon": LAUNCHING, "webserver": ENDING, "webserver-read-only": {}, "run": {}, "default": {}}
 RIGHTS = {
-    "demo": {"daemon": LAUNCHING, "webserver": ENDING, "run": {}, "default": {}},
-    "production": {"daemon": LAUNCHING, "webserver": ENDING, "run": {}, "default": {}, "spark-connect": EXECUTORS},
+    "demo": EVERYWHERE,
+    "production": {**EVERYWHERE, "spark-connect": EXECUTORS},
 }
 """What each service account may do in its namespace; all else must be refused."""
 
@@ -253,7 +255,11 @@ def a_run_is_a_job(cluster: Cluster, manifests: list[Manifest]) -> None:
         home = folder / "home"
         home.mkdir()
         (home / "dagster.yaml").write_text(config_map(manifests, "dagster-instance")["dagster.yaml"])
-        own = {"DAGSTER_HOME": str(home), **database.environment}
+        authority = Authority.make(folder, "localhost")  # production lets nobody read a database without
+        door = stack.enter_context(behind_tls(database.port, authority.server))
+        address = {"DAGSTER_PG_HOST": "localhost", "DAGSTER_PG_PORT": str(door)}
+        known = {"PGSSLROOTCERT": str(authority.certificate)}
+        own = {"DAGSTER_HOME": str(home), **database.environment, **address, **known}
         stack.enter_context(patch.dict(os.environ, {**environment(daemon, manifests, namespace), **own}))
         stack.enter_context(_as_in_a_pod(cluster, "daemon", folder))
         port = free_port(set())
@@ -268,6 +274,12 @@ def a_run_is_a_job(cluster: Cluster, manifests: list[Manifest]) -> None:
         location = workspace.get_code_location("clickstream_assets")
         (repository,) = location.get_repositories().values()
         job = repository.get_full_job("clickstream_checks")
+        hostile = {"dagster-k8s/config": json.dumps({"pod_spec_config": {"service_account_name": "daemon"}})}
+        refused = _create_run(instance, location, repository, job, {}, hostile, None, None)
+        with suppress(Exception):  # dagster-k8s raises nothing narrower
+            instance.launch_run(refused.run_id, workspace)
+        jobs = {made.metadata.name for made in cluster.batch.list_namespaced_job(namespace).items}
+        found.rule(f"dagster-run-{refused.run_id}" not in jobs, "a run with a hostile tag has no Job")
         launched = _create_run(instance, location, repository, job, {}, None, None, None)
         instance.launch_run(launched.run_id, workspace)
 

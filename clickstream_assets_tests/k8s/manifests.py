@@ -78,7 +78,8 @@ def patched(overlay: str) -> list[Manifest]:
         for entry in yaml.safe_load((folder / "kustomization.yaml").read_text()).get("patches", []):
             patch = yaml.safe_load(entry["patch"])
             for manifest in made:
-                if re.fullmatch(entry["target"]["kind"], manifest["kind"]):
+                target, name = entry["target"], manifest["metadata"]["name"]
+                if re.fullmatch(target["kind"], manifest["kind"]) and re.fullmatch(target.get("name", ".*"), name):
                     _apply(patch, manifest)
     return made
 
@@ -93,7 +94,10 @@ def _apply(patch: Any, manifest: Manifest) -> None:
         place: Any = manifest
         for key in parents:
             place = place[key]
-        place[last] = deepcopy(step["value"])
+        if last == "-":
+            place.append(deepcopy(step["value"]))
+        else:
+            place[last] = deepcopy(step["value"])
 
 
 def _merge(patch: Manifest, into: Manifest) -> None:

@@ -20,7 +20,7 @@ from dagster import AssetKey, DagsterEventType, DagsterInstance, DagsterRunStatu
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from clickstream_assets.local.stack.ports import HOST, free_port
-from clickstream_assets_tests.dagster_dev import LAUNCH
+from clickstream_assets_tests.dagster_dev import LAUNCH, ask
 from clickstream_assets_tests.k8s.as_processes import run, running
 from clickstream_assets_tests.k8s.manifests import K8S, files, pod_of
 from clickstream_assets_tests.postgres import Postgres, postgres
@@ -51,9 +51,10 @@ class Deployment:
     web: int
     grpc: int
 
-    def status(self, path: str) -> int:
+    def status(self, path: str, headers: dict[str, str]) -> int:
         try:
-            with urllib.request.urlopen(f"http://{HOST}:{self.web}{path}", timeout=20) as answer:
+            request = urllib.request.Request(f"http://{HOST}:{self.web}{path}", headers=headers)
+            with urllib.request.urlopen(request, timeout=20) as answer:
                 return answer.status
         except urllib.error.HTTPError as error:
             return error.code
@@ -62,7 +63,9 @@ class Deployment:
 
     def probe(self, name: str) -> bool:
         """Whether a probe of the webserver passes, as the kubelet counts it."""
-        return 200 <= self.status(container("webserver")[name]["httpGet"]["path"]) < 400
+        asked = container("webserver")[name]["httpGet"]
+        headers = {header["name"]: header["value"] for header in asked["httpHeaders"]}
+        return 200 <= self.status(asked["path"], headers) < 400
 
     def served(self) -> bool:
         probe = container("code-server")["readinessProbe"]["grpc"]
@@ -76,14 +79,12 @@ class Deployment:
 
     def launch(self, assets: list[str]) -> None:
         """Ask for a run of each partition, as the page does."""
+        assert self.asked_to_launch(self.web, assets) == "LaunchBackfillSuccess"
+
+    def asked_to_launch(self, port: int, assets: list[str]) -> str:
+        """What the webserver on a port answers to that."""
         params = {"assetSelection": [{"path": [name]} for name in assets], "partitionNames": KEYS, "tags": []}
-        request = urllib.request.Request(
-            f"http://{HOST}:{self.web}/graphql",
-            json.dumps({"query": LAUNCH, "variables": {"params": params}}).encode(),
-            {"Content-Type": "application/json"},
-        )
-        with urllib.request.urlopen(request, timeout=60) as answer:
-            assert "LaunchBackfillSuccess" in answer.read().decode()
+        return ask(f"http://{HOST}:{port}", LAUNCH, params=params)["launchPartitionBackfill"]["__typename"]
 
 
 @pytest.fixture(scope="module")
@@ -217,6 +218,26 @@ def test_the_nightly_dump_brings_everything_back(deployment, instance, tmp_path)
     assert there == here
     with patch.dict(os.environ, {**deployment.env, "DAGSTER_PG_DB": "restored"}), DagsterInstance.get() as restored:
         assert stored(restored) == stored(instance)
+
+
+def test_who_looks_sees_the_runs_and_launches_none(deployment, instance, tmp_path):
+    looks = container("webserver-read-only")
+    port, runs = free_port(set()), len(instance.get_runs())
+    words = {**deployment.words, "3002": str(port)}
+    (named,) = looks["startupProbe"]["httpGet"]["httpHeaders"]
+
+    def is_up() -> bool:
+        try:
+            request = urllib.request.Request(f"http://{HOST}:{port}/", headers={named["name"]: named["value"]})
+            return urllib.request.urlopen(request, timeout=20).status == 200
+        except OSError:
+            return False
+
+    with running(looks["args"], deployment.env, words, is_up, tmp_path / "log"):
+        seen = ask(f"http://{HOST}:{port}", "{ runsOrError { ... on Runs { results { status } } } }")
+        assert len(seen["runsOrError"]["results"]) == runs > 0
+        assert deployment.asked_to_launch(port, ["at_will"]) == "UnauthorizedError"
+    assert len(instance.get_runs()) == runs
 
 
 def test_without_its_database_the_page_is_alive_but_not_ready_and_both_come_back(deployment, instance):

@@ -3,11 +3,13 @@
 import re
 import tomllib
 from collections.abc import Iterator
+from pathlib import PurePosixPath
 from typing import Any
 
 import pytest
 import yaml
 
+from clickstream_assets.settings import Settings
 from clickstream_assets_tests.k8s.check import RIGHTS
 from clickstream_assets_tests.k8s.manifests import (
     K8S,
@@ -29,6 +31,7 @@ ROOT = K8S.parent
 DOCUMENTATION = (ROOT / "docs" / "deployment.md").read_text()
 COMPOSE = yaml.safe_load((ROOT / "compose.yaml").read_text())
 INSTANCE = yaml.safe_load((K8S / "base" / "dagster.yaml").read_text())
+AUTHORITY = {"name": "postgres-authority", "optional": True}
 SPARK = dict(
     line.split(None, 1)
     for line in (K8S / "components" / "spark-connect" / "spark-defaults.conf").read_text().splitlines()
@@ -244,7 +247,31 @@ def test_what_others_ask_is_asked_only_when_it_is_ready(overlay):
         (container,) = pods(overlay)[service["metadata"]["name"]]["spec"]["containers"]
         assert {"startupProbe", "readinessProbe"} <= container.keys(), service["metadata"]["name"]
     alive = {name for name, pod in pods(overlay).items() if "livenessProbe" in pod["spec"]["containers"][0]}
-    assert alive == {"webserver", "code-server", "daemon", "postgres", "spark-connect"} & set(pods(overlay))
+    always = {"webserver", "webserver-read-only", "code-server", "daemon", "postgres"}
+    assert alive == always | {"spark-connect"} & set(pods(overlay))
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_probes_ask_the_webservers_by_a_name_that_they_have(overlay):
+    asked = {}
+    for name, pod in pods(overlay).items():
+        probes = [*everywhere(pod["spec"]["containers"][0], "httpGet")]
+        if probes:
+            asked[name] = {header["value"] for p in probes for header in p["httpHeaders"] if header["name"] == "Host"}
+            assert all("graphql" not in probe["path"] for probe in probes)  # which is not answered to a link
+    assert asked == {"webserver": {"localhost"}, "webserver-read-only": {"localhost"}}
+    assert "localhost" in Settings().dagster_host_names
+
+
+def test_who_looks_has_neither_a_right_nor_a_way_to_kubernetes():
+    pod = pods("production")["webserver-read-only"]["spec"]
+    assert "--read-only" in pod["containers"][0]["args"]
+    assert pod["automountServiceAccountToken"] is False
+    assert RIGHTS["production"][pod["serviceAccountName"]] == {}
+    ways = {line["to"] for line in TABLE["base"] if line["from"] == "webserver-read-only"}
+    assert ways == {"code-server", "postgres", "dns"}
+    assert COMPOSE["services"]["webserver-read-only"]["ports"] == ["127.0.0.1:3002:3002"]
+    assert COMPOSE["services"]["webserver-read-only"]["command"] == pod["containers"][0]["args"]
 
 
 def test_a_daemon_whose_heartbeats_are_old_is_dead():
@@ -363,7 +390,7 @@ def test_config_maps_that_pods_name_are_made_with_the_keys_that_they_name(overla
         assert reference["key"] in made[reference["name"]]
     for pod in found.values():
         volumes = {v["name"]: v["configMap"]["name"] for v in pod["spec"].get("volumes", []) if "configMap" in v}
-        assert set(volumes.values()) <= set(made)
+        assert set(volumes.values()) <= {*made, AUTHORITY["name"]}
         for mount in everywhere(pod, "volumeMounts"):
             for each in mount:
                 if each["name"] in volumes and "subPath" in each:
@@ -390,7 +417,7 @@ def test_whoever_reads_the_instance_has_the_variables_that_it_names(overlay):
         for name, pod in pods(overlay).items()
         if any(volume.get("configMap", {}).get("name") == "dagster-instance" for volume in pod["spec"]["volumes"])
     }
-    assert set(readers) == {"daemon", "webserver", "migrate", "shell"}
+    assert set(readers) == {"daemon", "webserver", "webserver-read-only", "migrate", "shell"}
     for name, container in readers.items():
         assert storage <= variables(container, overlay), name
     for name in ("daemon", "webserver"):  # who launches and ends runs
@@ -400,6 +427,34 @@ def test_whoever_reads_the_instance_has_the_variables_that_it_names(overlay):
         given = [named[source["env"]] for source in INSTANCE["run_launcher"]["config"]["env_config_maps"]]
         assert given == ["clickstream-settings", "dagster-database"]
     assert storage <= variables(pods(overlay)["code-server"]["spec"]["containers"][0], overlay)
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_whoever_reads_the_database_has_its_authority_where_the_settings_say(overlay):
+    there = PurePosixPath(values(K8S / "overlays" / "production" / "database.env")["PGSSLROOTCERT"])
+    asking = {line["from"] for section in SECTIONS[overlay] for line in TABLE[section] if line["to"] == "postgres"}
+    for name, pod in pods(overlay).items():
+        if pod["metadata"]["labels"]["app.kubernetes.io/component"] in asking:
+            volumes = {volume["name"]: volume.get("configMap") for volume in pod["spec"]["volumes"]}
+            mounts = {mount["mountPath"]: mount["name"] for mount in pod["spec"]["containers"][0]["volumeMounts"]}
+            assert volumes[mounts[str(there.parent)]] == AUTHORITY, name
+            if name != "run":  # which has it by its launcher
+                assert "dagster-database" in {ref["name"] for ref in everywhere(pod, "configMapRef")}, name
+    words = f"kubectl -n clickstream create configmap {AUTHORITY['name']} --from-file={there.name}"
+    assert words in DOCUMENTATION
+
+
+def test_the_database_in_production_shows_its_certificate():
+    (database,) = pods("production")["postgres"]["spec"]["containers"]
+    named = dict(argument.split("=") for argument in database["args"] if argument != "-c")
+    assert named["ssl"] == "on"
+    (mount,) = (mount["mountPath"] for mount in database["volumeMounts"] if mount["name"] == "certificate")
+    shown = {PurePosixPath(named[f"ssl_{part}_file"]) for part in ("cert", "key")}
+    assert shown == {PurePosixPath(mount, file) for file in ("tls.crt", "tls.key")}  # as a Secret of this type has them
+    assert "create secret tls postgres-certificate --cert=tls.crt --key=tls.key" in DOCUMENTATION
+    (volume,) = everywhere(pods("production")["postgres"]["spec"]["volumes"], "secret")
+    assert volume == {"secretName": "postgres-certificate", "defaultMode": 0o440}
+    assert "args" not in pods("demo")["postgres"]["spec"]["containers"][0]
 
 
 @pytest.mark.slow
@@ -428,7 +483,8 @@ def test_whoever_asks_a_server_has_its_address_and_its_password(overlay):
 def secrets_in(place: Any) -> set[tuple[str, str, bool]]:
     """Secret, key, and whether it may be missing."""
     assert not list(everywhere(place, "secretRef"))
-    assert not list(everywhere(place, "secret"))
+    files = {volume["secretName"] for volume in everywhere(place, "secret")}
+    assert files <= {"postgres-certificate"}
     return {(ref["name"], ref["key"], ref.get("optional", False)) for ref in everywhere(place, "secretKeyRef")}
 
 
@@ -490,7 +546,7 @@ def test_services_have_the_ports_of_their_pods_and_those_that_others_ask_them_on
         ports = numbers(pods(overlay)[name]["spec"]["containers"][0])
         for port in service["ports"]:
             assert port["targetPort"] == port["name"]
-            assert port["port"] == (80 if name == "webserver" else ports[port["name"]])
+            assert port["port"] == (80 if name.startswith("webserver") else ports[port["name"]])
     (server,) = everywhere(yaml.safe_load((K8S / "base" / "workspace.yaml").read_text()), "grpc_server")
     assert server["port"] in {port["port"] for port in services[server["host"]]["ports"]}
     database = values(K8S / "base" / "database.env")
@@ -544,7 +600,7 @@ def test_ports_of_the_compose_file_are_those_of_the_manifests():
     assert [test[test.index("-p") + 1]] == [
         str(port) for port in numbers(found["code-server"]["spec"]["containers"][0]).values()
     ]
-    for name in ("code-server", "webserver", "daemon"):
+    for name in ("code-server", "webserver", "webserver-read-only", "daemon"):
         service = COMPOSE["services"][name]
         home = service["environment"]["DAGSTER_HOME"]
         targets = {f"{home}/dagster.yaml", f"{home}/workspace.yaml"}
