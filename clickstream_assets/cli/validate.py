@@ -95,12 +95,19 @@ def _judged_here(lines: "list[tuple[int, Line]]", file: Path, envelope: bool, no
     from clickstream_assets.stores.kafka.client import Record
 
     configured = settings()
-    rules = Rules(configured.topic, "", configured.first_hour_ms, "", configured.url_rules)
+    rules = Rules(
+        configured.topic,
+        "",
+        configured.first_hour_ms,
+        "",
+        configured.url_rules,
+        max_age_ms=configured.max_age_ms,
+    )
     messages = []
     for offset, line in lines:
         sent = message_of(line, file, envelope=envelope)
         messages.append(Record(0, offset, now_ms if sent.timestamp_ms is None else sent.timestamp_ms, sent.value))
-    return judged(messages, rules, is_bot)
+    return judged(messages, rules, is_bot, configured.url_limits)
 
 
 def _in_words(total: "Validation") -> str:
