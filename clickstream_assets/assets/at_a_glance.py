@@ -7,6 +7,7 @@ import dagster as dg
 
 from clickstream_assets.books.offsets import joined
 from clickstream_assets.events.hours import rfc3339_of_hour
+from clickstream_assets.events.shown_text import printable
 from clickstream_assets.evidence.pictures import bars, by_hour, shorten
 
 if TYPE_CHECKING:
@@ -21,9 +22,13 @@ _OFFSET_RANGES = dict.fromkeys(("Kafka partition", "first offset", "end (not inc
 
 
 def table(columns: Mapping[str, str], rows: Iterable[tuple[Any, ...]]) -> dg.TableMetadataValue:
-    """Rows as a table; ``columns`` are names with types or units."""
+    """Rows as a table; ``columns`` are names with types or units.
+
+    The one place for what events say: Dagster shows cells as they are, and Markdown and bare text may become links.
+    """
     schema = dg.TableSchema([dg.TableColumn(name, kind) for name, kind in columns.items()])
-    return dg.MetadataValue.table([dg.TableRecord(dict(zip(columns, row, strict=True))) for row in rows], schema)
+    shown = ([printable(cell) if isinstance(cell, str) else cell for cell in row] for row in rows)
+    return dg.MetadataValue.table([dg.TableRecord(dict(zip(columns, row, strict=True))) for row in shown], schema)
 
 
 def of_ingestion(report: "IngestReport") -> dict[str, Any]:

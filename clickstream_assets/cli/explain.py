@@ -1,6 +1,5 @@
 """``clickstream explain``: how a document came to be, and whether it still holds."""
 
-import json
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
@@ -14,6 +13,7 @@ from clickstream_assets.cli.hour_range import Hour
 from clickstream_assets.cli.reachable_servers import require_servers
 from clickstream_assets.cli.verdict import Verdict
 from clickstream_assets.events.hours import rfc3339
+from clickstream_assets.events.shown_text import json_text
 from clickstream_assets.settings import Settings, settings
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def explain(hour: int, url: str, country: str, limit: int, as_json: bool) -> Non
     _add_records(configured, explanation)
     explanation.shorten(limit)
     if as_json:
-        click.echo(json.dumps(asdict(explanation), ensure_ascii=False))
+        click.echo(json_text(asdict(explanation)))
     else:
         console().print(*_for_people(asdict(explanation)), sep="\n")
     sys.exit(0 if explanation.same else 1)

@@ -48,8 +48,7 @@ def validate(file: Path, envelope: bool, quiet: bool) -> None:
     \b
     clickstream validate clicks.jsonl | jq 'select(.outcome == "refused")'
     """
-    import orjson
-
+    from clickstream_assets.events.shown_text import json_text
     from clickstream_assets.ingest.validation import REFUSED, Validation
 
     total = Validation()
@@ -57,7 +56,7 @@ def validate(file: Path, envelope: bool, quiet: bool) -> None:
     for message in _judged(file, envelope):
         judgement = total.add(message)
         if not quiet or judgement["outcome"] == REFUSED:
-            out.write(orjson.dumps(judgement) + b"\n")
+            out.write(json_text(judgement).encode() + b"\n")
     out.flush()
     click.echo(_in_words(total), err=True)
     sys.exit(1 if total.outcomes[REFUSED] else 0)
