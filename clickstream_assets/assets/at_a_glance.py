@@ -27,8 +27,7 @@ def table(columns: Mapping[str, str], rows: Iterable[tuple[Any, ...]]) -> dg.Tab
     The one place for what events say: Dagster shows cells as they are, and Markdown and bare text may become links.
     """
     schema = dg.TableSchema([dg.TableColumn(name, kind) for name, kind in columns.items()])
-    shown = ([printable(cell) if isinstance(cell, str) else cell for cell in row] for row in rows)
-    return dg.MetadataValue.table([dg.TableRecord(dict(zip(columns, row, strict=True))) for row in shown], schema)
+    return dg.MetadataValue.table([dg.TableRecord(dict(zip(columns, row, strict=True))) for row in rows], schema)
 
 
 def of_ingestion(report: "IngestReport") -> dict[str, Any]:
@@ -66,7 +65,7 @@ def of_clicks(hour: int, seen: "HourOverview", documents_url: str) -> dict[str, 
 def _figures(top: "UrlFigures", clicks: int) -> tuple[int, str, str, str]:
     share = f"{100 * top.clicks / clicks:.1f}{_TO_UNIT}%"
     spent = "unknown" if top.average_time_spent is None else f"{top.average_time_spent:.1f}{_TO_UNIT}s"
-    return top.clicks, share, spent, shorten(top.url, _LONGEST_URL)
+    return top.clicks, share, spent, shorten(printable(top.url), _LONGEST_URL)
 
 
 def of_refusals(hour: int, reasons: Mapping[str, int]) -> dict[str, dg.MetadataValue]:

@@ -14,7 +14,8 @@ from clickstream_assets.events.shown_text import printable
 LONGEST = 999
 """Characters of Markdown that the UI still shows in place."""
 _BAR = "#2563c9"  # 5.6 : 1 against white
-_SAFE = " !$&'()*+,-./:;=?@_~"
+_SAFE = " !$'()*+,-./:;=?@_~"
+"""Not the ampersand: Markdown reads entities in an address, and would undo what keeps texts from being elements."""
 _LINE = 17
 _CHARACTER = 6.6
 _BAR_WIDTH = 160
