@@ -15,6 +15,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 
 from clickstream_assets.connection_settings import NO_SECRET, PREFIX, ConnectionSettings
 from clickstream_assets.events.hours import HOUR_MS, hour_of_key, key_of_hour
+from clickstream_assets.events.url_limits import UrlLimits
 from clickstream_assets.events.urls import DROPPED_PARAMETERS, UrlRules
 
 
@@ -56,6 +57,26 @@ class Settings(ConnectionSettings):
         description="days that IP address, user agent and referrer are kept (set when the table is made)",
     )
 
+    # Limits on a hostile producer
+    counted_hosts: str = Field(
+        "",
+        description="hosts whose urls metrics count by name, comma-separated; with *. before one, all below it. "
+        "Events of others are stored, and count under the url `(other)`: for topics that take what any web page sends. "
+        "Empty: all",
+    )
+    max_urls_per_hour: int = Field(
+        0,
+        ge=0,
+        description="urls that an hour's metrics count by name, those with most clicks; the others count as `(other)`: "
+        "for producers that make up urls. 0: any number",
+    )
+    max_event_age_days: int = Field(
+        0,
+        ge=0,
+        description="days that an event may be older than its Kafka record; older ones are refused as `too_old`: for "
+        "producers that open every past hour again. 0: any age",
+    )
+
     # How ingestion goes
     max_events_per_run: int = Field(1_000_000, ge=1, description="Kafka messages that one run takes at most")
     spark_ingest_events: int = Field(
@@ -85,6 +106,9 @@ class Settings(ConnectionSettings):
         0.2, ge=0, le=1, description="share of an hour's events whose clock was off by over an hour"
     )
     warn_urls: int = Field(50_000, ge=1, description="distinct urls in the metrics of an hour")
+    warn_other_url_share: float = Field(
+        0.1, ge=0, le=1, description="share of an hour's clicks on urls that do not count by name"
+    )
     warn_volume_factor: float = Field(4, gt=1, description="times more, or less, clicks than in comparable hours")
 
     # Alerts
@@ -140,6 +164,21 @@ class Settings(ConnectionSettings):
         for text in filter(None, value.split(",")):
             ip_network(text.strip())
         return value
+
+    @field_validator("counted_hosts")
+    @classmethod
+    def _hosts(cls, value: str) -> str:
+        UrlLimits.of(value.split(","))
+        return value
+
+    @property
+    def url_limits(self) -> UrlLimits:
+        return UrlLimits.of(self.counted_hosts.split(","), self.max_urls_per_hour)
+
+    @property
+    def max_age_ms(self) -> int:
+        """By how much an event may be before its Kafka record; 0: by any time."""
+        return self.max_event_age_days * 24 * HOUR_MS
 
     @property
     def url_rules(self) -> UrlRules:

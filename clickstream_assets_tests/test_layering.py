@@ -180,6 +180,19 @@ def test_modules_and_functions_are_of_one_idea():
     assert large == long == set()
 
 
+def test_markdown_and_links_for_dagster_and_json_for_terminals_are_made_in_one_place():
+    made = {
+        f"{module}: {node.func.attr}"
+        for module, path in all_modules().items()
+        for node in ast.walk(tree_of(path))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)
+        if ast.unparse(node.func) in ("dg.MetadataValue.md", "dg.MetadataValue.url", "json.dumps", "orjson.dumps")
+        if module.partition("/")[0] in ("assets", "checks", "cli", "orchestration")
+    }
+    # What the sensor posts and keeps is no text for people.
+    assert made - {"orchestration/run_failure: dumps"} == {"assets/at_a_glance: md", "assets/at_a_glance: url"}
+
+
 def test_rules_know_no_client():
     assert {name for name in PURE if name not in all_modules() and not (ROOT / name).is_dir()} == set()
     modules = {m: path for m, path in all_modules().items() if m in PURE or m.partition("/")[0] in PURE}

@@ -7,6 +7,7 @@ import dagster as dg
 
 from clickstream_assets.books.offsets import joined
 from clickstream_assets.events.hours import rfc3339_of_hour
+from clickstream_assets.events.shown_text import printable
 from clickstream_assets.evidence.pictures import bars, by_hour, shorten
 
 if TYPE_CHECKING:
@@ -21,7 +22,10 @@ _OFFSET_RANGES = dict.fromkeys(("Kafka partition", "first offset", "end (not inc
 
 
 def table(columns: Mapping[str, str], rows: Iterable[tuple[Any, ...]]) -> dg.TableMetadataValue:
-    """Rows as a table; ``columns`` are names with types or units."""
+    """Rows as a table; ``columns`` are names with types or units.
+
+    The one place for what events say: Dagster shows cells as they are, and Markdown and bare text may become links.
+    """
     schema = dg.TableSchema([dg.TableColumn(name, kind) for name, kind in columns.items()])
     return dg.MetadataValue.table([dg.TableRecord(dict(zip(columns, row, strict=True))) for row in rows], schema)
 
@@ -61,7 +65,7 @@ def of_clicks(hour: int, seen: "HourOverview", documents_url: str) -> dict[str, 
 def _figures(top: "UrlFigures", clicks: int) -> tuple[int, str, str, str]:
     share = f"{100 * top.clicks / clicks:.1f}{_TO_UNIT}%"
     spent = "unknown" if top.average_time_spent is None else f"{top.average_time_spent:.1f}{_TO_UNIT}s"
-    return top.clicks, share, spent, shorten(top.url, _LONGEST_URL)
+    return top.clicks, share, spent, shorten(printable(top.url), _LONGEST_URL)
 
 
 def of_refusals(hour: int, reasons: Mapping[str, int]) -> dict[str, dg.MetadataValue]:

@@ -79,7 +79,8 @@ def _materialize(
     require_fit(kafka, hbase, elasticsearch)
     with kafka.client() as topic, hbase.books() as books:
         wide = Wide(lambda: spark.session, configured.spark_ingest_events)
-        ingestion = Ingestion(topic, books, configured.first_hour_ms, context.run_id, wide, configured.url_rules)
+        rules = configured.url_rules, configured.max_age_ms
+        ingestion = Ingestion(topic, books, configured.first_hour_ms, context.run_id, wide, *rules)
         if config.until is None:
             report = ingestion.read_hours(hours)
         else:

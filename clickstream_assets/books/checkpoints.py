@@ -32,6 +32,10 @@ class Sums:
     """Distinct ones."""
     by_country: dict[str, list[int]] = field(default_factory=dict)
     """Rows, clicks, unique users (of hourly counts added up), measured views and milliseconds."""
+    other_clicks: int = 0
+    """Of the clicks, those on urls that do not count by name."""
+    is_bounded: bool = False
+    """Whether the hour has more urls than count by name: what new events change takes all of it to tell."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +49,8 @@ class Checkpoint:
     covered: Mapping[Place, str]
     """Blocks, by their digests."""
     sums: Sums
+    limits: str
+    """On urls, that it was computed under; empty for none."""
 
 
 def hour_key(hour: int) -> bytes:
@@ -52,9 +58,10 @@ def hour_key(hour: int) -> bytes:
 
 
 def _to_checkpoint(stored: bytes) -> Checkpoint:
-    stamp_ms, slices, covered, sums = orjson.loads(zlib.decompress(stored))
+    stamp_ms, slices, covered, sums, *limits = orjson.loads(zlib.decompress(stored))
     places = {Place(*place): digest for *place, digest in covered}
-    return Checkpoint(int(stamp_ms), tuple(Cells(**of_slice) for of_slice in slices), places, Sums(**sums))
+    of_slices = tuple(Cells(**of_slice) for of_slice in slices)
+    return Checkpoint(int(stamp_ms), of_slices, places, Sums(**sums), "".join(limits))
 
 
 class Checkpoints:
@@ -75,7 +82,8 @@ class Checkpoints:
     def write(self, hour: int, checkpoint: Checkpoint) -> None:
         covered = [(*place, digest) for place, digest in checkpoint.covered.items()]
         sums = {of.name: getattr(checkpoint.sums, of.name) for of in fields(Sums)}
-        content = orjson.dumps([checkpoint.stamp_ms, checkpoint.slices, covered, sums])
+        limits = [checkpoint.limits] if checkpoint.limits else []
+        content = orjson.dumps([checkpoint.stamp_ms, checkpoint.slices, covered, sums, *limits])
         row = RowMutation(hour_key(hour), {_CHECKPOINT: zlib.compress(content, 1)})
         self._hbase.mutate(self._table, [row], checkpoint.stamp_ms)
 

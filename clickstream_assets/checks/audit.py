@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from time import time
 from typing import TYPE_CHECKING
 
+from clickstream_assets.events.url_limits import NO_LIMITS, UrlLimits
 from clickstream_assets.stores.elasticsearch.resource import ElasticsearchResource
 from clickstream_assets.stores.geoip.resource import GeoIPResource
 from clickstream_assets.stores.spark.resource import SparkResource
@@ -23,6 +24,7 @@ class Audit:
     spark: SparkResource
     geoip: GeoIPResource
     elasticsearch: ElasticsearchResource
+    limits: UrlLimits = NO_LIMITS
 
     def differences(self, asset: str, books: "Books", hours: Iterable[int]) -> Mapping[int, str]:
         """By hour, in words, what differs in an asset; hours in which all is as it should be are left out."""
@@ -41,7 +43,7 @@ class Audit:
     def _metrics(self, books: "Books", hours: list[int]) -> Mapping[int, str]:
         from clickstream_assets.metrics.computing import compute
 
-        computed, unfit = compute(self.spark.session, books, hours, "", hours, dry_run=True)
+        computed, unfit = compute(self.spark.session, books, hours, "", hours, limits=self.limits, dry_run=True)
         words = {hour: "blocks that it is computed from are not what the ledger says" for hour in hours if unfit}
         return words | {
             hour: _named(result.written + result.deleted, "metrics are not what the blocks come to", result.named)

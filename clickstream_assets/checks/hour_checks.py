@@ -118,7 +118,8 @@ class HourChecks:
         ) -> Iterator[dg.AssetCheckResult | dg.Output[None]]:
             names = [name for name in self.checks if self.key(name) in context.selected_asset_check_keys]
             is_followed = context.run.job_name == IMPLICIT_ASSET_JOB_NAME
-            audit = Audit(spark, geoip, elasticsearch) if context.run.job_name == AUDIT_JOB else None
+            is_audit = context.run.job_name == AUDIT_JOB
+            audit = Audit(spark, geoip, elasticsearch, configured.url_limits) if is_audit else None
             with hbase.books() as books:
                 what = hours_of(context), books, configured, elasticsearch
                 by_check = self.findings(Evidence(*what, is_followed=is_followed), names, audit)

@@ -2,7 +2,7 @@
 
 from time import time
 
-from clickstream_assets.checks.evidence import Evidence, Finding, Findings
+from clickstream_assets.checks.evidence import Evidence, Finding, Findings, share
 from clickstream_assets.checks.hour_checks import WARN, HourChecks
 from clickstream_assets.events.hours import HOUR_MS
 
@@ -43,6 +43,15 @@ def few_urls(evidence: Evidence) -> Findings:
     most = evidence.limits.warn_urls
     return {
         hour: Finding(counts.urls <= most, f"{counts.urls} distinct urls (warns above {most})", {"urls": counts.urls})
+        for hour, (counts, _) in evidence.metrics.items()
+    }
+
+
+@checks.add("The share of the hour's clicks on urls that do not count by name is not high.", severity=WARN)
+def few_other_urls(evidence: Evidence) -> Findings:
+    most = evidence.limits.warn_other_url_share
+    return {
+        hour: share(counts.other_clicks, counts.clicks, most, "are on urls that do not count by name")
         for hour, (counts, _) in evidence.metrics.items()
     }
 

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from clickstream_assets.events.shown_text import printable
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
@@ -46,11 +48,6 @@ def figure(name: str, value: object) -> "str | Text":
 
 def spaced(name: str) -> str:
     return name.replace("_", " ").replace(".", " ")
-
-
-def printable(text: str) -> str:
-    """Stored text with what a terminal would obey escaped: a producer may have sent anything."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 def as_is(value: object) -> "Text":

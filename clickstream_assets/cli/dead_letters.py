@@ -1,7 +1,6 @@
 """``clickstream dead-letters``: what was refused, looked at and mended."""
 
 import base64
-import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,13 +11,14 @@ from uuid import uuid4
 
 import click
 
-from clickstream_assets.cli.consoles import console, figure, printable, table_of
+from clickstream_assets.cli.consoles import console, figure, table_of
 from clickstream_assets.cli.hour_range import Hour
 from clickstream_assets.cli.reachable_servers import require_servers
 from clickstream_assets.cli.through_dagster import explained, require_no_dagster, run_in_dagster, who_writes
 from clickstream_assets.cli.verdict import Verdict
 from clickstream_assets.events.hours import HOUR_MS, key_of_hour, rfc3339
 from clickstream_assets.events.refusals import REASONS
+from clickstream_assets.events.shown_text import json_text, printable
 from clickstream_assets.settings import settings
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def list_(as_json: bool, **chosen: Any) -> None:
     rows = [{"hour": key_of_hour(hour), "reason": reason, "letters": count} for (hour, reason), count in counts.items()]
     if as_json:
         for row in rows:
-            click.echo(json.dumps(row))
+            click.echo(json_text(row))
     elif rows:
         console().print(table_of([*rows, {"hour": "all", "reason": "", "letters": sum(counts.values())}], figure))
     else:
@@ -105,7 +105,7 @@ def show(coordinates: tuple[str, ...], full: bool, as_json: bool, **chosen: Any)
         shown = named if coordinates else list(letters.select(wanted))
         for letter, value in chain.from_iterable(letters.values(shown)):
             described = _described(letter, value, full=full)
-            click.echo(json.dumps(described, ensure_ascii=False) if as_json else _in_lines(described))
+            click.echo(json_text(described) if as_json else _in_lines(described))
     if not shown and not as_json:
         click.echo("No such dead letter.")
     if coordinates and len(shown) < len(coordinates):

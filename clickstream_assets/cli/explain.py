@@ -1,6 +1,5 @@
 """``clickstream explain``: how a document came to be, and whether it still holds."""
 
-import json
 import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
@@ -14,6 +13,7 @@ from clickstream_assets.cli.hour_range import Hour
 from clickstream_assets.cli.reachable_servers import require_servers
 from clickstream_assets.cli.verdict import Verdict
 from clickstream_assets.events.hours import rfc3339
+from clickstream_assets.events.shown_text import json_text
 from clickstream_assets.settings import Settings, settings
 
 if TYPE_CHECKING:
@@ -25,9 +25,12 @@ if TYPE_CHECKING:
 
 
 def _url(ctx: click.Context, param: click.Parameter, value: str) -> str:
-    """A url as sent; normalised as metrics count it."""
+    """A url as sent; normalised as metrics count it. ``(other)`` is what those count as that do not count by name."""
+    from clickstream_assets.events.url_limits import OTHER
     from clickstream_assets.events.urls import InvalidUrl, normalized_url
 
+    if value == OTHER:
+        return value
     try:
         return normalized_url(value, settings().url_rules)
     except InvalidUrl as error:
@@ -63,7 +66,7 @@ def explain(hour: int, url: str, country: str, limit: int, as_json: bool) -> Non
     Where nothing is there it says why.
 
     HOUR is a partition key or ISO 8601, in UTC. URL may be written as it was sent: it is normalised as metrics are.
-    COUNTRY has two letters; ZZ is unknown.
+    `(other)` is all urls that do not count by name. COUNTRY has two letters; ZZ is unknown.
 
     \b
     clickstream explain 2026-01-31-12:00 'https://shop.example/shoes?utm_source=mail' DE
@@ -76,7 +79,7 @@ def explain(hour: int, url: str, country: str, limit: int, as_json: bool) -> Non
     _add_records(configured, explanation)
     explanation.shorten(limit)
     if as_json:
-        click.echo(json.dumps(asdict(explanation), ensure_ascii=False))
+        click.echo(json_text(asdict(explanation)))
     else:
         console().print(*_for_people(asdict(explanation)), sep="\n")
     sys.exit(0 if explanation.same else 1)
@@ -105,6 +108,7 @@ def _explained(configured: Settings, hour: int, url: str, country: str) -> "Expl
             books=books,
             es=es,
             alias=servers.elasticsearch.alias,
+            limits=configured.url_limits,
         )
 
 

@@ -1,12 +1,11 @@
 """``clickstream metrics``: a span of hours put together."""
 
-import json
-
 import click
 
 from clickstream_assets.cli.consoles import console, figure, table_of
 from clickstream_assets.cli.hour_range import Hour
 from clickstream_assets.cli.reachable_servers import require_servers
+from clickstream_assets.events.shown_text import json_text, printable
 from clickstream_assets.settings import settings
 
 
@@ -43,10 +42,11 @@ def metrics(begin: int, end: int, limit: int, as_json: bool) -> None:
             rows = merged(stored)[: limit or None]
         except (KeyError, ValueError) as error:
             raise click.ClickException(
-                f"A row of these hours is not as it was written ({error}): materialize url_country_metrics for them."
+                f"A row of these hours is not as it was written ({printable(str(error))}): "
+                "materialize url_country_metrics for them."
             ) from error
     if as_json:
         for row in rows:
-            click.echo(json.dumps(row, ensure_ascii=False))
+            click.echo(json_text(row))
     else:
         console().print(table_of(rows, figure) if rows else "No metrics in these hours.")

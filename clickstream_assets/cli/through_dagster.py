@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import click
 
+from clickstream_assets.events.shown_text import printable
 from clickstream_assets.settings import settings
 
 _POLL_SECONDS = 1.0
@@ -147,7 +148,7 @@ def _followed(dagster: Any, logs: Any, run_id: str, page_url: str) -> dict[str, 
         cursor = page["cursor"]
         for event in page["events"]:
             if event["__typename"] == "LogMessageEvent" and event["level"] == "INFO":
-                click.echo(event["message"])
+                click.echo(printable(event["message"]))
             if event["__typename"] == "ObservationEvent":
                 figures = {
                     entry["label"]: entry["intValue"] for entry in event["metadataEntries"] if "intValue" in entry

@@ -48,8 +48,7 @@ def validate(file: Path, envelope: bool, quiet: bool) -> None:
     \b
     clickstream validate clicks.jsonl | jq 'select(.outcome == "refused")'
     """
-    import orjson
-
+    from clickstream_assets.events.shown_text import json_text
     from clickstream_assets.ingest.validation import REFUSED, Validation
 
     total = Validation()
@@ -57,7 +56,7 @@ def validate(file: Path, envelope: bool, quiet: bool) -> None:
     for message in _judged(file, envelope):
         judgement = total.add(message)
         if not quiet or judgement["outcome"] == REFUSED:
-            out.write(orjson.dumps(judgement) + b"\n")
+            out.write(json_text(judgement).encode() + b"\n")
     out.flush()
     click.echo(_in_words(total), err=True)
     sys.exit(1 if total.outcomes[REFUSED] else 0)
@@ -95,12 +94,19 @@ def _judged_here(lines: "list[tuple[int, Line]]", file: Path, envelope: bool, no
     from clickstream_assets.stores.kafka.client import Record
 
     configured = settings()
-    rules = Rules(configured.topic, "", configured.first_hour_ms, "", configured.url_rules)
+    rules = Rules(
+        configured.topic,
+        "",
+        configured.first_hour_ms,
+        "",
+        configured.url_rules,
+        max_age_ms=configured.max_age_ms,
+    )
     messages = []
     for offset, line in lines:
         sent = message_of(line, file, envelope=envelope)
         messages.append(Record(0, offset, now_ms if sent.timestamp_ms is None else sent.timestamp_ms, sent.value))
-    return judged(messages, rules, is_bot)
+    return judged(messages, rules, is_bot, configured.url_limits)
 
 
 def _in_words(total: "Validation") -> str:

@@ -73,11 +73,15 @@ class ClickEvent(NamedTuple):
 
 
 def decode(
-    message: bytes | None, record_time_ms: int, first_hour_ms: int, url_rules: UrlRules = DEFAULT_RULES
+    message: bytes | None,
+    record_time_ms: int,
+    first_hour_ms: int,
+    url_rules: UrlRules = DEFAULT_RULES,
+    max_age_ms: int = 0,
 ) -> ClickEvent:
     """One Kafka message's bytes (None for a tombstone) as an event; raises :class:`Refused`.
 
-    Both times are epoch milliseconds: the Kafka record's (below 0: it has none), and the first partition's start.
+    Times are epoch milliseconds: the Kafka record's (below 0: it has none), and the first partition's start.
     """
     obj = _json_object(message)
     pick: Callable[[str], Any] = obj.get if _SEGMENT_NAMES.isdisjoint(obj) else partial(_pick, obj)
@@ -86,23 +90,19 @@ def decode(
     client_time = time_in_ms(pick("timestamp"), "timestamp")
     if client_time is None:
         raise Refused("missing_field", "timestamp")
-    if (url := _text(pick("url"), "url")) is None:
-        raise Refused("missing_field", "url")
-    user_id, anonymous_id = _user(pick("user_id"), "user_id"), _user(pick("anonymous_id"), "anonymous_id")
-    if user_id is None and anonymous_id is None:
-        raise Refused("missing_field", "user_id or anonymous_id")
+    url = _url_as_sent(pick("url"))
+    user_id, anonymous_id = _users(pick)
     sent_at, received_at = time_in_ms(pick("sent_at"), "sent_at"), time_in_ms(pick("received_at"), "received_at")
     corrected = by_the_broker(obj, client_time, sent_at, received_at, record_time_ms)
-    ip = _text(pick("ip"), "ip")
     return ClickEvent(
         _name(None if _means_no_id(event_id := pick("event_id")) else event_id, "event_id"),
         _event_type(obj),
-        event_time(corrected, record_time_ms, first_hour_ms),
+        event_time(corrected, record_time_ms, first_hour_ms, max_age_ms),
         _url(url, url_rules),
         user_id,
         anonymous_id,
         _engagement(pick("engagement_time_ms")),
-        None if ip is not None and len(ip) > MAX_REQUEST_CHARACTERS else ip,
+        _address(_text(pick("ip"), "ip")),
         _cut(_text(pick("user_agent"), "user_agent")),
         _cut(_text(pick("referrer"), "referrer")),
         client_time,
@@ -185,6 +185,10 @@ def _name(value: Any, field: str) -> str | None:
     return text
 
 
+def _address(text: str | None) -> str | None:
+    return None if text is not None and len(text) > MAX_REQUEST_CHARACTERS else text
+
+
 def _cut(text: str | None) -> str | None:
     return text if text is None else text[:MAX_REQUEST_CHARACTERS]
 
@@ -197,6 +201,14 @@ def _means_no_id(value: Any) -> bool:
         stripped = value.strip()
         return len(stripped) <= _LONGEST_NO_ID and stripped.lower() in NO_IDS
     return type(value) is int and value == 0
+
+
+def _users(pick: Callable[[str], Any]) -> tuple[str | None, str | None]:
+    """``user_id`` and ``anonymous_id``, of which one is there."""
+    user_id, anonymous_id = _user(pick("user_id"), "user_id"), _user(pick("anonymous_id"), "anonymous_id")
+    if user_id is None and anonymous_id is None:
+        raise Refused("missing_field", "user_id or anonymous_id")
+    return user_id, anonymous_id
 
 
 def _user(value: Any, field: str) -> str | None:
@@ -229,6 +241,12 @@ def _engagement(value: Any) -> int | None:
     if value < 0:
         raise Refused("wrong_type", f"engagement_time_ms: {value} is below 0")
     return int(value)
+
+
+def _url_as_sent(value: Any) -> str:
+    if (url := _text(value, "url")) is None:
+        raise Refused("missing_field", "url")
+    return url
 
 
 def _url(url: str, rules: UrlRules) -> str:

@@ -83,8 +83,11 @@ def by_the_broker(
     return received - max(0, sent_ms - client_ms)
 
 
-def event_time(time_ms: int, record_ms: int, first_hour_ms: int) -> int:
-    """The event time as it is stored; a record without a time is judged by the moment of reading."""
+def event_time(time_ms: int, record_ms: int, first_hour_ms: int, max_age_ms: int = 0) -> int:
+    """The event time as it is stored; a record without a time is judged by the moment of reading.
+
+    An event may be ``max_age_ms`` before its record; 0: any time.
+    """
     if record_ms < 0:
         record_ms = int(time() * 1000)
     if time_ms > record_ms + FUTURE_TOLERANCE_MS:
@@ -92,4 +95,6 @@ def event_time(time_ms: int, record_ms: int, first_hour_ms: int) -> int:
     time_ms = min(time_ms, record_ms)
     if time_ms < first_hour_ms:
         raise Refused("before_first_partition", f"timestamp: {first_hour_ms - time_ms} ms too early")
+    if max_age_ms and record_ms - time_ms > max_age_ms:
+        raise Refused("too_old", f"timestamp: {record_ms - time_ms} ms before the record time, {max_age_ms} at most")
     return time_ms

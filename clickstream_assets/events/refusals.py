@@ -15,6 +15,7 @@ REASONS = (
     "invalid_url",
     "timestamp_in_future",
     "before_first_partition",
+    "too_old",
 )
 
 

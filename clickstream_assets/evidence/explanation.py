@@ -6,7 +6,7 @@ users, then for what these users did. So memory holds the events of one document
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from elasticsearch import Elasticsearch
@@ -14,7 +14,17 @@ from elasticsearch import Elasticsearch
 from clickstream_assets.books.books import Books
 from clickstream_assets.books.hour_states import STEPS
 from clickstream_assets.events.hours import hour_of_key, key_of_hour
-from clickstream_assets.evidence.page_events import SOURCES, FirstLook, Subject, Values, View, events_of, views
+from clickstream_assets.events.url_limits import ALL_URLS, NO_LIMITS, OTHER, CountedUrls, UrlLimits
+from clickstream_assets.evidence.page_events import (
+    SOURCES,
+    FirstLook,
+    Subject,
+    Values,
+    View,
+    counted_urls,
+    events_of,
+    views,
+)
 from clickstream_assets.evidence.recomputation import (
     FIELDS,
     add_up,
@@ -73,7 +83,13 @@ class Explanation:
             self.events, self.ranges = self.events[:limit], self.ranges[:limit]
 
 
-def judge(explained: Explanation, misplacements: Iterable[str], first_look: FirstLook, first_hour: int) -> None:
+def judge(
+    explained: Explanation,
+    misplacements: Iterable[str],
+    first_look: FirstLook,
+    first_hour: int,
+    counted: CountedUrls = ALL_URLS,
+) -> None:
     """Set ``same``, the verdict and the remarks of an explanation. ``first_hour`` is that of the first partition."""
     differences = [f"differs: {words}" for words in misplacements]
     for name, values in explained.values.items():
@@ -90,11 +106,33 @@ def judge(explained: Explanation, misplacements: Iterable[str], first_look: Firs
         explained.verdict = "The same everywhere: computed from HBase now, the document comes out as it is."
     else:
         explained.verdict = "There is no document, and none comes out of HBase's rows now."
-    reasons = (*_why_no_document(explained, first_look), *_about_the_hour(explained, first_hour))
+    reasons = (
+        *_about_other_urls(explained, counted),
+        *_why_no_document(explained, first_look, others=counted.name_of(explained.url) != explained.url),
+        *_about_the_hour(explained, first_hour),
+    )
     explained.remarks = [*differences, *reasons, *_what_to_do(explained)]
 
 
-def _why_no_document(explained: Explanation, first_look: FirstLook) -> Iterator[str]:
+def _about_other_urls(explained: Explanation, counted: CountedUrls) -> Iterator[str]:
+    """What ``(other)`` is here, or why a url counts as that."""
+    if explained.url == OTHER:
+        yield (
+            f"{OTHER} is all urls that do not count by name: those of hosts that CLICKSTREAM_COUNTED_HOSTS does not "
+            "name, and those beyond CLICKSTREAM_MAX_URLS_PER_HOUR, which have fewer clicks in the hour."
+        )
+        clicks = Counter(view.url for view in explained.events if view.counts)
+        if clicks:
+            most = ", ".join(f"{url} ({count:,})" for url, count in clicks.most_common(10))
+            yield f"In this hour and country they are {len(clicks):,} urls; with most clicks: {most}."
+    elif counted.name_of(explained.url) == OTHER:
+        is_of_host = counted.limits.takes_host_of(explained.url)
+        why = "CLICKSTREAM_MAX_URLS_PER_HOUR others have more clicks" if is_of_host else "of its host"
+        yield f"This url does not count by name ({why}): its clicks, if there are any, are under {OTHER}."
+
+
+def _why_no_document(explained: Explanation, first_look: FirstLook, *, others: bool) -> Iterator[str]:
+    """``others``: whether the url counts as another."""
     if any(view.counts for view in explained.events):
         if not explained.document:
             yield "There is no document, though there are events that count."
@@ -110,7 +148,7 @@ def _why_no_document(explained: Explanation, first_look: FirstLook) -> Iterator[
         yield f"Events of it that are signs of life, no clicks: {signs:,}."
     if waiting := first_look.not_enriched:
         yield f"Rows of the url that enriched_clicks has not come to, so that their country is not known: {waiting:,}."
-    if not (by_country or explained.events or waiting):
+    if not (by_country or explained.events or waiting or others):
         yield "No event of this url is stored in this hour."
 
 
@@ -144,12 +182,15 @@ def _what_to_do(explained: Explanation) -> Iterator[str]:
         yield f"To put there what HBase's rows give now, materialize {first} and what follows for {hour}."
 
 
-def explain(target: Subject, first_hour: int, *, books: Books, es: Elasticsearch, alias: str) -> Explanation:
+def explain(
+    target: Subject, first_hour: int, *, books: Books, es: Elasticsearch, alias: str, limits: UrlLimits = NO_LIMITS
+) -> Explanation:
     """Explain a document from all stores but Dagster's.
 
     The hour's state is read first and once more at the end, to see whether the hour was touched in between.
     """
     state = books.hours.read([target.hour])[target.hour]
+    target = replace(target, counted=counted_urls(books, target.hour, limits))
     hits, row = documents_of(es, alias, target), stored_metrics(books, target)
     hit = next((hit for hit in hits if hit["_id"] == target.document_id), None)
     document: Values | None = hit["_source"] if hit else None
@@ -172,5 +213,5 @@ def explain(target: Subject, first_hour: int, *, books: Books, es: Elasticsearch
         metrics_row=written(row) if row else None,
         state={**asdict(state), "stale": state.stale, "refused": refused, "moved": moved},
     )
-    judge(explained, misplaced(hits, target), first_look, first_hour)
+    judge(explained, misplaced(hits, target), first_look, first_hour, target.counted)
     return explained

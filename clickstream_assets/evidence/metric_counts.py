@@ -9,6 +9,7 @@ from clickstream_assets.books.checkpoints import Checkpoints
 from clickstream_assets.books.row_keys import contiguous, metrics_key_range
 from clickstream_assets.books.table_schemas import METRICS
 from clickstream_assets.events.hours import TIMEOUT_MS, hour_of_key
+from clickstream_assets.events.url_limits import OTHER
 from clickstream_assets.index.documents import GROUPED, SUMMED, Grouped, Totals, grouped
 from clickstream_assets.stores.hbase.client import rows_per_call
 
@@ -16,7 +17,7 @@ from clickstream_assets.stores.hbase.client import rows_per_call
 def metric_totals(books: Books, hours: Iterable[int]) -> dict[int, Grouped]:
     """The rows of ``clickstream_metrics`` of each hour by country and by run, added up."""
     totals = grouped(hours)
-    for hour, cells in _metrics(books, totals, (*GROUPED, *SUMMED)):
+    for hour, _, cells in _metrics(books, totals, (*GROUPED, *SUMMED)):
         clicks, users, views, seconds = (cells[name] for name in SUMMED)
         row = Totals(1, int(clicks), int(users), int(views), round(float(seconds) * 1000))
         for name, of_value in totals[hour].items():
@@ -42,8 +43,11 @@ class MetricCounts:
     clicks: int = 0
     urls: int = 0
     """Distinct ones."""
+    other_clicks: int = 0
+    """Of the clicks, those on urls that do not count by name."""
     contradictions: list[str] = field(default_factory=list)
-    """In words, the metrics that contradict themselves (docs/contract.md, "Metrics")."""
+    """In words, the metrics that contradict themselves (docs/contract.md, "Metrics"), by the ids of their documents: a
+    url is a producer's text, and what checks say goes to chat programs, which make links of such."""
 
 
 _METRIC_CELLS = {METRICS.columns[name].key: name for name in ("url", "country", *SUMMED, "average_time_spent")}
@@ -53,14 +57,16 @@ def count_metrics(books: Books, hours: Iterable[int]) -> dict[int, MetricCounts]
     """Rows of each hour, their clicks, and whether each makes sense."""
     counts = {hour: MetricCounts() for hour in hours}
     urls: set[bytes] = set()
-    for hour, cells in _metrics(books, counts, tuple(_METRIC_CELLS.values())):
+    for hour, key, cells in _metrics(books, counts, tuple(_METRIC_CELLS.values())):
         of_hour = counts[hour]
         if not of_hour.rows:
             urls = set()  # rows come hour by hour: those of one are held at a time
         urls.add(cells.get("url", b""))
         of_hour.rows, of_hour.urls = of_hour.rows + 1, len(urls)
-        of_hour.clicks += int(cells.get("clicks", b"0"))
-        of_hour.contradictions += _contradicting(cells)
+        clicks = int(cells.get("clicks", b"0"))
+        of_hour.clicks += clicks
+        of_hour.other_clicks += clicks if cells.get("url") == OTHER.encode() else 0
+        of_hour.contradictions += _contradicting(key, cells)
     return counts
 
 
@@ -73,12 +79,13 @@ def count_new_metrics(books: Books, hours: Iterable[int]) -> dict[int, tuple[Met
     known = checkpoints.read(hours)
     parts = books.ledger.parts(known)
     for hour, checkpoint in known.items():
-        of_hour = MetricCounts(checkpoint.sums.rows, checkpoint.sums.clicks, checkpoint.sums.urls)
+        sums = checkpoint.sums
+        of_hour = MetricCounts(sums.rows, sums.clicks, sums.urls, sums.other_clicks)
         for keys in checkpoints.changed(hour):
             rows = books.hbase.get(books.tables.metrics, keys, list(_METRIC_CELLS))
             for key in keys:
                 cells = {_METRIC_CELLS[cell]: value for cell, value in rows.get(key, {}).items()}
-                of_hour.contradictions += _contradicting(cells) if cells else ()
+                of_hour.contradictions += _contradicting(key, cells) if cells else ()
         clicks = sum(
             part.block.clicks for part in parts[hour] if part.block and place_of(part, hour) in checkpoint.covered
         )
@@ -86,13 +93,13 @@ def count_new_metrics(books: Books, hours: Iterable[int]) -> dict[int, tuple[Met
     return counts
 
 
-def _contradicting(cells: Mapping[str, bytes]) -> list[str]:
-    """What is wrong about a metric, after its url and country; nothing if all is right."""
-    page = " ".join(cells.get(name, b"?").decode() for name in ("url", "country"))
+def _contradicting(key: bytes, cells: Mapping[str, bytes]) -> list[str]:
+    """What is wrong about a metric, after the id of its document; nothing if all is right."""
+    document = key.partition(b"|")[2].decode()
     if missing := [name for name in ("url", "country", *SUMMED) if name not in cells]:
-        return [f"{page}: without {', '.join(missing)}"]
+        return [f"{document}: without {', '.join(missing)}"]
     contradictions = _contradictions(cells)
-    return [f"{page}: {', '.join(contradictions)}"] if contradictions else []
+    return [f"{document}: {', '.join(contradictions)}"] if contradictions else []
 
 
 def _contradictions(cells: Mapping[str, bytes]) -> list[str]:
@@ -110,12 +117,13 @@ def _contradictions(cells: Mapping[str, bytes]) -> list[str]:
     return sentences
 
 
-def _metrics(books: Books, hours: Iterable[int], names: Sequence[str]) -> Iterator[tuple[int, dict[str, bytes]]]:
-    """Hour and named cells of each row of ``clickstream_metrics`` in ``hours``."""
+def _metrics(books: Books, hours: Iterable[int], names: Sequence[str]) -> Iterator[tuple[int, bytes, dict[str, bytes]]]:
+    """Hour, key and named cells of each row of ``clickstream_metrics`` in ``hours``."""
     keys = {METRICS.columns[name].key: name for name in names}
     batch_rows = rows_per_call(METRICS.row_bytes(*names))
     for first, last in contiguous(hours):
         for key, cells in books.hbase.scan(
             books.tables.metrics, *metrics_key_range(first, last), list(keys), batch_rows=batch_rows
         ):
-            yield hour_of_key(key.split(b"|")[0].decode()), {keys[cell]: value for cell, value in cells.items()}
+            hour = hour_of_key(key.partition(b"|")[0].decode())
+            yield hour, key, {keys[cell]: value for cell, value in cells.items()}

@@ -12,6 +12,7 @@ from clickstream_assets.books.row_keys import document_id, key_ranges
 from clickstream_assets.books.table_schemas import CLICKS
 from clickstream_assets.events.click_event import CLICK_TYPES, LEAVE_TYPES
 from clickstream_assets.events.hours import HOUR_MS, TIMEOUT_MS, rfc3339, rfc3339_of_hour
+from clickstream_assets.events.url_limits import ALL_URLS, CountedUrls, UrlLimits, digest_of
 from clickstream_assets.stores.hbase.client import rows_per_call
 
 Row = tuple[bytes, Mapping[bytes, bytes]]
@@ -33,11 +34,13 @@ _ROWS_PER_CALL = rows_per_call(CLICKS.row_bytes(*_ALL))
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """The document in question: hour since the epoch, normalised url, country."""
+    """The document in question: hour since the epoch, normalised url (or :data:`OTHER`), country."""
 
     hour: int
     url: str
     country: str
+    counted: CountedUrls = ALL_URLS
+    """What the hour's urls count as."""
 
     @property
     def document_id(self) -> str:
@@ -47,6 +50,10 @@ class Subject:
     def fields(self) -> dict[str, str]:
         """What its document says of the three."""
         return {"hour": rfc3339_of_hour(self.hour), "url": self.url, "country": self.country}
+
+    def counts(self, url: str) -> bool:
+        """Whether clicks on a url count for it."""
+        return self.counted.name_of(url) == self.url
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +107,7 @@ class Event:
 
     def is_of(self, target: Subject) -> bool:
         """Whether it happened in the document's hour, on its url, in its country."""
-        return self.time_ms // HOUR_MS == target.hour and (self.url, self.country) == (target.url, target.country)
+        return self.time_ms // HOUR_MS == target.hour and self.country == target.country and target.counts(self.url)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,11 +158,12 @@ def to_event(key: bytes, cells: Mapping[bytes, bytes]) -> Event:
 
 def _events_around(rows: Iterable[Row], target: Subject, users: Collection[str] = ()) -> Iterator[Event]:
     """Events of the document's url or of ``users``, from the begin of its hour to half an hour behind its end."""
-    begin_ms, url = target.hour * HOUR_MS, target.url.encode()
+    begin_ms = target.hour * HOUR_MS
     end_ms = begin_ms + HOUR_MS + TIMEOUT_MS
     for key, cells in rows:
         is_in_time = begin_ms <= int(cells.get(_CELLS["timestamp"], b"-1")) < end_ms
-        if is_in_time and (cells.get(_CELLS["url"]) == url or _user_key(cells) in users):
+        url = cells.get(_CELLS["url"], b"").decode("utf-8", "replace")
+        if is_in_time and (target.counts(url) or _user_key(cells) in users):
             yield to_event(key, cells)
 
 
@@ -193,17 +201,26 @@ def gather(rows: Iterable[Row], target: Subject, users: Collection[str]) -> list
     return [event for event in events if (event.is_persons and event.user_key in users) or event.is_of(target)]
 
 
+def _scan(books: Books, hours: Iterable[int], names: Iterable[str]) -> Iterator[Row]:
+    columns = tuple(_CELLS[name] for name in names)
+    for start, stop in chain.from_iterable(key_ranges(hours)):
+        yield from books.hbase.scan(books.tables.clicks, start, stop, columns, batch_rows=_ROWS_PER_CALL)
+
+
+def counted_urls(books: Books, hour: int, limits: UrlLimits) -> CountedUrls:
+    """What an hour's urls count as by its rows; where no bound is set these are not looked at."""
+    if not limits.most:
+        return CountedUrls(limits)
+    events = (to_event(*row) for row in _scan(books, [hour], _FIRST_LOOK))
+    clicks = Counter(digest_of(e.url) for e in events if e.is_persons and e.is_click and limits.takes_host_of(e.url))
+    return CountedUrls(limits).bounded(clicks.items())
+
+
 def events_of(books: Books, target: Subject) -> tuple[FirstLook, list[Event]]:
     """What the hour holds of the url, and the events that the document depends on."""
-
-    def scan(hours: Iterable[int], names: Iterable[str]) -> Iterator[Row]:
-        columns = tuple(_CELLS[name] for name in names)
-        for start, stop in chain.from_iterable(key_ranges(hours)):
-            yield from books.hbase.scan(books.tables.clicks, start, stop, columns, batch_rows=_ROWS_PER_CALL)
-
-    first_look = look(scan([target.hour], _FIRST_LOOK), target)
+    first_look = look(_scan(books, [target.hour], _FIRST_LOOK), target)
     hours = [target.hour, target.hour + 1] if first_look.users else [target.hour]
-    return first_look, gather(scan(hours, _ALL), target, first_look.users)
+    return first_look, gather(_scan(books, hours, _ALL), target, first_look.users)
 
 
 def views(events: Iterable[Event], target: Subject) -> list[View]:

@@ -9,10 +9,13 @@ from collections.abc import Sequence
 from html import escape
 from urllib.parse import quote
 
+from clickstream_assets.events.shown_text import printable
+
 LONGEST = 999
 """Characters of Markdown that the UI still shows in place."""
 _BAR = "#2563c9"  # 5.6 : 1 against white
-_SAFE = " !$&'()*+,-./:;=?@_~"
+_SAFE = " !$'()*+,-./:;=?@_~"
+"""Not the ampersand: Markdown reads entities in an address, and would undo what keeps texts from being elements."""
 _LINE = 17
 _CHARACTER = 6.6
 _BAR_WIDTH = 160
@@ -35,7 +38,7 @@ def bars(title: str, amounts: Sequence[tuple[str, int]], total: int) -> str:
 
 
 def _bars(title: str, rows: Sequence[tuple[str, int]], total: int) -> str:
-    labels = [f"{name} {amount:,} ({_share(amount, total)})" for name, amount in rows]
+    labels = [f"{printable(name)} {amount:,} ({_share(amount, total)})" for name, amount in rows]
     left = int(max(map(len, labels), default=0) * _CHARACTER) + 14
     most = max((amount for _, amount in rows), default=0) or 1
     marks = "".join(
@@ -97,4 +100,5 @@ def _markdown(title: str, width: int, height: int, marks: str, rest: str) -> str
 
 
 def _plain(title: str) -> str:
-    return "".join(character for character in title if character not in "[]\\`*_<>&")
+    """A title's words: nothing is left of what Markdown reads, nor of an address that it makes a link of."""
+    return "".join(character for character in title if character.isalnum() or character in " ,:-")

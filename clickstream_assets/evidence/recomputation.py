@@ -158,7 +158,9 @@ def recomputed(events: Iterable[Event], target: Subject) -> dict[str, Any] | Non
         for event in events
         if event.is_persons
     ]
-    counted = changes(pa.Table.from_pylist(rows, EVENT_COLUMNS), np.ones(len(rows), np.bool_), target.hour)
+    counted = changes(
+        pa.Table.from_pylist(rows, EVENT_COLUMNS), np.ones(len(rows), np.bool_), target.hour, target.counted
+    )
     for row in counted.to_pylist():
         if (row["url"], row["country"]) == (target.url, target.country):
             views, seconds = row["measured_views"], row.pop("spent_ms") / 1000

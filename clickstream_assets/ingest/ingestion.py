@@ -84,12 +84,14 @@ class Ingestion:
         run_id: str,
         wide: Wide | None = None,
         urls: UrlRules = DEFAULT_RULES,
+        max_age_ms: int = 0,
     ) -> None:
         self._topic, self._books, self._wide = topic, books, wide
         self._ends = topic.ends(topic.partitions())
         self._log = resumption(topic, books, self._ends)
         self._committed = dict(self._log.committed)
-        self._rules = Rules(topic.topic, self._log.topic_id, first_hour_ms, run_id, urls, self._log.generations)
+        log_rules = self._log.topic_id, first_hour_ms, run_id, urls, self._log.generations
+        self._rules = Rules(topic.topic, *log_rules, max_age_ms)
         self.report = IngestReport()
 
     def read_until(self, until: Mapping[int, int], hours: Iterable[int], more: int = 0) -> IngestReport:

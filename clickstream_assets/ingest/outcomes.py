@@ -40,6 +40,8 @@ class Rules:
     run_id: str
     urls: UrlRules = DEFAULT_RULES
     generations: Generations = field(default_factory=Generations)
+    max_age_ms: int = 0
+    """By how much an event may be before its record; 0: by any time."""
 
     def log_id(self, partition: int, offset: int) -> str:
         """What a message is known by, with its partition and offset: the topic id, unless the log was cut back."""
@@ -117,7 +119,7 @@ def decoded(messages: Iterable[Record], rules: Rules, before: Decoded | None = N
         try:
             if refusal is not None:
                 raise Refused("too_large", refusal)
-            event = decode(value, time_ms, rules.first_hour_ms, rules.urls)
+            event = decode(value, time_ms, rules.first_hour_ms, rules.urls, rules.max_age_ms)
         except Refused as refused:
             key = letter_key(rules.log_id(partition, offset), partition, offset)
             # Its traceback leads to this frame, and so to the list that it is put in: a cycle that held all of them.

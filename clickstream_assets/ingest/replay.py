@@ -95,12 +95,13 @@ class Replay:
         first_hour_ms: int,
         run_id: str,
         urls: UrlRules = DEFAULT_RULES,
+        max_age_ms: int = 0,
         *,
         dry_run: bool = False,
     ) -> None:
         self._books, self._dry_run = books, dry_run
         generations = Generations.of(books.cuts.read(topic_id))
-        self._rules = Rules(topic, topic_id, first_hour_ms, run_id, urls, generations)
+        self._rules = Rules(topic, topic_id, first_hour_ms, run_id, urls, generations, max_age_ms)
         self.letters = DeadLetters(books.hbase, books.tables.dead_letters, self._rules.first_hour)
         self._planned: dict[bytes, bytes] = {}
         """By key, the source of each row that a dry run would have put."""

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from clickstream_assets.events.click_event import CLICK_TYPES
 from clickstream_assets.events.hours import key_of_hour
+from clickstream_assets.events.url_limits import NO_LIMITS, OTHER, UrlLimits
 from clickstream_assets.ingest.outcomes import Decoded, Rules, decoded
 from clickstream_assets.stores.kafka.client import Record
 
@@ -20,20 +21,25 @@ class Judged(NamedTuple):
     words: dict[str, Any]
 
 
-def judged(messages: Sequence[Record], rules: Rules, is_bot: Callable[[str], bool]) -> list[Judged]:
+def judged(
+    messages: Sequence[Record], rules: Rules, is_bot: Callable[[str], bool], limits: UrlLimits = NO_LIMITS
+) -> list[Judged]:
     """Decode messages of a partition, each on its own, so that processes can share the work."""
-    return [Judged(message.key, _words(message, is_bot)) for message in decoded(messages, rules)]
+    return [Judged(message.key, _words(message, is_bot, limits)) for message in decoded(messages, rules)]
 
 
-def _words(message: Decoded, is_bot: Callable[[str], bool]) -> dict[str, Any]:
+def _words(message: Decoded, is_bot: Callable[[str], bool], limits: UrlLimits) -> dict[str, Any]:
     event, refused = message.event, message.refused
     if event is None:
         assert refused is not None
         return {"outcome": REFUSED, "reason": refused.reason, "detail": refused.detail}
+    # How many urls its hour will have, a message cannot tell.
+    others = {} if limits.takes_host_of(event.url) else {"counted_as": OTHER}
     return {
         "outcome": STORED,
         "hour": key_of_hour(event.hour),
         "url": event.url,
+        **others,
         "user_key": f"anonymous_id:{event.anonymous_id}" if event.user_id is None else f"user_id:{event.user_id}",
         "click": event.event_type in CLICK_TYPES,
         "bot": is_bot(event.user_agent or ""),

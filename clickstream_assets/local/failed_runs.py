@@ -4,6 +4,8 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from clickstream_assets.events.shown_text import printable
+
 if TYPE_CHECKING:
     from dagster import DagsterInstance, EventLogRecord
 
@@ -49,6 +51,6 @@ class FailedRuns:
         from clickstream_assets.orchestration.run_failure import cause
 
         reason = cause(self._instance, record.run_id) or record.event_log_entry.user_message
-        lines = [line[:_LINE_LENGTH] for line in reason.splitlines() if line.strip()][:_LINES]
+        lines = [printable(line[:_LINE_LENGTH]) for line in reason.splitlines() if line.strip()][:_LINES]
         first = f"Run {record.run_id} of {record.event_log_entry.job_name} failed: {lines[0] if lines else ''}"
         return "\n  ".join([first, *lines[1:], f"{self._link}/runs/{record.run_id}"])

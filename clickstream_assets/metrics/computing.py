@@ -22,15 +22,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from clickstream_assets.books import blocks
-from clickstream_assets.books.blocks import BLOCK, Place, place_of
+from clickstream_assets.books.blocks import Place, place_of
 from clickstream_assets.books.books import Books
 from clickstream_assets.books.checkpoints import Checkpoint, Checkpoints, stamp_of
 from clickstream_assets.books.ledger_entries import Cells
 from clickstream_assets.books.row_keys import DIGESTS, document_id
 from clickstream_assets.events.hours import HOUR_MS, TIMEOUT_MS
+from clickstream_assets.events.url_limits import NO_LIMITS, CountedUrls, UrlLimits
 from clickstream_assets.metrics.hourly_metrics import CHANGES, COUNTED, changes
+from clickstream_assets.metrics.new_events import EVENTS, events_of
 from clickstream_assets.metrics.page_rows import Computed, HourTask, Slice, Unfit, by_page, union, write
-from clickstream_assets.stores.hbase.client import HBaseClient
+from clickstream_assets.metrics.url_bound import clicks_by_url, digests
+from clickstream_assets.metrics.url_ranks import ranked_urls
 from clickstream_assets.stores.spark.tasks import ANSWER, NAMED, answer, answers_of, in_tasks, put_together
 
 if TYPE_CHECKING:
@@ -49,6 +52,7 @@ def compute(
     run_id: str,
     whole: Iterable[int] = (),
     *,
+    limits: UrlLimits = NO_LIMITS,
     dry_run: bool = False,
 ) -> tuple[dict[int, Computed], set[Place]]:
     """Bring the metrics of hours up to date; those in ``whole`` without their checkpoint.
@@ -57,24 +61,42 @@ def compute(
     those are left as they are. With ``dry_run`` nothing changes: what would be written is what differs.
     """
     checkpoints = Checkpoints(books)
-    tasks = _tasks(books, checkpoints, sorted(set(hours)), set(whole), run_id, dry_run=dry_run)
+    counted = CountedUrls(limits)
+    tasks = _tasks(books, checkpoints, sorted(set(hours)), set(whole), run_id, counted, dry_run=dry_run)
     done, unfit = _run(spark, books, list(tasks.values()))
-    if again := [hour for hour in tasks if hour not in done and not tasks[hour].is_whole and not unfit.get(hour)]:
-        # Totals that are not what their checkpoint says.
+    if again := [hour for hour, task in tasks.items() if not unfit.get(hour) and _is_to_be_whole(task, done)]:
+        # Totals that are not what their checkpoint says, or more urls than count by name.
         tasks |= {hour: replace(tasks[hour], totals=(), new=frozenset(tasks[hour].blocks)) for hour in again}
         more, of_these = _run(spark, books, [tasks[hour] for hour in again])
-        done, unfit = done | more, unfit | of_these
+        done = {hour: of_hour for hour, of_hour in done.items() if hour not in again} | more
+        unfit |= of_these
     for hour, (computed, slices) in done.items() if not dry_run else ():
         task = tasks[hour]
-        checkpoints.write(hour, Checkpoint(task.stamp_ms, slices, task.digests, computed))
+        checkpoints.write(hour, Checkpoint(task.stamp_ms, slices, task.digests, computed, limits.words))
         # What enrichment worked from is of no use any more, and tells of persons.
         blocks.drop(books.hbase, books.tables.blocks, (p for p in task.new if p.hour == hour), blocks.TODO)
     results = {hour: computed for hour, (computed, _) in done.items()}
     return results, {place for places in unfit.values() for place in places}
 
 
+def _is_to_be_whole(task: HourTask, done: "Mapping[int, _Done]") -> bool:
+    """Whether adding to an hour's checkpoint did not do."""
+    if task.is_whole or task.hour not in done:
+        return not task.is_whole
+    computed, _ = done[task.hour]
+    most = task.counted.limits.most
+    return bool(most) and computed.urls - bool(computed.other_clicks) > most
+
+
 def _tasks(
-    books: Books, checkpoints: Checkpoints, hours: Sequence[int], whole: set[int], run_id: str, *, dry_run: bool
+    books: Books,
+    checkpoints: Checkpoints,
+    hours: Sequence[int],
+    whole: set[int],
+    run_id: str,
+    counted: CountedUrls,
+    *,
+    dry_run: bool,
 ) -> dict[int, HourTask]:
     """What there is to do in each hour."""
     before = checkpoints.read(hours)
@@ -93,20 +115,22 @@ def _tasks(
         done_up_to = checkpoint.stamp_ms if checkpoint else 0
         lists = ((key, column) for key, columns in checkpoints.lists(hour).items() for column in columns)
         unfinished = [(key, column) for key, column in lists if stamp_of(column) > done_up_to]
-        tasks[hour] = _task(hour, cells, None if hour in whole or unfinished else checkpoint, stamps[hour], run_id)
-        tasks[hour] = replace(tasks[hour], unfinished=() if dry_run else unfinished, dry_run=dry_run)
+        task = HourTask(hour, dict(sorted(cells.items())), frozenset(cells), (), (), 0, stamps[hour], run_id, counted)
+        task = _with_totals(task, None if hour in whole or unfinished else checkpoint)
+        tasks[hour] = replace(task, unfinished=() if dry_run else unfinished, dry_run=dry_run)
     return tasks
 
 
-def _task(
-    hour: int, cells: Mapping[Place, Cells], checkpoint: Checkpoint | None, stamp_ms: int, run_id: str
-) -> HourTask:
-    """An hour to add to its checkpoint, if that is there and all that it counts is; else to compute whole."""
-    task = HourTask(hour, dict(sorted(cells.items())), frozenset(cells), (), (), 0, stamp_ms, run_id)
-    if checkpoint and checkpoint.covered.items() <= task.digests.items():
+def _with_totals(task: HourTask, checkpoint: Checkpoint | None) -> HourTask:
+    """An hour to add to its checkpoint, if that is there and all that it counts is; else to compute whole.
+
+    One of other limits does not count, nor one of more urls than count by name: events move them between the two.
+    """
+    may_add = checkpoint and checkpoint.limits == task.counted.limits.words and not checkpoint.sums.is_bounded
+    if checkpoint and may_add and checkpoint.covered.items() <= task.digests.items():
         new = task.new - checkpoint.covered.keys()
         return replace(task, new=new, totals=checkpoint.slices, slices=len(checkpoint.slices))
-    raw_bytes = sum(of_place.raw_bytes for of_place in cells.values())
+    raw_bytes = sum(of_place.raw_bytes for of_place in task.blocks.values())
     return replace(task, slices=min(DIGESTS, max(1, ceil(raw_bytes / LARGE_BYTES))))
 
 
@@ -147,6 +171,8 @@ def _sum(slices: Sequence[Slice]) -> Computed:
         whole.clicks += of_slice.clicks
         whole.written += of_slice.written
         whole.deleted += of_slice.deleted
+        whole.other_clicks += of_slice.other_clicks
+        whole.is_bounded |= of_slice.is_bounded
         whole.named = (whole.named + of_slice.named)[:NAMED]
         for country, sums in of_slice.by_country.items():
             total = whole.by_country.get(country, [0] * len(sums))
@@ -158,47 +184,24 @@ def _compute_hours(books: Books, tasks: Iterable[HourTask]) -> Iterator[pa.Recor
     with books.hbase.another() as hbase:
         for task in tasks:
             try:
-                changed = _changes(_events(hbase, books.tables.blocks, task, task.blocks), task.hour)
-                yield answer((task.hour, (0, *write(hbase, books.tables, task, 0, changed))))
+                events = events_of(hbase, books.tables.blocks, task, task.blocks)
+                if task.is_bounding:
+                    task = task.with_kept(digests(clicks_by_url(events, task.hour), task.counted.limits))  # noqa: PLW2901
+                yield answer((task.hour, (0, *write(hbase, books.tables, task, 0, _changes(events, task)))))
             except Unfit as unfit:
                 yield answer((task.hour, unfit))
 
 
-_EVENTS = blocks.CLICKS.append(pa.field("is_new", pa.bool_()))
-
-
-def _events(hbase: HBaseClient, table: str, task: HourTask, of: Iterable[Place]) -> pa.Table:
-    """What is in some of the task's blocks and matters to it: all, or what the users of its new ones did."""
-    if task.is_whole:
-        return _read(hbase, table, task, of)
-    new = _read(hbase, table, task, (place for place in task.blocks if place in task.new))
-    return _read(hbase, table, task, of, new.column("user_key").unique())
-
-
-def _read(
-    hbase: HBaseClient, table: str, task: HourTask, of: Iterable[Place], users: pa.Array | None = None
-) -> pa.Table:
-    kept, unfit = [], []
-    for place, clicks in blocks.read(hbase, table, BLOCK, {place: task.blocks[place] for place in of}, blocks.CLICKS):
-        if clicks is None:
-            unfit.append(place)
-            continue
-        is_new = pa.repeat(pa.scalar(place in task.new), clicks.num_rows)
-        marked = pa.RecordBatch.from_arrays([*clicks.columns, is_new], schema=_EVENTS)
-        kept.append(marked if users is None else marked.filter(pc.is_in(clicks.column("user_key"), value_set=users)))
-    if unfit:
-        raise Unfit(unfit)
-    return pa.Table.from_batches(kept, _EVENTS)
-
-
-def _changes(events: pa.Table, hour: int) -> pa.Table:
-    return changes(events.select(blocks.CLICKS.names), events.column("is_new").to_numpy(), hour)
+def _changes(events: pa.Table, task: HourTask) -> pa.Table:
+    return changes(events.select(blocks.CLICKS.names), events.column("is_new").to_numpy(), task.hour, task.counted)
 
 
 def _hour_in_slices(spark: "SparkSession", task: HourTask, books: Books) -> "DataFrame":
     """The same for an hour of many events: by block, then by user, then by the first digits of the document's id."""
     readers = put_together(task.blocks, lambda place: task.blocks[place].raw_bytes, LARGE_BYTES // 4)
-    of_event = f"{blocks.ddl(_EVENTS)}, answer binary"
+    if task.is_bounding:
+        task = task.with_kept(ranked_urls(spark, task, books, readers))
+    of_event = f"{blocks.ddl(EVENTS)}, answer binary"
     events = in_tasks(spark, readers, partial(_read_events, books, task), of_event)
     of_change = f"slice int, {blocks.ddl(CHANGES)}, answer binary"
     counted = events.repartition(task.slices, "user_key").mapInArrow(partial(_count_changes, task), of_change)
@@ -208,7 +211,7 @@ def _hour_in_slices(spark: "SparkSession", task: HourTask, books: Books) -> "Dat
 
 
 _ANSWER = pa.field("answer", pa.binary())
-_OF_EVENTS = _EVENTS.append(_ANSWER)
+_OF_EVENTS = EVENTS.append(_ANSWER)
 _OF_SLICES = pa.schema([pa.field("slice", pa.int32()), *CHANGES, _ANSWER])
 
 
@@ -219,7 +222,7 @@ def _without_answer(table: pa.Table) -> Iterator[pa.RecordBatch]:
 def _read_events(books: Books, task: HourTask, of: Iterable[Place]) -> Iterator[pa.RecordBatch]:
     with books.hbase.another() as hbase:
         try:
-            yield from _without_answer(_events(hbase, books.tables.blocks, task, of))
+            yield from _without_answer(events_of(hbase, books.tables.blocks, task, of))
         except Unfit as unfit:
             yield from pa.Table.from_pylist([{"answer": pickle.dumps(unfit.places)}], _OF_EVENTS).to_batches()
 
@@ -231,7 +234,7 @@ def _count_changes(task: HourTask, batches: Iterable[pa.RecordBatch]) -> Iterato
         told = [{"slice": number, "answer": packed} for number in range(task.slices) for packed in answers]
         yield from pa.Table.from_pylist(told, _OF_SLICES).to_batches()
         return
-    changed = _changes(arrived, task.hour)
+    changed = _changes(arrived, task)
     pages = zip(changed.column("url").to_pylist(), changed.column("country").to_pylist(), strict=True)
     ids = (document_id(task.hour, *page) for page in pages)
     numbers = pa.array((int(of_page[:2], 16) * task.slices // DIGESTS for of_page in ids), pa.int32())

@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 
 from clickstream_assets.books.blocks import CLICK, LEAVE
 from clickstream_assets.events.hours import HOUR_MS, TIMEOUT_MS
+from clickstream_assets.events.url_limits import ALL_URLS, CountedUrls
 from clickstream_assets.metrics.time_spent import UNKNOWN, time_spent_ms
+from clickstream_assets.metrics.url_bound import named
 
 SKETCH_LG_K = 12
 """Spark's default size of a sketch: 4,096 registers."""
@@ -32,19 +34,20 @@ CHANGES = COUNTED.append(pa.field("users_sketch", pa.binary()))
 """What events add to it (views and times may shrink), and a sketch of the users that are new to it, if any are."""
 
 
-def changes(events: pa.Table, is_new: NDArray[np.bool_], hour: int) -> pa.Table:
+def changes(events: pa.Table, is_new: NDArray[np.bool_], hour: int, url_names: CountedUrls = ALL_URLS) -> pa.Table:
     """What the new ones among some events add to an hour's metrics, by url and country: :data:`CHANGES`.
 
     ``events`` (:data:`blocks.CLICKS`, in any order) are all that the users of the new ones did in the hour, and in the
     half hour behind it that time spent looks into. All counts are of whole users, so those of different users add up.
-    If all are new, the result is what they count.
+    If all are new, the result is what they count. Time is spent on the urls that were sent, whatever they count as by
+    ``url_names``.
     """
     wanted = pc.and_(
         pc.invert(events.column("bot")), pc.less(events.column("time_ms"), (hour + 1) * HOUR_MS + TIMEOUT_MS)
     )
     is_new = is_new[wanted.to_numpy()]
     events = events.filter(wanted).combine_chunks()
-    people, pages = _encoded(events.column("user_key")), _encoded(pages_of(events))
+    people, pages = _encoded(events.column("user_key")), _encoded(_counted_pages(events, url_names))
     of_events = _Numbered(
         people.indices.to_numpy().astype(np.int64), pages.indices.to_numpy().astype(np.int64), events, hour
     )
@@ -106,6 +109,11 @@ def pages_of(table: pa.Table) -> pa.ChunkedArray:
     """Url and country of each row as one text."""
     # A country has no "|".
     return pc.binary_join_element_wise(table.column("country"), table.column("url"), "|")
+
+
+def _counted_pages(events: pa.Table, url_names: CountedUrls) -> pa.ChunkedArray:
+    urls = named(events.column("url"), url_names)
+    return pages_of(pa.table({"url": urls, "country": events.column("country")}))
 
 
 def _encoded(column: pa.ChunkedArray) -> pa.DictionaryArray:

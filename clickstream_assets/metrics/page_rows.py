@@ -1,7 +1,7 @@
 """Rows of ``clickstream_metrics``: what a slice of an hour comes to, which rows change, how they are written."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain
 from typing import Any
@@ -19,7 +19,9 @@ from clickstream_assets.books.checkpoints import BATCH_ROWS, CHANGED, FENCE, Sum
 from clickstream_assets.books.ledger_entries import Cells
 from clickstream_assets.books.row_keys import metrics_key, slice_key_range
 from clickstream_assets.books.table_schemas import METRICS
+from clickstream_assets.events.url_limits import OTHER, CountedUrls
 from clickstream_assets.metrics.hourly_metrics import COUNTED, estimate_of, pages_of, union_of
+from clickstream_assets.metrics.url_bound import is_beyond
 from clickstream_assets.stores.hbase.client import ROWS_PER_CALL, HBaseClient, RowMutation, rows_per_call
 from clickstream_assets.stores.hbase.thrift_rows import Cell
 from clickstream_assets.stores.spark.tasks import NAMED
@@ -62,11 +64,21 @@ class HourTask:
     slices: int
     stamp_ms: int
     run_id: str
+    counted: CountedUrls
     dry_run: bool = False
 
     @property
     def is_whole(self) -> bool:
         return not self.totals
+
+    @property
+    def is_bounding(self) -> bool:
+        """Whether it takes the hour's clicks to tell which urls count by name."""
+        return self.is_whole and self.counted.limits.most > 0
+
+    def with_kept(self, clicks: Iterable[tuple[bytes, int]]) -> "HourTask":
+        """The same where these are the hour's urls, as digests with their clicks."""
+        return replace(self, counted=self.counted.bounded(clicks))
 
     @property
     def digests(self) -> dict[Place, str]:
@@ -105,11 +117,17 @@ def union(sketches: Sequence[bytes]) -> bytes | None:
 def write(
     hbase: HBaseClient, tables: TableNames, task: HourTask, number: int, changed: pa.Table
 ) -> tuple[Slice, Cells]:
-    """Add changes to a slice's totals, and write rows and totals; raises :class:`Unfit` if totals are not theirs."""
+    """Add changes to a slice's totals, and write rows and totals; raises :class:`Unfit` if totals are not theirs.
+
+    So it does where changes would make more urls than count by name: which ones do, takes the whole hour to tell.
+    """
     put, key = partial(_put, hbase, tables.blocks, task), _slice_key(task.hour, number)
     before = _totals(hbase, tables.blocks, task, number)
     after = by_page(pa.concat_tables([before, changed.select(COUNTED.names)])).select(COUNTED.names)
+    if not task.is_whole and is_beyond(after.column("url"), task.counted.limits):
+        raise Unfit
     result = _sums_of(after)
+    result.is_bounded = task.counted.kept is not None
     if task.is_whole:
         rows, result.named = _differing(hbase, tables, task, number, changed)
     else:
@@ -156,7 +174,10 @@ def _sums_of(totals: pa.Table) -> Slice:
         row["country"]: [row["count_all"], *(row[f"{name}_sum"] for name in COUNTS)] for row in sums.to_pylist()
     }
     urls = pd.util.hash_array(totals.column("url").unique().to_numpy(zero_copy_only=False))
-    return Slice(len(totals), pc.sum(totals.column("clicks")).as_py() or 0, 0, by_country, hashed_urls=urls)
+    clicks = pc.sum(totals.column("clicks")).as_py() or 0
+    of_others = totals.filter(pc.equal(totals.column("url"), OTHER))
+    other_clicks = pc.sum(of_others.column("clicks")).as_py() or 0
+    return Slice(len(totals), clicks, 0, by_country, other_clicks, hashed_urls=urls)
 
 
 def _row(task: HourTask, counted: Mapping[str, Any], sketch: bytes | None) -> RowMutation:

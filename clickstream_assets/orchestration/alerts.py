@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from clickstream_assets.events.shown_text import inert
+
 VERSION = 1
 ERROR, WARNING = "error", "warning"
 _HOURS_NAMED = 24
@@ -72,7 +74,7 @@ def failed_checks(evaluations: Iterable[Evaluation]) -> list[FailedCheck]:
         if concerned:
             severity = WARNING if all(evaluation.is_warning for evaluation in concerned) else ERROR
             failures.append(
-                FailedCheck(asset, check, severity, concerned[0].description, hours[:_HOURS_NAMED], len(hours)),
+                FailedCheck(asset, check, severity, inert(concerned[0].description), hours[:_HOURS_NAMED], len(hours)),
             )
     return failures
 
@@ -81,13 +83,14 @@ def message(run: Run, checks: list[FailedCheck]) -> dict[str, Any] | None:
     """The message on a finished run, ready for JSON; None if neither the run nor a check failed."""
     if not (run.failed or checks):
         return None
+    error = "\n".join(map(inert, run.error.splitlines()))
     severity = ERROR if run.failed or any(check.severity == ERROR for check in checks) else WARNING
     return {
         "version": VERSION,
         "kind": "run_failed" if run.failed else "checks_failed",
         "severity": severity,
-        "text": _in_words(run, checks, severity),
-        "run": {"id": run.id, "job": run.job, "status": run.status, "url": run.url, "error": run.error}
+        "text": _in_words(run, error, checks, severity),
+        "run": {"id": run.id, "job": run.job, "status": run.status, "url": run.url, "error": error}
         | {"why": run.tags.get("clickstream/why", ""), "hours": _hours_of(run.tags)},
         "failed_checks": [asdict(check) for check in checks],
     }
@@ -100,12 +103,15 @@ def _hours_of(tags: Mapping[str, str]) -> dict[str, str] | None:
     return {"first": first, "last": last} if first and last else None
 
 
-def _in_words(run: Run, checks: list[FailedCheck], severity: str) -> str:
+def _first_line(error: str) -> str:
+    return error.splitlines()[0] if error else "no reason given"
+
+
+def _in_words(run: Run, error: str, checks: list[FailedCheck], severity: str) -> str:
     """The message as one line of text, for chat programs."""
     parts = []
     if run.failed:
-        error = run.error.splitlines()[0] if run.error else "no reason given"
-        parts.append(f"run {run.id[:8]} of {run.job} failed: {error}")
+        parts.append(f"run {run.id[:8]} of {run.job} failed: {_first_line(error)}")
     for check in checks:
         hours = f" for {check.hours_failed} hours from {check.hours[0]}" if check.hours_failed > 1 else ""
         hours = f" for {check.hours[0]}" if check.hours_failed == 1 else hours

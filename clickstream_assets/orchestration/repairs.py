@@ -69,8 +69,8 @@ def replayed(
     from clickstream_assets.ingest.replay import Replay
 
     with kafka.client() as topic, hbase.books() as books:
-        first_hour_ms, urls = configured.first_hour_ms, configured.url_rules
-        replay = Replay(topic.topic, topic.topic_id(), books, first_hour_ms, run_id, urls, dry_run=dry_run)
+        rules = configured.first_hour_ms, run_id, configured.url_rules, configured.max_age_ms
+        replay = Replay(topic.topic, topic.topic_id(), books, *rules, dry_run=dry_run)
         return replay.run(wanted, tell)
 
 
@@ -125,8 +125,8 @@ def rebuilt(
     from clickstream_assets.ingest.rebuilding import Rebuild, totals
 
     with kafka.client() as topic, hbase.books() as books:
-        first_hour_ms, urls = configured.first_hour_ms, configured.url_rules
-        rebuild = Rebuild(topic, books, lambda: Ingestion(topic, books, first_hour_ms, run_id, urls=urls))
+        rules = configured.first_hour_ms, run_id, None, configured.url_rules, configured.max_age_ms
+        rebuild = Rebuild(topic, books, lambda: Ingestion(topic, books, *rules))
         sums = totals(rebuild.plan(hour) for hour in hours)
         planned = ", ".join(f"{count:,} {name}" for name, count in sums.items())
         yield f"To drop and read again: {planned}."

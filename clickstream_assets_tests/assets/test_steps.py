@@ -46,7 +46,7 @@ class Steps:
         patch = monkeypatch.setattr
         patch(HourChecks, "evaluate", lambda checks, context, hours, new, *_: self.check(checks.asset, hours, new))
         patch(enriching, "enrich", lambda spark, books, hours, rules, whole: self.enrich(books, hours, whole))
-        patch(computing, "compute", lambda spark, books, hours, run_id, whole: self.compute(hours, whole))
+        patch(computing, "compute", lambda spark, books, hours, run_id, whole, limits: self.compute(hours, whole))
         patch(indexing, "index_changed", lambda spark, books, target, hours: self.index_changed(hours))
         patch(indexing, "index_whole", lambda spark, books, target, hours, at_most: self.index_whole(hours))
         patch(documents, "indices_exist", lambda *_: True)

@@ -6,7 +6,7 @@ import pytest
 
 from clickstream_assets.books.ledger_entries import HourCounts
 from clickstream_assets.checks.raw_clicks import clocks_near, few_dead_letters, few_duplicates, few_late, has_clicks
-from clickstream_assets.checks.url_country_metrics import few_urls
+from clickstream_assets.checks.url_country_metrics import few_other_urls, few_urls
 from clickstream_assets.evidence.metric_counts import MetricCounts
 from clickstream_assets.settings import Settings
 
@@ -68,3 +68,9 @@ def test_each_pipeline_warns_by_its_own_thresholds(check):
 def test_urls_are_counted(urls, passes):
     evidence = SimpleNamespace(metrics={HOUR: (MetricCounts(urls=urls), 0)}, limits=LIMITS)
     assert few_urls(evidence)[HOUR].passed is passes
+
+
+@pytest.mark.parametrize(("other", "passes"), [(0, True), (10, True), (11, False)])
+def test_clicks_on_urls_that_do_not_count_by_name_are_judged_by_their_share(other, passes):
+    evidence = SimpleNamespace(limits=Settings(), metrics={HOUR: (MetricCounts(clicks=100, other_clicks=other), 0)})
+    assert few_other_urls(evidence)[HOUR].passed is passes

@@ -53,6 +53,18 @@ def test_each_message_is_told_with_its_hour_url_user_and_whether_it_counts(valid
     assert "1 clicks of people, 1 events of bots" in words
 
 
+def test_under_limits_it_says_what_is_too_old_and_what_does_not_count_by_name(validate, monkeypatch):
+    monkeypatch.setenv("CLICKSTREAM_COUNTED_HOSTS", "shop.example")
+    monkeypatch.setenv("CLICKSTREAM_MAX_EVENT_AGE_DAYS", "1")
+    _, told, words = validate(
+        envelope(), envelope(url="https://evil.example/"), envelope(timestamp="2026-11-22T03:29:00Z"),
+    )  # fmt: skip
+    assert [one.get("counted_as") for one in told] == [None, "(other)", None]
+    assert [one.get("reason") for one in told] == [None, None, "too_old"]
+    assert told[1]["url"] == "https://evil.example/"
+    assert "1 too_old" in words
+
+
 def test_nothing_refused_is_a_good_file(validate):
     code, told, words = validate(envelope(event_id="x"), envelope(event_id="x"), envelope(event_id="x", user_id="v"))
     assert code == 0

@@ -7,8 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from clickstream_assets.events import event_time
 from clickstream_assets.events.click_event import NO_IDS, decode
 from clickstream_assets.events.refusals import REASONS, Refused
+from clickstream_assets.events.urls import DEFAULT_RULES
 from clickstream_assets_tests import hard_cases
 from clickstream_assets_tests.acceptance import golden
 
@@ -143,7 +145,27 @@ def test_a_refusal_has_its_reason_and_names_the_field(reason, value, detail):
 
 
 def test_every_reason_is_tested():
-    assert {reason for reason, _, _ in REFUSED} == set(REASONS)
+    assert {reason for reason, _, _ in REFUSED} | {"too_old"} == set(REASONS)
+
+
+DAY_MS = 86_400_000
+
+
+@pytest.mark.parametrize("record_ms", [RECORD_MS, -1])
+def test_an_event_is_refused_if_it_is_older_than_its_record_by_more_than_the_age_that_is_set(record_ms, monkeypatch):
+    monkeypatch.setattr(event_time, "time", lambda: RECORD_MS / 1000)  # the moment of reading
+    oldest = RECORD_MS - 2 * DAY_MS
+    too_old = message(timestamp=oldest - 1)
+    assert decode(message(timestamp=oldest), record_ms, 0, DEFAULT_RULES, 2 * DAY_MS).time_ms == oldest
+    with pytest.raises(Refused, match="too_old: timestamp: 172800001 ms before the record time, 172800000 at most"):
+        decode(too_old, record_ms, 0, DEFAULT_RULES, 2 * DAY_MS)
+    assert decode(too_old, record_ms, 0, DEFAULT_RULES, 3 * DAY_MS).time_ms == oldest - 1
+    assert decode(too_old, record_ms, 0).time_ms == oldest - 1
+
+
+def test_it_is_the_corrected_clock_that_tells_an_events_age():
+    slow = message(timestamp=RECORD_MS - 9 * DAY_MS, sent_at=RECORD_MS - 9 * DAY_MS + 5)
+    assert decode(slow, RECORD_MS, 0, DEFAULT_RULES, DAY_MS).time_ms == RECORD_MS - 5
 
 
 @pytest.mark.slow

@@ -17,6 +17,7 @@ from clickstream_assets.books.table_schemas import METRICS as METRICS_TABLE
 from clickstream_assets.enrich import enriching
 from clickstream_assets.enrich.enrichment import EnrichmentRules, user_agent_version
 from clickstream_assets.events.hours import hour_of_key, key_of_hour, rfc3339_of_hour
+from clickstream_assets.events.url_limits import NO_LIMITS
 from clickstream_assets.metrics import computing
 from clickstream_assets.metrics.hourly_metrics import sketch_of
 from clickstream_assets.metrics.page_rows import same_users
@@ -54,14 +55,14 @@ def bot(*of, **fields):
 class MetricsWorld(World):
     """Its steps do what the assets do, run by run, by the hours' marks."""
 
-    def __init__(self, patch, geoip, partitions=1):
+    def __init__(self, patch, geoip, partitions=1, limits=NO_LIMITS):
         super().__init__(FIRST, partitions)
         clock = itertools.count(NOW_MS + HOUR_MS, 1_000)
         self.hbase.clock = lambda: next(clock)
         patch.setattr(checkpoints, "time", lambda: next(clock) / 1000)
         self.spark = FakeSpark()
         self.rules = EnrichmentRules(str(geoip), (), ("GeoLite2-City 7", user_agent_version()))
-        self.lines, self.geoip = [], geoip
+        self.lines, self.geoip, self.limits = [], geoip, limits
         self.documents = {}
         """Rows by key, as :meth:`index` last took them."""
 
@@ -82,10 +83,10 @@ class MetricsWorld(World):
         self.runs += 1
         states, run_id = self.books.hours.all(), f"run-{self.runs}"
         hours = [hour for hour, state in states.items() if hour in whole or state.lacks("url_country_metrics")]
-        done, unfit = computing.compute(self.spark, self.books, hours, run_id, whole)
+        done, unfit = computing.compute(self.spark, self.books, hours, run_id, whole, limits=self.limits)
         if left := [hour for hour in hours if hour not in done]:
             enriching.enrich(self.spark, self.books, left, self.rules, {place.hour for place in unfit})
-            done |= computing.compute(self.spark, self.books, left, run_id, left)[0]
+            done |= computing.compute(self.spark, self.books, left, run_id, left, limits=self.limits)[0]
         assert done.keys() == set(hours)
         self.books.hours.mark(COMPUTED, {hour: states[hour].enriched for hour in hours})
         return done

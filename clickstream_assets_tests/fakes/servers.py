@@ -127,7 +127,7 @@ class World:
     """A pipeline up to ``raw_clicks``, whose first partition can be moved."""
 
     def __init__(self, first_hour, partitions=1):
-        self.first_hour = first_hour
+        self.first_hour, self.max_age_ms = first_hour, 0
         self.topic, self.hbase = FakeTopic(partitions), MortalHBase()
         self.books = Books(self.hbase, TableNames.of())
         self.runs = 0
@@ -135,7 +135,7 @@ class World:
     def ingestion(self):
         self.runs += 1
         run_id = f"run-{self.runs}"
-        return Ingestion(self.topic, self.books, self.first_hour * HOUR_MS, run_id)
+        return Ingestion(self.topic, self.books, self.first_hour * HOUR_MS, run_id, max_age_ms=self.max_age_ms)
 
     def ingest(self):
         return self.ingestion().read_until(self.topic.ends(self.topic.logs), ())
@@ -146,7 +146,8 @@ class World:
     def replay(self, wanted=None, *, dry_run=False):
         self.runs += 1
         place, run_id = (self.topic.topic, self.topic.id, self.books), f"replay-{self.runs}"
-        replay = Replay(*place, self.first_hour * HOUR_MS, run_id, dry_run=dry_run)
+        first_ms, oldest = self.first_hour * HOUR_MS, self.max_age_ms
+        replay = Replay(*place, first_ms, run_id, max_age_ms=oldest, dry_run=dry_run)
         return replay.run(wanted or Selection())
 
     def killed_at_each_write_of(self, action):

@@ -262,6 +262,21 @@ def test_an_earlier_first_partition_takes_the_hours_before_it_in(world):
     world.assert_books_balance()
 
 
+def test_events_that_were_too_old_come_back_once_they_may_be_older(world):
+    world.max_age_ms = 2 * HOUR_MS
+    for name, hours in (("young", 2), ("old", 3), ("older", 9)):
+        world.topic.send(event(name, NOW - hours * HOUR_MS), NOW)
+    world.ingest()
+    assert (len(world.rows()), world.total("dead_lettered")) == (1, 2)
+    world.max_age_ms = 5 * HOUR_MS
+    report = world.replay(Selection(frozenset(["too_old"])))
+    assert (report.rows, dict(report.refused)) == (1, {"too_old": 1})
+    world.max_age_ms = 0
+    assert world.replay().rows == 1
+    assert len(world.rows()) == 3
+    world.assert_books_balance()
+
+
 def test_a_replay_that_mends_books_the_entrys_other_letters_in_their_own_hours_too(world, strict):
     world.first_hour = FIRST + 20
     for record_hour in (10, 15, 21):
