@@ -8,7 +8,10 @@
 # new tag, by
 #   docker build --build-context geoip=FOLDER …          (FOLDER holds GeoLite2-City.mmdb)
 
-FROM python:3.11-slim-bookworm AS build
+# For all platforms; Python 3.11.16 of 2026-08-25. docs/deployment.md says how a newer one is chosen.
+ARG PYTHON_IMAGE=python:3.11-slim-bookworm@sha256:0bee7276f83efd4a1ee05bbbf4281d95ed28e079220a9457f25a93e3f1e3c31b
+
+FROM ${PYTHON_IMAGE} AS build
 WORKDIR /src
 COPY pyproject.toml requirements.lock README.md ./
 COPY clickstream_assets clickstream_assets
@@ -34,7 +37,7 @@ RUN /opt/venv/bin/python -c "from clickstream_assets.settings import settings; \
 FROM scratch AS geoip
 COPY --from=servers /opt/clickstream/geoip/GeoLite2-City.mmdb /
 
-FROM python:3.11-slim-bookworm AS runtime
+FROM ${PYTHON_IMAGE} AS runtime
 RUN pip uninstall --yes --root-user-action=ignore pip setuptools wheel \
     && useradd --uid 10001 --user-group --no-create-home --home-dir /tmp clickstream \
     && mkdir -p /opt/dagster/home \

@@ -51,7 +51,13 @@ lock: setup  ## Write requirements.lock by pyproject.toml; ARGS=--upgrade for th
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --generate-hashes --no-header \
 		--no-annotate --no-emit-index-url $(ARGS) --output-file requirements.lock pyproject.toml
 
-clean:  ## Delete the virtual environment and all that runs have written
-	rm -rf $(VENV) .clickstream .mypy_cache .ruff_cache .pytest_cache .hypothesis
+lock-jars: setup  ## Write jars.lock by products.py: what the servers are made of is fetched afresh and hashed, some minutes
+	@$(BIN)/python -m supply_chain.lock_jars
 
-.PHONY: help setup run browser test test-fast bench check k8s-check security-check pictures lock clean
+sbom: setup  ## Write the bill of materials, CycloneDX: SBOM=build/sbom.cdx.json
+	@$(BIN)/python -m supply_chain.sbom $(or $(SBOM),build/sbom.cdx.json)
+
+clean:  ## Delete the virtual environment and all that runs have written
+	rm -rf $(VENV) build .clickstream .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+.PHONY: help setup run browser test test-fast bench check k8s-check security-check pictures lock lock-jars sbom clean

@@ -360,12 +360,21 @@ def test_the_image_is_made_of_what_is_there():
     stages = re.findall(r"^FROM (\S+)(?: AS (\w+))?$", dockerfile, re.M)
     made = {name for _, name in stages}
     assert set(re.findall(r"--from=(\w+)", dockerfile)) <= made
-    assert {source for source, _ in stages} - made == {"python:3.11-slim-bookworm", "scratch"}
+    assert {source for source, _ in stages} - made == {"${PYTHON_IMAGE}", "scratch"}
     assert "--no-cache --constraint requirements.lock " in dockerfile
     (database,) = re.findall(r"^COPY --from=geoip \S+ (\S+)$", dockerfile, re.M)
     assert re.findall(r"CLICKSTREAM_GEOIP_DATABASE=(\S+)", dockerfile) == [database]
     assert "SPARK_HOME=/opt/venv/lib/python3.11/site-packages/pyspark " in dockerfile
     assert f" MALLOC_ARENA_MAX={server_environment()['MALLOC_ARENA_MAX']}\n" in dockerfile  # as the embedded servers
+
+
+def test_images_of_others_are_named_by_digest():
+    (python,) = re.findall(r"^ARG PYTHON_IMAGE=(\S+)$", (ROOT / "Dockerfile").read_text(), re.M)
+    files = (ROOT / "compose.yaml", *K8S.rglob("*.yaml"))
+    images = {image for file in files for image in re.findall(r"^\s+image: (\S+)$", file.read_text(), re.M)}
+    (postgres,) = (image for image in images if not image.startswith("clickstream-assets"))
+    for name, image in (("python:3.11-slim-bookworm", python), (r"postgres:16\.\d+-bookworm", postgres)):
+        assert re.fullmatch(name + "@sha256:[0-9a-f]{64}", image)
 
 
 def test_the_image_is_built_with_a_locked_backend():

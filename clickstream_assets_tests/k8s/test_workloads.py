@@ -642,5 +642,5 @@ def test_images_have_one_name_and_the_version_of_the_package():
 
 
 def test_the_database_is_of_the_version_that_the_tests_and_the_documentation_speak_of():
-    (major,) = re.findall(r"^postgres:(\d+)\.\d+-bookworm$", COMPOSE["services"]["postgres"]["image"])
+    (major,) = re.findall(r"^postgres:(\d+)\.\d+-bookworm@sha256:", COMPOSE["services"]["postgres"]["image"])
     assert set(re.findall(r"PostgreSQL (\d+)", DOCUMENTATION)) == {major}

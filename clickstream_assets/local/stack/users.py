@@ -89,11 +89,11 @@ def within_reach(user: ServerUser, java: Path, programs: Path, place: Path) -> P
     """A folder of programs that the user can read: ``programs`` itself, or links to its files below ``place``."""
     if user.owner is None or user.reaches(java, programs, place.parent / "tmp" / "nobody"):
         return programs
-    from clickstream_assets.local.stack.downloads import MANIFEST, is_complete
+    from clickstream_assets.local.stack.downloads import MANIFEST, has_all
 
     links = place / programs.name
     manifest = links / MANIFEST
-    if not is_complete(links) or manifest.read_bytes() != (programs / MANIFEST).read_bytes():
+    if not has_all(links) or manifest.read_bytes() != (programs / MANIFEST).read_bytes():
         shutil.rmtree(links, ignore_errors=True)
         shutil.copytree(programs, links, copy_function=_link)
         for path in (place, links, *links.rglob("*")):

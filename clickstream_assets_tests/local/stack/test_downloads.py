@@ -1,60 +1,73 @@
-import re
 import zipfile
-from xml.etree import ElementTree
 
 import pytest
 
 from clickstream_assets.local.stack import downloads, products
 from clickstream_assets.local.stack.errors import StackError
+from clickstream_assets.local.stack.jars_lock import LOCK, lock_of
 from clickstream_assets.local.stack.steps import Steps
 from clickstream_assets.settings import Settings
 
 
 @pytest.fixture
 def place(tmp_path):
-    folder = tmp_path / "kafka"
+    folder = tmp_path / products.KAFKA.folder
     (folder / "lib").mkdir(parents=True)
     (folder / "lib" / "a.jar").write_bytes(b"whole")
-    downloads.write_manifest(folder)
+    _complete(folder, products.KAFKA)
     return folder
 
 
+def _complete(folder, product):
+    (folder / LOCK.name).write_text(lock_of(product))
+    downloads.write_manifest(folder)
+
+
+def is_complete(place):
+    return downloads.is_complete(products.KAFKA, place.parent)
+
+
 def test_a_download_with_all_its_files_counts(place):
-    assert downloads.is_complete(place)
+    assert is_complete(place)
 
 
 def test_a_download_without_its_manifest_does_not_count(place):
     (place / downloads.MANIFEST).unlink()
-    assert not downloads.is_complete(place)
+    assert not is_complete(place)
 
 
 def test_a_download_with_a_file_cut_short_does_not_count(place):
     (place / "lib" / "a.jar").write_bytes(b"who")
-    assert not downloads.is_complete(place)
+    assert not is_complete(place)
 
 
 def test_a_download_with_a_file_missing_does_not_count(place):
     (place / "lib" / "a.jar").unlink()
-    assert not downloads.is_complete(place)
+    assert not is_complete(place)
+
+
+def test_a_download_of_before_there_was_a_lock_does_not_count(place):
+    (place / LOCK.name).unlink()
+    assert not is_complete(place)
 
 
 def test_a_torn_manifest_does_not_count(place):
     (place / downloads.MANIFEST).write_text('{"lib/a.jar": ')
-    assert not downloads.is_complete(place)
+    assert not is_complete(place)
 
 
 def _complete_cache(cache):
     for product in products.PRODUCTS:
         (cache / product.folder).mkdir(parents=True)
         (cache / product.folder / products.GEOIP_FILE).write_bytes(b"x")
-        downloads.write_manifest(cache / product.folder)
+        _complete(cache / product.folder, product)
 
 
 def test_a_complete_cache_needs_no_network(tmp_path, monkeypatch):
     _complete_cache(tmp_path)
     monkeypatch.setattr(downloads, "_fetch_all", lambda *_: pytest.fail("went to the network"))
     found = downloads.ensure_downloads(Settings(cache=tmp_path), Steps())
-    assert found.kafka == tmp_path / "kafka-4.1.1"
+    assert found.kafka == tmp_path / products.KAFKA.folder
     assert found.geoip_database == tmp_path / "geoip" / "GeoLite2-City.mmdb"
 
 
@@ -96,22 +109,14 @@ def test_without_network_the_error_says_what_to_do(tmp_path, monkeypatch):
     assert "Could not download GeoLite2 city database" in error.value.message
     assert "Connection refused" in error.value.message
     assert "Check the network" in error.value.message
-    assert not downloads.is_complete(tmp_path / products.GEOIP.folder)
+    assert not downloads.is_complete(products.GEOIP, tmp_path)
     assert list(tmp_path.glob(".staging-*")) == []
-
-
-@pytest.mark.parametrize("product", products.PRODUCTS, ids=lambda product: product.name)
-def test_ivy_is_asked_for_pinned_versions(product):
-    dependencies = ElementTree.fromstring(downloads.ivy_file(product)).findall("dependencies/dependency")
-    assert dependencies
-    assert all(re.fullmatch(r"\d+(\.\d+)*", dependency.get("rev")) for dependency in dependencies)
-    assert product is products.GEOIP or product.folder == f"{product.name}-{dependencies[0].get('rev')}"
 
 
 def test_elasticsearch_is_unpacked_without_its_outer_folder(tmp_path):
     fetched, place = tmp_path / "fetched", tmp_path / "place"
-    fetched.mkdir(), place.mkdir()
-    with zipfile.ZipFile(fetched / "elasticsearch-1.zip", "w") as archive:
+    (fetched / "org").mkdir(parents=True), place.mkdir()
+    with zipfile.ZipFile(fetched / "org" / "elasticsearch-1.zip", "w") as archive:
         archive.writestr("elasticsearch-1/lib/a.jar", "a")
     products._unzip(fetched, place)
     assert (place / "lib" / "a.jar").read_text() == "a"
