@@ -7,7 +7,8 @@ import json
 import re
 from typing import Any
 
-_ENCODER = json.JSONEncoder(ensure_ascii=False)
+import orjson
+
 _MAKES_LINKS = re.compile(
     r"""
     (?<=:)/(?=/)  # http://shop.example
@@ -29,7 +30,10 @@ def printable(text: str) -> str:
 
 def json_text(value: Any) -> str:
     """A value as JSON on one line in which such characters are escapes: whoever reads it gets what was sent."""
-    text = _ENCODER.encode(value)
+    try:
+        text = orjson.dumps(value).decode()
+    except TypeError:  # an integer beyond 64 bits
+        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     # Outside of strings JSON has but what is printable.
     return text if text.isprintable() else "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text)
 

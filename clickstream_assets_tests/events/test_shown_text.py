@@ -91,7 +91,8 @@ def test_json_decodes_to_what_was_sent_and_holds_nothing_that_a_terminal_obeys(t
 
 
 def test_text_that_steers_nothing_is_not_escaped():
-    assert json_text({"url": "https://bücher.example/日本?a=😀"}) == '{"url": "https://bücher.example/日本?a=😀"}'
+    assert json_text({"url": "https://bücher.example/日本?a=😀"}) == '{"url":"https://bücher.example/日本?a=😀"}'
+    assert json_text({"\x7f": 1 << 70}) == f'{{"\\u007f":{1 << 70}}}'
 
 
 @pytest.mark.parametrize("text", HOSTILE)

@@ -1,5 +1,7 @@
 """Evaluations become one message a run; the last word on an hour counts."""
 
+import re
+
 from clickstream_assets.orchestration.alerts import Evaluation, Run, failed_checks, message
 
 RUN = Run("0a1b2c3d-run", "clickstream_hours", "SUCCESS", "https://d/runs/0a1b2c3d-run")
@@ -45,3 +47,12 @@ def test_a_failed_run_is_an_error_and_tells_of_its_failed_checks_too():
     assert told["text"] == (
         "[error] run 0a1b2c3d of job failed: es_index: no room; raw_clicks: balance (warning) failed for h1: at h1 — u"
     )
+
+
+def test_nothing_but_the_runs_address_is_a_link():
+    words = "<https://evil.example|click> www.evil.example mallory@evil.example [a](//evil.example)"
+    run = Run("0a1b2c3d-run", "job", "FAILURE", "https://d/runs/0a1b2c3d-run", error=f"step: {words}\n{words}")
+    told = message(run, failed_checks([said("h1", words=words)]))
+    for text in (told["text"], told["run"]["error"], told["failed_checks"][0]["description"]):
+        assert not re.search(r"://(?!d/runs/0a1b2c3d-run$)|www\.|[<>@]|\]\(", text)
+    assert told["text"].endswith("https://d/runs/0a1b2c3d-run")
