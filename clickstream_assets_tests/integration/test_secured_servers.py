@@ -48,10 +48,12 @@ def started(home):
     ports = {f"stack_{name}_port": 0 for name in ("kafka", "hbase", "elasticsearch", "spark")}
     own = Settings(home=home, **ports)
     try:
-        with pytest.MonkeyPatch.context() as patch:
-            for name, value in background.up(own, secure=True).items():
+        environment = background.up(own, secure=True)
+        with pytest.MonkeyPatch.context() as patch:  # only while they are read: other servers are started beside these
+            for name, value in environment.items():
                 patch.setenv(name, value)
-            yield own, Settings()
+            secured = Settings()
+        yield own, secured
     finally:
         background.down(own)
 
