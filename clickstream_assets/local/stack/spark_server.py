@@ -3,7 +3,6 @@
 import os
 import shlex
 import sys
-import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -139,21 +138,10 @@ def ask(port: int, token: str | None = None) -> None:
     """Return if the Spark Connect server on this machine answers; raise what gRPC raises if it does not.
 
     Without a token that of the environment is shown, if there is one.
-
-    Asks for Spark's version in a session of its own, by the bytes of Spark Connect's messages: pyspark's client,
-    pandas and pyarrow would cost the caller 150 MB.
     """
     import grpc
 
-    service = "/spark.connect.SparkConnectService/"
-    token = token or os.environ.get(TOKEN_VARIABLE)
-    signed = (("authorization", f"Bearer {token}"),) if token else ()
-    session = _field(1, str(uuid.uuid4()).encode()) + _field(2, _field(1, b"clickstream-stack"))
-    with grpc.insecure_channel(f"{HOST}:{port}", options=[("grpc.enable_http_proxy", 0)]) as channel:
-        channel.unary_unary(service + "AnalyzePlan")(session + _field(10, b""), timeout=20, metadata=signed)
-        channel.unary_unary(service + "ReleaseSession")(session, timeout=10, metadata=signed)
+    from clickstream_assets.stores.spark import channel
 
-
-def _field(number: int, value: bytes) -> bytes:
-    """A length-delimited protobuf field, of fewer than 128 bytes."""
-    return bytes([number << 3 | 2, len(value)]) + value
+    with grpc.insecure_channel(f"{HOST}:{port}", options=[("grpc.enable_http_proxy", 0)]) as opened:
+        channel.ask(opened, token or os.environ.get(TOKEN_VARIABLE, ""), timeout=20)

@@ -1,12 +1,12 @@
 """How Spark Connect is signed in to, and whether it lets us in.
 
-pyspark's client takes token and certificate authorities from environment variables of its process. It tries for
-minutes where a certificate is not believed, so it is asked here first, by the bytes of Spark Connect's messages.
+pyspark tries for minutes where a certificate is not believed. So Spark is asked here first, by the bytes of its messages.
 """
 
 import os
 import uuid
 from typing import Any
+from urllib.parse import quote
 
 from clickstream_assets.connection_settings import ConnectionSettings
 from clickstream_assets.settings import settings
@@ -22,30 +22,31 @@ from clickstream_assets.stores.sign_in import (
 
 _TITLE = "Spark Connect"
 _PORT, _SECONDS = 15002, 5
-TOKEN_VARIABLE = "SPARK_CONNECT_AUTHENTICATE_TOKEN"  # noqa: S105 - a name
 _AUTHORITIES_VARIABLE = "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH"
+"""By which gRPC, and so pyspark, is told whom to believe."""
 _SERVICE = "/spark.connect.SparkConnectService/"
+_HERE = ("localhost", "127.0.0.1", "::1")
 
 
-def require_sign_in(remote: str) -> str:
-    """Set what pyspark reads, and return the address for it.
+def signed_in_address(remote: str) -> str:
+    """The address for pyspark, with the token in it: for its session, and to be kept nowhere.
 
     Raises :class:`SignInRefused` if Spark Connect does not let us in; asked once a minute.
     """
     configured = settings()
+    once_a_minute(("spark", remote), lambda: sign_in(remote))
     if configured.spark_ca is not None:
         os.environ[_AUTHORITIES_VARIABLE] = str(configured.spark_ca)
+    address, *parameters = remote.split(";")
+    tls = speaks_tls_to(remote, configured)
+    parameters = [parameter for parameter in parameters if not parameter.lower().startswith("use_ssl=")]
+    parameters += ["use_ssl=true"] if tls else []
     if token := configured.secret("spark_token"):
-        os.environ[TOKEN_VARIABLE] = token
-    once_a_minute(("spark", remote), lambda: sign_in(remote))
-    return with_tls(remote) if speaks_tls_to(remote, configured) else remote
-
-
-def with_tls(remote: str) -> str:
-    """Spark Connect's address with the parameter that asks for TLS."""
-    if "use_ssl=" in remote:
-        return remote
-    return f"{remote.rstrip('/')}{';' if '/;' in remote else '/;'}use_ssl=true"
+        # Told a token, pyspark speaks TLS to every host but localhost
+        parameters.append(
+            f"token={quote(token, safe='')}" if tls else f"authorization={quote(f'Bearer {token}', safe='')}"
+        )
+    return ";".join([address.rstrip("/") + "/", *filter(None, parameters)])
 
 
 def speaks_tls_to(remote: str, configured: ConnectionSettings) -> bool:
@@ -59,10 +60,10 @@ def sign_in(remote: str) -> None:
     configured = settings()
     server = ServerAddress(_TITLE, "SPARK", *address_of(remote, _PORT))
     tls, token = speaks_tls_to(remote, configured), configured.secret("spark_token")
-    if token and not tls and server.host != "localhost":
+    if token and not tls and server.host not in _HERE and "use_ssl=false" not in remote.lower():
         raise server.refused(
-            f"a token is sent through TLS, or to localhost, alone: set {server.setting('CA')}, or add ;use_ssl=true to "
-            f"{server.setting('REMOTE')}"
+            f"the token would be sent in plain text: set {server.setting('CA')}, or add ;use_ssl=true to "
+            f"{server.setting('REMOTE')}, or ;use_ssl=false where nobody listens on the way"
         )
     if tls:
         context = tls_context(_TITLE, "SPARK", Certificates(configured.spark_ca))
@@ -71,8 +72,8 @@ def sign_in(remote: str) -> None:
     else:
         connect(server, None).close()
     try:
-        with _channel(server, configured, token, tls=tls) as channel:
-            ask(channel, _SECONDS)
+        with _channel(server, configured, tls=tls) as channel:
+            ask(channel, token, _SECONDS)
     except grpc.RpcError as error:
         if error.code() is grpc.StatusCode.UNAUTHENTICATED:
             how = "refuses the token: correct" if token else "asks for a token: set"
@@ -85,28 +86,26 @@ def sign_in(remote: str) -> None:
             raise ConnectionError(f"{words}: no answer in {_SECONDS} s") from None
 
 
-def _channel(server: ServerAddress, configured: ConnectionSettings, token: str, *, tls: bool) -> Any:
+def _channel(server: ServerAddress, configured: ConnectionSettings, *, tls: bool) -> Any:
     import grpc
 
     options = [("grpc.enable_http_proxy", 0)]
     address = f"{server.host}:{server.port}"
-    if not tls and not token:
+    if not tls:
         return grpc.insecure_channel(address, options=options)
     roots = configured.spark_ca.read_bytes() if configured.spark_ca else None
-    credentials = grpc.ssl_channel_credentials(roots) if tls else grpc.local_channel_credentials()
-    if token:
-        credentials = grpc.composite_channel_credentials(credentials, grpc.access_token_call_credentials(token))
-    return grpc.secure_channel(address, credentials, options=options)
+    return grpc.secure_channel(address, grpc.ssl_channel_credentials(roots), options=options)
 
 
-def ask(channel: Any, timeout: float) -> None:
+def ask(channel: Any, token: str, timeout: float) -> None:
     """Ask for Spark's version in a session of its own; raise what gRPC raises if there is no answer.
 
     By the bytes of the messages: pyspark's client, pandas and pyarrow would cost a caller 150 MB.
     """
     session = _field(1, str(uuid.uuid4()).encode()) + _field(2, _field(1, b"clickstream"))
-    channel.unary_unary(_SERVICE + "AnalyzePlan")(session + _field(10, b""), timeout=timeout)
-    channel.unary_unary(_SERVICE + "ReleaseSession")(session, timeout=timeout)
+    shown = (("authorization", f"Bearer {token}"),) if token else ()
+    for call, request in (("AnalyzePlan", session + _field(10, b"")), ("ReleaseSession", session)):
+        channel.unary_unary(_SERVICE + call)(request, timeout=timeout, metadata=shown)
 
 
 def _field(number: int, value: bytes) -> bytes:

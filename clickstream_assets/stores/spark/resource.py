@@ -81,11 +81,9 @@ class SparkResource(dg.ConfigurableResource):
         # Imported here: dagster-pyspark imports pyspark, which definitions must not.
         from dagster_pyspark import LazyPySparkResource
 
-        from clickstream_assets.stores.spark.channel import require_sign_in
+        from clickstream_assets.stores.spark.channel import signed_in_address
 
-        remote = require_sign_in(self.remote)
-        separator = ";" if "/;" in remote else "/;"
-        remote = f"{remote.rstrip('/')}{separator}session_id={session_id}"
+        remote = f"{signed_in_address(self.remote)};session_id={session_id}"
         session: Any = LazyPySparkResource(spark_config={"spark.remote": remote}).spark_session
         session.conf.set(*_BATCHES)
         # pyspark cleans its machine-learning cache, which we do not use, at exit: with the server gone, for minutes.
