@@ -1,6 +1,6 @@
 """How Spark Connect is signed in to, and whether it lets us in.
 
-pyspark tries for minutes where a certificate is not believed. So Spark is asked here first, by the bytes of its messages.
+pyspark tries for minutes where a certificate is not believed. So Spark is asked here first, by bytes of its messages.
 """
 
 import os
