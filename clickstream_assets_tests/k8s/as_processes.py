@@ -28,7 +28,8 @@ def environment(container: Manifest, manifests: list[Manifest], namespace: str) 
     """The environment that a container would have, Secrets apart."""
     env: dict[str, str] = {}
     for source in container.get("envFrom", []):
-        env |= config_map(manifests, source["configMapRef"]["name"])
+        if "configMapRef" in source:
+            env |= config_map(manifests, source["configMapRef"]["name"])
     for entry in container["env"]:
         if "value" in entry:
             env[entry["name"]] = entry["value"]

@@ -135,7 +135,13 @@ def test_a_run_without_such_tags_has_the_pod_of_dagster_yaml(launched):
     assert container.image == IMAGE
     assert container.args[:3] == ["dagster", "api", "execute_run"]
     assert container.resources.to_dict()["requests"] == LAUNCHER["config"]["resources"]["requests"]
-    assert "CLICKSTREAM_ELASTICSEARCH_URL" in {entry.name for entry in container.env}
+    sources = [source.config_map_ref or source.secret_ref for source in container.env_from]
+    assert [source.name for source in sources] == [
+        "clickstream-settings",
+        "dagster-database",
+        "clickstream-connections",
+    ]
+    assert sources[-1].optional  # and the last wins
 
 
 @pytest.mark.parametrize("how", ["tag", "old tag", "job"])

@@ -1,6 +1,8 @@
 """What each pod may and has: its security, token, rights, secrets, ports and image."""
 
+import os
 import re
+import subprocess
 import tomllib
 from collections.abc import Iterator
 from pathlib import PurePosixPath
@@ -9,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
+from clickstream_assets.local.stack.spark_server import TOKEN_VARIABLE
 from clickstream_assets.settings import Settings
 from clickstream_assets_tests.k8s.check import RIGHTS
 from clickstream_assets_tests.k8s.manifests import (
@@ -32,6 +35,7 @@ DOCUMENTATION = (ROOT / "docs" / "deployment.md").read_text()
 COMPOSE = yaml.safe_load((ROOT / "compose.yaml").read_text())
 INSTANCE = yaml.safe_load((K8S / "base" / "dagster.yaml").read_text())
 AUTHORITY = {"name": "postgres-authority", "optional": True}
+COMPONENT = "app.kubernetes.io/component"
 SPARK = dict(
     line.split(None, 1)
     for line in (K8S / "components" / "spark-connect" / "spark-defaults.conf").read_text().splitlines()
@@ -404,7 +408,8 @@ def test_config_maps_that_pods_name_are_made_with_the_keys_that_they_name(overla
 def variables(container: Manifest, overlay: str) -> set[str]:
     """Names in a container's environment."""
     own = {entry["name"] for entry in container.get("env", [])}
-    return own.union(*(generated(overlay)[s["configMapRef"]["name"]] for s in container.get("envFrom", [])))
+    maps = [source["configMapRef"]["name"] for source in container.get("envFrom", []) if "configMapRef" in source]
+    return own.union(*(generated(overlay)[name] for name in maps))
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
@@ -459,7 +464,7 @@ def test_the_database_in_production_shows_its_certificate():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_whoever_asks_a_server_has_its_address_and_its_password(overlay):
+def test_whoever_asks_a_server_has_its_address(overlay):
     found = {
         pod["metadata"]["labels"]["app.kubernetes.io/component"]: pod["spec"]["containers"][0]
         for name, pod in pods(overlay).items()
@@ -475,16 +480,68 @@ def test_whoever_asks_a_server_has_its_address_and_its_password(overlay):
                 if name == "run_worker":  # by the launcher, see above
                     known |= generated(overlay)["clickstream-settings"]
                 assert line["setting"] in known, name
-                if line["setting"] == "CLICKSTREAM_ELASTICSEARCH_URL":
-                    own = {entry["name"]: entry for entry in found[name]["env"]}
-                    assert "secretKeyRef" in own[line["setting"]]["valueFrom"], name
+
+
+CONNECTING = {"code-server", "run", "setup", "shell", "executor"}
+"""Pods that open connections to Kafka, HBase or Elasticsearch."""
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_whoever_connects_has_secrets_and_certificates_and_nobody_else(overlay):
+    asking = {line["from"] for section in SECTIONS[overlay] for line in TABLE[section] if "setting" in line}
+    of_ours = {name for name, pod in pods(overlay).items() if pod["metadata"]["labels"][COMPONENT] in asking}
+    assert CONNECTING & set(pods(overlay)) == of_ours - {"traffic"}  # which knows the demo's Kafka alone
+    secrets, certificates = [{"name": "clickstream-connections", "optional": True}], "clickstream-certificates"
+    for name, pod in pods(overlay).items():
+        (container,) = pod["spec"]["containers"]
+        assert [*everywhere(pod, "secretRef")] == (secrets if name in CONNECTING else []), name
+        volumes = {volume["name"]: volume["secret"] for volume in pod["spec"].get("volumes", []) if "secret" in volume}
+        mounts = {mount["name"]: mount for mount in container["volumeMounts"] if mount["name"] in volumes}
+        if name == "postgres":
+            continue
+        assert [*volumes.values()] == ([{"secretName": certificates, "optional": True}] if name in CONNECTING else [])
+        for mount in mounts.values():
+            assert (mount["mountPath"], mount["readOnly"]) == ("/etc/clickstream/certificates", True)
+        if name in CONNECTING - {"run", "executor"}:  # by the launcher, and see below; a Secret's variables win
+            assert [*container["envFrom"][0]] == ["configMapRef"]
+            assert [*container["envFrom"][-1]] == ["secretRef"]
+    assert "/etc/clickstream/certificates" in (K8S / "overlays" / "production" / "settings.env").read_text()
+
+
+def keys_of(name: str, overlay: str) -> dict[str, set[str]]:
+    """Which keys of a Secret each pod names."""
+    found = {
+        pod: {r["key"] for r in everywhere(made, "secretKeyRef") if r["name"] == name}
+        for pod, made in pods(overlay).items()
+    }
+    return {pod: keys for pod, keys in found.items() if keys}
+
+
+def test_the_webhook_and_sparks_token_are_where_they_are_needed_alone():
+    for overlay, spark in (("demo", "stack"), ("production", "spark-connect")):
+        assert keys_of("clickstream-secrets", overlay) == {"code-server": {"alert-webhook"}}
+        assert keys_of("clickstream-connections", overlay) == {spark: {"CLICKSTREAM_SPARK_TOKEN"}}
+    env = {entry["name"]: entry for entry in pods("production")["spark-connect"]["spec"]["containers"][0]["env"]}
+    assert "secretKeyRef" in env[TOKEN_VARIABLE]["valueFrom"]
+
+
+def test_executors_have_the_settings_of_spark_connect_and_no_secret_is_in_its_arguments(tmp_path):
+    (spark,) = pods("production")["spark-connect"]["spec"]["containers"]
+    assert spark["envFrom"] == [{"configMapRef": {"name": "clickstream-settings"}}]
+    submit = tmp_path / "spark-submit"
+    submit.write_text("#!/bin/sh\nprintf '%s\\n' \"$@\"\n")
+    submit.chmod(0o755)
+    settings = {"CLICKSTREAM_KAFKA_USER": "a user, with a space", "CLICKSTREAM_KAFKA_CA": ""}
+    env = {"PATH": f"{tmp_path}:{os.environ['PATH']}", TOKEN_VARIABLE: "planted", **settings}
+    done = subprocess.run([*spark["command"], *spark["args"]], env=env, capture_output=True, text=True, check=True)
+    given = done.stdout.splitlines()
+    handed_on = given[: -len(spark["args"])]
+    assert sorted(handed_on) == sorted(f"--conf=spark.executorEnv.{name}={value}" for name, value in settings.items())
+    assert given[len(handed_on) :] == spark["args"]
 
 
 def secrets_in(place: Any) -> set[tuple[str, str, bool]]:
     """Secret, key, and whether it may be missing."""
-    assert not list(everywhere(place, "secretRef"))
-    files = {volume["secretName"] for volume in everywhere(place, "secret")}
-    assert files <= {"postgres-certificate"}
     return {(ref["name"], ref["key"], ref.get("optional", False)) for ref in everywhere(place, "secretKeyRef")}
 
 
@@ -496,11 +553,15 @@ def test_secrets_that_pods_name_are_those_of_the_documentation(overlay):
     told: dict[str, set[str]] = {}
     for name, literals in re.findall(r"create secret generic (\S+)((?: \\?\s*--from-literal=\S+)+)", DOCUMENTATION):
         told.setdefault(name, set()).update(re.findall(r"--from-literal=([\w-]+)=", literals))
-    assert {name: {key for other, key, _ in used if other == name} for name, _, _ in used} == told
+    variables = {f"CLICKSTREAM_{name.upper()}" for name in Settings.secret_names()} - {"CLICKSTREAM_ALERT_WEBHOOK"}
+    assert told.pop("clickstream-connections") <= variables
+    assert [name for name in variables if name not in DOCUMENTATION] == []
+    named = {name: {key for other, key, _ in used if other == name} for name, _, _ in used}
+    assert named.pop("clickstream-connections") <= variables
+    assert named == told
     needed = {(name, key) for name, key, optional in used if not optional}
-    demo = {("clickstream-secrets", "spark-token")} if overlay == "demo" else set()
+    demo = {("clickstream-connections", "CLICKSTREAM_SPARK_TOKEN")} if overlay == "demo" else set()
     assert needed == {("clickstream-postgres", "postgresql-password")} | demo
-    assert {name for name, _, optional in used if optional} == {"clickstream-secrets"}
 
 
 # Ports
@@ -580,7 +641,8 @@ def test_spark_is_told_what_only_its_pod_knows():
         "spark.kubernetes.container.image": "$(EXECUTOR_IMAGE)",
         "spark.driver.host": "$(POD_IP)",
     }
-    sources = {e["name"]: e["valueFrom"]["fieldRef"]["fieldPath"] for e in spark["env"] if "valueFrom" in e}
+    fields = {e["name"]: e["valueFrom"]["fieldRef"] for e in spark["env"] if "fieldRef" in e.get("valueFrom", {})}
+    sources = {name: field["fieldPath"] for name, field in fields.items()}
     assert sources == {"NAMESPACE": "metadata.namespace", "POD_NAME": "metadata.name", "POD_IP": "status.podIP"}
     assert SPARK["spark.master"] == "k8s://https://kubernetes.default.svc"
     (executor,) = executor_pod()["spec"]["containers"]
