@@ -46,7 +46,7 @@ COPY --from=build /opt/venv /opt/venv
 COPY --from=build /opt/java /opt/java
 COPY --from=build /opt/spark /opt/spark
 # For making tables with their regions
-COPY --from=servers /opt/clickstream/hbase-2.6.1 /opt/clickstream/hbase-2.6.1
+COPY --from=servers /opt/clickstream/hbase-2.6.4 /opt/clickstream/hbase-2.6.4
 COPY --from=geoip GeoLite2-City.mmdb /opt/geoip/GeoLite2-City.mmdb
 COPY LICENSE NOTICE /licenses/
 # MALLOC_ARENA_MAX: glibc keeps a memory arena for each thread otherwise
@@ -56,14 +56,14 @@ ENV PATH=/opt/venv/bin:$PATH \
     JAVA_HOME=/opt/java \
     SPARK_HOME=/opt/venv/lib/python3.11/site-packages/pyspark \
     CLICKSTREAM_CACHE=/opt/clickstream \
-    CLICKSTREAM_HBASE_JARS=/opt/clickstream/hbase-2.6.1 \
+    CLICKSTREAM_HBASE_JARS=/opt/clickstream/hbase-2.6.4 \
     CLICKSTREAM_GEOIP_DATABASE=/opt/geoip/GeoLite2-City.mmdb \
     MALLOC_ARENA_MAX=2
 WORKDIR /tmp
 USER 10001:10001
 
 FROM runtime AS demo
-COPY --from=servers /opt/clickstream/kafka-4.1.1 /opt/clickstream/kafka-4.1.1
-COPY --from=servers /opt/clickstream/elasticsearch-8.17.4 /opt/clickstream/elasticsearch-8.17.4
+COPY --from=servers /opt/clickstream/kafka-4.1.2 /opt/clickstream/kafka-4.1.2
+COPY --from=servers /opt/clickstream/elasticsearch-8.17.10 /opt/clickstream/elasticsearch-8.17.10
 
 FROM runtime

@@ -61,7 +61,7 @@ class ConnectionSettings(BaseSettings):
         description="HBase's ZooKeeper, host:port, comma-separated; where it is set, missing tables are made pre-split",
     )
     hbase_jars: Path = Field(
-        user_cache_path("clickstream") / "hbase-2.6.1",
+        user_cache_path("clickstream") / "hbase-2.6.4",
         description="folder with the jars of HBase's client, and with hbase-site.xml if it takes more than ZooKeeper's "
         "address; for making tables only",
     )

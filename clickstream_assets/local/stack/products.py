@@ -43,38 +43,64 @@ def _keep_city_database(fetched: Path, place: Path) -> None:
 GEOIP_FILE = "GeoLite2-City.mmdb"
 KAFKA = Product(
     "kafka",
-    "Kafka 4.1.1",
-    "kafka-4.1.1",
+    "Kafka 4.1.2",
+    "kafka-4.1.2",
     _keep_jars,
     # Without the second slf4j has nowhere to log to, and a broker that fails does so in silence
     """
-    <dependency org="org.apache.kafka" name="kafka_2.13" rev="4.1.1" conf="default->default(runtime)"/>
-    <dependency org="org.apache.logging.log4j" name="log4j-slf4j-impl" rev="2.24.3" conf="default->default(runtime)"/>
+    <dependency org="org.apache.kafka" name="kafka_2.13" rev="4.1.2" conf="default->default(runtime)"/>
+    <dependency org="org.apache.logging.log4j" name="log4j-slf4j-impl" rev="2.26.1" conf="default->default(runtime)"/>
     """,
 )
+_UNUSED_BY_HBASE = (
+    # Pages that the servers show of themselves, which are off
+    *("com.github.pjfanning", "com.sun.*", "jakarta.*", "javax.activation", "javax.annotation", "javax.servlet.jsp"),
+    *("javax.ws.rs", "javax.xml.bind", "org.apache.tomcat.*", "org.codehaus.jettison", "org.eclipse.jetty.*"),
+    *("org.glassfish.*", "org.jamon", "org.javassist", "org.mortbay.*"),
+    # Kerberos; Hadoop's other file systems, formats and locks; a second logger
+    *("com.nimbusds", "org.apache.directory.*", "org.apache.kerby", "org.bouncycastle"),
+    *("com.jcraft", "com.squareup.*", "net.java.dev.jets3t", "org.apache.avro", "org.apache.curator"),
+    *("org.apache.httpcomponents", "org.codehaus.jackson", "ch.qos.logback"),
+    # It would take Java's look-up of host names over
+    "dnsjava",
+    # Annotations, and what Hadoop has its own copy of
+    *("com.google.code.*", "com.google.errorprone", "com.google.guava", "com.google.j2objc", "org.checkerframework"),
+)
+"""Groups, as regular expressions, of jars that HBase's modules ask for and its servers do not load (decision 25)."""
 HBASE = Product(
     "hbase",
-    "HBase 2.6.1",
-    "hbase-2.6.1",
+    "HBase 2.6.4",
+    "hbase-2.6.4",
     _keep_jars,
-    # YARN and MapReduce come with Hadoop's client, and are not needed. Jackson and slf4j's logger came with them, and
-    # are: JSON by Hadoop, logging by everything. Thrift takes servlets for HTTP with TLS
+    # Maven Central has no newer Thrift server. What stands below it is newer than what the others ask for; the last is
+    # where all of it logs to
     """
-    <dependency org="org.apache.hbase" name="hbase-thrift" rev="2.6.1" conf="default->default">
-        <exclude org=".*" module="hadoop-(yarn|mapreduce|distcp).*" matcher="regexp"/>
-    </dependency>
-    <dependency org="javax.servlet" name="javax.servlet-api" rev="3.1.0" conf="default->default"/>
-    <dependency org="org.codehaus.jackson" name="jackson-mapper-asl" rev="1.9.13" conf="default->default"/>
-    <dependency org="org.slf4j" name="slf4j-reload4j" rev="1.7.36" conf="default->default(runtime)"/>
-    """,
+    <dependency org="org.apache.hbase" name="hbase-server" rev="2.6.4" conf="default->default(runtime)"/>
+    <dependency org="org.apache.hbase" name="hbase-thrift" rev="2.6.1" conf="default->default(runtime)"/>
+    <dependency org="org.apache.hadoop" name="hadoop-common" rev="3.4.3" conf="default->default(runtime)"/>
+    <dependency org="org.apache.hadoop" name="hadoop-hdfs-client" rev="3.4.3" conf="default->default(runtime)"/>
+    <dependency org="org.apache.zookeeper" name="zookeeper" rev="3.8.6" conf="default->default(runtime)"/>
+    <dependency org="com.fasterxml.jackson.core" name="jackson-core" rev="2.19.4" conf="default->default(runtime)"/>
+    <dependency org="org.apache.thrift" name="libthrift" rev="0.14.2" conf="default->default(runtime)"/>
+    <dependency org="org.xerial.snappy" name="snappy-java" rev="1.1.10.7" conf="default->default(runtime)"/>
+    <dependency org="io.netty" name="netty-handler" rev="4.1.140.Final" conf="default->default(runtime)"/>
+    <dependency org="io.netty" name="netty-transport-native-epoll" rev="4.1.140.Final"
+                conf="default->default(runtime)"/>
+    <dependency org="javax.servlet" name="javax.servlet-api" rev="3.1.0" conf="default->default(runtime)"/>
+    <dependency org="org.slf4j" name="slf4j-reload4j" rev="2.0.17" conf="default->default(runtime)"/>
+    <exclude org="org.apache.hadoop" module="hadoop-(client|hdfs|(distcp|mapreduce|yarn).*)" matcher="regexp"/>
+    <exclude org="com.fasterxml.jackson.core" module="jackson-(annotations|databind)" matcher="regexp"/>
+    <exclude org="io.netty" module="netty(-all)?" matcher="regexp"/>
+    """
+    + "".join(f'<exclude org="{group}" matcher="regexp"/>\n' for group in _UNUSED_BY_HBASE),
 )
 ELASTICSEARCH = Product(
     "elasticsearch",
-    "Elasticsearch 8.17.4",
-    "elasticsearch-8.17.4",
+    "Elasticsearch 8.17.10",
+    "elasticsearch-8.17.10",
     _unzip,
     """
-    <dependency org="org.elasticsearch.distribution.integ-test-zip" name="elasticsearch" rev="8.17.4"
+    <dependency org="org.elasticsearch.distribution.integ-test-zip" name="elasticsearch" rev="8.17.10"
                 transitive="false" conf="default->default">
         <artifact name="elasticsearch" type="zip" ext="zip"/>
     </dependency>

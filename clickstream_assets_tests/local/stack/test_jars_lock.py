@@ -141,3 +141,11 @@ def test_ivy_is_asked_for_the_locked_files_and_nothing_else():
     asked = ElementTree.fromstring(f"<all>{exactly(locked(HBASE))}</all>").findall("dependency")
     assert len(asked) == len(locked(HBASE))
     assert {one.get("transitive") for one in asked} == {"false"}
+
+
+def test_old_jars_with_known_faults_are_not_among_hbases():
+    """Decision 25: its servers start and work without them."""
+    kept_out = {"jackson-databind", "jackson-mapper-asl", "jetty", "jersey-server", "jsch", "avro", "guava", "jettison"}
+    of_netty = {file.version for file in locked(HBASE) if file.group == "io.netty"}
+    assert {file.artifact for file in locked(HBASE)} & (kept_out | {"netty", "netty-all", "dnsjava"}) == set()
+    assert all(version.startswith("4.1.") for version in of_netty)
