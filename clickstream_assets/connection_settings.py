@@ -16,10 +16,10 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PREFIX = "CLICKSTREAM_"
 NO_SECRET = SecretStr("")
-_CA = "PEM file of the certificate authorities that {} is believed by; empty: those of the system"
+_CA = "PEM file of the authorities that {}'s certificate must be signed by; empty: the system's"
 _CERT = "PEM file of our certificate for {}, where it asks for one"
 _KEY = "PEM file of its private key; empty: in the file of the certificate"
-_IN_FILE = "file that holds it, read at each connection"
+_IN_FILE = "file with this secret; it wins over the variable, and is read at each connection"
 
 
 def _file(words: str) -> Any:
@@ -36,7 +36,7 @@ class ConnectionSettings(BaseSettings):
         "PLAINTEXT", description="Kafka's security.protocol"
     )
     kafka_mechanism: Literal["SCRAM-SHA-512", "SCRAM-SHA-256", "PLAIN"] = Field(
-        "SCRAM-SHA-512", description="how user and password are shown to Kafka"
+        "SCRAM-SHA-512", description="SASL mechanism"
     )
     kafka_user: str = Field("", description="user name at Kafka")
     kafka_password: SecretStr = Field(NO_SECRET, description="password at Kafka")
@@ -67,7 +67,8 @@ class ConnectionSettings(BaseSettings):
     )
 
     elasticsearch_url: str = Field(
-        "http://localhost:9200", description="Elasticsearch's address; user and password in it count as if set apart"
+        "http://localhost:9200",
+        description="Elasticsearch's address; user and password in it are taken out and used, but better set apart",
     )
     elasticsearch_user: str = Field("", description="user name at Elasticsearch")
     elasticsearch_password: SecretStr = Field(NO_SECRET, description="password at Elasticsearch")
@@ -79,7 +80,8 @@ class ConnectionSettings(BaseSettings):
     elasticsearch_key: Path | None = _file(_KEY)
 
     spark_remote: str = Field(
-        "sc://localhost:15002", description="Spark Connect's address; a token in it counts as if set apart"
+        "sc://localhost:15002",
+        description="Spark Connect's address; a token in it is taken out and used, but better set apart",
     )
     spark_token: SecretStr = Field(NO_SECRET, description="token that Spark Connect asks for")
     spark_token_file: Path | None = _file(_IN_FILE)
@@ -128,8 +130,14 @@ class ConnectionSettings(BaseSettings):
             raise ValueError(
                 "CLICKSTREAM_KAFKA_CA or _CERT is set and CLICKSTREAM_KAFKA_PROTOCOL is PLAINTEXT: set SSL"
             )
+        if self.elasticsearch_url.lower().startswith("http:") and (self.elasticsearch_ca or self.elasticsearch_cert):
+            raise ValueError(
+                "CLICKSTREAM_ELASTICSEARCH_CA or _CERT is set: begin CLICKSTREAM_ELASTICSEARCH_URL with https"
+            )
         if self.hbase_protocol == "binary" and (self.hbase_ca or self.hbase_cert):
-            raise ValueError("CLICKSTREAM_HBASE_CA or _CERT is set and CLICKSTREAM_HBASE_PROTOCOL is binary: set tls")
+            raise ValueError(
+                "CLICKSTREAM_HBASE_CA or _CERT is set and CLICKSTREAM_HBASE_PROTOCOL is binary: set https or tls"
+            )
         return self
 
     def secret(self, name: str) -> str:
@@ -161,7 +169,7 @@ class ConnectionSettings(BaseSettings):
 _ADDRESSES = {
     "elasticsearch_url": (
         ("http", "https"),
-        "https://USER:PASSWORD@host:9200, with signs other than letters and digits in user and password as %XX",
+        "https://host:9200, with CLICKSTREAM_ELASTICSEARCH_USER and CLICKSTREAM_ELASTICSEARCH_PASSWORD beside it",
     ),
     "spark_remote": (("sc",), "sc://host:15002"),
 }

@@ -1,4 +1,5 @@
-"""Every ``CLICKSTREAM_*`` variable, once: its type, its default, what it means.
+"""Every ``CLICKSTREAM_*`` variable, once: its type, its default, what it means. Those of connections are in
+``connection_settings.py``.
 
 Read with :func:`settings`; nothing else reads them. ``CLICKSTREAM_STACK_ID`` alone is no setting: the embedded servers'
 processes are known by it (``stores/process.py``).
@@ -54,7 +55,8 @@ class Settings(ConnectionSettings):
     request_data_ttl_days: int = Field(
         30,
         ge=1,
-        description="days that IP address, user agent and referrer are kept (set when the table is made)",
+        description="days that IP address, user agent, referrer and url as sent are kept in rows, not in dead letters "
+        "(set when the table is made)",
     )
 
     # Limits on a hostile producer

@@ -81,7 +81,8 @@ def test_a_wrong_number_is_shown_and_a_wrong_secret_is_not(monkeypatch):
         ({"kafka_user": "u"}, "KAFKA_PROTOCOL is PLAINTEXT and CLICKSTREAM_KAFKA_USER is set"),
         ({"kafka_protocol": "SASL_SSL"}, "KAFKA_PROTOCOL is SASL_SSL and CLICKSTREAM_KAFKA_USER is not set"),
         ({"kafka_ca": "ca.pem"}, "KAFKA_PROTOCOL is PLAINTEXT: set SSL"),
-        ({"hbase_ca": "ca.pem"}, "HBASE_PROTOCOL is binary: set tls"),
+        ({"hbase_ca": "ca.pem"}, "HBASE_PROTOCOL is binary: set https or tls"),
+        ({"elasticsearch_ca": "ca.pem"}, "begin CLICKSTREAM_ELASTICSEARCH_URL with https"),
     ],
 )
 def test_settings_that_would_go_unused_are_an_error(values, words):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
+from clickstream_assets.connection_settings import SecretUnreadable
 from clickstream_assets.events.hours import key_of_hour
 from clickstream_assets.settings import Settings, settings
 from clickstream_assets.stores.reachability import address_of, require_listener
@@ -43,7 +44,7 @@ def doctor() -> None:
     for subject, look in _checks(configured):
         try:
             good, words, warnings = look()
-        except SignInRefused as refused:
+        except (SignInRefused, SecretUnreadable) as refused:
             good, words, warnings = Diagnosis(False, str(refused))
         except Exception as error:  # noqa: BLE001  # five clients with errors of their own; each is a finding
             good, words, warnings = Diagnosis(

@@ -183,7 +183,10 @@ def secured_cases(
             https.case("wrong CA", _NOT_BELIEVED, ELASTICSEARCH_CA=ca),
             https.case("expired", _EXPIRED, ELASTICSEARCH_CA=ca, ELASTICSEARCH_URL=f"https://{here}"),
             https.case(
-                "plaintext", _SPEAKS_TLS, ELASTICSEARCH_URL=works["ELASTICSEARCH_URL"].replace("https:", "http:")
+                "plaintext",
+                _SPEAKS_TLS,
+                ELASTICSEARCH_CA="",
+                ELASTICSEARCH_URL=works["ELASTICSEARCH_URL"].replace("https:", "http:"),
             ),
             keyed.right(),
             keyed.case(

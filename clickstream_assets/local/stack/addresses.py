@@ -46,7 +46,6 @@ def environment(
         "HBASE_ZOOKEEPER": f"{host}:{zookeeper}",
         "HBASE_JARS": str(downloads.hbase),
         "ELASTICSEARCH_URL": f"http{'s' if security else ''}://{host}:{public['elasticsearch']}",
-        # Not by its number: pyspark shows a token to no other host, unless by TLS
         "SPARK_REMOTE": f"sc://localhost:{public['spark']}",
         "SPARK_TOKEN_FILE": str(token_file),
         "GEOIP_DATABASE": str(downloads.geoip_database),
