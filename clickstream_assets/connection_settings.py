@@ -112,10 +112,18 @@ class ConnectionSettings(BaseSettings):
         try:
             parts = urlsplit(value)
             good = parts.scheme.lower() in schemes and parts.hostname and parts.port != 0
+            good = good and not (parts.query or parts.fragment or "@" in parts.netloc)
         except ValueError:
             good = False
         if not good:
             raise ValueError(f"not like {example}: host and port cannot be told")
+        return value
+
+    @field_validator("kafka_bootstrap_servers")
+    @classmethod
+    def _without_a_user(cls, value: str) -> str:
+        if "@" in value:
+            raise ValueError("host:port, comma-separated, with CLICKSTREAM_KAFKA_USER and …_PASSWORD beside it")
         return value
 
     @model_validator(mode="after")
@@ -148,9 +156,9 @@ class ConnectionSettings(BaseSettings):
         file: Path | None = getattr(self, f"{name}_file", None)
         if file is None:
             value: SecretStr = getattr(self, name)
-            return value.get_secret_value()
+            return _of_one_line(value.get_secret_value(), f"{PREFIX}{name.upper()}")
         try:
-            return file.read_text(encoding="utf-8").rstrip("\r\n")
+            return _of_one_line(file.read_text(encoding="utf-8").rstrip("\r\n"), f"{PREFIX}{name.upper()}_FILE={file}")
         except (OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
             raise SecretUnreadable(f"{PREFIX}{name.upper()}_FILE={file} cannot be read: {reason}.") from None
@@ -163,7 +171,7 @@ class ConnectionSettings(BaseSettings):
     @classmethod
     def shows_value(cls, name: str) -> bool:
         """Whether the value of a setting may be shown where it is wrong: there may be a secret in a wrong address."""
-        return name not in _ADDRESSES and name not in cls.secret_names()
+        return name not in (*_ADDRESSES, "kafka_bootstrap_servers") and name not in cls.secret_names()
 
 
 _ADDRESSES = {
@@ -174,6 +182,13 @@ _ADDRESSES = {
     "spark_remote": (("sc",), "sc://host:15002"),
 }
 """Schemes, and what an address looks like."""
+
+
+def _of_one_line(secret: str, where: str) -> str:
+    """A secret; raises :class:`SecretUnreadable` for control characters: clients would quote it in their errors."""
+    if not secret.isprintable():
+        raise SecretUnreadable(f"{where} holds more than one line of text.")
+    return secret
 
 
 class SecretUnreadable(click.ClickException):
@@ -192,6 +207,8 @@ def user_and_password_apart(url: str) -> tuple[str, str, str]:
 def token_apart(remote: str) -> tuple[str, str]:
     """Spark Connect's address without its token, and the token."""
     address, *parameters = remote.split(";")
-    tokens = [text.partition("=")[2] for text in parameters if text.lower().startswith("token=")]
-    rest = [text for text in parameters if text and not text.lower().startswith("token=")]
+    parameters = [parameter.strip() for parameter in parameters]
+    is_token = re.compile(r"token\s*=", re.IGNORECASE)
+    tokens = [text.partition("=")[2].strip() for text in parameters if is_token.match(text)]
+    rest = [text for text in parameters if text and not is_token.match(text)]
     return ";".join([address, *rest]), unquote(tokens[-1]) if tokens else ""

@@ -199,7 +199,9 @@ class Settings(ConnectionSettings):
     @property
     def dagster_host_names(self) -> frozenset[str]:
         """The names by which Dagster's webserver may be asked, without ports."""
-        named = {urlsplit(self.dagster_url).hostname or "localhost", *filter(None, self.dagster_hosts.split(","))}
+        named = {urlsplit(self.dagster_url).hostname or "localhost", *filter(None, self.dagster_hosts.split(","))} - {
+            "*"
+        }
         return frozenset({"localhost", "127.0.0.1", "[::1]", *named})
 
     @property

@@ -38,7 +38,8 @@ def servers(tmp_path_factory):
     ports = {f"stack_{name}_port": 0 for name in ("kafka", "hbase", "elasticsearch", "spark")}
     own = Settings(home=tmp_path_factory.mktemp("stack"), **ports)
     with Stack(own, TerminalSteps()) as stack, pytest.MonkeyPatch.context() as for_all:
-        for_all.setenv("CLICKSTREAM_SPARK_TOKEN_FILE", stack.environment()["CLICKSTREAM_SPARK_TOKEN_FILE"])
+        for name in ("CLICKSTREAM_SPARK_REMOTE", "CLICKSTREAM_SPARK_TOKEN_FILE"):
+            for_all.setenv(name, stack.environment()[name])
         with pytest.MonkeyPatch.context() as patch:  # only while they are read: other tests have settings of their own
             for name, value in stack.environment().items():
                 patch.setenv(name, value)

@@ -44,6 +44,7 @@ def test_what_is_set_apart_counts_before_what_stands_in_the_address():
         ("sc://spark:15002", "sc://spark:15002", ""),
         ("sc://spark:15002/;use_ssl=true;token=a%40b", "sc://spark:15002/;use_ssl=true", "a@b"),
         ("sc://spark:15002/;TOKEN=x;user_id=u", "sc://spark:15002/;user_id=u", "x"),
+        ("sc://spark:15002/; token = x ;user_id=u", "sc://spark:15002/;user_id=u", "x"),
     ],
 )
 def test_the_token_is_taken_out_of_sparks_address(remote, address, token):
@@ -59,6 +60,9 @@ def test_the_token_is_taken_out_of_sparks_address(remote, address, token):
         ("ELASTICSEARCH_URL", "http://elasticsearch:s3cr3t"),
         ("SPARK_REMOTE", "sc://spark:s3cr3t"),
         ("SPARK_REMOTE", "http://spark:15002/;token=s3cr3t"),
+        ("SPARK_REMOTE", "sc://user:s3cr3t@spark:15002"),
+        ("SPARK_REMOTE", "sc://spark:15002/?token=s3cr3t"),
+        ("ELASTICSEARCH_URL", "http://elasticsearch:9200/?api_key=s3cr3t"),
     ],
 )
 def test_an_address_that_cannot_be_read_is_an_error_without_what_stands_in_it(monkeypatch, variable, value):
@@ -111,3 +115,19 @@ def test_every_secret_has_a_file_and_none_is_shown():
     assert [configured.secret(name) for name in names] == list(values.values())
     for shown in (repr(configured), str(configured), str(configured.model_dump()), configured.model_dump_json()):
         assert "s3cr3t" not in shown
+
+
+def test_brokers_with_a_password_in_their_address_are_an_error_without_it(monkeypatch):
+    monkeypatch.setenv("CLICKSTREAM_KAFKA_BOOTSTRAP_SERVERS", "user:s3cr3t@kafka:9092")
+    with pytest.raises(click.ClickException, match="CLICKSTREAM_KAFKA_BOOTSTRAP_SERVERS: host:port") as refused:
+        settings()
+    assert "s3cr3t" not in refused.value.message
+
+
+def test_a_secret_of_several_lines_is_an_error_without_it(tmp_path):
+    file = tmp_path / "key"
+    file.write_text("s3cr3t-one\ns3cr3t-two\n")
+    for configured in (Settings(elasticsearch_api_key_file=file), Settings(elasticsearch_api_key="s3cr3t\x00")):
+        with pytest.raises(SecretUnreadable, match="more than one line") as refused:
+            configured.secret("elasticsearch_api_key")
+        assert "s3cr3t" not in refused.value.message

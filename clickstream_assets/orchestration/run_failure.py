@@ -101,7 +101,7 @@ def _post(url: str, message: Mapping[str, Any]) -> None:
                 timeout=_TIMEOUT_SECONDS,
                 allow_redirects=False,  # a redirected POST loses its body
             )
-        except requests.RequestException as error:
+        except (requests.RequestException, ValueError) as error:  # urllib3's quote the address
             raise _NotDelivered(type(error).__name__) from None
         if not answer.ok or answer.is_redirect:
             raise _NotDelivered(f"HTTP {answer.status_code}")

@@ -49,6 +49,17 @@ class ServerAddress(NamedTuple):
         return f"{PREFIX}{self.name}_{suffix}"
 
 
+def require_own_address(title: str, name: str, address: str, own: str) -> None:
+    """Raise :class:`SignInRefused` unless an address is that of the settings.
+
+    A run's config may name another for a resource, and whoever launches runs is not to have secrets sent there.
+    """
+    if address != own:
+        raise SignInRefused(
+            f"{title}: only the server of {PREFIX}{name} is signed in to, and not one that a run names."
+        )
+
+
 class Certificates(NamedTuple):
     """PEM files: whom we believe, and who we are."""
 

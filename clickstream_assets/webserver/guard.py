@@ -70,7 +70,10 @@ class Guard:
             return True
         # The scheme is not compared: whoever ends TLS before us asks by http
         own = {headers.get("host", "").lower(), self._address} - {""}
-        return len(origins) == 1 and urlsplit(origins[0]).netloc.lower() in own
+        try:
+            return len(origins) == 1 and urlsplit(origins[0]).netloc.lower() in own
+        except ValueError:
+            return False
 
 
 def _refused_reading(scope: Scope, headers: Headers) -> Refusal | None:

@@ -17,7 +17,7 @@ def signed_in(monkeypatch):
     def address(remote, **variables):
         for name in ("SPARK_TOKEN", "SPARK_TOKEN_FILE", "SPARK_CA"):
             monkeypatch.delenv(f"CLICKSTREAM_{name}", raising=False)
-        for name, value in variables.items():
+        for name, value in (variables | {"SPARK_REMOTE": remote}).items():
             monkeypatch.setenv(f"CLICKSTREAM_{name}", value)
         monkeypatch.delenv("GRPC_DEFAULT_SSL_ROOTS_FILE_PATH", raising=False)
         settings.cache_clear()

@@ -25,6 +25,13 @@ def stack_home(settings: "Settings") -> Path:
     return clickstream_home(settings) / "stack"
 
 
+def require_own(folder: Path) -> None:
+    """Raise PermissionError for a link, or somebody else's folder: he could put files of his in the place of ours."""
+    found = folder.lstat()
+    if stat.S_ISLNK(found.st_mode) or found.st_uid != os.geteuid():
+        raise PermissionError(f"{folder} is a link or belongs to another user")
+
+
 def make_private(home: Path) -> None:
     """Take from all but the owner every right to the home and to what is ours in it, as older releases left it.
 

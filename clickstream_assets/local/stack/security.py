@@ -5,6 +5,7 @@ Elasticsearch know one user. The certificates are of an authority that is thrown
 its key is written nowhere.
 """
 
+import os
 import secrets
 import shutil
 from pathlib import Path
@@ -34,8 +35,9 @@ def new_folder(folder: Path) -> None:
 
 def write_secret(path: Path, content: bytes | str) -> Path:
     """Write a file that its owner alone reads, at no moment anybody else; its path."""
-    path.touch(mode=0o600)
-    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    opened = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    with os.fdopen(opened, "wb") as file:
+        file.write(content.encode() if isinstance(content, str) else content)
     return path
 
 

@@ -45,7 +45,7 @@ class Servers:
         """
         secret = security_folder(self._home)
         new_folder(secret)
-        token = self.settings.spark_token.get_secret_value() or secrets.token_urlsafe(24)
+        token = self.settings.secret("spark_token") or secrets.token_urlsafe(24)
         token_file = write_secret(secret / TOKEN_FILE, token)
         security = Security(secret, self.settings.stack_host) if self.secure else None
         zookeeper = self.free_port()

@@ -18,7 +18,7 @@ from clickstream_assets.local.stack import ports, requirements
 from clickstream_assets.local.stack.addresses import choose_ports
 from clickstream_assets.local.stack.downloads import ensure_downloads
 from clickstream_assets.local.stack.errors import StackError
-from clickstream_assets.local.stack.home import PRIVATE, clickstream_home, make_private, stack_home
+from clickstream_assets.local.stack.home import PRIVATE, clickstream_home, make_private, require_own, stack_home
 from clickstream_assets.local.stack.processes import Child, Launch, adopt_orphans, kill_marked, start, stop_groups
 from clickstream_assets.local.stack.servers import SERVERS, Servers
 from clickstream_assets.local.stack.steps import Steps
@@ -179,6 +179,7 @@ class Stack:
             home.parent.mkdir(parents=True, exist_ok=True)
             self._umask = os.umask(PRIVATE)
             self._home.mkdir(parents=True, exist_ok=True)
+            require_own(self._home)
             lock = (self._home / "lock").open("a+")
         except OSError as error:
             self._give_umask_back()

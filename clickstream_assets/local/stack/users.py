@@ -8,8 +8,10 @@ and runs in a user namespace of its own.
 Spark always runs as its caller: its workers import this project and its packages, wherever they are.
 """
 
+import contextlib
 import os
 import shutil
+import stat
 import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -34,8 +36,11 @@ class ServerUser:
         """Make folders and all that is in them this user's own."""
         if self.owner is not None:
             for folder in folders:
-                for path in (folder, *folder.rglob("*")):
-                    os.lchown(path, self.owner, self.owner)
+                os.lchown(folder, self.owner, self.owner)
+                # By open folders, not by paths: whoever owns one now could put a link in its place meanwhile
+                for _, inner, files, opened in os.fwalk(folder, follow_symlinks=False):
+                    for name in (*inner, *files):
+                        _give(name, self.owner, opened)
 
     def reaches(self, program: Path, readable: Path, writable: Path) -> bool:
         """Whether it can, by really looking as this user."""
@@ -45,6 +50,14 @@ class ServerUser:
             return subprocess.run(arguments, capture_output=True, timeout=20, check=False).returncode == 0
         except OSError:
             return False
+
+
+def _give(name: str, owner: int, folder: int) -> None:
+    """Make something in an open folder somebody's own; a file of several names stays, for it may be another's too."""
+    with contextlib.suppress(FileNotFoundError):
+        found = os.stat(name, dir_fd=folder, follow_symlinks=False)
+        if found.st_uid != owner and (stat.S_ISDIR(found.st_mode) or found.st_nlink == 1):
+            os.chown(name, owner, owner, dir_fd=folder, follow_symlinks=False)
 
 
 CALLER = ServerUser()

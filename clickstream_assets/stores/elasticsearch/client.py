@@ -14,6 +14,7 @@ from clickstream_assets.stores.sign_in import (
     ServerAddress,
     connect,
     once_a_minute,
+    require_own_address,
     speaks_tls,
     tls_context,
     why_no_tls,
@@ -33,6 +34,8 @@ def _client(url: str, **options: Any) -> Elasticsearch:
     configured = settings()
     if url.lower().startswith("https:"):
         options["ssl_context"] = _context(configured)
+    if configured.elasticsearch_user or configured.secret("elasticsearch_api_key"):
+        require_own_address(_TITLE, "ELASTICSEARCH_URL", url, configured.elasticsearch_url)
     if api_key := configured.secret("elasticsearch_api_key"):
         options["api_key"] = api_key
     elif configured.elasticsearch_user:

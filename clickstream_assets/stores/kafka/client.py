@@ -79,7 +79,7 @@ class TopicClient:
             fetch_max_wait_ms=_FETCH_WAIT_MS,
             bootstrap_timeout_ms=self._timeout_ms,
             request_timeout_ms=self._timeout_ms,
-            **client_options(),
+            **client_options(self.bootstrap_servers),
         )
         consumer._fetcher.PartitionRecords = WholeBatches
         return consumer

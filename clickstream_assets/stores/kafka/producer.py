@@ -137,7 +137,7 @@ def _connect(bootstrap_servers: str, message_bytes: int) -> KafkaProducer:
         delivery_timeout_ms=DELIVERY_SECONDS * 1000,  # what bounds the retries of an idempotent producer
         request_timeout_ms=20_000,
         max_block_ms=15_000,
-        **client_options(),
+        **client_options(bootstrap_servers),
         bootstrap_timeout_ms=10_000,
         linger_ms=20,
         batch_size=256 << 10,

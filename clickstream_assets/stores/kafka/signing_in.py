@@ -26,6 +26,7 @@ from clickstream_assets.stores.sign_in import (
     connect,
     is_alert,
     once_a_minute,
+    require_own_address,
     tls_context,
     why_no_tls,
 )
@@ -35,9 +36,10 @@ _UNSUPPORTED_MECHANISM, _NOT_ASKED_TO_SIGN_IN = 33, 34
 """Kafka's error codes UNSUPPORTED_SASL_MECHANISM and ILLEGAL_SASL_STATE."""
 
 
-def client_options() -> dict[str, Any]:
+def client_options(bootstrap_servers: str) -> dict[str, Any]:
     """kafka-python's options of security, by this process's settings: for each client that is made."""
     configured = settings()
+    _require_own(bootstrap_servers, configured)
     protocol = configured.kafka_protocol
     options: dict[str, Any] = {"security_protocol": protocol}
     if protocol.endswith("SSL"):
@@ -55,6 +57,12 @@ def _sasl_options(configured: ConnectionSettings) -> dict[str, str]:
     }
 
 
+def _require_own(bootstrap_servers: str, configured: ConnectionSettings) -> None:
+    if configured.kafka_user:
+        own = configured.kafka_bootstrap_servers
+        require_own_address(_TITLE, "KAFKA_BOOTSTRAP_SERVERS", bootstrap_servers, own)
+
+
 def _certificates(configured: ConnectionSettings) -> Certificates:
     return Certificates(configured.kafka_ca, configured.kafka_cert, configured.kafka_key)
 
@@ -67,6 +75,7 @@ def require_sign_in(bootstrap_servers: str) -> None:
 def sign_in_to_any(bootstrap_servers: str) -> None:
     """Sign in to the first broker that lets us. Raises :class:`SignInRefused`, or OSError if nobody answers."""
     configured = settings()
+    _require_own(bootstrap_servers, configured)
     refusals: list[SignInRefused] = []
     unreachable: list[OSError] = []
     for host, port, _ in collect_hosts(bootstrap_servers, randomize=False):

@@ -25,7 +25,9 @@ class TopicAsItIs(NamedTuple):
 def topic_admin(bootstrap_servers: str, **options: Any) -> closing[Any]:
     """An admin client, closed with the block."""
     require_sign_in(bootstrap_servers)
-    return closing(KafkaAdminClient(bootstrap_servers=bootstrap_servers.split(","), **options, **client_options()))
+    return closing(
+        KafkaAdminClient(bootstrap_servers=bootstrap_servers.split(","), **options, **client_options(bootstrap_servers))
+    )
 
 
 def topic_as_it_is(bootstrap_servers: str, topic: str, group: str, timeout_ms: int = 30_000) -> TopicAsItIs:

@@ -16,6 +16,7 @@ from clickstream_assets.stores.sign_in import (
     ServerAddress,
     connect,
     once_a_minute,
+    require_own_address,
     speaks_tls,
     tls_context,
 )
@@ -34,6 +35,8 @@ def signed_in_address(remote: str) -> str:
     Raises :class:`SignInRefused` if Spark Connect does not let us in; asked once a minute.
     """
     configured = settings()
+    # With a token or without: what Spark answers is unpickled by the run
+    require_own_address(_TITLE, "SPARK_REMOTE", remote, configured.spark_remote)
     once_a_minute(("spark", remote), lambda: sign_in(remote))
     if configured.spark_ca is not None:
         os.environ[_AUTHORITIES_VARIABLE] = str(configured.spark_ca)
@@ -50,7 +53,12 @@ def signed_in_address(remote: str) -> str:
 
 
 def speaks_tls_to(remote: str, configured: ConnectionSettings) -> bool:
-    return "use_ssl=true" in remote.lower() or configured.spark_ca is not None
+    return _says(remote, "use_ssl=true") or configured.spark_ca is not None
+
+
+def _says(remote: str, parameter: str) -> bool:
+    """Whether an address has a parameter, like ``use_ssl=true``."""
+    return parameter in remote.lower().split(";")[1:]
 
 
 def sign_in(remote: str) -> None:
@@ -60,7 +68,7 @@ def sign_in(remote: str) -> None:
     configured = settings()
     server = ServerAddress(_TITLE, "SPARK", *address_of(remote, _PORT))
     tls, token = speaks_tls_to(remote, configured), configured.secret("spark_token")
-    if token and not tls and server.host not in _HERE and "use_ssl=false" not in remote.lower():
+    if token and not tls and server.host not in _HERE and not _says(remote, "use_ssl=false"):
         raise server.refused(
             f"the token would be sent in plain text: set {server.setting('CA')}, or add ;use_ssl=true to "
             f"{server.setting('REMOTE')}, or ;use_ssl=false where nobody listens on the way"
@@ -78,12 +86,11 @@ def sign_in(remote: str) -> None:
         if error.code() is grpc.StatusCode.UNAUTHENTICATED:
             how = "refuses the token: correct" if token else "asks for a token: set"
             raise server.refused(f"it {how} {server.setting('TOKEN')}") from None
-        if error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
-            if not tls and speaks_tls(server):
-                how = f"set {server.setting('CA')}, or add ;use_ssl=true to {server.setting('REMOTE')}"
-                raise server.refused(f"it speaks TLS there: {how}") from None
-            words = f"{server.host}:{server.port} does not speak Spark Connect, or is busy"
-            raise ConnectionError(f"{words}: no answer in {_SECONDS} s") from None
+        if not tls and speaks_tls(server):
+            how = f"set {server.setting('CA')}, or add ;use_ssl=true to {server.setting('REMOTE')}"
+            raise server.refused(f"it speaks TLS there: {how}") from None
+        words = f"{server.host}:{server.port} does not speak Spark Connect, or is busy"
+        raise ConnectionError(f"{words}: {error.code().name}, waited for {_SECONDS} s at most") from None
 
 
 def _channel(server: ServerAddress, configured: ConnectionSettings, *, tls: bool) -> Any:

@@ -1,6 +1,7 @@
 """Spark, through Spark Connect: no Java in the process that Dagster runs."""
 
 import atexit
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 
+_QUOTING = ("MASTER", "SPARK_REMOTE", "SPARK_LOCAL_REMOTE")
+"""Variables that pyspark takes for another address, and says so quoting ours, with its token."""
 _BATCHES = "spark.sql.execution.arrow.maxBytesPerBatch", str(8 << 20)
 """What Spark hands to Python at a time: 10,000 rows, as it would, are 10 GB where rows have a megabyte."""
 
@@ -84,6 +87,8 @@ class SparkResource(dg.ConfigurableResource):
         from clickstream_assets.stores.spark.channel import signed_in_address
 
         remote = f"{signed_in_address(self.remote)};session_id={session_id}"
+        for name in _QUOTING:
+            os.environ.pop(name, None)
         session: Any = LazyPySparkResource(spark_config={"spark.remote": remote}).spark_session
         session.conf.set(*_BATCHES)
         # pyspark cleans its machine-learning cache, which we do not use, at exit: with the server gone, for minutes.
