@@ -275,7 +275,7 @@ def test_blocks_that_cannot_be_made_again_fail_the_run_and_name_the_hour(steps, 
     monkeypatch.setattr(
         computing,
         "compute",
-        lambda spark, books, hours, run_id, whole: ({h: Computed() for h in hours if h != HOURS[1]}, unfit),
+        lambda spark, books, hours, run_id, whole, limits: ({h: Computed() for h in hours if h != HOURS[1]}, unfit),
     )
     with pytest.raises(dg.Failure, match=f"not what the ledger says.*made again: {key_of_hour(HOURS[1])}$"):
         steps.run(config=NOTHING_NEW)
