@@ -94,7 +94,7 @@ def assert_harmless(page, url):
 # A failure takes a page to be loaded: it is not made smaller.
 few = settings(
     deadline=None,
-    max_examples=2,
+    max_examples=4,
     derandomize=True,
     database=None,
     phases=[Phase.generate],
