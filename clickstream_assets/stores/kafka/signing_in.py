@@ -32,8 +32,8 @@ from clickstream_assets.stores.sign_in import (
 )
 
 _TITLE = "Kafka"
-_UNSUPPORTED_MECHANISM, _NOT_ASKED_TO_SIGN_IN = 33, 34
-"""Kafka's error codes UNSUPPORTED_SASL_MECHANISM and ILLEGAL_SASL_STATE."""
+_NOT_ASKED_TO_SIGN_IN = 34
+"""Kafka's error code ILLEGAL_SASL_STATE."""
 
 
 def client_options(bootstrap_servers: str) -> dict[str, Any]:
@@ -118,7 +118,8 @@ def _authenticate(exchange: "_Exchange", server: ServerAddress, configured: Conn
     if answer.error_code:
         offered = ", ".join(answer.mechanisms)
         raise server.refused(f"it does not take {mechanism}: set {server.setting('MECHANISM')} to one of {offered}")
-    dialog = get_sasl_mechanism(mechanism)(host=server.host, **client_options_for(configured))
+    own = _sasl_options(configured)
+    dialog = get_sasl_mechanism(mechanism)(host=server.host, security_protocol=configured.kafka_protocol, **own)
     wrong = f"it refuses user or password: correct {server.setting('USER')} and {server.setting('PASSWORD')}"
     while not dialog.is_done():
         answer = exchange.ask(SaslAuthenticateRequest(version=0, auth_bytes=dialog.auth_bytes()), wrong)
@@ -128,11 +129,6 @@ def _authenticate(exchange: "_Exchange", server: ServerAddress, configured: Conn
             dialog.receive(answer.auth_bytes)
         except (KafkaError, ValueError, AssertionError):
             raise server.refused(wrong) from None
-
-
-def client_options_for(configured: ConnectionSettings) -> dict[str, str]:
-    """What a SASL mechanism of kafka-python is told."""
-    return {"security_protocol": configured.kafka_protocol, **_sasl_options(configured)}
 
 
 class _Exchange:
