@@ -16,6 +16,8 @@ os.environ["CLICKSTREAM_FIRST_HOUR"] = FIRST_HOUR.replace("T", "-") + ":00"
 os.environ["CLICKSTREAM_SMALL_RUN_SECONDS"] = "0"
 
 
+# Spark's session is made again wherever one is lost, so these two stay set as long as the servers run.
+KEPT_FOR_ALL = ("CLICKSTREAM_SPARK_REMOTE", "CLICKSTREAM_SPARK_TOKEN_FILE")
 STARTS_SERVERS = {"integration", "browser"}
 
 
@@ -38,7 +40,7 @@ def servers(tmp_path_factory):
     ports = {f"stack_{name}_port": 0 for name in ("kafka", "hbase", "elasticsearch", "spark")}
     own = Settings(home=tmp_path_factory.mktemp("stack"), **ports)
     with Stack(own, TerminalSteps()) as stack, pytest.MonkeyPatch.context() as for_all:
-        for name in ("CLICKSTREAM_SPARK_REMOTE", "CLICKSTREAM_SPARK_TOKEN_FILE"):
+        for name in KEPT_FOR_ALL:
             for_all.setenv(name, stack.environment()[name])
         with pytest.MonkeyPatch.context() as patch:  # only while they are read: other tests have settings of their own
             for name, value in stack.environment().items():
@@ -49,6 +51,14 @@ def servers(tmp_path_factory):
         if (session := SparkSession.getActiveSession()) is not None:
             session.stop()
     settings.cache_clear()
+
+
+@pytest.fixture(autouse=True)
+def no_address_of_those_servers(request, monkeypatch):
+    """A test without servers reads what is set for it alone, also where tests on servers ran before it."""
+    if "servers" not in request.fixturenames:
+        for name in KEPT_FOR_ALL:
+            monkeypatch.delenv(name, raising=False)
 
 
 @pytest.fixture
