@@ -92,6 +92,9 @@ class Settings(ConnectionSettings):
     stale_turn_seconds: int = Field(
         300, ge=0, description="under constant lag, stale hours get a run of their own this often"
     )
+    day_turn_seconds: int = Field(
+        300, ge=0, description="time between two roll-ups of a day whose hours are still being written to"
+    )
 
     audit_days: int = Field(2, ge=0, description="days that the nightly audit compares record by record; 0: none")
 
@@ -217,6 +220,11 @@ class Settings(ConnectionSettings):
     def alias(self) -> str:
         """The Elasticsearch alias; monthly indices behind it add ``-YYYY-MM``."""
         return f"{self.name_prefix}clickstream-metrics"
+
+    @property
+    def daily_alias(self) -> str:
+        """The alias of days' totals; yearly indices behind it add ``-YYYY``."""
+        return f"{self.name_prefix}clickstream-daily"
 
     def table(self, name: str) -> str:
         return self.name_prefix + name

@@ -41,6 +41,8 @@ class HourState:
     """The last touch by somebody who wants the hour computed whole: a hand, or an audit that found a difference."""
     clicks: int | None = None
     """Clicks of the hour's metrics when they were last computed."""
+    users: int | None = None
+    """People of the hour, exact, when its day was last rolled up."""
     holds: Mapping[str, Hold] = field(default_factory=dict)
     """By asset, why its checks hold the hour."""
 
@@ -119,6 +121,10 @@ class HourStates:
     def remember_clicks(self, clicks: Mapping[int, int]) -> None:
         """Keep how many clicks each hour's metrics have, for other hours to be compared with."""
         self._write("clicks", clicks)
+
+    def remember_users(self, users: Mapping[int, int]) -> None:
+        """Keep how many people each hour had."""
+        self._write("users", users)
 
     def _write(self, column: str, values: Mapping[int, int]) -> None:
         rows = (RowMutation(_key(hour), LEDGER.encode(**{column: value})) for hour, value in values.items())
