@@ -53,9 +53,10 @@ def asset_spec(name: str, settings: Settings) -> dict[str, Any]:
     # A day's first hours may lie before the first partition.
     mapping = dg.TimeWindowPartitionMapping(allow_nonexistent_upstream_partitions=True)
     upstream = ASSETS[name].upstream
+    is_of_hours = upstream == "url_country_metrics" and name == "daily_metrics"
     return {
         "group_name": GROUP,
-        "deps": [dg.AssetDep(upstream, partition_mapping=mapping) if name == "daily_metrics" else upstream],
+        "deps": [dg.AssetDep(upstream, partition_mapping=mapping) if upstream and is_of_hours else upstream],
         "owners": OWNERS,
         "tags": tags_of_asset(name),
         "metadata": described(name, settings),

@@ -72,8 +72,9 @@ def _key(day: int) -> bytes:
 
 def _to_state(cells: Mapping[bytes, bytes]) -> DayState:
     values = LEDGER.decode(cells)
+    begun_ms, rolled_up_ms, indexed_ms = (values.get(f"day_{step}", 0) for step in ("begun", "rolled_up", "indexed"))
     covered = {int(hour): mark for hour, mark in values.get("day_covered", {}).items()}
-    return DayState(*(values.get(f"day_{step}", 0) for step in ("begun", "rolled_up", "indexed")), covered)
+    return DayState(begun_ms, rolled_up_ms, indexed_ms, covered)
 
 
 class DayStates:

@@ -132,8 +132,8 @@ def _with_totals(task: HourTask, checkpoint: Checkpoint | None) -> HourTask:
     may_add = checkpoint and checkpoint.limits == task.counted.limits.words and not checkpoint.sums.is_bounded
     if checkpoint and may_add and checkpoint.covered.items() <= task.digests.items():
         new = task.new - checkpoint.covered.keys()
-        there = {"totals": checkpoint.slices, "slices": len(checkpoint.slices), "people": checkpoint.people}
-        return replace(task, new=new, **there)
+        slices = checkpoint.slices
+        return replace(task, new=new, totals=slices, slices=len(slices), people=checkpoint.people)
     raw_bytes = sum(of_place.raw_bytes for of_place in task.blocks.values())
     return replace(task, slices=min(DIGESTS, max(1, ceil(raw_bytes / LARGE_BYTES))))
 

@@ -12,7 +12,7 @@ from clickstream_assets.cli.main import main
 from clickstream_assets.events.hours import hour_of_key, key_of_hour
 from clickstream_assets.local.demo.visits import demo_messages
 from clickstream_assets_tests.conftest import NOW_MS
-from clickstream_assets_tests.integration.pipeline import Pipeline, assert_golden, plain
+from clickstream_assets_tests.integration.pipeline import Pipeline, assert_days_golden, assert_golden, plain
 
 
 def test_demo_events_match_golden_and_produced_a_second_time_add_nothing(servers, tmp_path):
@@ -21,6 +21,7 @@ def test_demo_events_match_golden_and_produced_a_second_time_add_nothing(servers
     pipeline.produce(messages)
     pipeline.settle()
     assert_golden(pipeline)
+    assert_days_golden(pipeline)
     assert pipeline.failed_checks() == []
 
     before, counts = pipeline.documents(), pipeline.reconcile()
@@ -36,6 +37,7 @@ def test_demo_events_match_golden_and_produced_a_second_time_add_nothing(servers
 
 def test_hard_cases_match_golden(hard):
     assert_golden(hard)
+    assert_days_golden(hard)
     assert hard.failed_checks() == []
 
 
