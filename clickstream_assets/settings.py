@@ -32,7 +32,7 @@ class Settings(ConnectionSettings):
     name_prefix: str = Field(
         "",
         pattern=r"^[a-z0-9_-]{0,40}$",
-        description="put before the names of the topic, the consumer group, the tables and the alias, "
+        description="put before the names of the topic, the consumer group, the tables and the aliases, "
         "so that several pipelines share servers",
     )
 
@@ -217,6 +217,16 @@ class Settings(ConnectionSettings):
     def alias(self) -> str:
         """The Elasticsearch alias; monthly indices behind it add ``-YYYY-MM``."""
         return f"{self.name_prefix}clickstream-metrics"
+
+    @property
+    def hours_alias(self) -> str:
+        """The alias of what is said of each hour; yearly indices behind it add ``-YYYY``."""
+        return f"{self.name_prefix}clickstream-hours"
+
+    @property
+    def daily_alias(self) -> str:
+        """The alias of the days' roll-ups."""
+        return f"{self.name_prefix}clickstream-daily"
 
     def table(self, name: str) -> str:
         return self.name_prefix + name

@@ -48,6 +48,7 @@ PURE = {
     "evidence/pictures",
     "evidence/volume",
     "index/document_fields",
+    "index/hour_fields",
     "ingest/offset_plan",
     "orchestration/run_plan",
     "metrics/time_spent",

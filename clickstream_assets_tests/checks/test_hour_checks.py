@@ -284,7 +284,7 @@ def test_only_the_audit_compares_and_what_it_finds_fails_the_check_and_doubts_th
     desk.checks.add("Audited.", audited=True, name="compared")(lambda what: desk.found("compared", what))
     with desk.hbase.books() as books:
         books.hours.touch([HOUR, HOUR + 1])
-        for step in ("enriched", "computed", "indexed"):
+        for step in ("enriched", "computed", "indexed", "closed"):
             books.hours.mark(step, {HOUR: 1, HOUR + 1: 1})
     said_of, asked = audited(desk, job, [FIRST, SECOND], monkeypatch, {HOUR: "; the audit: 2 rows differ"})
     failed = {(e.check_name, e.partition): e.description for e in said_of if e.partition and not e.passed}
