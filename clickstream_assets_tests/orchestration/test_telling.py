@@ -4,6 +4,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from clickstream_assets.assets import hours_index
 from clickstream_assets.assets.hours_index import to_tell
 from clickstream_assets.books.books import Books, TableNames
 from clickstream_assets.events.hours import key_of_hour
@@ -38,7 +39,8 @@ class Elasticsearch:
 class World:
     def __init__(self, monkeypatch):
         self.books, self.es = Books(FakeHBase(), TableNames.of()), Elasticsearch()
-        monkeypatch.setattr(hour_documents, "write_hours", lambda es, alias, documents, _: es.told.update(documents))
+        self.patch = monkeypatch.setattr
+        self.patch(hour_documents, "write_hours", lambda es, alias, documents, _: es.told.update(documents))
 
     def up_to_date(self, *hours):
         states = self.books.hours
@@ -50,6 +52,7 @@ class World:
     def tick(self, *, now=NOW, busy=range(0)):
         """States by hour that a look tells of."""
         self.es.told.clear()
+        self.patch(hours_index, "time", lambda: now)
         look = Look(None, LIMITS, None, now, Turn(busy=busy))
         tell_changed(look, self.books, self.books.hours.all(), "log", 5, self.es)
         return {hour - HOUR: document["state"] for hour, document in self.es.told.items()}
