@@ -165,6 +165,33 @@ def test_hours_are_neither_held_nor_released_where_not_every_blocking_check_look
     assert desk.hbase.hours.read([HOUR])[HOUR].holds
 
 
+def kept(desk, hour=HOUR):
+    return desk.hbase.hours.read([hour])[hour].checked.get("raw_clicks")
+
+
+def test_what_checks_found_is_kept_in_short_with_the_hour_beside_what_others_found_before():
+    desk = Desk({("strict", HOUR)})
+    desk.checks.findings(evidence(desk, HOUR, HOUR + 1), list(NAMES))
+    assert kept(desk) == {"strict": "looked", "mild": ""}
+    assert kept(desk, HOUR + 1) == {"strict": "", "mild": ""}
+    desk.failing = {("mild", HOUR)}
+    desk.checks.findings(evidence(desk, HOUR), ["mild"])
+    assert kept(desk) == {"strict": "looked", "mild": "looked"}
+    del desk.checks.checks["strict"]
+    desk.checks.findings(evidence(desk, HOUR), ["mild"])
+    assert kept(desk) == {"mild": "looked"}, "a check that is no more says nothing"
+
+
+@pytest.mark.parametrize(
+    ("words", "wanted"), [("a\x1b[31m\u202eb", "a\\x1b[31m\\u202eb"), ("x" * 500, "x" * 300), ("", "failed")]
+)
+def test_words_that_are_kept_are_short_and_steer_nothing(words, wanted):
+    desk = Desk()
+    desk.checks.add("Says.", name="says")(lambda what: {hour: Finding(False, words) for hour in what.hours})
+    desk.checks.findings(evidence(desk, HOUR), ["says"])
+    assert kept(desk) == {"says": wanted}
+
+
 @pytest.mark.slow
 def test_a_later_asset_says_that_a_check_of_an_earlier_one_keeps_it_back():
     desk = Desk({("strict", HOUR)})
