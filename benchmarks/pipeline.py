@@ -87,8 +87,9 @@ class Pipeline:
                 connection.delete_table(table, disable=True)
         connection.close()
         with self.elasticsearch.client() as es:
-            if es.indices.exists_alias(name=self.settings.alias):
-                es.indices.delete(index=",".join(es.indices.get_alias(name=self.settings.alias)))
+            for alias in (self.settings.alias, self.settings.hours_alias):
+                if es.indices.exists_alias(name=alias):
+                    es.indices.delete(index=",".join(es.indices.get_alias(name=alias)))
 
 
 @contextmanager

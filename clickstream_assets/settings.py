@@ -32,7 +32,7 @@ class Settings(ConnectionSettings):
     name_prefix: str = Field(
         "",
         pattern=r"^[a-z0-9_-]{0,40}$",
-        description="put before the names of the topic, the consumer group, the tables and the alias, "
+        description="put before the names of the topic, the consumer group, the tables and the aliases, "
         "so that several pipelines share servers",
     )
 
@@ -225,6 +225,11 @@ class Settings(ConnectionSettings):
     def daily_alias(self) -> str:
         """The alias of days' totals; yearly indices behind it add ``-YYYY``."""
         return f"{self.name_prefix}clickstream-daily"
+
+    @property
+    def hours_alias(self) -> str:
+        """The alias of what is said of each hour; yearly indices behind it add ``-YYYY``."""
+        return f"{self.name_prefix}clickstream-hours"
 
     def table(self, name: str) -> str:
         return self.name_prefix + name

@@ -49,6 +49,7 @@ PURE = {
     "evidence/volume",
     "index/daily_document_fields",
     "index/document_fields",
+    "index/hour_fields",
     "ingest/offset_plan",
     "orchestration/run_plan",
     "metrics/time_spent",

@@ -57,7 +57,9 @@ def _materialize(
                 books.hours.doubt(totals.unfit)
                 continue
             done[day] = totals
-            books.hours.remember_users(totals.users_by_hour)
+            users = totals.users_by_hour
+            known = books.hours.read(users)
+            books.hours.remember_users({hour: users[hour] for hour in users if users[hour] != known[hour].users})
     add_row_counts(context, {day: totals.rows for day, totals in done.items()}, key_of_day)
     for day, totals in done.items():
         figures = {"clicks": totals.clicks, "unique_users": totals.users, "rows_written": totals.written}

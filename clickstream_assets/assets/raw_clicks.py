@@ -122,12 +122,17 @@ def _tell(context: dg.AssetExecutionContext, report: "IngestReport") -> None:
 
 
 def _tell_counts(context: dg.AssetExecutionContext, books: "Books", hours: list[int], first_hour: int) -> None:
-    """Say in each hour's materializations how many rows and letters it has, and why those were refused."""
+    """Say in each hour's materializations how many rows and letters it has, and why those were refused.
+
+    Their reasons are kept for the hour's own document too: nobody has to look for them again.
+    """
     from clickstream_assets.books.ledger_entries import counts_of
     from clickstream_assets.evidence.overviews import refused_by_reason
 
-    parts = books.ledger.parts(hours)
+    parts, before = books.ledger.parts(hours), books.hours.read(hours)
     reasons = refused_by_reason(books, parts, first_hour)
+    changed = {hour for hour in hours if reasons[hour] != (before[hour].refused_by_reason or {})}
+    books.hours.remember_refusals({hour: reasons[hour] for hour in changed})
     for hour, of_hour in counts_of(parts).items():
         key, refused = key_of_hour(hour), of_refusals(hour, reasons[hour])
         context.add_asset_metadata({"dagster/partition_row_count": of_hour.kept}, "raw_clicks", key)

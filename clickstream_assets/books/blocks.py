@@ -191,8 +191,9 @@ def put_block(hbase: HBaseClient, table: str, place: Place, clicks: pa.Table, *,
     writer = CellWriter(lambda row: dry_run or hbase.mutate(table, [row]), row_key(place), BLOCK)
     for batch in clicks.combine_chunks().to_batches():
         writer.write(batch)
-    human = pc.and_(pc.equal(clicks.column("kind"), CLICK), pc.invert(clicks.column("bot")))
-    return Block("", "", pc.sum(human).as_py() or 0, pc.min(clicks.column("time_ms")).as_py(), writer.written)
+    bot, first_ms = clicks.column("bot"), pc.min(clicks.column("time_ms")).as_py()
+    human = pc.and_(pc.equal(clicks.column("kind"), CLICK), pc.invert(bot))
+    return Block("", "", pc.sum(human).as_py() or 0, first_ms, writer.written, pc.sum(bot).as_py() or 0)
 
 
 class EventsWriter:

@@ -11,14 +11,26 @@ If the hour was touched since the check looked, it is tried again, for what was 
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from clickstream_assets.books.table_schemas import LEDGER
 from clickstream_assets.events.hours import HOUR_MS, TIMEOUT_MS, hour_of_key, key_of_hour
 from clickstream_assets.stores.hbase.client import HBaseClient, RowMutation
 
 TOUCHED, ENRICHED, COMPUTED, INDEXED = "touched", "enriched", "computed", "indexed"
+CLOSED = "closed"
+"""Set beside :data:`INDEXED` once the hour has ended: from then on its documents say that they are final."""
 STEPS = {"raw_clicks": TOUCHED, "enriched_clicks": ENRICHED, "url_country_metrics": COMPUTED, "es_index": INDEXED}
 """The assets in their order, each with the column that says how far it is with an hour."""
+CHECKED = ("raw_clicks", "dead_letters", "enriched_clicks", "url_country_metrics", "es_index")
+"""The assets whose checks look at hours."""
+_TOLD = LEDGER.columns["told"].key
+_REFUSED = LEDGER.columns["refused_by_reason"].key
+_AT_ALL_TIMES = tuple(
+    LEDGER.columns[name].key
+    for name in (*STEPS.values(), CLOSED, "doubted", "clicks", "users", "told", *(f"held_by_{name}" for name in STEPS))
+)
+"""What :meth:`HourStates.all` reads of each hour: the sensor asks for it every few seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,15 +53,30 @@ class HourState:
     """The last touch by somebody who wants the hour computed whole: a hand, or an audit that found a difference."""
     clicks: int | None = None
     """Clicks of the hour's metrics when they were last computed."""
-    users: int | None = None
-    """People of the hour, exact, when its day was last rolled up."""
     holds: Mapping[str, Hold] = field(default_factory=dict)
     """By asset, why its checks hold the hour."""
+    closed: int = 0
+    """As ``indexed``, when documents were last brought up to date behind the end of the hour; 0: never."""
+    users: int | None = None
+    """People of the hour, exact, when its day was last rolled up."""
+    told: str = ""
+    """State and reason that the hour's own document has; empty: it is to be written."""
+    told_by: str = ""
+    """The run that last brought the hour's documents up to date. Like what follows, :meth:`HourStates.all` lacks it."""
+    refused_by_reason: Mapping[str, int] | None = None
+    """Dead letters of the hour by reason, as they were last counted; None: not since they changed."""
+    checked: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """By asset and check, what it last found: nothing, or what is wrong in words."""
 
     @property
     def stale(self) -> bool:
         """Whether documents lag behind rows."""
         return self.touched != self.indexed
+
+    @property
+    def closes(self) -> bool:
+        """Whether documents that were written while the hour was open are to be written once it has ended."""
+        return bool(self.indexed) and not self.closed and not self.holds
 
     def mark_of(self, asset: str) -> int:
         """Up to which touch an asset has come."""
@@ -88,8 +115,11 @@ def _key(hour: int) -> bytes:
 def _to_state(cells: Mapping[bytes, bytes]) -> HourState:
     values = LEDGER.decode(cells)
     holds = {asset: values.pop(f"held_by_{asset}", None) for asset in STEPS}
+    checked = {asset: values.pop(f"checked_{asset}", None) for asset in CHECKED}
     return HourState(
-        **values, holds={asset: Hold(tuple(hold["checks"]), hold["touched"]) for asset, hold in holds.items() if hold}
+        **values,
+        holds={asset: Hold(tuple(hold["checks"]), hold["touched"]) for asset, hold in holds.items() if hold},
+        checked={asset: found for asset, found in checked.items() if found},
     )
 
 
@@ -123,11 +153,36 @@ class HourStates:
         self._write("clicks", clicks)
 
     def remember_users(self, users: Mapping[int, int]) -> None:
-        """Keep how many people each hour had."""
-        self._write("users", users)
+        """Keep how many people each hour has, for its document, which is written again."""
+        self._write("users", users, (_TOLD,))
 
-    def _write(self, column: str, values: Mapping[int, int]) -> None:
-        rows = (RowMutation(_key(hour), LEDGER.encode(**{column: value})) for hour, value in values.items())
+    def remember_refusals(self, reasons: Mapping[int, Mapping[str, int]]) -> None:
+        """Keep each hour's dead letters by reason, for its document."""
+        self._write("refused_by_reason", {hour: dict(of_hour) for hour, of_hour in reasons.items()})
+
+    def remember_checks(
+        self, asset: str, before: Mapping[int, HourState], found: Mapping[int, Mapping[str, str]]
+    ) -> None:
+        """Keep what the checks of an asset say of hours; where that is new, their documents are written again.
+
+        ``before`` are the states of the hours. ``found`` has, by hour, each check that has ever looked, with nothing or
+        what is wrong.
+        """
+        changed = {hour: of_hour for hour, of_hour in found.items() if of_hour != before[hour].checked.get(asset, {})}
+        self._write(f"checked_{asset}", changed, (_TOLD,))
+
+    def tell(self, told: Mapping[int, str], run_id: str = "") -> None:
+        """Keep which state and reason each hour's document has been given, and by which run if it was one."""
+        of_run = {"told_by": run_id} if run_id else {}
+        rows = (RowMutation(_key(hour), LEDGER.encode(told=words, **of_run)) for hour, words in told.items())
+        self._hbase.mutate(self._table, rows)
+
+    def tell_anew(self, hours: Iterable[int]) -> None:
+        """Have the documents of hours written again: what the ledger counts in them has changed."""
+        self._hbase.mutate(self._table, (RowMutation(_key(hour), {}, (_TOLD, _REFUSED)) for hour in hours))
+
+    def _write(self, column: str, values: Mapping[int, Any], deletes: tuple[bytes, ...] = ()) -> None:
+        rows = (RowMutation(_key(hour), LEDGER.encode(**{column: value}), deletes) for hour, value in values.items())
         self._hbase.mutate(self._table, rows)
 
     def hold(self, asset: str, before: Mapping[int, HourState], failed: Mapping[int, Iterable[str]]) -> None:
@@ -147,8 +202,8 @@ class HourStates:
         self._hbase.mutate(self._table, changes)
 
     def all(self) -> dict[int, HourState]:
-        """Every hour that was ever touched or checked in vain, in order."""
+        """Every hour that was ever touched or checked in vain, in order; without what only its document needs."""
         return {
             hour_of_key(key.decode().split("|")[1]): _to_state(cells)
-            for key, cells in self._hbase.scan(self._table, b"state|", b"state}")
+            for key, cells in self._hbase.scan(self._table, b"state|", b"state}", _AT_ALL_TIMES)
         }

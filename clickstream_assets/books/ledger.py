@@ -107,8 +107,8 @@ def _to_part(key: bytes, cells: Mapping[bytes, bytes]) -> tuple[int, HourPart]:
     block = None
     # A block of another version is of events that the part had before.
     if "block" in stored and stored["block"][0] == version:
-        of, enriched_by, clicks, first_ms, place = stored["block"]
-        block = Block(of, enriched_by, clicks, first_ms, Cells(*place))
+        of, enriched_by, clicks, first_ms, place, *bots = stored["block"]
+        block = Block(of, enriched_by, clicks, first_ms, Cells(*place), *bots)
     return hour_of_key(hour), HourPart(topic_id, int(partition), int(first), counts, version, events, block)
 
 

@@ -70,6 +70,8 @@ class Block:
     first_ms: int
     """The earliest event time in it."""
     cells: Cells
+    bots: int | None = None
+    """Events of bots, whatever their type; None: made before they were counted."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -151,15 +151,22 @@ def _span(seconds: int) -> str:
 # Elasticsearch
 
 
-def index_misfits(es: Elasticsearch, alias: str, mapping: Mapping[str, Any], where: str) -> list[Misfit]:
-    """How indices behind ``alias``, or named like its monthly ones, differ; one call to Elasticsearch."""
+def index_misfits(
+    es: Elasticsearch, alias: str, mapping: Mapping[str, Any], where: str, added: Collection[str]
+) -> list[Misfit]:
+    """How indices behind ``alias``, or named like its monthly ones, differ; one call to Elasticsearch.
+
+    Fields in ``added`` may be missing: whoever writes to an index adds them.
+    """
     indices = es.indices.get(
         index=[alias, f"{alias}-*"], ignore_unavailable=True, allow_no_indices=True, features=["aliases", "mappings"]
     )
-    return list(indices_misfits(indices.body, alias, mapping, where))
+    return list(indices_misfits(indices.body, alias, mapping, where, added))
 
 
-def indices_misfits(indices: Mapping[str, Any], alias: str, mapping: Mapping[str, Any], where: str) -> Iterator[Misfit]:
+def indices_misfits(
+    indices: Mapping[str, Any], alias: str, mapping: Mapping[str, Any], where: str, added: Collection[str] = ()
+) -> Iterator[Misfit]:
     """The same from Elasticsearch's answer: by index, ``aliases`` and ``mappings``."""
     if alias in indices:
         yield Misfit(
@@ -172,7 +179,7 @@ def indices_misfits(indices: Mapping[str, Any], alias: str, mapping: Mapping[str
     for name, index in ours.items():
         is_behind = alias in index["aliases"]
         if is_behind or _MONTH.fullmatch(name.removeprefix(alias)):
-            if difference := _mapped_otherwise(index["mappings"], mapping):
+            if difference := _mapped_otherwise(index["mappings"], mapping, added):
                 by_difference.setdefault(difference, []).append(name)
             if not is_behind:
                 yield Misfit(
@@ -192,13 +199,15 @@ def indices_misfits(indices: Mapping[str, Any], alias: str, mapping: Mapping[str
         )
 
 
-def _mapped_otherwise(mapping: Mapping[str, Any], wanted: Mapping[str, Any]) -> tuple[str, bool] | None:
+def _mapped_otherwise(
+    mapping: Mapping[str, Any], wanted: Mapping[str, Any], added: Collection[str]
+) -> tuple[str, bool] | None:
     """How a mapping differs, in words, and whether that keeps documents from being written or found."""
     fields = mapping.get("properties", {})
     differing = [
         f"{name} as {_type(fields[name])} instead of {_type(field)}" if name in fields else f"no {name}"
         for name, field in wanted["properties"].items()
-        if fields.get(name) != field
+        if fields.get(name) != field and (name in fields or name not in added)
     ]
     if differing:
         return ", ".join(differing), True

@@ -136,15 +136,23 @@ LEDGER = Table(
         column("computed", "long", "`enriched` as the last computation of metrics read it before the rows"),
         column("indexed", "long", "`computed` as the last indexing read it before the metrics"),
         column("doubted", "long", "`touched` when somebody last asked for the hour to be computed whole"),
+        column("closed", "long", "`computed` as the last indexing behind the end of the hour read it"),
         column("clicks", "long", "clicks of the hour's metrics when they were last computed"),
         column("users", "long", "people of the hour, exact, when its day was last rolled up"),
         time_column("day_begun", "of a day: when its last roll-up began"),
         time_column("day_rolled_up", "of a day: the same of the last one that came to its end"),
         time_column("day_indexed", "of a day: the same of the one that its documents are of"),
         column("day_covered", "json", "of a day: `computed` of its hours as it was rolled up of them"),
+        column("refused_by_reason", "json", "dead letters of the hour by reason, as they were last counted"),
+        text("told", "state and reason that the hour's document has; gone where it is to be written again"),
+        text("told_by", "the Dagster run that last brought the hour's documents up to date"),
         *(
             column(f"held_by_{asset}", "json", f"the checks of `{asset}` that failed, and `touched` before they ran")
             for asset in ("raw_clicks", "enriched_clicks", "url_country_metrics", "es_index")
+        ),
+        *(
+            column(f"checked_{asset}", "json", f"what each check of `{asset}` last found: nothing, or what is wrong")
+            for asset in ("raw_clicks", "dead_letters", "enriched_clicks", "url_country_metrics", "es_index")
         ),
     ),
 )

@@ -35,11 +35,14 @@ def documents_match(evidence: Evidence) -> Findings:
     return findings
 
 
-@checks.add("The indices have the declared mapping and stand behind the alias.")
+@checks.add("The indices, those of the hours too, have the declared mapping and stand behind their alias.")
 def mapping_as_declared(evidence: Evidence) -> Findings:
+    from clickstream_assets.index.document_fields import INDEX_MAPPING
     from clickstream_assets.index.documents import undeclared
+    from clickstream_assets.index.hour_fields import HOURS_MAPPING
 
     with evidence.elasticsearch.client() as es:
-        wrong = undeclared(es, evidence.elasticsearch.alias)
+        wrong = undeclared(es, evidence.elasticsearch.alias, INDEX_MAPPING)
+        wrong += undeclared(es, evidence.limits.hours_alias, HOURS_MAPPING)
     finding = Finding(not wrong, "; ".join(wrong) or "as declared", {"differences": len(wrong)})
     return dict.fromkeys(evidence.hours, finding)

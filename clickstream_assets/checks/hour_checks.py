@@ -17,7 +17,8 @@ from clickstream_assets.checks.audit import Audit
 from clickstream_assets.checks.evidence import Evidence, Finding, Findings
 from clickstream_assets.checks.partition_checks import PartitionCheck, PartitionChecks
 from clickstream_assets.checks.presence import GRACE_MINUTES, presences
-from clickstream_assets.dagster_internals import IMPLICIT_ASSET_JOB_NAME, PartitionKeyFilter
+from clickstream_assets.checks.said_before import last_findings, remember
+from clickstream_assets.dagster_internals import IMPLICIT_ASSET_JOB_NAME
 from clickstream_assets.events.hours import key_of_hour
 from clickstream_assets.partitions import hours_of
 from clickstream_assets.settings import Settings
@@ -99,7 +100,7 @@ class HourChecks(PartitionChecks[Evidence]):
         # Hours that the run has passed over are as they were. What was last said of them is said again, for a
         # materialization takes it away; of which nothing was, they are looked at.
         keys, passed_over = [self.key(name) for name in self.checks], set(hours_of(context)) - set(hours)
-        said = {hour: _last_findings(execution.instance, keys, hour) for hour in sorted(passed_over)}
+        said = {hour: last_findings(execution.instance, keys, hour) for hour in sorted(passed_over)}
         looked_at = sorted({*hours, *(hour for hour, findings in said.items() if len(findings) < len(self.checks))})
         by_check: dict[str, Findings] = {}
         if looked_at:
@@ -116,7 +117,8 @@ class HourChecks(PartitionChecks[Evidence]):
 
         Hours in which an ``audit`` finds differences are doubted.
 
-        Hours in which blocking checks failed are held, the others released, if all of those were asked for.
+        Hours in which blocking checks failed are held, the others released, if all of those were asked for. What was
+        found is kept with the hours' states.
         """
 
         def look(check: PartitionCheck[Evidence]) -> Findings:
@@ -128,18 +130,19 @@ class HourChecks(PartitionChecks[Evidence]):
         if blocking and set(blocking) <= by_check.keys():
             failed = {hour: [name for name in blocking if not by_check[name][hour].passed] for hour in evidence.hours}
             evidence.books.hours.hold(self.asset, evidence.states, failed)
+        remember(self.asset, evidence, by_check, self.checks)
         return by_check
 
     def _audited(self, evidence: Evidence, audit: Audit, findings: Findings) -> Findings:
         """Findings with what differs in the asset.
 
-        Hours that wait to be computed are passed over, but for those that the audit itself has doubted for another
-        asset: its steps come in any order.
+        Hours that wait to be computed, or to be closed, are passed over, but for those that the audit itself has
+        doubted for another asset: its steps come in any order.
         """
         at_rest = [
             hour
             for hour, state in evidence.states.items()
-            if state.touched and (not state.stale or state.touched == state.doubted)
+            if state.touched and not state.closes and (not state.stale or state.touched == state.doubted)
         ]
         differences = audit.differences(self.asset, evidence.books, at_rest)
         evidence.books.hours.doubt(differences)
@@ -148,17 +151,6 @@ class HourChecks(PartitionChecks[Evidence]):
             for hour, words in differences.items()
         }
         return {**findings, **failed}
-
-
-def _last_findings(instance: dg.DagsterInstance, checks: Sequence[dg.AssetCheckKey], hour: int) -> dict[str, Finding]:
-    """What those of some checks that have looked at an hour said last."""
-    partition = PartitionKeyFilter(key=key_of_hour(hour))
-    records = instance.event_log_storage.get_latest_asset_check_execution_by_key(checks, partition)
-    return {
-        key.name: Finding(evaluation.passed, evaluation.description or "", evaluation.metadata)
-        for key, record in records.items()
-        if (evaluation := record.evaluation) is not None
-    }
 
 
 def _held_back(asset: str, evidence: Evidence) -> Findings:

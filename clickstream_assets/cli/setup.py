@@ -10,9 +10,9 @@ from clickstream_assets.cli.through_dagster import explained
 from clickstream_assets.settings import Settings, settings
 
 
-@click.command("setup", short_help="Makes what is missing of topic, HBase tables and index template.")
+@click.command("setup", short_help="Makes what is missing of topic, HBase tables and index templates.")
 def setup() -> None:
-    """Make the topic, the HBase tables and Elasticsearch's index template, as far as they are missing.
+    """Make the topic, the HBase tables and Elasticsearch's index templates, as far as they are missing.
 
     Runs would make them too. Beforehand, it is one place that needs ZooKeeper, and one that says what is wrong, with
     stores that are there already too.
@@ -20,7 +20,8 @@ def setup() -> None:
     configured = settings()
     require_servers(configured, "HBase", "Elasticsearch")
     prepare_stores(configured)
-    click.echo(f"The topic {configured.topic}, all tables and the index template {configured.alias} are there.")
+    templates = f"{configured.alias} and {configured.hours_alias}"
+    click.echo(f"The topic {configured.topic}, all tables and the index templates {templates} are there.")
 
 
 @click.command("tables", short_help="The HBase tables, as statements of HBase's shell.")
@@ -36,13 +37,14 @@ def tables() -> None:
 
 
 def prepare_stores(configured: Settings) -> None:
-    """Make what is missing of topic, tables and index template, and say what is odd about what is there already.
+    """Make what is missing of topic, tables and index templates, and say what is odd about what is there already.
 
     Raises ClickException with everything that nothing can work with, a sentence each; then no table, row or document
     was written. The servers have to be there.
     """
     from clickstream_assets.definitions import resources
     from clickstream_assets.index.documents import ensure_template
+    from clickstream_assets.index.hour_documents import ensure_hours_template
 
     servers = resources(configured)
     ensure_topic_or_explain(configured)
@@ -63,6 +65,7 @@ def prepare_stores(configured: Settings) -> None:
         servers.hbase.ensure_tables()
         with servers.elasticsearch.client() as es:
             ensure_template(es, servers.elasticsearch.alias)
+            ensure_hours_template(es, configured.hours_alias)
 
 
 def geoip_warnings(configured: Settings) -> list[str]:

@@ -57,7 +57,7 @@ def enriched_from_rows(
     by_place = in_tasks(spark, tasks, enriching, of_row).repartition(len(tasks), "place")
     in_order = by_place.sortWithinPartitions("place", "offset")
     made, rows, named = results_of(in_order.mapInArrow(partial(_put_blocks, books, places, dry_run), ANSWER))
-    nothing = Block("", "", 0, 0, CellWriter(lambda row: None, b"", BLOCK).written)
+    nothing = Block("", "", 0, 0, CellWriter(lambda row: None, b"", BLOCK).written, 0)
     return dict.fromkeys(places, nothing) | made, rows, named
 
 

@@ -26,6 +26,11 @@ def rfc3339_of_hour(hour: int) -> str:
     return datetime.fromtimestamp(hour * 3600, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def has_ended(hour: int, now_ms: int) -> bool:
+    """Whether an hour is over at a time, in milliseconds since the epoch: before, it is open."""
+    return (hour + 1) * HOUR_MS <= now_ms
+
+
 def rfc3339(time_ms: int) -> str:
     """Milliseconds since the epoch to ``2026-01-31T12:00:00.000Z``."""
     moment = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=time_ms)

@@ -29,6 +29,12 @@ def _document_field(column: Column) -> Field:
 DOCUMENT = by_name(
     replace(key_field("SHA-256, in hex, of hour, url and country", "row_key"), name="_id", type="string"),
     *map(_document_field, METRICS.columns.values()),
+    Field(
+        name="state",
+        type="keyword",
+        description="`open` if the hour had not ended when the document was written, else `final`",
+        upstream=("hour",),
+    ),
 )
 """A metrics document in Elasticsearch, in Elasticsearch's types."""
 INDEX_MAPPING: dict[str, Any] = {
@@ -36,6 +42,10 @@ INDEX_MAPPING: dict[str, Any] = {
     "properties": {name: {"type": field.type} for name, field in DOCUMENT.items() if name != "_id"},
 }
 """Elasticsearch's mapping of a metrics document."""
+ADDED = frozenset({"state"})
+"""Fields that indices of an earlier edition lack: they are added to those that are there."""
+VERSION = 2
+"""Of the index template: to be raised with each field in :data:`ADDED`."""
 
 
 def index_template(alias: str) -> dict[str, Any]:
@@ -43,6 +53,7 @@ def index_template(alias: str) -> dict[str, Any]:
     return {
         "index_patterns": [f"{alias}-*"],
         "priority": 200,
+        "version": VERSION,
         "template": {
             "settings": {
                 "number_of_shards": 1,

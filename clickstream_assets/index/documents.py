@@ -12,13 +12,25 @@ from clickstream_assets.books.books import Books
 from clickstream_assets.books.row_keys import metrics_key_range
 from clickstream_assets.books.table_schemas import METRICS
 from clickstream_assets.events.hours import HOUR_MS, rfc3339_of_hour
-from clickstream_assets.index.document_fields import INDEX_MAPPING, index_template
+from clickstream_assets.index.document_fields import ADDED, INDEX_MAPPING, VERSION, index_template
 from clickstream_assets.stores.hbase.client import ROWS_PER_CALL
 
 
 def ensure_template(es: Elasticsearch, alias: str) -> None:
-    """Put the index template, so that every monthly index is made with the mapping and behind the alias."""
+    """Put the index template, so that every monthly index is made with the mapping and behind the alias.
+
+    Indices that are there get the fields that an earlier edition did not have.
+    """
+    if es.indices.exists_alias(name=alias):
+        fields = {name: INDEX_MAPPING["properties"][name] for name in sorted(ADDED)}
+        es.indices.put_mapping(index=alias, properties=fields)
     es.indices.put_index_template(name=alias, **index_template(alias))
+
+
+def template_version(es: Elasticsearch, name: str) -> int:
+    """The version of an index template; 0 if there is none, or it has none."""
+    found = es.options(ignore_status=404).indices.get_index_template(name=name).body.get("index_templates", [])
+    return sum(template["index_template"].get("version", 0) for template in found)
 
 
 def index_of(alias: str, hour: int) -> str:
@@ -26,10 +38,10 @@ def index_of(alias: str, hour: int) -> str:
     return f"{alias}-{rfc3339_of_hour(hour)[:7]}"
 
 
-def indices_exist(es: Elasticsearch, alias: str, hours: Iterable[int]) -> bool:
-    """Whether the monthly index of every hour is there, so that none will be made by the template."""
+def indices_are_current(es: Elasticsearch, alias: str, hours: Iterable[int]) -> bool:
+    """Whether the monthly index of every hour is there, so that none will be made by the template, with all fields."""
     names = sorted({index_of(alias, hour) for hour in hours})
-    return not names or bool(es.indices.exists(index=names))
+    return not names or (bool(es.indices.exists(index=names)) and template_version(es, alias) == VERSION)
 
 
 def _of_hours(hours: Iterable[int]) -> dict[str, Any]:
@@ -154,13 +166,13 @@ def _added_up(group: Mapping[str, Any]) -> Totals:
     return Totals(group["doc_count"], int(clicks), int(users), int(views), round(seconds * 1000))
 
 
-def undeclared(es: Elasticsearch, alias: str) -> list[str]:
-    """In words, where the indices behind ``alias`` differ from what ``document_fields`` declares."""
-    differences, declared = [], INDEX_MAPPING["properties"]
+def undeclared(es: Elasticsearch, alias: str, mapping: Mapping[str, Any]) -> list[str]:
+    """In words, where the indices behind ``alias`` differ from the mapping that is declared."""
+    differences, declared = [], mapping["properties"]
     for name, index in es.indices.get(index=f"{alias}-*").items():
         fields = index["mappings"].get("properties", {})
         differing = sorted(field for field in {*fields, *declared} if fields.get(field) != declared.get(field))
-        if differing or index["mappings"].get("dynamic") != INDEX_MAPPING["dynamic"]:
+        if differing or index["mappings"].get("dynamic") != mapping["dynamic"]:
             differences.append(f"{name} is mapped otherwise: {', '.join(differing) or 'dynamic'}")
         if alias not in index["aliases"]:
             differences.append(f"{name} is not behind the alias {alias}")

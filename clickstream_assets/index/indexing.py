@@ -21,7 +21,7 @@ from clickstream_assets.books.books import Books, TableNames
 from clickstream_assets.books.checkpoints import Checkpoints, keys_on
 from clickstream_assets.books.row_keys import metrics_tasks
 from clickstream_assets.books.table_schemas import METRICS
-from clickstream_assets.events.hours import hour_of_key, rfc3339_of_hour
+from clickstream_assets.events.hours import has_ended, hour_of_key, rfc3339_of_hour
 from clickstream_assets.index.document_fields import DOCUMENT
 from clickstream_assets.index.documents import index_of
 from clickstream_assets.stores.elasticsearch.client import elasticsearch_client
@@ -63,7 +63,7 @@ class Indexed:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where documents go, and the version that they get: later for each run."""
+    """Where documents go, and the version that they get, later for each run: its time, in milliseconds."""
 
     url: str
     alias: str
@@ -165,14 +165,19 @@ def _action(target: Target, hour: int, key: bytes, cells: Mapping[bytes, bytes] 
     }
     if cells is None:
         return {"_op_type": "delete", **place}
-    return {**place, "_source": document_of(hour, METRICS.decode(cells))}
+    return {**place, "_source": document_of(hour, METRICS.decode(cells), target.version)}
 
 
-def document_of(hour: int, row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row of ``clickstream_metrics`` as a document."""
+def document_of(hour: int, row: Mapping[str, Any], now_ms: int) -> dict[str, Any]:
+    """A row of ``clickstream_metrics`` as a document that is written now."""
     values = {name: row.get(name) for name in _FIELDS}
     sketch = row.get("users_sketch")
-    return {**values, "hour": rfc3339_of_hour(hour), "users_sketch": b64encode(sketch).decode() if sketch else None}
+    made = {
+        "hour": rfc3339_of_hour(hour),
+        "users_sketch": b64encode(sketch).decode() if sketch else None,
+        "state": "final" if has_ended(hour, now_ms) else "open",
+    }
+    return values | made
 
 
 def write(es: Elasticsearch, actions: Iterable[dict[str, Any]]) -> int:

@@ -166,6 +166,7 @@ class Ingestion:
         # Before the ledger: a run killed behind that, of a group that has never committed, is not read again.
         books.hours.touch(report.touched)
         books.ledger.write(booked, replaced)
+        books.hours.tell_anew({hour for entry in (*booked, *replaced) for hour in entry.hours})
         for entry in booked:
             for hour, part in entry.parts():
                 report.parts[hour].append(part)

@@ -154,6 +154,7 @@ class Replay:
             return
         if mended:
             self._books.ledger.write([self._booked(entry, tally, letters, mended)], [entry])
+        self._books.hours.tell_anew(entry.hours)
         self._books.hours.touch(tally.touched)
         done = (RowMutation(letter.key, {}, (b"letter",)) for letter in (*mended, *unfinished))
         self._books.hbase.mutate(self._books.tables.dead_letters, done)

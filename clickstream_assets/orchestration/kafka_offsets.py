@@ -28,9 +28,11 @@ from clickstream_assets.events.hours import HOUR_MS
 from clickstream_assets.orchestration.jobs import clickstream_hours
 from clickstream_assets.orchestration.planning import Look, Memory, first_memory, plan
 from clickstream_assets.orchestration.run_plan import RunPlan
+from clickstream_assets.orchestration.telling import tell_changed
 from clickstream_assets.orchestration.turns import turn
 from clickstream_assets.partitions import tags_of
 from clickstream_assets.settings import Settings
+from clickstream_assets.stores.elasticsearch.resource import ElasticsearchResource
 from clickstream_assets.stores.hbase.resource import HBaseResource
 from clickstream_assets.stores.kafka.resource import KafkaResource
 from clickstream_assets.stores.preflight import StoresUnfit
@@ -75,6 +77,7 @@ def _evaluate(
     context: dg.SensorEvaluationContext,
     kafka: KafkaResource,
     hbase: HBaseResource,
+    elasticsearch: ElasticsearchResource,
     configured: dg.ResourceParam[Settings],
 ) -> dg.SensorResult:
     begun = monotonic()
@@ -86,7 +89,7 @@ def _evaluate(
         now = time()
         if not context.cursor:
             memory = first_memory(configured.first_hour_ms // HOUR_MS, int(now * 1000) // HOUR_MS, now)
-        return _answer(Look(topic, configured, memory, now, turn(context.instance)), hbase)
+        return _answer(Look(topic, configured, memory, now, turn(context.instance)), hbase, elasticsearch)
 
 
 def wait_for_work(
@@ -116,11 +119,11 @@ def wait_for_work(
         ends = topic.ends(ends)
 
 
-def _answer(look: Look, hbase: HBaseResource) -> dg.SensorResult:
+def _answer(look: Look, hbase: HBaseResource, elasticsearch: ElasticsearchResource) -> dg.SensorResult:
     """What Dagster is told after a look."""
     begun, memory = monotonic(), look.memory
     try:
-        tick = _look(look, hbase)
+        tick = _look(look, hbase, elasticsearch)
     except StoresUnfit:
         # A run that reads nothing fails with the reason before it writes: it is seen and told of, as a tick is not.
         tick = Tick(None if look.may.wait else RunPlan(look.this_hour, look.this_hour, {}), True, [])
@@ -135,14 +138,14 @@ def _answer(look: Look, hbase: HBaseResource) -> dg.SensorResult:
     return dg.SensorResult([dg.RunRequest(tags=tags, run_config=config)], cursor=cursor, asset_events=tick.events)
 
 
-def _look(look: Look, hbase: HBaseResource) -> Tick:
-    """Decide what to do next (nothing, if it has to wait), and observe the topic if it is time."""
+def _look(look: Look, hbase: HBaseResource, elasticsearch: ElasticsearchResource) -> Tick:
+    """Decide what to do next (nothing, if it has to wait), observe the topic if it is time, tell of hours if idle."""
     from clickstream_assets.books.resumption import progress_by_partition, resumption
 
     topic, limits, memory, now = look.topic, look.limits, look.memory, look.now
     with hbase.books() as books:
         ends = topic.ends(topic.partitions())
-        log = resumption(topic, books, ends)
+        log, states = resumption(topic, books, ends), books.hours.all()
         tick = Tick(None, False, [])
         lag = log.lag(ends)
         few = 0 < lag < limits.small_run_events and now - memory.read_at < limits.small_run_seconds
@@ -150,7 +153,7 @@ def _look(look: Look, hbase: HBaseResource) -> Tick:
             tick.idle = f"{lag} new events: waiting for {limits.small_run_events}, or for the next run of fewer"
         if not look.may.wait:
             memory.again = sorted({*memory.again, *look.may.failed})
-            tick.plan, tick.stale = plan(look, books, log, ends, few=few)
+            tick.plan, tick.stale = plan(look, books, states, log, ends, few=few)
             if tick.plan is None and log.unbooked:
                 # Nothing new is there, but a run has to book where the log was cut back.
                 tick.plan = RunPlan(look.this_hour, look.this_hour, dict(ends))
@@ -159,6 +162,8 @@ def _look(look: Look, hbase: HBaseResource) -> Tick:
             memory.observed_at, memory.observed_lag = now, lag
         if tick.plan:
             memory.again = [hour for hour in memory.again if not tick.plan.first <= hour <= tick.plan.last]
+        else:
+            tell_changed(look, books, states, log.topic_id, lag, elasticsearch)
         tick.events += _freshness(log, ends, memory, now)
     return tick
 

@@ -78,20 +78,27 @@ def first_memory(first_hour: int, this_hour: int, now: float) -> Memory:
 
 
 def plan(
-    look: Look, books: "Books", log: "Resumption", ends: Mapping[int, int], *, few: bool
+    look: Look,
+    books: "Books",
+    states: "Mapping[int, HourState]",
+    log: "Resumption",
+    ends: Mapping[int, int],
+    *,
+    few: bool,
 ) -> tuple[RunPlan | None, bool]:
-    """What to do next, and whether that is for stale hours.
+    """What to do next, and whether that is for stale hours. ``states`` are those of all hours.
 
     ``few``: there are new offsets, but not enough yet for another run so soon after the last.
     """
     limits, memory, now, busy = look.limits, look.memory, look.now, look.may.busy
-    states = books.hours.all()
     silent: list[int] = []
     # At first, producers that have just started too get the time to send: their events come first.
     if now - memory.began >= limits.small_run_seconds:
         silent = _touch_silent(look, books, states)
     # Rows of an hour that has not begun wait for its partition, and the hour with them.
     due = {hour for hour, state in states.items() if state.waiting and look.first_hour <= hour <= look.this_hour}
+    # Documents of an hour that has ended say so, also where no event comes behind it.
+    due |= {hour for hour, state in states.items() if state.closes and look.first_hour <= hour < look.this_hour}
     stale = {*silent, *(due.union(memory.again) - set(busy))}
     backlog = _backlog(look, log, ends)
     # Hours that have just closed without an event are new as well, and wait for no turn: a demo's lag never ends.

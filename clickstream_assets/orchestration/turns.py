@@ -22,7 +22,7 @@ class Turn:
     wait: str | None = None
     """Why not."""
     busy: range = range(0)
-    """Hours that a run under way brings up to date."""
+    """Hours that a run of the sensor that is under way brings up to date."""
     failed: frozenset[int] = frozenset()
     """Hours of the latest runs, as far as those failed."""
 
@@ -45,7 +45,8 @@ def turn(instance: dg.DagsterInstance) -> Turn:
         run = under_way[0]
         asked_here = run.job_name == JOB and RANGE_END in run.tags
         ahead = len(under_way) == 1 and asked_here and not failed and _has_read(instance, run)
-        return Turn(busy=hours_in(run.tags)) if ahead else Turn(f"run {run.run_id} is under way")
+        busy = hours_in(run.tags) if asked_here else range(0)
+        return Turn(None if ahead else f"run {run.run_id} is under way", busy)
     if not failed:
         return Turn()
     pause = min(_FIRST_PAUSE_SECONDS * 2 ** (len(failed) - 1), _LONGEST_PAUSE_SECONDS)

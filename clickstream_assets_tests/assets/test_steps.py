@@ -1,5 +1,6 @@
 """Which hours a step does: all of them for people, who touch them first; for the sensor those that its asset lacks."""
 
+from time import time
 from types import SimpleNamespace
 
 import dagster as dg
@@ -10,21 +11,23 @@ from clickstream_assets.assets.es_index import es_index
 from clickstream_assets.assets.raw_clicks import IngestConfig, raw_clicks
 from clickstream_assets.assets.url_country_metrics import url_country_metrics
 from clickstream_assets.books.blocks import Place
-from clickstream_assets.books.hour_states import COMPUTED, ENRICHED, INDEXED, STEPS
+from clickstream_assets.books.hour_states import CLOSED, COMPUTED, ENRICHED, INDEXED, STEPS
 from clickstream_assets.books.ledger_entries import READ, Entry, HourCounts, HourPart
+from clickstream_assets.books.table_schemas import LEDGER
 from clickstream_assets.checks.hour_checks import HourChecks
 from clickstream_assets.enrich import enriching
 from clickstream_assets.enrich.enriching import Enriched
 from clickstream_assets.enrich.enrichment import EnrichmentRules
 from clickstream_assets.events.hours import HOUR_MS, key_of_hour
 from clickstream_assets.evidence import overviews
-from clickstream_assets.index import documents, indexing
+from clickstream_assets.index import documents, hour_documents, indexing
 from clickstream_assets.index.indexing import Indexed
 from clickstream_assets.metrics import computing
 from clickstream_assets.metrics.page_rows import Computed
 from clickstream_assets.orchestration.jobs import clickstream_hours
 from clickstream_assets.partitions import tags_of
 from clickstream_assets.settings import Settings
+from clickstream_assets.stores.hbase.client import RowMutation
 from clickstream_assets_tests.conftest import NOW_MS
 from clickstream_assets_tests.fakes.stores_in_memory import ElasticsearchInMemory, HBaseInMemory, KafkaInMemory
 
@@ -41,6 +44,7 @@ class Steps:
 
     def __init__(self, monkeypatch):
         self.worked, self.whole, self.checked, self.checked_new, self.unfit = {}, {}, {}, {}, set()
+        self.told = {}
         self.hbase, self.kafka = HBaseInMemory(), KafkaInMemory()
         self.instance = dg.DagsterInstance.ephemeral()
         patch = monkeypatch.setattr
@@ -49,7 +53,8 @@ class Steps:
         patch(computing, "compute", lambda spark, books, hours, run_id, whole, limits: self.compute(hours, whole))
         patch(indexing, "index_changed", lambda spark, books, target, hours: self.index_changed(hours))
         patch(indexing, "index_whole", lambda spark, books, target, hours, at_most: self.index_whole(hours))
-        patch(documents, "indices_exist", lambda *_: True)
+        patch(documents, "indices_are_current", lambda *_: True)
+        patch(hour_documents, "write_hours", lambda es, alias, documents, now_ms: self.told.update(documents))
         patch(documents, "count_documents", lambda es, alias, hours: dict.fromkeys(hours, 0))
         patch(documents, "delete_left_over", lambda *_: {})
         patch(overviews, "overviews", lambda es, alias, hours: {h: overviews.HourOverview() for h in hours})
@@ -97,7 +102,7 @@ class Steps:
                 "configured": SETTINGS,
             },
         )
-        for noted in (self.worked, self.whole, self.checked, self.checked_new):
+        for noted in (self.worked, self.whole, self.checked, self.checked_new, self.told):
             noted.clear()
         result = defs.resolve_job_def(job.name).execute_in_process(
             instance=self.instance,
@@ -118,7 +123,7 @@ class Steps:
         """Touch the hours, as ingestion does, and have all assets done with them."""
         states = self.hbase.hours
         states.touch(HOURS)
-        for step in (ENRICHED, COMPUTED, INDEXED):
+        for step in (ENRICHED, COMPUTED, INDEXED, CLOSED):
             states.mark(step, self.touched())
 
 
@@ -280,6 +285,73 @@ def test_blocks_that_cannot_be_made_again_fail_the_run_and_name_the_hour(steps, 
     with pytest.raises(dg.Failure, match=f"not what the ledger says.*made again: {key_of_hour(HOURS[1])}$"):
         steps.run(config=NOTHING_NEW)
     assert steps.stale() == HOURS
+
+
+@pytest.mark.slow
+def test_an_hour_that_has_ended_since_its_documents_were_written_is_indexed_whole_once(steps):
+    states = steps.hbase.hours
+    with steps.hbase.books() as books:
+        closed = LEDGER.columns[CLOSED].key
+        key = f"state|{key_of_hour(HOURS[1])}".encode()
+        books.hbase.mutate(books.tables.ledger, [RowMutation(key, {}, (closed,))])
+    assert [hour for hour, state in states.read(HOURS).items() if state.closes] == HOURS[1:2]
+    steps.run(config=NOTHING_NEW)
+    assert steps.worked == {"es_index": HOURS[1:2]}
+    assert steps.whole == {"es_index": HOURS[1:2]}
+    steps.run(config=NOTHING_NEW)
+    assert steps.worked == {}
+
+
+@pytest.mark.slow
+def test_documents_that_are_first_written_behind_the_end_of_their_hour_are_not_looked_at_again(steps):
+    hour = HOURS[-1] + 1
+    steps.run(config=NOTHING_NEW, hours=[hour])
+    assert steps.whole["es_index"] == []
+    assert not steps.hbase.hours.read([hour])[hour].closes
+
+
+@pytest.mark.slow
+def test_the_open_hour_is_not_closed(steps):
+    hour = int(time() * 1000) // HOUR_MS
+    steps.run(config=NOTHING_NEW, hours=[hour])
+    assert steps.hbase.hours.read([hour])[hour].closes
+    assert steps.told[hour]["state"] == "open"
+
+
+@pytest.mark.slow
+def test_a_run_tells_of_the_hours_it_did_of_those_held_and_of_those_in_which_something_changed(steps):
+    states = steps.hbase.hours
+    result = steps.run(config=NOTHING_NEW)
+    assert list(steps.told) == HOURS, "nothing was told of them yet"
+    assert {document["state"] for document in steps.told.values()} == {"final"}
+    assert {document["run_id"] for document in steps.told.values()} == {result.run_id}
+    assert {document["contract_version"] for document in steps.told.values()} == {2}
+    steps.run(config=NOTHING_NEW)
+    assert steps.told == {}
+
+    states.touch(HOURS[:2])
+    states.hold("raw_clicks", states.read(HOURS[:1]), {HOURS[0]: ["books_balance"]})
+    steps.run(config=NOTHING_NEW)
+    assert [(hour, document["state"]) for hour, document in steps.told.items()] == [
+        (HOURS[0], "held"),
+        (HOURS[1], "final"),
+    ]
+    states.remember_users({HOURS[2]: 7})
+    steps.run(config=NOTHING_NEW)
+    assert steps.told[HOURS[2]]["unique_users"] == 7
+
+
+@pytest.mark.slow
+def test_what_keeps_hours_from_being_told_of_fails_no_run_and_they_are_told_of_later(steps, monkeypatch):
+    def gone(*_):
+        raise ConnectionError("gone")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(hour_documents, "write_hours", gone)
+        steps.run(config=NOTHING_NEW)
+    assert {state.told for state in steps.hbase.hours.read(HOURS).values()} == {""}
+    steps.run(config=NOTHING_NEW)
+    assert list(steps.told) == HOURS
 
 
 @pytest.mark.slow

@@ -143,3 +143,64 @@ def test_an_asset_whose_own_check_holds_an_hour_does_it_whole(states):
     states.hold("url_country_metrics", states.read([HOUR]), {HOUR: ["clicks_add_up"]})
     state = states.read([HOUR])[HOUR]
     assert [asset for asset in STEPS if state.is_whole_due(asset)] == ["url_country_metrics"]
+
+
+def test_what_only_an_hours_document_needs_is_read_of_single_hours_alone(states):
+    states.touch([HOUR])
+    states.remember_refusals({HOUR: {"too_old": 2}})
+    states.remember_checks("dead_letters", states.read([HOUR]), {HOUR: {"letters_match_ledger": ""}})
+    states.tell({HOUR: "open"}, "run-1")
+    states.remember_clicks({HOUR: 3})
+    read = states.read([HOUR])[HOUR]
+    assert (read.refused_by_reason, read.told_by) == ({"too_old": 2}, "run-1")
+    assert read.checked == {"dead_letters": {"letters_match_ledger": ""}}
+    assert states.all() == {HOUR: HourState(touched=1, clicks=3, told="open")}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda states: states.remember_users({HOUR: 4}),
+        lambda states: states.remember_checks("es_index", states.read([HOUR]), {HOUR: {"documents_match": "1 of 2"}}),
+        lambda states: states.tell_anew([HOUR]),
+    ],
+)
+def test_what_changes_in_an_hour_has_its_document_written_again_and_the_run_stays_known(states, change):
+    states.touch([HOUR, HOUR + 1])
+    states.tell({HOUR: "final", HOUR + 1: "final"}, "run-1")
+    change(states)
+    changed, other = states.read([HOUR, HOUR + 1]).values()
+    assert (changed.told, changed.told_by) == ("", "run-1")
+    assert other.told == "final"
+    states.tell({HOUR: "held: why"})
+    assert states.read([HOUR])[HOUR].told_by == "run-1"
+
+
+def test_checks_that_find_the_same_again_change_nothing(states):
+    states.touch([HOUR])
+    found = {HOUR: {"documents_match": "1 of 2", "held_back": ""}}
+    states.remember_checks("es_index", states.read([HOUR]), found)
+    states.tell({HOUR: "final"})
+    states.remember_checks("es_index", states.read([HOUR]), found)
+    assert states.read([HOUR])[HOUR].told == "final"
+
+
+def test_dead_letters_that_have_changed_are_counted_by_reason_anew(states):
+    states.remember_refusals({HOUR: {"too_old": 2}, HOUR + 1: {}})
+    states.tell_anew([HOUR])
+    assert [state.refused_by_reason for state in states.read([HOUR, HOUR + 1]).values()] == [None, {}]
+
+
+@pytest.mark.parametrize(
+    ("state", "closes"),
+    [
+        (HourState(), False),
+        (HourState(1), False),
+        (HourState(1, 1, 1, 1), True),
+        (HourState(2, 1, 1, 1), True),
+        (HourState(1, 1, 1, 1, closed=1), False),
+        (HourState(1, 1, 1, 1, holds={"raw_clicks": Hold(("a",), 1)}), False),
+    ],
+)
+def test_documents_that_were_written_while_an_hour_was_open_are_to_be_written_behind_its_end(state, closes):
+    assert state.closes is closes

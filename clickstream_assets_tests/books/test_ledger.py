@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -210,6 +211,17 @@ def test_a_block_counts_for_the_version_that_it_was_made_of(ledger):
     ledger.name_blocks({HOUR: [(part, block_of(part))]})
     assert part_of(ledger).block is None
     assert not part_of(ledger).is_enriched_by("GeoIP 7")
+
+
+def test_a_block_that_was_named_before_bots_were_counted_is_read_without_them(ledger):
+    ledger.write([with_events(entry(0, 9, {HOUR: 4}), h0="e0")])
+    part = part_of(ledger)
+    ledger.name_blocks({HOUR: [(part, replace(block_of(part), bots=3))]})
+    assert part_of(ledger).block.bots == 3
+    (cells_of_part,) = (cells for key, cells in ledger._hbase.tables["ledger"].items() if key.startswith(b"hour|"))
+    cells_of_part[b"entry:block"] = orjson.dumps(orjson.loads(cells_of_part[b"entry:block"])[:-1])
+    assert part_of(ledger).block == block_of(part)
+    assert part_of(ledger).block.bots is None
 
 
 def test_a_block_is_named_of_its_own_part_and_hour_alone(ledger):

@@ -4,7 +4,7 @@ import pytest
 
 from clickstream_assets.books.misfits import LARGEST_EVENT, family_misfits, indices_misfits, topic_misfits
 from clickstream_assets.books.table_schemas import CLICKS, families
-from clickstream_assets.index.document_fields import INDEX_MAPPING
+from clickstream_assets.index.document_fields import ADDED, INDEX_MAPPING
 from clickstream_assets.stores.hbase.new_tables import NewTable
 from clickstream_assets.stores.kafka.topic_admin import TopicAsItIs
 
@@ -130,6 +130,15 @@ def test_an_index_mapped_otherwise_stops_and_those_that_differ_alike_are_told_at
     assert "maps clickstream-metrics-2026-01, other behind the alias clickstream-metrics otherwise" in misfit.words
     for words in ("hour as keyword instead of date", "url as text (fields", "instead of keyword", "no users_sketch"):
         assert words in misfit.words
+
+
+def test_an_index_of_an_earlier_edition_is_fit_for_what_is_written_to_it_gets_the_new_fields():
+    before = {name: field for name, field in INDEX_MAPPING["properties"].items() if name not in ADDED}
+    found = {"clickstream-metrics-2026-01": index(before)}
+    assert list(indices_misfits(found, ALIAS, INDEX_MAPPING, "http://es:9200", ADDED)) == []
+    otherwise = {"clickstream-metrics-2026-01": index(before | {"state": {"type": "text"}})}
+    (misfit,) = indices_misfits(otherwise, ALIAS, INDEX_MAPPING, "http://es:9200", ADDED)
+    assert misfit.stops
 
 
 def test_a_months_index_outside_of_the_alias_stops():

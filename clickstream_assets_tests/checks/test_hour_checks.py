@@ -166,6 +166,33 @@ def test_hours_are_neither_held_nor_released_where_not_every_blocking_check_look
     assert desk.hbase.hours.read([HOUR])[HOUR].holds
 
 
+def kept(desk, hour=HOUR):
+    return desk.hbase.hours.read([hour])[hour].checked.get("raw_clicks")
+
+
+def test_what_checks_found_is_kept_in_short_with_the_hour_beside_what_others_found_before():
+    desk = Desk({("strict", HOUR)})
+    desk.checks.findings(evidence(desk, HOUR, HOUR + 1), list(NAMES))
+    assert kept(desk) == {"strict": "looked", "mild": ""}
+    assert kept(desk, HOUR + 1) == {"strict": "", "mild": ""}
+    desk.failing = {("mild", HOUR)}
+    desk.checks.findings(evidence(desk, HOUR), ["mild"])
+    assert kept(desk) == {"strict": "looked", "mild": "looked"}
+    del desk.checks.checks["strict"]
+    desk.checks.findings(evidence(desk, HOUR), ["mild"])
+    assert kept(desk) == {"mild": "looked"}, "a check that is no more says nothing"
+
+
+@pytest.mark.parametrize(
+    ("words", "wanted"), [("a\x1b[31m\u202eb", "a\\x1b[31m\\u202eb"), ("x" * 500, "x" * 300), ("", "failed")]
+)
+def test_words_that_are_kept_are_short_and_steer_nothing(words, wanted):
+    desk = Desk()
+    desk.checks.add("Says.", name="says")(lambda what: {hour: Finding(False, words) for hour in what.hours})
+    desk.checks.findings(evidence(desk, HOUR), ["says"])
+    assert kept(desk) == {"says": wanted}
+
+
 @pytest.mark.slow
 def test_a_later_asset_says_that_a_check_of_an_earlier_one_keeps_it_back():
     desk = Desk({("strict", HOUR)})
@@ -285,7 +312,7 @@ def test_only_the_audit_compares_and_what_it_finds_fails_the_check_and_doubts_th
     desk.checks.add("Audited.", audited=True, name="compared")(lambda what: desk.found("compared", what))
     with desk.hbase.books() as books:
         books.hours.touch([HOUR, HOUR + 1])
-        for step in ("enriched", "computed", "indexed"):
+        for step in ("enriched", "computed", "indexed", "closed"):
             books.hours.mark(step, {HOUR: 1, HOUR + 1: 1})
     said_of, asked = audited(desk, job, [FIRST, SECOND], monkeypatch, {HOUR: "; the audit: 2 rows differ"})
     failed = {(e.check_name, e.partition): e.description for e in said_of if e.partition and not e.passed}

@@ -13,6 +13,7 @@ from clickstream_assets.events.message_files import parse_envelope
 from clickstream_assets.events.refusals import REASONS, Refused
 from clickstream_assets.events.urls import DROPPED_PARAMETERS, normalized_url
 from clickstream_assets.index.document_fields import DOCUMENT
+from clickstream_assets.index.hour_fields import HOUR_DOCUMENT
 from clickstream_assets.settings import Settings
 from clickstream_assets_tests.acceptance import golden
 from clickstream_assets_tests.docs.test_links import ROOT
@@ -138,13 +139,16 @@ def test_time_is_spent_as_the_table_says():
             assert says == ""
 
 
-def test_the_documents_fields_and_types_are_those_of_the_mapping():
+@pytest.mark.parametrize(
+    ("heading", "fields"), [("Documents in Elasticsearch", DOCUMENT), ("Hours in Elasticsearch", HOUR_DOCUMENT)]
+)
+def test_the_documents_fields_and_types_are_those_of_the_mapping(heading, fields):
     written = {}
-    for names, types, _ in table(section("Documents in Elasticsearch")):
+    for names, types, _ in table(section(heading)):
         kinds = code(types)
         for place, name in enumerate(code(names)):
             written[name] = kinds[min(place, len(kinds) - 1)]
-    assert written == {name: field.type for name, field in DOCUMENT.items() if name != "_id"}
+    assert written == {name: field.type for name, field in fields.items() if name != "_id"}
 
 
 def test_every_table_is_named():

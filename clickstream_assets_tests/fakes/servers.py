@@ -87,6 +87,9 @@ class FakeTopic:
     def committed(self, partitions):
         return {p: self.group[p] for p in partitions}
 
+    def lag(self, ends):
+        return sum(end - (self.group[p] or self.begin[p]) for p, end in ends.items())
+
     def commit(self, offsets):
         self.group.update(offsets)
         for p in offsets:

@@ -303,6 +303,7 @@ class Index:
                 "users_sketch": "/wBza2V0Y2g=",
                 "computed_at": 7,
                 "run_id": "run",
+                "state": "open",  # the versions here are times of 1970
             }
             documents_by_page[page] = clicks, hit["_version"]
         return documents_by_page

@@ -127,12 +127,12 @@ def test_a_tick_takes_less_than_the_time_to_the_next_if_the_look_takes_as_long_a
     cursor = Memory(closed_up_to=0, stale_turn=0, read_at=world.seconds, look_seconds=look).model_dump_json()
     context = dg.build_sensor_context(dg.DagsterInstance.ephemeral(), cursor)
     settings = Settings(sensor_interval_seconds=interval)
-    answer = kafka_offsets._evaluate(context, Kafka(world), None, settings)
+    answer = kafka_offsets._evaluate(context, Kafka(world), None, None, settings)
     assert world.waited < max(look + 0.1, min(interval, 4.5))
     assert Memory.model_validate_json(answer.cursor).look_seconds == pytest.approx(look)
 
 
 def test_the_first_tick_of_all_waits_for_nothing(world, monkeypatch):
     monkeypatch.setattr(kafka_offsets, "_look", lambda *_: Tick(None, False, []))
-    kafka_offsets._evaluate(dg.build_sensor_context(dg.DagsterInstance.ephemeral()), Kafka(world), None, LIMITS)
+    kafka_offsets._evaluate(dg.build_sensor_context(dg.DagsterInstance.ephemeral()), Kafka(world), None, None, LIMITS)
     assert world.waited == 0

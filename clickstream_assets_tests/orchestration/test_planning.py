@@ -50,7 +50,7 @@ def plan(books):
         ends = {0: len(topic.times)}
         log = Resumption("id", {0: read}, {0: 0}, {0: read}, frozenset(), [], [])
         look = Look(topic, limits, memory, now, Turn(busy=busy))
-        return planning.plan(look, books, log, ends, few=False)[0]
+        return planning.plan(look, books, books.hours.all(), log, ends, few=False)[0]
 
     return planned
 
@@ -71,11 +71,12 @@ def test_a_first_day_without_events_is_one_run_once_producers_had_the_time_to_se
     memory, topic = first_memory(FIRST_HOUR, HOUR, NOW), Topic(HOUR, HOUR)
     assert plan(topic, memory) == RunPlan(HOUR, HOUR, {0: 2}, more=999_998)
     states.touch([HOUR, HOUR - 1])  # what was read; so early in the hour that it concerns the one before
-    states.mark("enriched", {HOUR: 1, HOUR - 1: 1})
-    states.mark("indexed", {HOUR: 1, HOUR - 1: 1})
+    for step in ("enriched", "indexed", "closed"):
+        states.mark(step, {HOUR: 1, HOUR - 1: 1})
     assert plan(topic, memory, read=2, now=NOW + 29) is None
     assert plan(topic, memory, read=2, now=NOW + 31) == RunPlan(HOUR - 24, HOUR - 2, {})
-    states.mark("indexed", dict.fromkeys(range(HOUR - 24, HOUR - 1), 1))
+    for step in ("indexed", "closed"):
+        states.mark(step, dict.fromkeys(range(HOUR - 24, HOUR - 1), 1))
     assert plan(topic, memory, read=2, now=NOW + 40) is None
 
 
@@ -117,9 +118,25 @@ def test_hours_that_a_hand_touched_are_a_run_of_their_own_the_newest_first(plan,
     states.touch([HOUR - 20, HOUR - 3, HOUR - 2])
     few = LIMITS.model_copy(update={"max_hours_per_run": 5})
     assert plan(Topic(), at_work(), limits=few) == RunPlan(HOUR - 3, HOUR - 2, {})
-    states.mark("indexed", {HOUR - 3: 1, HOUR - 2: 1})
+    for step in ("indexed", "closed"):
+        states.mark(step, {HOUR - 3: 1, HOUR - 2: 1})
     assert plan(Topic(), at_work(), limits=few) == RunPlan(HOUR - 20, HOUR - 20, {})
     assert plan(Topic(), at_work()) == RunPlan(HOUR - 20, HOUR - 20, {})
+
+
+def test_an_hour_that_has_ended_is_done_once_more_so_that_its_documents_say_so_unless_a_check_holds_it(plan, states):
+    memory, topic = at_work(), Topic()
+    states.touch([HOUR])
+    states.mark("indexed", {HOUR: 1})
+    assert plan(topic, memory) is None, "it is open"
+    later = NOW + 3600
+    assert plan(topic, memory, now=later) == RunPlan(HOUR, HOUR, {})
+    assert plan(topic, memory, now=later, busy=range(HOUR, HOUR + 1)) is None
+    states.hold("raw_clicks", states.read([HOUR]), {HOUR: ["books_balance"]})
+    assert plan(topic, memory, now=later) is None
+    states.hold("raw_clicks", states.read([HOUR]), {})
+    states.mark("closed", {HOUR: 1})
+    assert plan(topic, memory, now=later) is None
 
 
 def test_hours_before_the_first_partition_have_no_run_though_they_were_touched(plan, states):
