@@ -14,7 +14,7 @@ from clickstream_assets.settings import settings
     "--port",
     "-p",
     type=click.IntRange(0, 65535),
-    help="Port; 0 is any free one.  [default: CLICKSTREAM_PAGE_PORT, 3001]",
+    help="Port; 0 is any free one.  [default: CLICKSTREAM_PAGE_PORT]",
 )
 def page(host: str, port: int | None) -> None:
     """Serve the analysts' page on http://localhost:3001 until Ctrl-C.

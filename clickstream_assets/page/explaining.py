@@ -74,3 +74,8 @@ def people(found: Explanation) -> dict[str, int]:
     """A number for each user key, in the order of their clicks: they are to be told apart, not to be known."""
     keys = dict.fromkeys(event.user_key for event in found.events)
     return {key: number for number, key in enumerate(keys, start=1)}
+
+
+def short(run_id: str) -> str:
+    """The beginning of a run's id, by which Dagster's pages call it too."""
+    return run_id[:8]

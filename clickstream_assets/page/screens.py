@@ -1,5 +1,6 @@
 """From figures to what the templates show: charts with their words, tables with their links."""
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -76,7 +77,7 @@ def _moment(view: Overview, seen: Seen, number: int, at: datetime, now: datetime
     figures = seen.series.get(at)
     tick, is_minor = _tick(view, number, at)
     if view.by == "day":
-        states = seen.states.get(at.date(), {})
+        states: Mapping[str, int] = seen.states.get(at.date(), Counter())
         state = figures.state if figures and figures.state == words.OPEN else words.state_of_day(states)
         about, link = words.about_day(states), view.over("hour", at.date(), at.date()).address
         name = words.day_of(at.date())

@@ -130,7 +130,7 @@ def belief(hours: Sequence[HourRecord], day: date, now: datetime) -> Judgement:
     if len(by_state[FINAL]) < begun:
         missing = count(begun - len(by_state[FINAL]), "hour")
         return Judgement(
-            "wait", f"In part: all that is known is counted, but {missing} of the day have no record.{doubt}"
+            "wait", f"In part: all that is known is counted, but {missing} of the day left no record.{doubt}"
         )
     if failed:
         return Judgement("wait", f"Probably: all 24 hours are final.{doubt}")
