@@ -235,7 +235,6 @@ def hour_screen(page: Page, seen: HourSeen, now: datetime) -> dict[str, Any]:
         "title": words.hour_of(at),
         "seen": seen,
         "state": words.state_of(record),
-        "about": words.STATES[words.state_of(record)],
         "why": words.why(seen, at, now),
         "outcomes": [(OUTCOMES[name], value) for name, value in outcomes],
         "rows": [(row, Page(page.hour, Choice(row.url, row.country)).explanation) for row in seen.rows],

@@ -5,6 +5,7 @@ Each url has clicks from each country in every hour; some hours are held, stale,
 
 from collections import Counter
 from datetime import UTC, datetime, timedelta
+from hashlib import sha256
 
 from elasticsearch.helpers import bulk
 
@@ -87,7 +88,10 @@ def days():
     for key, clicks in sums.items():
         named = dict(zip(("day", "scope", "url", "country", "site"), key, strict=True))
         state = {"state": "open" if key[0] == TODAY.date().isoformat() else "final"}
-        yield str(key), {name: value for name, value in named.items() if value} | state | figures(clicks) | stamped
+        yield (
+            sha256(str(key).encode()).hexdigest(),
+            {name: value for name, value in named.items() if value} | state | figures(clicks) | stamped,
+        )
 
 
 def records():
