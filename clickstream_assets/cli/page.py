@@ -1,6 +1,7 @@
 """``clickstream page``: the analysts' page."""
 
 import socket
+from errno import EADDRINUSE
 
 import click
 
@@ -39,9 +40,8 @@ def page(host: str, port: int | None) -> None:
     try:
         listener = socket.create_server((host, chosen))
     except (OSError, OverflowError) as error:
-        raise click.ClickException(
-            f"The page cannot listen on {host}:{chosen} ({error}). Stop what does, or name another with --port."
-        ) from error
+        why = "another program listens there" if getattr(error, "errno", 0) == EADDRINUSE else str(error)
+        raise click.ClickException(f"The page cannot listen on {host}:{chosen} ({why}): name a --port.") from error
     with listener:
         click.echo(f"The analysts' page is up on http://localhost:{listener.getsockname()[1]}. Ctrl-C stops it.")
         app = application(Pages(configured), configured.page_host_names)

@@ -17,6 +17,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from starlette.applications import Starlette
 from starlette.datastructures import MutableHeaders
 from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
@@ -142,7 +143,7 @@ def application(pages: Pages, hosts: frozenset[str]) -> Starlette:
             Route("/page.css", _style),
             Route("/icon.svg", _icon),
         ],
-        middleware=[Middleware(_Closed), Middleware(Guard, hosts=hosts)],
+        middleware=[Middleware(_Closed), Middleware(Guard, hosts=hosts), Middleware(GZipMiddleware)],
         exception_handlers={
             404: pages.missing,
             InvalidAddress: pages.refused,
@@ -198,6 +199,7 @@ def _templates(configured: Settings) -> Environment:
         "printable": printable,
         "clock": words.clock,
         "hour": words.hour_of,
+        "day": words.day_of,
         "short": explaining.short,
     }
     made.globals |= {

@@ -12,7 +12,7 @@ _LEAST = 1.5
 """Pixels of the lowest bar that is no zero: it must be seen."""
 _SHARE = 0.78
 """Of a bar's place that the bar takes."""
-_NICE = (1, 2, 2.5, 5, 10)
+_NICE = (1, 1.5, 2, 3, 4, 5, 6, 8, 10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class Drawing:
 
 
 def nice_top(most: float) -> float:
-    """The least of 1, 2, 2.5, 5 times a power of ten that is not below ``most``; 1 of nothing."""
+    """The least round number that is not below ``most``; 1 of nothing."""
     if most <= 0:
         return 1
     unit = 10.0 ** floor(log10(most))

@@ -88,10 +88,8 @@ def days():
     for key, clicks in sums.items():
         named = dict(zip(("day", "scope", "url", "country", "site"), key, strict=True))
         state = {"state": "open" if key[0] == TODAY.date().isoformat() else "final"}
-        yield (
-            sha256(str(key).encode()).hexdigest(),
-            {name: value for name, value in named.items() if value} | state | figures(clicks) | stamped,
-        )
+        named = {name: value for name, value in named.items() if value}
+        yield sha256(str(key).encode()).hexdigest(), named | state | figures(clicks) | stamped
 
 
 def records():

@@ -28,8 +28,8 @@ def test_a_bar_is_as_high_as_its_number():
 
 
 def test_the_axis_ends_at_a_round_number():
-    assert [nice_top(value) for value in (0, 0.3, 1, 3, 99, 101, 2_400)] == [1, 0.5, 1, 5, 100, 200, 2_500]
-    assert draw([Datum(80, "")]).lines == ((100, TOP), (50, TOP + HEIGHT / 2), (0, TOP + HEIGHT))
+    assert [nice_top(value) for value in (0, 0.4, 1, 3, 99, 101, 2_400)] == [1, 0.4, 1, 3, 100, 150, 3_000]
+    assert draw([Datum(80, "")]).lines == ((80, TOP), (40, TOP + HEIGHT / 2), (0, TOP + HEIGHT))
 
 
 @given(st.floats(1e-6, 1e15))
