@@ -19,6 +19,9 @@ from clickstream_assets.events.hours import HOUR_MS, hour_of_key, key_of_hour
 from clickstream_assets.events.url_limits import UrlLimits
 from clickstream_assets.events.urls import DROPPED_PARAMETERS, UrlRules
 
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "[::1]"})
+"""This machine's names for itself."""
+
 
 class Settings(ConnectionSettings):
     """The connections' settings, what the names are, and the limits the platform keeps to."""
@@ -133,6 +136,14 @@ class Settings(ConnectionSettings):
         "comma-separated",
     )
 
+    # The analysts' page
+    page_port: int = Field(3001, ge=0, le=65535, description="port of the analysts' page; 0: any free one")
+    page_hosts: str = Field(
+        "",
+        pattern=r"^([A-Za-z0-9.-]+(,[A-Za-z0-9.-]+)*)?$",
+        description="names by which the analysts' page is asked beside localhost; no ports, comma-separated",
+    )
+
     repository_url: str = Field(
         "", description="GitHub or GitLab repository that assets' code references lead to; empty: to files here"
     )
@@ -205,7 +216,12 @@ class Settings(ConnectionSettings):
         named = {urlsplit(self.dagster_url).hostname or "localhost", *filter(None, self.dagster_hosts.split(","))} - {
             "*"
         }
-        return frozenset({"localhost", "127.0.0.1", "[::1]", *named})
+        return LOOPBACK | named
+
+    @property
+    def page_host_names(self) -> frozenset[str]:
+        """The names by which the analysts' page may be asked, without ports."""
+        return LOOPBACK | set(filter(None, self.page_hosts.split(",")))
 
     @property
     def topic(self) -> str:

@@ -122,6 +122,7 @@ def _ports(configured: Settings) -> Diagnosis:
         "Elasticsearch": configured.stack_elasticsearch_port,
         "Spark": configured.stack_spark_port,
         "Dagster": configured.dagster_port,
+        "the analysts' page": configured.page_port,
     }
     if _stack_runs():
         return Diagnosis(True, "the embedded servers are running")

@@ -6,6 +6,7 @@ from clickstream_assets.cli.dead_letters import dead_letters
 from clickstream_assets.cli.doctor import doctor
 from clickstream_assets.cli.explain import explain
 from clickstream_assets.cli.metrics import metrics
+from clickstream_assets.cli.page import page
 from clickstream_assets.cli.produce import produce
 from clickstream_assets.cli.rebuild import rebuild
 from clickstream_assets.cli.setup import setup, tables
@@ -34,6 +35,7 @@ for command in (
     tables,
     doctor,
     webserver,
+    page,
     stack,
 ):
     main.add_command(command)

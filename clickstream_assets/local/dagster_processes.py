@@ -1,4 +1,4 @@
-"""Dagster's code server, webserver and daemon, as ``clickstream run`` starts them."""
+"""Dagster's code server, webserver and daemon, and the analysts' page, as ``clickstream run`` starts them."""
 
 import os
 import shutil
@@ -65,6 +65,18 @@ def start_dagster(stack: "Stack", configured: Settings) -> str:
     start("dagster-webserver", "webserver", *web, port=port)
     start("dagster-daemon", "daemon", "dagster._daemon", "run", "-w", str(workspace))
     _wait_for(stack, "the webserver", lambda: is_dagster_up(f"http://127.0.0.1:{port}"))
+    return f"http://localhost:{port}"
+
+
+def start_page(stack: "Stack", configured: Settings, dagster_url: str) -> str:
+    """Start the analysts' page, which links to Dagster's; returns its address once it answers."""
+    from clickstream_assets.local.stack import ports
+
+    port = ports.choose("the analysts' page", configured.page_port, "CLICKSTREAM_PAGE_PORT", set())
+    command = [sys.executable, "-W", "ignore", "-m", "clickstream_assets.cli.main", "page", "--port", str(port)]
+    links = {"CLICKSTREAM_DAGSTER_URL": configured.dagster_url or dagster_url}
+    stack.start_process("page", command, title="the analysts' page", port=port, restarts=RESTARTS, env=links)
+    _wait_for(stack, "the analysts' page", lambda: ports.is_open(port))
     return f"http://localhost:{port}"
 
 

@@ -21,7 +21,7 @@ from clickstream_assets.cli.produce import (
     run_produce,
 )
 from clickstream_assets.cli.verdict import Verdict
-from clickstream_assets.local.dagster_processes import RESTARTS, start_dagster
+from clickstream_assets.local.dagster_processes import RESTARTS, start_dagster, start_page
 from clickstream_assets.local.failed_runs import FailedRuns
 from clickstream_assets.local.first_hour import demo_first_hour, forget_demo_first_hour
 from clickstream_assets.local.watching import CONFIRM_SECONDS, LOOK_SECONDS, beside
@@ -73,7 +73,8 @@ class Traffic(NamedTuple):
 @click.option("--exit", "leave", is_flag=True, help="Wait for the metrics, print the reconciliation, stop everything.")
 @click.option("--secure", is_flag=True, help="Servers with TLS and passwords, by certificates made for this start.")
 def run(leave: bool, secure: bool, **options: Any) -> None:
-    """Start the embedded servers, Dagster on http://localhost:3000 with its sensors on, and traffic.
+    """Start the embedded servers, Dagster on http://localhost:3000 with its sensors on, the analysts' page on
+    http://localhost:3001, and traffic.
 
     One Ctrl-C stops everything that was started, a second one at once. Processes of Dagster that die are started again,
     three times at most each; runs that fail are told of. With --exit it ends by itself once all that was sent is in
@@ -102,6 +103,8 @@ def run(leave: bool, secure: bool, **options: Any) -> None:
         raise click.UsageError("--exit needs an end of traffic: give --events N or --file FILE.")
     if settings().dagster_port:  # rather now than when all servers are up
         ports.choose("Dagster", settings().dagster_port, "CLICKSTREAM_DAGSTER_PORT", set())
+    if settings().page_port and not leave:
+        ports.choose("the analysts' page", settings().page_port, "CLICKSTREAM_PAGE_PORT", set())
     try:
         sys.exit(_run(traffic, leave, secure))
     except KeyboardInterrupt:
@@ -126,6 +129,8 @@ def _run(traffic: Traffic, leave: bool, secure: bool) -> int:
         settings.cache_clear()  # Dagster's port is known now
         watch = _watch(stack, url)
         click.echo(f"Dagster is up on {url} after {time.monotonic() - begun:.0f} s. Ctrl-C stops everything.")
+        if not leave:  # who waits for an exit code looks at nothing
+            click.echo(f"The analysts' page is up on {start_page(stack, settings(), url)}")
         if not traffic.ends:
             _send_live(stack, traffic)
             return _stay(watch)

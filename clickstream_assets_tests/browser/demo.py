@@ -14,7 +14,7 @@ from typing import Any, Self
 from clickstream_assets.local.stack.processes import die_with_parent
 from clickstream_assets_tests.dagster_dev import ask, kill_with_children
 
-_PORTS = ("STACK_KAFKA", "STACK_HBASE", "STACK_ELASTICSEARCH", "STACK_SPARK", "DAGSTER")
+_PORTS = ("STACK_KAFKA", "STACK_HBASE", "STACK_ELASTICSEARCH", "STACK_SPARK", "DAGSTER", "PAGE")
 _UP_SECONDS = 300
 _STOP_SECONDS = 60
 

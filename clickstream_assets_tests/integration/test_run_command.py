@@ -11,7 +11,7 @@ import urllib.request
 import psutil
 import pytest
 
-_PORTS = ("STACK_KAFKA", "STACK_HBASE", "STACK_ELASTICSEARCH", "STACK_SPARK", "DAGSTER")
+_PORTS = ("STACK_KAFKA", "STACK_HBASE", "STACK_ELASTICSEARCH", "STACK_SPARK", "DAGSTER", "PAGE")
 _ASSETS = "{ assetNodes { assetKey { path } partitionKeys } }"
 IN_BACKGROUND = ["sh", "-c", '"$@" & wait $!', "sh"]
 """A script's ``&``: what it starts is born ignoring SIGINT."""

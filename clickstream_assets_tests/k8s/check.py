@@ -53,7 +53,14 @@ LAUNCHING = {
 }
 ENDING = {"jobs.batch": {"delete"}, "pods": {"list", "delete"}}
 EXECUTORS = {"pods": {"create", "get", "list", "watch", "delete", "deletecollection"}}
-EVERYWHERE = {"daemon": LAUNCHING, "webserver": ENDING, "webserver-read-only": {}, "run": {}, "default": {}}
+EVERYWHERE = {
+    "daemon": LAUNCHING,
+    "webserver": ENDING,
+    "webserver-read-only": {},
+    "clickstream-page": {},
+    "run": {},
+    "default": {},
+}
 RIGHTS = {
     "demo": EVERYWHERE,
     "production": {**EVERYWHERE, "spark-connect": EXECUTORS},

@@ -34,6 +34,8 @@ ROOT = K8S.parent
 DOCUMENTATION = (ROOT / "docs" / "deployment.md").read_text()
 COMPOSE = yaml.safe_load((ROOT / "compose.yaml").read_text())
 INSTANCE = yaml.safe_load((K8S / "base" / "dagster.yaml").read_text())
+PAGE = "clickstream-page"
+"""The analysts' page, which signs in by a Secret of its own."""
 AUTHORITY = {"name": "postgres-authority", "optional": True}
 COMPONENT = "app.kubernetes.io/component"
 SPARK = dict(
@@ -251,7 +253,7 @@ def test_what_others_ask_is_asked_only_when_it_is_ready(overlay):
         (container,) = pods(overlay)[service["metadata"]["name"]]["spec"]["containers"]
         assert {"startupProbe", "readinessProbe"} <= container.keys(), service["metadata"]["name"]
     alive = {name for name, pod in pods(overlay).items() if "livenessProbe" in pod["spec"]["containers"][0]}
-    always = {"webserver", "webserver-read-only", "code-server", "daemon", "postgres"}
+    always = {"webserver", "webserver-read-only", "clickstream-page", "code-server", "daemon", "postgres"}
     assert alive == always | {"spark-connect"} & set(pods(overlay))
 
 
@@ -263,8 +265,8 @@ def test_probes_ask_the_webservers_by_a_name_that_they_have(overlay):
         if probes:
             asked[name] = {header["value"] for p in probes for header in p["httpHeaders"] if header["name"] == "Host"}
             assert all("graphql" not in probe["path"] for probe in probes)  # which is not answered to a link
-    assert asked == {"webserver": {"localhost"}, "webserver-read-only": {"localhost"}}
-    assert "localhost" in Settings().dagster_host_names
+    assert asked == {name: {"localhost"} for name in ("webserver", "webserver-read-only", PAGE)}
+    assert "localhost" in Settings().dagster_host_names & Settings().page_host_names
 
 
 def test_who_looks_has_neither_a_right_nor_a_way_to_kubernetes():
@@ -276,6 +278,19 @@ def test_who_looks_has_neither_a_right_nor_a_way_to_kubernetes():
     assert ways == {"code-server", "postgres", "dns"}
     assert COMPOSE["services"]["webserver-read-only"]["ports"] == ["127.0.0.1:3002:3002"]
     assert COMPOSE["services"]["webserver-read-only"]["command"] == pod["containers"][0]["args"]
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_the_analysts_page_reads_by_a_user_of_its_own_and_has_no_way_to_dagster(overlay):
+    pod = pods(overlay)["clickstream-page"]["spec"]
+    assert pod["automountServiceAccountToken"] is False
+    assert RIGHTS[overlay][pod["serviceAccountName"]] == {}
+    assert {name for name, _, _ in secrets_in(pod)} == {"clickstream-page"}
+    assert variables(pod["containers"][0], overlay).isdisjoint({"DAGSTER_HOME", "DAGSTER_PG_PASSWORD"})
+    lines = [line for section in SECTIONS[overlay] for line in TABLE[section] if line["from"] == "clickstream-page"]
+    assert {line["port"] for line in lines} == {9200, 9090, 53}
+    assert COMPOSE["services"]["clickstream-page"]["ports"] == ["127.0.0.1:3001:3001"]
+    assert COMPOSE["services"]["clickstream-page"]["command"] == pod["containers"][0]["args"]
 
 
 def test_a_daemon_whose_heartbeats_are_old_is_dead():
@@ -482,7 +497,7 @@ def test_whoever_asks_a_server_has_its_address(overlay):
                 assert line["setting"] in known, name
 
 
-CONNECTING = {"code-server", "run", "setup", "shell", "executor"}
+CONNECTING = {"code-server", "run", "setup", "shell", "executor", PAGE}
 """Pods that open connections to Kafka, HBase or Elasticsearch."""
 
 
@@ -494,7 +509,7 @@ def test_whoever_connects_has_secrets_and_certificates_and_nobody_else(overlay):
     secrets, certificates = [{"name": "clickstream-connections", "optional": True}], "clickstream-certificates"
     for name, pod in pods(overlay).items():
         (container,) = pod["spec"]["containers"]
-        assert [*everywhere(pod, "secretRef")] == (secrets if name in CONNECTING else []), name
+        assert [*everywhere(pod, "secretRef")] == (secrets if name in CONNECTING - {PAGE} else []), name
         volumes = {volume["name"]: volume["secret"] for volume in pod["spec"].get("volumes", []) if "secret" in volume}
         mounts = {mount["name"]: mount for mount in container["volumeMounts"] if mount["name"] in volumes}
         if name == "postgres":
@@ -502,7 +517,7 @@ def test_whoever_connects_has_secrets_and_certificates_and_nobody_else(overlay):
         assert [*volumes.values()] == ([{"secretName": certificates, "optional": True}] if name in CONNECTING else [])
         for mount in mounts.values():
             assert (mount["mountPath"], mount["readOnly"]) == ("/etc/clickstream/certificates", True)
-        if name in CONNECTING - {"run", "executor"}:  # by the launcher, and see below; a Secret's variables win
+        if name in CONNECTING - {"run", "executor", PAGE}:  # by the launcher, and see below; a Secret's variables win
             assert [*container["envFrom"][0]] == ["configMapRef"]
             assert [*container["envFrom"][-1]] == ["secretRef"]
     assert "/etc/clickstream/certificates" in (K8S / "overlays" / "production" / "settings.env").read_text()
@@ -607,7 +622,7 @@ def test_services_have_the_ports_of_their_pods_and_those_that_others_ask_them_on
         ports = numbers(pods(overlay)[name]["spec"]["containers"][0])
         for port in service["ports"]:
             assert port["targetPort"] == port["name"]
-            assert port["port"] == (80 if name.startswith("webserver") else ports[port["name"]])
+            assert port["port"] == (80 if name.startswith("webserver") or name == PAGE else ports[port["name"]])
     (server,) = everywhere(yaml.safe_load((K8S / "base" / "workspace.yaml").read_text()), "grpc_server")
     assert server["port"] in {port["port"] for port in services[server["host"]]["ports"]}
     database = values(K8S / "base" / "database.env")

@@ -20,6 +20,7 @@ from clickstream_assets.settings import settings
 @pytest.fixture
 def without_servers(monkeypatch, tmp_path):
     monkeypatch.setenv("CLICKSTREAM_DAGSTER_PORT", "0")
+    monkeypatch.setenv("CLICKSTREAM_PAGE_PORT", "0")
     monkeypatch.setenv("CLICKSTREAM_HOME", str(tmp_path / "home"))
     monkeypatch.setenv("CLICKSTREAM_FIRST_HOUR", "")
     settings.cache_clear()
@@ -27,6 +28,7 @@ def without_servers(monkeypatch, tmp_path):
     stack = SimpleNamespace(environment=dict, start_process=lambda *args, **options: started.append((args, options)))
     monkeypatch.setattr(supervisor, "Stack", lambda *_, **__: nullcontext(stack))
     monkeypatch.setattr(command, "start_dagster", lambda *_: "http://localhost:1")
+    monkeypatch.setattr(command, "start_page", lambda *_: "http://localhost:2")
     monkeypatch.setattr(command, "_watch", lambda *_: lambda: None)
     monkeypatch.started = started
     yield monkeypatch

@@ -1,0 +1,247 @@
+"""From figures to what the templates show: charts with their words, tables with their links."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+from clickstream_assets.page import words
+from clickstream_assets.page.charts import Datum, Drawing, draw
+from clickstream_assets.page.figures import Figures, Group, HourSeen, Seen
+from clickstream_assets.page.queries import scope_of
+from clickstream_assets.page.view import Choice, Overview, Page
+
+_TICKS = 12
+"""Below a chart at most."""
+_HOUR = timedelta(hours=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """One of the charts of an overview."""
+
+    title: str
+    about: str
+    drawing: Drawing
+    write: Callable[[float], str]
+    """A value of the axis."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A bar of all charts, and a row of the table beside them."""
+
+    at: datetime
+    name: str
+    figures: Figures | None
+    state: str
+    about: str
+    link: str
+    tick: str
+    is_minor: bool
+
+    def datum(self, value: float | None, shown: str) -> Datum:
+        label = f"{self.name}: {shown if value is not None else 'not known'}. {self.about}"
+        return Datum(value, label, self.link, self.state, self.tick, self.is_minor)
+
+
+def overview_screen(view: Overview, seen: Seen, now: datetime) -> dict[str, Any]:
+    """What the template of an overview is given."""
+    moments = _moments(view, seen, now)
+    listed = [moment.figures for moment in moments if moment.figures is not None]
+    parts = words.freshness(seen.freshness, now)
+    return {
+        "view": view,
+        "days": [_tile(view.choice, seen, now.date() - timedelta(days=ago), now) for ago in (1, 0)],
+        "charts": _charts(moments),
+        "moments": [moment for moment in moments if moment.figures is not None],
+        "clicks": sum(figures.clicks for figures in listed),
+        "spent": sum(figures.time_spent_seconds for figures in listed),
+        "average": _average(listed),
+        "no_people": _no_people(view),
+        "people": [f.people for f in listed if f.people is not None] if view.by == "day" else [],
+        "groups": [_group(view, name, groups) for name, groups in seen.groups.items()],
+        "spans": _spans(view, now.date()),
+        "parts": parts,
+        "fresh": words.all_of(parts),
+        "missing": seen.missing,
+    }
+
+
+def _moments(view: Overview, seen: Seen, now: datetime) -> list[Moment]:
+    return [_moment(view, seen, number, at, now) for number, at in enumerate(view.moments)]
+
+
+def _moment(view: Overview, seen: Seen, number: int, at: datetime, now: datetime) -> Moment:
+    figures = seen.series.get(at)
+    tick, is_minor = _tick(view, number, at)
+    if view.by == "day":
+        states: Mapping[str, int] = seen.states.get(at.date(), Counter())
+        state = figures.state if figures and figures.state == words.OPEN else words.state_of_day(states)
+        about, link = words.about_day(states), view.over("hour", at.date(), at.date()).address
+        name = words.day_of(at.date())
+    else:
+        record = seen.hours.get(at)
+        state, about, name = words.state_of(record), words.about(record), words.hour_of(at)
+        link = Page(int(at.timestamp()) // 3_600, view.choice).address
+        if figures is None and record is not None:
+            figures = Figures(people=record.unique_users if not view.choice.parameters else None)
+    if at > now:
+        return Moment(at, name, None, words.UNKNOWN, "it has not begun", "", tick, is_minor)
+    return Moment(at, name, figures, state, about, link, tick, is_minor)
+
+
+def _tick(view: Overview, number: int, at: datetime) -> tuple[str, bool]:
+    """What stands below a bar, and whether that may be left out."""
+    days = len(view.days)
+    if view.by == "hour" and days <= 3:
+        if number % (3 * days if days > 1 else 2):
+            return "", False
+        return (f"{at:%a} {at.day}" if at.hour == 0 else f"{at:%H}:00"), bool(number // (3 * days) % 2)
+    day, rest = divmod(number, 24) if view.by == "hour" else (number, 0)
+    step = -(-days // _TICKS)
+    if rest or day % step:
+        return "", False
+    return f"{at.day} {at:%b}", bool(day // step % 3)
+
+
+def _charts(moments: list[Moment]) -> list[Chart]:
+    known = [moment.figures for moment in moments if moment.figures is not None]
+    charts = [_chart("Clicks", "pages seen and clicks, bots left out", moments, lambda f: f.clicks, _clicks)]
+    if any(figures.people is not None for figures in known):
+        about = "different people in each bar; never add them up"
+        charts.append(_chart("People", about, moments, lambda f: f.people, _people))
+    unit, name = _unit(max((figures.time_spent_seconds for figures in known), default=0))
+    spent = _chart(
+        "Time spent",
+        f"of all people together, in {name}",
+        moments,
+        lambda f: f.time_spent_seconds / unit,
+        lambda f: f"{words.duration(f.time_spent_seconds)}, {words.duration(f.average_time_spent)} a view",
+    )
+    return [*charts, spent]
+
+
+def _chart(
+    title: str,
+    about: str,
+    moments: list[Moment],
+    value: Callable[[Figures], float | None],
+    shown: Callable[[Figures], str],
+) -> Chart:
+    data = [m.datum(value(m.figures), shown(m.figures)) if m.figures else m.datum(None, "") for m in moments]
+    drawing = draw(data)
+    return Chart(title, about, drawing, lambda v: f"{v:,.0f}" if v == int(v) else f"{v:,.1f}")
+
+
+def _clicks(figures: Figures) -> str:
+    return words.count(figures.clicks, "click")
+
+
+def _people(figures: Figures) -> str:
+    return words.of_people(figures.people)
+
+
+def _unit(most: float) -> tuple[int, str]:
+    """Seconds of the unit in which a chart of times is best read, and its name."""
+    if most >= 2 * 3_600:
+        return 3_600, "hours"
+    return (60, "minutes") if most >= 120 else (1, "seconds")
+
+
+def _average(listed: list[Figures]) -> float | None:
+    views = sum(figures.measured_views for figures in listed)
+    return sum(figures.time_spent_seconds for figures in listed) / views if views else None
+
+
+def _no_people(view: Overview) -> str:
+    """Why people are not shown, if they are not; empty otherwise."""
+    choice = view.choice
+    if scope_of(choice) is None:
+        return "People are not known for one country of a site. Choose the site or the country alone."
+    if view.by == "hour" and choice.parameters and not (choice.url and choice.country):
+        return "People are not known by the hour for this choice, for those of its parts cannot be added up."
+    return ""
+
+
+def _tile(choice: Choice, seen: Seen, day: date, now: datetime) -> dict[str, Any]:
+    """Yesterday or today at a glance."""
+    hours = [record for at, record in seen.hours.items() if at.date() == day]
+    is_today = day == now.date()
+    return {
+        "name": "Today so far" if is_today else "Yesterday",
+        "day": words.day_of(day),
+        "figures": seen.days.get(day),
+        "belief": words.belief(hours, day, now),
+        "link": Overview("hour", day, day, choice).address,
+    }
+
+
+_PARTS = {
+    "url": ("Urls", "url"),
+    "country": ("Countries", "country"),
+    "site": ("Sites", "site"),
+}
+
+
+def _group(view: Overview, name: str, groups: list[Group]) -> dict[str, Any]:
+    title, column = _PARTS[name]
+    most = max((group.figures.clicks for group in groups), default=0) or 1
+    rows = [
+        {
+            "name": group.name,
+            "figures": group.figures,
+            "link": view.only(**{name: group.name}).address,
+            "share": round(100 * group.figures.clicks / most, 1),
+        }
+        for group in groups
+    ]
+    return {"title": title, "column": column, "rows": rows, "is_one_day": len(view.days) == 1}
+
+
+def _spans(view: Overview, today: date) -> list[tuple[str, str, bool]]:
+    """Days that are often looked at: words, address, and whether it is what is shown."""
+    spans = [
+        ("2 days by hour", view.over("hour", today - timedelta(days=1), today)),
+        ("7 days by hour", view.over("hour", today - timedelta(days=6), today)),
+        ("30 days by day", view.over("day", today - timedelta(days=29), today)),
+        ("90 days by day", view.over("day", today - timedelta(days=89), today)),
+    ]
+    return [(name, other.address, other == view) for name, other in spans]
+
+
+OUTCOMES: Mapping[str, str] = {
+    "read": "messages read",
+    "kept": "kept as events",
+    "duplicates": "sent twice, counted once",
+    "refused": "could not be read, set aside",
+    "late": "of the kept, came late",
+    "bots": "of the kept, from bots: not counted",
+}
+
+
+def hour_screen(page: Page, seen: HourSeen, now: datetime) -> dict[str, Any]:
+    """What the template of an hour is given."""
+    at = datetime.fromtimestamp(page.hour * 3_600, UTC)
+    record, choice = seen.record, page.choice
+
+    def chosen(**more: str) -> Choice:
+        return Choice(**({"url": choice.url, "country": choice.country} | more))
+
+    outcomes = [(name, getattr(record, name)) for name in OUTCOMES if record and getattr(record, name) is not None]
+    return {
+        "page": page,
+        "title": words.hour_of(at),
+        "seen": seen,
+        "state": words.state_of(record),
+        "why": words.why(seen, at, now),
+        "outcomes": [(OUTCOMES[name], value) for name, value in outcomes],
+        "rows": [(row, Page(page.hour, Choice(row.url, row.country)).explanation) for row in seen.rows],
+        "countries": [(g, Page(page.hour, chosen(country=g.name)).address) for g in seen.countries],
+        "urls": [(g, Page(page.hour, chosen(url=g.name)).address) for g in seen.urls],
+        "around": Overview("hour", at.date(), at.date(), choice).address,
+        "earlier": (f"{at - _HOUR:%H:%M}", Page(page.hour - 1, choice).address),
+        "later": (f"{at + _HOUR:%H:%M}", Page(page.hour + 1, choice).address) if at + _HOUR <= now else None,
+        "whole": Page(page.hour).address,
+    }

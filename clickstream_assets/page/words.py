@@ -1,0 +1,251 @@
+"""Numbers, states and freshness in words that need no knowledge of the pipeline."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
+from statistics import median
+from typing import NamedTuple
+
+from clickstream_assets.page.figures import Freshness, HourRecord, HourSeen
+
+FINAL, OPEN, STALE, HELD, UNKNOWN = "final", "open", "stale", "held", ""
+STATES: Mapping[str, str] = {
+    FINAL: "final: the hour is over, and all that was sent of it is counted",
+    OPEN: "open: still counting",
+    STALE: "stale: more has arrived, and the hour is being counted anew",
+    HELD: "held: a check failed, so the number shown is the last good one",
+    UNKNOWN: "no record: nothing is known of this hour",
+}
+"""What each state of an hour means."""
+NOT_KNOWN = "—"
+_LATE = timedelta(hours=2, minutes=15)
+"""Hours are written at least this often where all is well (docs/decisions/0008)."""
+_LOW = 0.6
+"""Of what is usual; below that an hour is called low."""
+
+
+class Judgement(NamedTuple):
+    """Whether a number can be believed: a word for its colour, ``good``, ``wait`` or ``bad``, and sentences."""
+
+    grade: str
+    words: str
+
+
+def number(value: float | None) -> str:
+    """``1,234``; a dash for what is not known."""
+    return NOT_KNOWN if value is None else f"{value:,.0f}"
+
+
+def count(value: int, noun: str) -> str:
+    """``1 hour``, ``2 hours``."""
+    return f"{value:,} {noun}{'' if value == 1 else 's'}"
+
+
+def of_people(people: int | None) -> str:
+    """``1 person``, ``2 people``."""
+    return "1 person" if people == 1 else f"{number(people)} people"
+
+
+def duration(seconds: float | None) -> str:
+    """``8 s``, ``4 min 05 s``, ``3 h 20 min``; a dash for what is not known."""
+    if seconds is None:
+        return NOT_KNOWN
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3_600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3_600:,} h {whole % 3_600 // 60:02d} min"
+
+
+def clock(at: datetime | None) -> str:
+    """``14:02:10 UTC``; a dash for none."""
+    return NOT_KNOWN if at is None else at.astimezone(UTC).strftime("%H:%M:%S UTC")
+
+
+def time_of(at: datetime | None, now: datetime) -> str:
+    """A moment as people say it: the time alone if it is today's, with the day if not."""
+    if at is None:
+        return NOT_KNOWN
+    return clock(at) if at.date() == now.date() else f"{day_of(at.date())}, {clock(at)}"
+
+
+def day_of(day: date) -> str:
+    """``Sun 29 Nov 2026``."""
+    return f"{day:%a} {day.day} {day:%b %Y}"
+
+
+def hour_of(at: datetime) -> str:
+    """``Sun 29 Nov 2026, 14:00 to 15:00 UTC``."""
+    return f"{day_of(at.date())}, {at:%H:%M} to {at + timedelta(hours=1):%H:%M} UTC"
+
+
+def age(since: datetime, now: datetime) -> str:
+    """``less than a minute``, ``5 minutes``, ``3 hours``, ``2 days``."""
+    minutes = int((now - since).total_seconds() // 60)
+    if minutes < 1:
+        return "less than a minute"
+    if minutes < 120:
+        return count(minutes, "minute")
+    return count(minutes // 60, "hour") if minutes < 48 * 60 else count(minutes // 1_440, "day")
+
+
+def state_of(record: HourRecord | None) -> str:
+    """A state that this module knows; others are as none."""
+    return record.state if record is not None and record.state in STATES else UNKNOWN
+
+
+def about(record: HourRecord | None) -> str:
+    """An hour's state in words, with the reason where there is one."""
+    words = STATES[state_of(record)]
+    return f"{words} ({record.reason})" if record is not None and record.reason else words
+
+
+def state_of_day(states: Mapping[str, int]) -> str:
+    """The state to mark a day with: the worst of its hours."""
+    return next((state for state in (HELD, STALE, OPEN, FINAL) if states.get(state)), UNKNOWN)
+
+
+def about_day(states: Mapping[str, int]) -> str:
+    """``23 hours final, 1 held``."""
+    known = [f"{states[state]} {state}" for state in (FINAL, OPEN, STALE, HELD) if states.get(state)]
+    return f"hours: {', '.join(known)}" if known else "no record of its hours"
+
+
+def belief(hours: Sequence[HourRecord], day: date, now: datetime) -> Judgement:
+    """Whether a day's numbers can be believed, by what is written down of its hours."""
+    by_state: dict[str, list[HourRecord]] = {state: [] for state in STATES}
+    for record in sorted(hours, key=lambda record: record.hour):
+        by_state[state_of(record)].append(record)
+    begun = min(24, int((now - datetime(day.year, day.month, day.day, tzinfo=UTC)).total_seconds() // 3_600) + 1)
+    if not hours:
+        return Judgement("wait", "Nothing is known yet: no hour of this day has been written down.")
+    if held := by_state[HELD]:
+        return Judgement("bad", f"Not yet: {_named(held)} held back by a check. The number shown is the last good one.")
+    if stale := by_state[STALE]:
+        return Judgement("wait", f"Almost: {_named(stale)} being counted anew, as more has come. It may still change.")
+    failed = sum(record.checks_failed or 0 for record in hours)
+    doubt = f" {count(failed, 'check')} warned; the hours say which." if failed else ""
+    if by_state[OPEN] or begun < 24:
+        return Judgement("wait", f"So far: the day is not over, and the number grows.{doubt}")
+    if len(by_state[FINAL]) < begun:
+        missing = count(begun - len(by_state[FINAL]), "hour")
+        return Judgement(
+            "wait", f"In part: all that is known is counted, but {missing} of the day left no record.{doubt}"
+        )
+    if failed:
+        return Judgement("wait", f"Probably: all 24 hours are final.{doubt}")
+    return Judgement("good", "Yes: all 24 hours are final, and every check passed.")
+
+
+def _named(records: Sequence[HourRecord]) -> str:
+    named = ", ".join(f"{record.hour:%H:%M}" for record in records[:4])
+    more = f" and {len(records) - 4} more" if len(records) > 4 else ""
+    return f"{named}{more} {'is' if len(records) == 1 else 'are'}"
+
+
+def why(seen: HourSeen, at: datetime, now: datetime) -> Judgement:
+    """What speaks for a low or a high number of an hour, or that nothing does."""
+    record = seen.record
+    usual = _compared(seen)
+    if at > now:
+        return Judgement("wait", "This hour has not begun.")
+    grade, words = _OF_AN_HOUR[state_of(record)]
+    troubles = " ".join(_troubles(record)) if record is not None and state_of(record) == FINAL else ""
+    if troubles:
+        grade, words = "wait", f"This hour is final, but look at this: {troubles}"
+    return Judgement(grade, " ".join(filter(None, (words, _reason(record), usual))))
+
+
+_OF_AN_HOUR: Mapping[str, Judgement] = {
+    HELD: Judgement("bad", "A check holds this hour back, so it shows its last good number."),
+    STALE: Judgement("wait", "More has arrived for this hour, and it is being counted anew."),
+    OPEN: Judgement("wait", "This hour is still being counted, so it is lower than it will be."),
+    FINAL: Judgement("good", "Nothing is wrong with this hour: all that was sent is counted."),
+    UNKNOWN: Judgement("wait", "Nothing is written down of this hour: nobody was there, or it was not read yet."),
+}
+
+
+def _reason(record: HourRecord | None) -> str:
+    return f"The reason: {record.reason.rstrip('.')}." if record is not None and record.reason else ""
+
+
+def _troubles(record: HourRecord) -> Iterator[str]:
+    if record.checks_failed:
+        yield f"{count(record.checks_failed, 'check')} failed."
+    if record.refused and record.read and record.refused / record.read > 0.05:
+        yield f"{record.refused / record.read:.0%} of its messages could not be read, and were refused."
+
+
+def _compared(seen: HourSeen) -> str:
+    """An hour beside the same hour of the days before."""
+    if not seen.before:
+        return "There is no such hour in the week before to compare it with."
+    usual = median(seen.before)
+    clicks = seen.figures.clicks
+    compared = f"{number(clicks)} clicks; the same hour of the days before had {number(usual)}"
+    if usual and clicks < _LOW * usual:
+        return f"It is low: {compared}."
+    if usual and clicks > usual / _LOW:
+        return f"It is high: {compared}."
+    return f"It is as usual: {compared}."
+
+
+class Part(NamedTuple):
+    """How one part is, in a sentence; with the name that engineers know it by."""
+
+    name: str
+    asset: str
+    grade: str
+    words: str
+
+
+def freshness(fresh: Freshness, now: datetime) -> list[Part]:
+    """How fresh each part is, in the order in which messages go through them."""
+    return [
+        _messages(fresh),
+        _events(fresh, now),
+        _written("Numbers by the hour", "es_index", fresh.metrics_computed, now),
+        _written("States of the hours", "clickstream-hours", fresh.hours_written, now),
+        _written("Numbers by the day", "daily_metrics", fresh.daily_computed, now),
+    ]
+
+
+def _messages(fresh: Freshness) -> Part:
+    part, asset = "Messages", "raw_clicks"
+    if fresh.lag is None:
+        return Part(part, asset, "wait", "How many messages wait is not known.")
+    if fresh.lag == 0:
+        return Part(part, asset, "good", "No message waits to be read.")
+    verb = "message waits" if fresh.lag == 1 else "messages wait"
+    return Part(part, asset, "wait", f"{fresh.lag:,} {verb} to be read.")
+
+
+def _events(fresh: Freshness, now: datetime) -> Part:
+    part, asset = "Clicks", "enriched_clicks"
+    if fresh.watermark is None:
+        return Part(part, asset, "wait", "Nothing has been counted yet.")
+    since = time_of(fresh.watermark, now)
+    if now - fresh.watermark > _LATE:
+        return Part(
+            part, asset, "bad", f"The newest click that is counted is of {since}: none has come since, or we are late."
+        )
+    if not fresh.lag:
+        return Part(part, asset, "good", f"Up to date: everything sent until {since} is counted.")
+    return Part(part, asset, "wait", f"Clicks until {since} are counted; newer ones are under way.")
+
+
+def _written(part: str, asset: str, at: datetime | None, now: datetime) -> Part:
+    if at is None:
+        return Part(part, asset, "wait", "Nothing has been written yet.")
+    grade = "good" if now - at <= _LATE else "bad"
+    late = "" if grade == "good" else ", later than usual"
+    return Part(part, asset, grade, f"Last changed {age(at, now)} ago, at {time_of(at, now)}{late}.")
+
+
+def all_of(lines: Iterable[Part]) -> Part:
+    """What stands for all of them at the top: what was counted, unless another part is worse."""
+    order = {"bad": 0, "wait": 1, "good": 2}
+    listed = list(lines)
+    worst = min(listed, key=lambda line: order[line.grade])
+    clicks = next(line for line in listed if line.name == "Clicks")
+    return worst if order[worst.grade] == 0 else clicks

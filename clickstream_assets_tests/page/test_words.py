@@ -1,0 +1,117 @@
+"""What is said of hours, days and freshness."""
+
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+
+from clickstream_assets.page import words
+from clickstream_assets.page.figures import Figures, Freshness, HourRecord, HourSeen
+
+DAY = date(2026, 11, 28)
+NOW = datetime(2026, 11, 29, 14, 2, 10, tzinfo=UTC)
+
+
+def hour(number, state="final", **more):
+    return HourRecord(datetime(2026, 11, 28, number, tzinfo=UTC), state, **{"checks_failed": 0, **more})
+
+
+def a_day(**other):
+    """Records of a day, final but for those given by ``h7="held"``."""
+    return [hour(number, other.get(f"h{number}", "final")) for number in range(24)]
+
+
+def test_a_day_whose_hours_are_final_can_be_believed():
+    assert words.belief(a_day(), DAY, NOW) == ("good", "Yes: all 24 hours are final, and every check passed.")
+
+
+@pytest.mark.parametrize(
+    ("hours", "grade", "said"),
+    [
+        ([], "wait", "Nothing is known yet"),
+        (a_day(h14="held"), "bad", "Not yet: 14:00 is held back by a check"),
+        (a_day(h14="held", h15="held", h3="stale"), "bad", "14:00, 15:00 are held back"),
+        (a_day(h3="stale"), "wait", "Almost: 03:00 is being counted anew"),
+        (a_day(h23="open"), "wait", "So far: the day is not over"),
+        (a_day()[5:], "wait", "5 hours of the day left no record"),
+        ([*a_day()[1:], hour(0, checks_failed=2)], "wait", "2 checks warned"),
+    ],
+)
+def test_any_other_day_says_why_not(hours, grade, said):
+    judged = words.belief(hours, DAY, NOW)
+    assert judged.grade == grade
+    assert said in judged.words
+
+
+def test_a_day_that_is_not_over_grows():
+    today = [HourRecord(datetime(2026, 11, 29, number, tzinfo=UTC), "final") for number in range(14)]
+    assert words.belief(today, NOW.date(), NOW).words.startswith("So far")
+
+
+@pytest.mark.parametrize(
+    ("record", "grade", "said"),
+    [
+        (hour(14), "good", "Nothing is wrong with this hour"),
+        (hour(14, "open"), "wait", "lower than it will be"),
+        (hour(14, "stale", reason="41 late events."), "wait", "The reason: 41 late events. "),
+        (hour(14, "held", reason="books_balance failed"), "bad", "The reason: books_balance failed. "),
+        (hour(14, checks_failed=1), "wait", "1 check failed."),
+        (hour(14, read=100, refused=20), "wait", "20% of its messages could not be read"),
+        (hour(14, "of the future"), "wait", "Nothing is written down"),
+        (None, "wait", "Nothing is written down"),
+    ],
+)
+def test_an_hour_says_why_it_may_be_low(record, grade, said):
+    judged = words.why(HourSeen(record, Figures(40), before=(100, 90, 120)), hour(14).hour, NOW)
+    assert judged.grade == grade
+    assert said in judged.words
+    assert "It is low: 40 clicks; the same hour of the days before had 100." in judged.words
+
+
+@pytest.mark.parametrize(("clicks", "said"), [(40, "low"), (100, "as usual"), (300, "high")])
+def test_it_is_compared_with_the_days_before(clicks, said):
+    assert f"It is {said}" in words.why(HourSeen(hour(14), Figures(clicks), before=(100,)), hour(14).hour, NOW).words
+    assert "no such hour" in words.why(HourSeen(hour(14), Figures(clicks)), hour(14).hour, NOW).words
+
+
+def test_an_hour_to_come_has_not_begun():
+    assert words.why(HourSeen(), NOW + timedelta(hours=1), NOW).words == "This hour has not begun."
+
+
+def test_freshness_is_told_of_each_part():
+    fresh = Freshness(NOW, NOW - timedelta(seconds=10), 0, NOW - timedelta(minutes=5), NOW - timedelta(hours=3))
+    said = {part.asset: part.words for part in words.freshness(fresh, NOW)}
+    assert said["enriched_clicks"] == "Up to date: everything sent until 14:02:00 UTC is counted."
+    assert said["raw_clicks"] == "No message waits to be read."
+    assert said["es_index"] == "Last changed 5 minutes ago, at 13:57:10 UTC."
+    assert said["daily_metrics"] == "Last changed 3 hours ago, at 11:02:10 UTC, later than usual."
+
+
+def test_what_waits_is_told_in_numbers():
+    parts = words.freshness(Freshness(watermark=NOW, lag=16), NOW)
+    assert parts[0].words == "16 messages wait to be read."
+    assert parts[1].words == "Clicks until 14:02:10 UTC are counted; newer ones are under way."
+    assert words.freshness(Freshness(lag=1), NOW)[0].words == "1 message waits to be read."
+
+
+def test_what_is_late_comes_first():
+    fresh = Freshness(NOW, NOW, 0, NOW, NOW - timedelta(days=3))
+    assert words.all_of(words.freshness(fresh, NOW)).asset == "daily_metrics"
+    assert words.all_of(words.freshness(Freshness(NOW, NOW, 0, NOW, NOW), NOW)).asset == "enriched_clicks"
+
+
+def test_nothing_written_yet_is_no_fault():
+    assert {part.grade for part in words.freshness(Freshness(), NOW)} == {"wait"}
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [(None, "—"), (0, "0 s"), (59.4, "59 s"), (59.6, "1 min 00 s"), (245, "4 min 05 s"), (12_000, "3 h 20 min")],
+)
+def test_durations_are_written_as_people_say_them(seconds, shown):
+    assert words.duration(seconds) == shown
+
+
+def test_a_day_is_marked_by_its_worst_hour():
+    assert words.state_of_day({"final": 22, "held": 1, "stale": 1}) == "held"
+    assert words.state_of_day({}) == ""
+    assert words.about_day({"final": 22, "held": 1}) == "hours: 22 final, 1 held"
