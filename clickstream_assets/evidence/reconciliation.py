@@ -1,10 +1,12 @@
 """Do the books agree with the servers? Every figure is read from the server it is about."""
 
 from dataclasses import dataclass, field
+from time import time
 
 from elasticsearch import Elasticsearch
 
 from clickstream_assets.books.books import Books
+from clickstream_assets.books.day_states import waiting_days
 from clickstream_assets.books.log_cuts import Generations, topic_of
 from clickstream_assets.evidence.metric_counts import metric_totals
 from clickstream_assets.index.documents import Totals, of_hour
@@ -38,6 +40,12 @@ def progress(topic: TopicClient, books: Books) -> tuple[int, int]:
     """How far the pipeline is behind: offsets not yet committed, hours that a run could bring up to date."""
     lag = topic.lag(topic.ends(topic.partitions()))
     return lag, sum(state.waiting for state in books.hours.all().values())
+
+
+def stale_days(books: Books) -> int:
+    """How many days are still to be put together anew from their hours."""
+    now_ms = int(time() * 1000)
+    return len(waiting_days(books.hours.all(), books.days.all(), now_ms, pause_ms=0))
 
 
 def reconcile(topic: TopicClient, books: Books, es: Elasticsearch, alias: str) -> Reconciliation:

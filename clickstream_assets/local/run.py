@@ -205,16 +205,17 @@ def _finish(watch: Watch) -> int:
 def _await_metrics(stop: threading.Event) -> "tuple[Reconciliation, float]":
     """The figures once nothing is left to do, and the time of that; ClickException if nothing moves for 10 minutes."""
     from clickstream_assets.definitions import resources
-    from clickstream_assets.evidence.reconciliation import progress, reconcile
+    from clickstream_assets.evidence.reconciliation import progress, reconcile, stale_days
 
     servers = resources(settings())
     changed, last = time.monotonic(), None
     with servers.kafka.client() as topic, servers.hbase.books() as books, servers.elasticsearch.client() as es:
-        while (behind := progress(topic, books)) != (0, 0) and not stop.is_set():
+        while any(behind := (*progress(topic, books), stale_days(books))) and not stop.is_set():
             if behind != last:
                 last, changed = behind, time.monotonic()
-                hours = f"{behind[1]:,} hour{'' if behind[1] == 1 else 's'}"
-                click.echo(f"{behind[0]:,} messages to read, {hours} to compute …", err=True)
+                units = zip(behind[1:], ("hour", "day"), strict=True)
+                hours, days = (f"{count:,} {unit}{'' if count == 1 else 's'}" for count, unit in units)
+                click.echo(f"{behind[0]:,} messages to read, {hours} to compute, {days} to put together …", err=True)
             if time.monotonic() - changed > _STUCK_SECONDS:
                 raise click.ClickException(
                     f"nothing has moved for {_STUCK_SECONDS} s: the errors of failed runs stand above, and "
