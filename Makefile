@@ -24,7 +24,7 @@ browser: setup  ## Chromium, which the tests look at Dagster's pages with: Debia
 	@$(BIN)/python -m clickstream_assets_tests.browser.chromium
 
 test: setup browser  ## Every test, those on real servers included; ARGS="-k name" and the like
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m clickstream_assets_tests $(ARGS)
 
 test-fast: setup  ## Tests that start no server and no process, in a minute
 	@$(BIN)/python -m pytest -m "not slow" $(ARGS)

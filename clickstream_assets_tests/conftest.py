@@ -19,13 +19,17 @@ os.environ["CLICKSTREAM_SMALL_RUN_SECONDS"] = "0"
 # Spark's session is made again wherever one is lost, so these two stay set as long as the servers run.
 KEPT_FOR_ALL = ("CLICKSTREAM_SPARK_REMOTE", "CLICKSTREAM_SPARK_TOKEN_FILE")
 STARTS_SERVERS = {"integration", "browser"}
+STARTS_PROCESSES = {"cli", "k8s", "local", "orchestration", "security", "webserver"}
 
 
 def pytest_collection_modifyitems(items):
-    """Tests on servers are slow ones: ``make test-fast`` leaves them out."""
+    """Tests on servers are slow ones: ``make test-fast`` leaves them out. The others may run beside them."""
     for item in items:
-        if "servers" in item.fixturenames or STARTS_SERVERS & set(item.path.parts):
+        parts, on_servers = set(item.path.parts), "servers" in item.fixturenames
+        if on_servers or STARTS_SERVERS & parts:
             item.add_marker(pytest.mark.slow)
+        if on_servers or (STARTS_SERVERS | STARTS_PROCESSES) & parts:
+            item.add_marker(pytest.mark.starts)
 
 
 @pytest.fixture(scope="session")
