@@ -22,6 +22,7 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, HTMLResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from thriftpy2.thrift import TException
 
 from clickstream_assets.events.shown_text import printable
 from clickstream_assets.evidence.lineage import topic_fields
@@ -122,6 +123,12 @@ class Pages:
         remedy = "If it stays so, tell whoever runs the pipeline: `clickstream doctor` says what is wrong."
         return self._sorry("No numbers just now", words + remedy, 503)
 
+    def broken(self, _: Request, __: Exception) -> Response:
+        """A fault of ours, which goes to the log; this answer passes by what adds the headers."""
+        answer = self._sorry("This page has a fault", "Tell whoever runs the pipeline: it is in the page's log.", 500)
+        answer.headers.update(HEADERS)
+        return answer
+
     def _sorry(self, title: str, words: str, status: int) -> Response:
         return self._answer("sorry.html", {"title": title, "words": words}, status)
 
@@ -131,7 +138,7 @@ class Pages:
 
 def application(pages: Pages, hosts: frozenset[str]) -> Starlette:
     """The page for those who ask it by one of ``hosts``."""
-    failures = (ApiError, TransportError, SearchFailed, SignInRefused, OSError)
+    failures = (ApiError, TransportError, TException, SearchFailed, SignInRefused, OSError)
     return Starlette(
         routes=[
             Route("/", pages.overview),
@@ -146,6 +153,7 @@ def application(pages: Pages, hosts: frozenset[str]) -> Starlette:
         middleware=[Middleware(_Closed), Middleware(Guard, hosts=hosts), Middleware(GZipMiddleware)],
         exception_handlers={
             404: pages.missing,
+            500: pages.broken,
             InvalidAddress: pages.refused,
             explaining.NotExplained: pages.unexplained,
             **dict.fromkeys(failures, pages.unreachable),

@@ -236,7 +236,7 @@ def hour_screen(page: Page, seen: HourSeen, now: datetime) -> dict[str, Any]:
         "seen": seen,
         "state": words.state_of(record),
         "why": words.why(seen, at, now),
-        "outcomes": [(OUTCOMES[name], value) for name, value in outcomes],
+        "outcomes": [(name, OUTCOMES[name], value) for name, value in outcomes],
         "rows": [(row, Page(page.hour, Choice(row.url, row.country)).explanation) for row in seen.rows],
         "countries": [(g, Page(page.hour, chosen(country=g.name)).address) for g in seen.countries],
         "urls": [(g, Page(page.hour, chosen(url=g.name)).address) for g in seen.urls],

@@ -117,7 +117,7 @@ def test_a_bar_of_a_day_leads_to_its_hours_and_one_of_an_hour_to_why(page, url):
     assert "A check holds this hour back" in said
     assert "It is low" in said
     assert "raw_clicks.books_balance" in said
-    assert "refused: missing_field" in said
+    assert "missing_field" in said
     page.get_by_title("Explain this number").first.click()
     assert "/explain?" in page.url
     assert "(HBase) does not answer" in page.locator("main").inner_text()

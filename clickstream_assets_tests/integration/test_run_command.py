@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -128,6 +129,9 @@ def test_live_traffic_in_the_background_of_a_script_begins_a_day_ago_and_stops_o
     assert first_hour in wanted
     port = next(line.partition("=")[2] for line in env.splitlines() if "CLICKSTREAM_DAGSTER_PORT" in line)
     assert _first_partitions(port) == {first_hour}
+    (page,) = re.findall("The analysts' page is up on (.+)", command.said())
+    with urllib.request.urlopen(f"{page}/", timeout=30) as answer:
+        assert f'href="http://localhost:{port}"' in answer.read().decode()  # to Dagster's pages
 
     for name in ("dagster-code", "dagster-webserver"):
         os.kill(command.pid(name), signal.SIGKILL)

@@ -132,6 +132,16 @@ def test_without_elasticsearch_it_says_so_and_no_more(error, capsys):
     assert failing(error).get("/alive").status_code == 200
 
 
+def test_a_fault_of_ours_is_a_page_without_a_trace():
+    answer = TestClient(
+        failing(ZeroDivisionError("secret")).app, "http://localhost", raise_server_exceptions=False
+    ).get("/")
+    assert answer.status_code == 500
+    assert "it is in the page's log" in assert_harmless(answer.text).text
+    assert "secret" not in answer.text
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+
+
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"])
 def test_it_is_read_and_nothing_else(method):
     answer = page().request(method, "/")
