@@ -31,25 +31,32 @@ from clickstream_assets.events.hours import HOUR_MS
     "process uses, and the last runs. All of it lies within one hour: it waits for the next where too little of this "
     "one is left, or until this one is old enough to hold FILL events, and says how long. docs/benchmarks.md stays.",
 )
-def main(quick: bool, long: bool, live: tuple[int, int, int] | None) -> None:
+@click.option(
+    "--day",
+    type=click.IntRange(24, 5_000_000),
+    metavar="EVENTS",
+    help="In place of that: how long a day of so many events over its 24 hours takes to be put together from them, and "
+    "again when an hour was added. docs/benchmarks.md stays.",
+)
+def main(quick: bool, long: bool, live: tuple[int, int, int] | None, day: int | None) -> None:
     """Measure every stage beside its yardstick, on embedded servers of its own, and write docs/benchmarks.md.
 
     It takes 300,000 events in one hour. Nothing else should run meanwhile. A missed target is shown and changes no exit
     code; documents that differ from the independent computation of the metrics end it with 1. Ctrl-C ends the servers
     too.
     """
-    if quick + long + (live is not None) > 1:
-        raise click.UsageError("--quick, --long and --live exclude each other.")
+    if quick + long + (live is not None) + (day is not None) > 1:
+        raise click.UsageError("--quick, --long, --live and --day exclude each other.")
     if live is not None:
         _require_room(*live)
     begun = time.monotonic()
-    text, differences = _measured(quick, long, live)
+    text, differences = _measured(quick, long, live, day)
     console = Console()
     if not console.is_terminal:
         console.width = 180
     console.print(Markdown(text))
     console.print(f"{(time.monotonic() - begun) / 60:.1f} minutes in all.", highlight=False)
-    if not quick and live is None:
+    if not quick and live is None and day is None:
         document = DOCUMENT.read_text(encoding="utf-8") if DOCUMENT.exists() else ""
         DOCUMENT.write_text(with_part(text, document), encoding="utf-8")
         console.print("docs/benchmarks.md holds this run.", highlight=False)
@@ -77,9 +84,10 @@ def _require_room(rate: int, minutes: int, fill: int) -> None:
         )
 
 
-def _measured(quick: bool, long: bool, live: tuple[int, int, int] | None) -> tuple[str, list[str]]:
+def _measured(quick: bool, long: bool, live: tuple[int, int, int] | None, day: int | None) -> tuple[str, list[str]]:
     """The tables, and documents that differ from the independent computation."""
     from benchmarks.bench import embedded_servers
+    from benchmarks.day import day_part
     from benchmarks.hour import measure_hour
     from benchmarks.live import live_part
     from benchmarks.long import long_part
@@ -91,6 +99,8 @@ def _measured(quick: bool, long: bool, live: tuple[int, int, int] | None) -> tup
     with embedded_servers() as bench:
         if live is not None:
             return live_part(bench, *live, facts)
+        if day is not None:
+            return day_part(bench, day, facts)
         if long:
             return long_part(bench, hour, facts)
         scale = QUICK if quick else FULL

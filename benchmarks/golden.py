@@ -9,8 +9,10 @@ from clickstream_assets.settings import Settings
 _COMMAND = (sys.executable, "-m", "clickstream_assets_tests.acceptance.golden")
 
 
-def differences(sent: Path, configured: Settings) -> list[str]:
+def differences(sent: Path, configured: Settings, *, daily: bool = False) -> list[str]:
     """What differs between the metrics of all messages ``sent`` (envelopes) and the alias; empty if nothing does.
+
+    With ``daily``, the totals of days too.
 
     In processes of their own: expecting an hour takes gigabytes where it has millions of events.
     """
@@ -22,13 +24,15 @@ def differences(sent: Path, configured: Settings) -> list[str]:
             stdout=output,
             check=True,
         )
-    compared = subprocess.run(
-        [*_COMMAND, "compare", expected, "--es", configured.elasticsearch_url, "--alias", configured.alias],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    found: list[str] = []
+    for options in ([configured.alias], [configured.daily_alias, "--daily"])[: 2 if daily else 1]:
+        compared = subprocess.run(
+            [*_COMMAND, "compare", expected, "--es", configured.elasticsearch_url, "--alias", *options],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if compared.returncode:
+            found += compared.stdout.splitlines() or compared.stderr.splitlines()[-1:]
     expected.unlink()
-    if compared.returncode == 0:
-        return []
-    return compared.stdout.splitlines() or compared.stderr.splitlines()[-1:]
+    return found

@@ -74,6 +74,11 @@ class Pipeline:
         seconds = step.step_success_data.duration_ms / 1000
         return Ran(seconds - sum(checks), sum(checks))
 
+    def run_hours(self, first: int, last: int, until: Mapping[int, int]) -> None:
+        """All assets of some hours in one run, which reads up to ``until``."""
+        config = {"loggers": _QUIET, **ingest_config(until)}
+        self._job.execute_in_process(instance=self._instance, tags=tags_of(first, last), run_config=config)
+
     def drop(self) -> None:
         """Delete tables and indices: what is left in the servers slows down what follows."""
         connection = happybase.Connection(self.settings.hbase_host, self.settings.hbase_port, timeout=60_000)

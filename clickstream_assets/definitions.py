@@ -7,17 +7,27 @@ from typing import Any, NamedTuple
 import dagster as dg
 
 from clickstream_assets.assets.clickstream_topic import clickstream_topic
+from clickstream_assets.assets.daily_metrics import daily_metrics
 from clickstream_assets.assets.enriched_clicks import enriched_clicks
+from clickstream_assets.assets.es_daily_index import es_daily_index
 from clickstream_assets.assets.es_index import es_index
 from clickstream_assets.assets.raw_clicks import raw_clicks
 from clickstream_assets.assets.url_country_metrics import url_country_metrics
 from clickstream_assets.checks.clickstream_topic import no_log_cut_back, nothing_lost_unread
 from clickstream_assets.orchestration.forking import fork_runs
-from clickstream_assets.orchestration.jobs import CHECKS, check_jobs, clickstream_hours, schedules
+from clickstream_assets.orchestration.jobs import (
+    CHECKS,
+    DAY_CHECKS,
+    check_jobs,
+    clickstream_days,
+    clickstream_hours,
+    schedules,
+)
 from clickstream_assets.orchestration.kafka_offsets import kafka_offsets
 from clickstream_assets.orchestration.repairs import rebuild_hours, replay_dead_letters
 from clickstream_assets.orchestration.run_failure import run_failure
-from clickstream_assets.partitions import hourly
+from clickstream_assets.orchestration.stale_days import stale_days
+from clickstream_assets.partitions import daily, hourly
 from clickstream_assets.settings import Settings, settings
 from clickstream_assets.stores.elasticsearch.resource import ElasticsearchResource
 from clickstream_assets.stores.geoip.resource import GeoIPResource
@@ -75,14 +85,20 @@ def _with_code_references(assets: list[dg.AssetsDefinition | dg.AssetSpec], conf
 
 def build(configured: Settings) -> dg.Definitions:
     """Assets, checks, jobs and sensors, on the servers and under the names of ``configured``."""
-    assets = (clickstream_topic, raw_clicks, enriched_clicks, url_country_metrics, es_index)
-    partitions = hourly(configured.first_hour)
+    hours = (clickstream_topic, raw_clicks, enriched_clicks, url_country_metrics, es_index)
+    assets = (*hours, daily_metrics, es_daily_index)
+    partitions, days = hourly(configured.first_hour), daily(configured.first_hour)
     return dg.Definitions(
         assets=_with_code_references([asset(configured) for asset in assets], configured),
-        asset_checks=[nothing_lost_unread, no_log_cut_back, *(checks.definition(partitions) for checks in CHECKS)],
-        jobs=[clickstream_hours, *check_jobs(configured), replay_dead_letters, rebuild_hours],
+        asset_checks=[
+            nothing_lost_unread,
+            no_log_cut_back,
+            *(checks.definition(partitions) for checks in CHECKS),
+            *(checks.definition(days) for checks in DAY_CHECKS),
+        ],
+        jobs=[clickstream_hours, clickstream_days, *check_jobs(configured), replay_dead_letters, rebuild_hours],
         schedules=schedules(configured),
-        sensors=[kafka_offsets(configured), run_failure],
+        sensors=[kafka_offsets(configured), stale_days(configured), run_failure],
         resources=resources(configured)._asdict(),
         # Steps are short and run one after the other: a process for each would cost more than it does.
         executor=dg.in_process_executor,

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import dagster as dg
 
+from clickstream_assets.events.days import day_of_key
 from clickstream_assets.events.hours import KEY_FORMAT, hour_of_key, key_of_hour
 
 RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
@@ -19,6 +20,16 @@ def hourly(first_hour: str) -> dg.HourlyPartitionsDefinition:
         # an hour): its rows are stored, and wait for their partition to begin.
         end_offset=1,
     )
+
+
+def daily(first_hour: str) -> dg.DailyPartitionsDefinition:
+    """All days in UTC from the one of the first hour to the open one."""
+    return dg.DailyPartitionsDefinition(start_date=first_hour[:10], timezone="UTC", end_offset=1)
+
+
+def days_of(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext) -> list[int]:
+    """The days a run is to do, in days since the epoch."""
+    return [day_of_key(key) for key in context.partition_keys]
 
 
 def hours_of(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext) -> list[int]:

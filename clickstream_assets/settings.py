@@ -92,6 +92,9 @@ class Settings(ConnectionSettings):
     stale_turn_seconds: int = Field(
         300, ge=0, description="under constant lag, stale hours get a run of their own this often"
     )
+    day_turn_seconds: int = Field(
+        300, ge=0, description="time between two roll-ups of a day whose hours are still being written to"
+    )
 
     audit_days: int = Field(2, ge=0, description="days that the nightly audit compares record by record; 0: none")
 
@@ -225,7 +228,7 @@ class Settings(ConnectionSettings):
 
     @property
     def daily_alias(self) -> str:
-        """The alias of the days' roll-ups."""
+        """The alias of days' totals; yearly indices behind it add ``-YYYY``."""
         return f"{self.name_prefix}clickstream-daily"
 
     def table(self, name: str) -> str:

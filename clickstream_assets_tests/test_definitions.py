@@ -10,7 +10,7 @@ import pytest
 from clickstream_assets.checks.hour_checks import LATEST_CLOSED_HOUR
 from clickstream_assets.definitions import build
 from clickstream_assets.events.hours import hour_of_key
-from clickstream_assets.orchestration.jobs import CHECKS, HOURLY_ASSETS, check_jobs
+from clickstream_assets.orchestration.jobs import CHECKS, DAILY_ASSETS, HOURLY_ASSETS, check_jobs
 from clickstream_assets.settings import Settings
 
 FIRST, SECOND = (
@@ -43,18 +43,20 @@ each_pipeline = pytest.mark.parametrize(("settings", "defs"), PIPELINES, ids=["f
 
 
 @each_pipeline
-def test_every_hourly_asset_check_and_job_begins_with_the_pipelines_own_first_hour(settings, defs):
+def test_every_asset_check_and_job_begins_with_the_pipelines_own_first_hour_or_its_day(settings, defs):
     graph = defs.resolve_asset_graph()
-    first = {key.to_user_string(): graph.get(key).partitions_def.get_first_partition_key() for key in _hourly(graph)}
-    assert first == dict.fromkeys(HOURLY_ASSETS, settings.first_hour)
-    checks = [graph.get_check_spec(key) for key in graph.asset_check_keys if key.asset_key in _hourly(graph)]
-    assert {check.partitions_def.get_first_partition_key() for check in checks} == {settings.first_hour}
+    wanted = dict.fromkeys(HOURLY_ASSETS, settings.first_hour) | dict.fromkeys(DAILY_ASSETS, settings.first_hour[:10])
+    partitioned = {key for key in graph.get_all_asset_keys() if graph.get(key).is_partitioned}
+    first = {key.to_user_string(): graph.get(key).partitions_def.get_first_partition_key() for key in partitioned}
+    assert first == wanted
+    of_checks = {
+        (key.asset_key.to_user_string(), graph.get_check_spec(key).partitions_def.get_first_partition_key())
+        for key in graph.asset_check_keys
+        if key.asset_key in partitioned
+    }
+    assert of_checks == set(wanted.items())
     jobs = check_jobs(settings)
     assert {job.partitions_def.get_first_partition_key() for job in jobs} == {settings.first_hour}
-
-
-def _hourly(graph):
-    return {key for key in graph.get_all_asset_keys() if graph.get(key).is_partitioned}
 
 
 @each_pipeline
@@ -85,6 +87,7 @@ def test_resources_lead_to_the_pipelines_own_servers_and_names(settings, defs):
         settings.table(name)
         for name in (
             "clickstream_blocks",
+            "clickstream_daily_metrics",
             "clickstream_data",
             "clickstream_dead_letters",
             "clickstream_ingest_ledger",

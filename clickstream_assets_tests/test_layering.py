@@ -47,6 +47,7 @@ PURE = {
     "evidence/lineage",
     "evidence/pictures",
     "evidence/volume",
+    "index/daily_document_fields",
     "index/document_fields",
     "index/hour_fields",
     "ingest/offset_plan",
@@ -60,6 +61,7 @@ CLIENTS = {"kafka", "happybase", "thriftpy2", "elasticsearch", "pyspark", "dagst
 HEAVY = {"pyspark", "kafka", "happybase"}
 NAMED_TWICE = {"client", "resource", "__init__"}
 ASSETS = {"raw_clicks", "dead_letters", "enriched_clicks", "url_country_metrics", "es_index", "clickstream_topic"}
+ASSETS |= {"daily_metrics", "es_daily_index"}
 
 
 @cache

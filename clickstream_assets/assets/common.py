@@ -1,6 +1,6 @@
-"""What all hourly assets share: partitions, one run for any list of hours, one writer at a time, what is to be done."""
+"""What all assets share: partitions, one run for any list of hours, one writer at a time, what is to be done."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,7 @@ from clickstream_assets.assets.column_schema import described
 from clickstream_assets.checks.hour_checks import HourChecks
 from clickstream_assets.events.hours import key_of_hour
 from clickstream_assets.evidence.lineage import ASSETS
-from clickstream_assets.partitions import hourly, hours_of
+from clickstream_assets.partitions import daily, hourly, hours_of
 from clickstream_assets.settings import Settings
 
 if TYPE_CHECKING:
@@ -31,9 +31,13 @@ TIERS = {
     "enriched_clicks": "enriched",
     "url_country_metrics": "metrics",
     "es_index": "served",
+    "daily_metrics": "metrics",
+    "es_daily_index": "served",
 }
 SENSOR_JOB = "clickstream_hours"
 """The job whose runs write every hourly asset, and whose steps look at their own checks."""
+DAYS_JOB = "clickstream_days"
+"""The same of the daily assets."""
 HOURLY_FRESHNESS = dg.FreshnessPolicy.time_window(
     warn_window=timedelta(hours=2, minutes=15), fail_window=timedelta(hours=4)
 )
@@ -44,11 +48,15 @@ TOPIC_FRESHNESS = dg.FreshnessPolicy.time_window(warn_window=timedelta(hours=1),
 """Producers that are silent for an hour are worth a look; for six, something is broken, at night too."""
 
 
-def hourly_spec(name: str, settings: Settings) -> dict[str, Any]:
-    """Arguments of ``dg.AssetSpec`` and ``dg.asset`` that all hourly assets share."""
+def asset_spec(name: str, settings: Settings) -> dict[str, Any]:
+    """Arguments of ``dg.AssetSpec`` and ``dg.asset`` that all assets of hours and days share."""
+    # A day's first hours may lie before the first partition.
+    mapping = dg.TimeWindowPartitionMapping(allow_nonexistent_upstream_partitions=True)
+    upstream = ASSETS[name].upstream
+    is_of_hours = upstream == "url_country_metrics" and name == "daily_metrics"
     return {
         "group_name": GROUP,
-        "deps": [ASSETS[name].upstream],
+        "deps": [dg.AssetDep(upstream, partition_mapping=mapping) if upstream and is_of_hours else upstream],
         "owners": OWNERS,
         "tags": tags_of_asset(name),
         "metadata": described(name, settings),
@@ -65,12 +73,21 @@ def tags_of_asset(name: str) -> dict[str, str]:
 
 def hourly_step(name: str, settings: Settings) -> dict[str, Any]:
     """Arguments of the step that writes hourly assets. One run does many hours, and one run at a time."""
+    return _step(name, hourly(settings.first_hour))
+
+
+def daily_step(name: str, settings: Settings) -> dict[str, Any]:
+    """The same of days."""
+    return _step(name, daily(settings.first_hour))
+
+
+def _step(name: str, partitions: dg.PartitionsDefinition) -> dict[str, Any]:
     single_run = dg.BackfillPolicy.single_run()
-    return {"name": name, "partitions_def": hourly(settings.first_hour), "backfill_policy": single_run, "pool": name}
+    return {"name": name, "partitions_def": partitions, "backfill_policy": single_run, "pool": name}
 
 
 def is_by_hand(context: dg.AssetExecutionContext) -> bool:
-    return context.run.job_name != SENSOR_JOB
+    return context.run.job_name not in (SENSOR_JOB, DAYS_JOB)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +141,8 @@ def evaluate_behind(
         checks.evaluate(context, sorted(hours), new, *resources)
 
 
-def add_row_counts(context: dg.AssetExecutionContext, rows: Mapping[int, int]) -> None:
-    for hour, count in rows.items():
-        context.add_asset_metadata({"dagster/partition_row_count": count}, partition_key=key_of_hour(hour))
+def add_row_counts(
+    context: dg.AssetExecutionContext, rows: Mapping[int, int], key_of: Callable[[int], str] = key_of_hour
+) -> None:
+    for number, count in rows.items():
+        context.add_asset_metadata({"dagster/partition_row_count": count}, partition_key=key_of(number))

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import dagster as dg
 
-from clickstream_assets.assets.common import add_row_counts, evaluate_behind, hourly_spec, hourly_step, work_of
+from clickstream_assets.assets.common import add_row_counts, asset_spec, evaluate_behind, hourly_step, work_of
 from clickstream_assets.checks.enriched_clicks import checks
 from clickstream_assets.settings import Settings
 from clickstream_assets.stores.elasticsearch.resource import ElasticsearchResource
@@ -18,7 +18,7 @@ ASSET = "enriched_clicks"
 def enriched_clicks(settings: Settings) -> dg.AssetsDefinition:
     return dg.asset(
         **hourly_step(ASSET, settings),
-        **hourly_spec(ASSET, settings),
+        **asset_spec(ASSET, settings),
         kinds={"spark", "hbase"},
         description="Country, city, browser, os and device of each event, in families of their own of the HBase table "
         "`clickstream_data`, and the events by column that metrics are computed from in `clickstream_blocks`. "

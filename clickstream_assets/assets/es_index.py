@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from clickstream_assets.assets.at_a_glance import of_clicks
-from clickstream_assets.assets.common import Work, add_row_counts, evaluate_behind, hourly_spec, hourly_step, work_of
+from clickstream_assets.assets.common import Work, add_row_counts, asset_spec, evaluate_behind, hourly_step, work_of
 from clickstream_assets.assets.hours_index import tell_behind
 from clickstream_assets.checks.es_index import checks
 from clickstream_assets.events.hours import has_ended, key_of_hour
@@ -29,7 +29,7 @@ ASSET = "es_index"
 def es_index(settings: Settings) -> dg.AssetsDefinition:
     return dg.asset(
         **hourly_step(ASSET, settings),
-        **hourly_spec(ASSET, settings),
+        **asset_spec(ASSET, settings),
         kinds={"spark", "elasticsearch"},
         description="One document for each hour, url and country behind the alias `clickstream-metrics`. "
         "Written, or deleted, is what changed in the metrics; an hour that has just ended, or that somebody doubts, is "

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from clickstream_assets.assets.at_a_glance import of_ingestion, of_refusals
-from clickstream_assets.assets.common import evaluate_behind, hourly_spec, hourly_step
+from clickstream_assets.assets.common import asset_spec, evaluate_behind, hourly_step
 from clickstream_assets.checks.clickstream_topic import NO_LOG_CUT_BACK, cut_back, evaluation
 from clickstream_assets.checks.dead_letters import checks as letters_checks
 from clickstream_assets.checks.raw_clicks import checks
@@ -46,14 +46,14 @@ def raw_clicks(settings: Settings) -> dg.AssetsDefinition:
         "Materialized by hand, an hour's offsets are read from Kafka again and end in the same rows. In the metadata, "
         "counts and offset ranges are the run's; the row count is the hour's.",
         kinds={"kafka", "hbase"},
-        **hourly_spec("raw_clicks", settings),
+        **asset_spec("raw_clicks", settings),
     )
     refused = dg.AssetSpec(
         "dead_letters",
         description="Refused messages in the HBase table `clickstream_dead_letters`: bytes, record time, reason and "
         "detail, by the hour of the Kafka record (the first partition for older ones).",
         kinds={"kafka", "hbase"},
-        **hourly_spec("dead_letters", settings),
+        **asset_spec("dead_letters", settings),
     )
     return dg.multi_asset(specs=[kept, refused], **hourly_step("raw_clicks", settings))(_materialize)
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from clickstream_assets.assets.common import Work, add_row_counts, evaluate_behind, hourly_spec, hourly_step, work_of
+from clickstream_assets.assets.common import Work, add_row_counts, asset_spec, evaluate_behind, hourly_step, work_of
 from clickstream_assets.checks.url_country_metrics import checks
 from clickstream_assets.events.hours import key_of_hour
 from clickstream_assets.events.url_limits import UrlLimits
@@ -25,7 +25,7 @@ ASSET = "url_country_metrics"
 def url_country_metrics(settings: Settings) -> dg.AssetsDefinition:
     return dg.asset(
         **hourly_step(ASSET, settings),
-        **hourly_spec(ASSET, settings),
+        **asset_spec(ASSET, settings),
         kinds={"spark", "hbase"},
         description="Clicks, exact unique users and time spent of each hour, url and country, without bots, in the "
         "HBase table `clickstream_metrics`. Urls that do not count by name, if limits are set, are one, `(other)`. "

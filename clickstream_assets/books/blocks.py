@@ -105,7 +105,14 @@ def cell(number: int, family: str) -> bytes:
 
 def ddl(schema: pa.Schema) -> str:
     """A schema as Spark wants it."""
-    kinds = {pa.string(): "string", pa.int64(): "long", pa.int8(): "byte", pa.bool_(): "boolean", pa.binary(): "binary"}
+    kinds = {
+        pa.string(): "string",
+        pa.int64(): "long",
+        pa.int32(): "int",
+        pa.int8(): "byte",
+        pa.bool_(): "boolean",
+        pa.binary(): "binary",
+    }
     return ", ".join(f"{name} {kinds[schema.field(name).type]}" for name in schema.names)
 
 
@@ -235,6 +242,8 @@ def read(
         for number in range(max(wanted[place].cells for place in batch)):
             rows = hbase.get(table, list(keys.values()), [cell(number, family)])
             for place, key in keys.items():
+                if number >= wanted[place].cells:
+                    continue  # what may lie there was put before, as one of more cells
                 try:
                     content, digest = unpacked(rows.get(key, {}).get(cell(number, family), b""), schema)
                 except CellsUnfit:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from clickstream_assets.books import table_schemas
+from clickstream_assets.books.day_states import DayStates
 from clickstream_assets.books.hour_states import HourStates
 from clickstream_assets.books.ledger import Ledger
 from clickstream_assets.books.log_cuts import Cuts
@@ -19,6 +20,7 @@ class TableNames:
     ledger: str
     metrics: str
     blocks: str
+    daily: str
 
     @classmethod
     def of(cls, prefix: str = "") -> "TableNames":
@@ -27,11 +29,12 @@ class TableNames:
 
 
 class Books:
-    """Ledger, hour states, watermarks and cuts, and the connection that they and the tables are read by."""
+    """Ledger, states of hours and days, watermarks, cuts, and the connection that they and the tables are read by."""
 
     def __init__(self, hbase: HBaseClient, tables: TableNames) -> None:
         self.hbase, self.tables = hbase, tables
         self.ledger = Ledger(hbase, tables.ledger)
         self.hours = HourStates(hbase, tables.ledger)
+        self.days = DayStates(hbase, tables.ledger)
         self.watermarks = Watermarks(hbase, tables.ledger)
         self.cuts = Cuts(hbase, tables.ledger)

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from time import time
+from typing import NamedTuple
 
 import orjson
 
@@ -18,7 +19,8 @@ from clickstream_assets.stores.hbase.client import HBaseClient, RowMutation, row
 ID_BYTES = 32
 """Of a document's id on a list of changed rows."""
 CHANGED = "changed"
-_CHECKPOINT, FENCE = b"hour:checkpoint", b"hour:fence"
+_CHECKPOINT, _COLUMNS, FENCE = b"hour:checkpoint", b"hour:columns", b"hour:fence"
+_FORMAT = 2
 BATCH_ROWS = rows_per_call(METRICS.row_bytes())
 
 
@@ -38,14 +40,36 @@ class Sums:
     """Whether the hour has more urls than count by name: what new events change takes all of it to tell."""
 
 
+class People(NamedTuple):
+    """Where a run has put users that were new to an hour's urls and countries."""
+
+    stamp_ms: int
+    number: int
+    """Of the slice."""
+    cells: Cells
+
+    @classmethod
+    def of(cls, stamp_ms: int, number: int) -> "People":
+        """Where a run is about to put some."""
+        return cls(stamp_ms, number, Cells("", 0, 0, 0, 0))
+
+
 @dataclass(frozen=True, slots=True)
-class Checkpoint:
-    """What an hour's metrics count, and of what."""
+class HourColumns:
+    """Where an hour's metrics lie by column."""
 
     stamp_ms: int
     """The time that the run gave its rows; later for each run."""
     slices: tuple[Cells, ...]
-    """Where the totals lie, by the first digits of the document's id."""
+    """The totals, by the first digits of the document's id."""
+    people: tuple[People, ...]
+    """Who clicked what: no user stands twice beside a url and country."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint(HourColumns):
+    """What an hour's metrics count, and of what."""
+
     covered: Mapping[Place, str]
     """Blocks, by their digests."""
     sums: Sums
@@ -57,11 +81,28 @@ def hour_key(hour: int) -> bytes:
     return first_key(SALTS[hour % len(SALTS)], hour) + b"!"
 
 
-def _to_checkpoint(stored: bytes) -> Checkpoint:
-    stamp_ms, slices, covered, sums, *limits = orjson.loads(zlib.decompress(stored))
-    places = {Place(*place): digest for *place, digest in covered}
+def slice_key(hour: int, number: int) -> bytes:
+    """Where the totals of one of an hour's slices lie."""
+    return hour_key(hour) + f"{number:03d}".encode()
+
+
+def people_key(hour: int, people: People) -> bytes:
+    """Where users lie that a run has put."""
+    return hour_key(hour) + f"p{people.number:03d}.{people.stamp_ms}".encode()
+
+
+def _to_columns(stored: bytes) -> HourColumns:
+    stamp_ms, slices, people = orjson.loads(stored)
     of_slices = tuple(Cells(**of_slice) for of_slice in slices)
-    return Checkpoint(int(stamp_ms), of_slices, places, Sums(**sums), "".join(limits))
+    return HourColumns(stamp_ms, of_slices, tuple(People(at, number, Cells(**cells)) for at, number, cells in people))
+
+
+def _to_checkpoint(stored: bytes, columns: HourColumns) -> Checkpoint:
+    form, stamp_ms, covered, sums, limits = orjson.loads(zlib.decompress(stored))
+    if form != _FORMAT or stamp_ms != columns.stamp_ms:
+        raise ValueError("of another format, or of another run")
+    places = {Place(*place): digest for *place, digest in covered}
+    return Checkpoint(stamp_ms, columns.slices, columns.people, places, Sums(**sums), limits)
 
 
 class Checkpoints:
@@ -74,24 +115,48 @@ class Checkpoints:
         """Those that there are; one that cannot be read counts as none."""
         keys = {hour_key(hour): hour for hour in hours}
         found = {}
-        for key, cells in self._hbase.get(self._table, list(keys), [_CHECKPOINT], batch_rows=1).items():
-            with suppress(TypeError, ValueError, zlib.error):
-                found[keys[key]] = _to_checkpoint(cells[_CHECKPOINT])
+        wanted = [_CHECKPOINT, _COLUMNS]
+        for key, cells in self._hbase.get(self._table, list(keys), wanted, batch_rows=1).items():
+            with suppress(KeyError, TypeError, ValueError, zlib.error):
+                found[keys[key]] = _to_checkpoint(cells[_CHECKPOINT], _to_columns(cells[_COLUMNS]))
+        return found
+
+    def columns(self, hours: Iterable[int]) -> dict[int, HourColumns]:
+        """Where the columns of hours lie, of those that have any."""
+        keys = {hour_key(hour): hour for hour in hours}
+        found = {}
+        for key, cells in self._hbase.get(self._table, list(keys), [_COLUMNS]).items():
+            with suppress(KeyError, TypeError, ValueError):
+                found[keys[key]] = _to_columns(cells[_COLUMNS])
         return found
 
     def write(self, hour: int, checkpoint: Checkpoint) -> None:
         covered = [(*place, digest) for place, digest in checkpoint.covered.items()]
         sums = {of.name: getattr(checkpoint.sums, of.name) for of in fields(Sums)}
-        limits = [checkpoint.limits] if checkpoint.limits else []
-        content = orjson.dumps([checkpoint.stamp_ms, checkpoint.slices, covered, sums, *limits])
-        row = RowMutation(hour_key(hour), {_CHECKPOINT: zlib.compress(content, 1)})
+        content = orjson.dumps([_FORMAT, checkpoint.stamp_ms, covered, sums, checkpoint.limits])
+        columns = orjson.dumps([checkpoint.stamp_ms, checkpoint.slices, [tuple(of) for of in checkpoint.people]])
+        row = RowMutation(hour_key(hour), {_CHECKPOINT: zlib.compress(content, 1), _COLUMNS: columns})
         self._hbase.mutate(self._table, [row], checkpoint.stamp_ms)
+        if self.columns([hour]) == {hour: HourColumns(checkpoint.stamp_ms, checkpoint.slices, checkpoint.people)}:
+            self._forget_people(
+                hour, checkpoint
+            )  # else another run has overtaken this one, and counts on what is there
+
+    def _forget_people(self, hour: int, checkpoint: HourColumns) -> None:
+        """Delete users that the checkpoint does not name: put together with later ones, or of a run without one."""
+        named = {people_key(hour, people) for people in checkpoint.people}
+        start, stop = hour_key(hour) + b"p", hour_key(hour) + b"q"
+        stored = [row.row for page in self._hbase.scan_keys(self._table, start, stop) for row in page]
+        for key in stored:
+            stamp_ms = int(key.rpartition(b".")[2])
+            if key not in named and stamp_ms <= checkpoint.stamp_ms:  # a later run may be about to name its own
+                self._hbase.mutate(self._table, [RowMutation(key, {}, (b"hour",))], stamp_ms)  # its own time: see drop
 
     def drop(self, hours: Iterable[int]) -> None:
         """Have hours computed whole."""
         for hour, checkpoint in self.read(hours).items():
             # By its own time: the server's clock may be ahead of the next run's, whose checkpoint would not be seen.
-            row = RowMutation(hour_key(hour), {}, (_CHECKPOINT,))
+            row = RowMutation(hour_key(hour), {}, (_CHECKPOINT, _COLUMNS))
             self._hbase.mutate(self._table, [row], checkpoint.stamp_ms)
 
     def fence(self, hours: Iterable[int], checkpoints: Mapping[int, Checkpoint]) -> dict[int, int]:

@@ -20,6 +20,7 @@ _SHORT_BYTES = 4 * 128
 _MOST_BYTES = {
     "url": 8_192,
     "url_as_sent": 8_192,
+    "site": 8_192,
     "user_id": 512,
     "anonymous_id": 512,
     "event_type": _SHORT_BYTES,

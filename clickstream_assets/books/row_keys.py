@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from itertools import chain, groupby, pairwise
 from math import ceil
 
+from clickstream_assets.events.days import key_of_day
 from clickstream_assets.events.hours import key_of_hour, rfc3339_of_hour
 
 SALTS = tuple(range(0, 256, 32))
@@ -108,6 +109,17 @@ def metrics_key_range(first_hour: int, last_hour: int) -> tuple[bytes, bytes]:
     return f"{key_of_hour(first_hour)}|".encode(), f"{key_of_hour(last_hour)}}}".encode()
 
 
+def daily_document_id(day: int, scope: str, site: str | None, url: str | None, country: str | None) -> str:
+    """Elasticsearch's ``_id``: SHA-256, in hex, of day, scope, site, url and country, joined by ``|``."""
+    names = (key_of_day(day), scope, *(name or "" for name in (site, url, country)))
+    return hashlib.sha256("|".join(names).encode()).hexdigest()
+
+
+def daily_key_range(day: int) -> tuple[bytes, bytes]:
+    """Keys (start included, stop not) of a day's rows: the day, so that it is one scan, then the document's id."""
+    return f"{key_of_day(day)}|".encode(), f"{key_of_day(day)}}}".encode()
+
+
 def metrics_tasks(hours: Iterable[int], at_most: int) -> list[list[tuple[bytes, bytes]]]:
     """For each Spark task the keys (start included, stop not) of its metrics: of hours, or of parts of large ones.
 
@@ -124,6 +136,10 @@ def metrics_tasks(hours: Iterable[int], at_most: int) -> list[list[tuple[bytes, 
 
 def slice_key_range(hour: int, number: int, slices: int) -> tuple[bytes, bytes]:
     """Keys (start included, stop not) of one of an hour's slices, by the first two hex digits of the document's id."""
-    prefix, _ = metrics_key_range(hour, hour)
+    return sliced(metrics_key_range(hour, hour)[0], number, slices)
+
+
+def sliced(prefix: bytes, number: int, slices: int) -> tuple[bytes, bytes]:
+    """The same of keys that have a digest in hex behind a prefix."""
     low, high = (ceil(DIGESTS * at / slices) for at in (number, number + 1))
     return prefix + b"%02x" % low, prefix + (b"g" if high == DIGESTS else b"%02x" % high)

@@ -142,6 +142,10 @@ LEDGER = Table(
         column("refused_by_reason", "json", "dead letters of the hour by reason, as they were last counted"),
         text("told", "state and reason that the hour's document has; gone where it is to be written again"),
         text("told_by", "the Dagster run that last brought the hour's documents up to date"),
+        time_column("day_begun", "of a day: when its last roll-up began"),
+        time_column("day_rolled_up", "of a day: the same of the last one that came to its end"),
+        time_column("day_indexed", "of a day: the same of the one that its documents are of"),
+        column("day_covered", "json", "of a day: `computed` of its hours as it was rolled up of them"),
         *(
             column(f"held_by_{asset}", "json", f"the checks of `{asset}` that failed, and `touched` before they ran")
             for asset in ("raw_clicks", "enriched_clicks", "url_country_metrics", "es_index")
@@ -186,11 +190,46 @@ METRICS = Table(
         text("run_id", "the Dagster run that computed it then, stamped by it", *_GROUP),
     ),
 )
+_COUNTED_DAILY = ("clicks", "unique_users", "measured_views", "time_spent_seconds")
+DAILY_KEY = key_field("the day, then SHA-256 of day, scope, site, url and country", "hour", "url", "country")
+DAILY = Table(
+    "clickstream_daily_metrics",
+    {"metrics": _FAMILY},
+    of_family(
+        "metrics",
+        column("day", "long", "day in UTC", "hour", unit="days since epoch, UTC"),
+        text("scope", "what the totals are of: `url_country`, `url`, `country`, `site` or `all`", "url", "country"),
+        text("url", "normalised url; in scopes that name it", "url", nullable=True),
+        text("country", "ISO 3166-1 alpha-2; in scopes that name it", "country", nullable=True),
+        text("site", "scheme, host and port of the url; in the scope `site`", "url", nullable=True),
+        column("clicks", "long", "clicks of the day's hours", "clicks", unit="clicks"),
+        column(
+            "unique_users",
+            "long",
+            "exact number of distinct user keys in the day; never sum over days or rows",
+            "unique_users",
+            unit="users",
+        ),
+        column("measured_views", "long", "clicks whose time spent is known", "measured_views", unit="clicks"),
+        column("time_spent_seconds", "double", "sum of the known times spent", "time_spent_seconds", unit="s"),
+        column(
+            "average_time_spent",
+            "double",
+            "time spent per measured view; null where none is",
+            "time_spent_seconds",
+            "measured_views",
+            unit="s",
+            nullable=True,
+        ),
+        time_column("computed_at", "when it was computed and found to be new or changed", *_COUNTED_DAILY),
+        text("run_id", "the Dagster run that computed it then", *_COUNTED_DAILY),
+    ),
+)
 BLOCKS = Table(
     "clickstream_blocks", {name: _FAMILY for name in (TODO, "block", "hour", "changed")}, {}, split_keys=SALT_BOUNDS
 )
 """Events by column, in numbered cells (:mod:`clickstream_assets.books.blocks`)."""
-TABLES = (CLICKS, DEAD_LETTERS, LEDGER, METRICS, BLOCKS)
+TABLES = (CLICKS, DEAD_LETTERS, LEDGER, METRICS, BLOCKS, DAILY)
 
 
 def families(table: Table, request_data_ttl_days: int) -> dict[str, dict[str, Any]]:

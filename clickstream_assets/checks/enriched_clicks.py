@@ -1,7 +1,8 @@
 """Checks on ``enriched_clicks``: nothing was left out, and what enrichment could tell."""
 
 from clickstream_assets.checks.evidence import Evidence, Finding, Findings, both, share
-from clickstream_assets.checks.hour_checks import WARN, HourChecks
+from clickstream_assets.checks.hour_checks import HourChecks
+from clickstream_assets.checks.partition_checks import WARN
 
 checks = HourChecks("enriched_clicks")
 

@@ -1,7 +1,8 @@
 """Checks on ``raw_clicks``: the books balance, nothing was skipped, little was refused, late, doubled or misdated."""
 
 from clickstream_assets.checks.evidence import Evidence, Finding, Findings, share
-from clickstream_assets.checks.hour_checks import WARN, HourChecks
+from clickstream_assets.checks.hour_checks import HourChecks
+from clickstream_assets.checks.partition_checks import WARN
 
 checks = HourChecks("raw_clicks", is_first=True)
 _REBUILD = "heal it with `clickstream rebuild`"

@@ -3,7 +3,8 @@
 from time import time
 
 from clickstream_assets.checks.evidence import Evidence, Finding, Findings, share
-from clickstream_assets.checks.hour_checks import WARN, HourChecks
+from clickstream_assets.checks.hour_checks import HourChecks
+from clickstream_assets.checks.partition_checks import WARN
 from clickstream_assets.events.hours import HOUR_MS
 
 checks = HourChecks("url_country_metrics")

@@ -131,3 +131,8 @@ def _port(digits: str | None, default: str) -> str:
 def _kept_query(query: str | None, rules: UrlRules) -> str:
     kept = "&".join([pair for pair in query.split("&") if pair and not rules.drops(pair)]) if query else ""
     return f"?{kept}" if kept else ""
+
+
+def site_of(url: str) -> str:
+    """Scheme, host and port of a url, normalised; of what is no url, all."""
+    return "/".join(url.split("/", 3)[:3])

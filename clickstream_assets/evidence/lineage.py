@@ -7,6 +7,8 @@ from clickstream_assets.books.column_types import Column
 from clickstream_assets.books.table_schemas import (
     CLICKS,
     CLICKS_KEY,
+    DAILY,
+    DAILY_KEY,
     DEAD_LETTERS,
     DEAD_LETTERS_KEY,
     ENRICHED_FAMILIES,
@@ -14,6 +16,7 @@ from clickstream_assets.books.table_schemas import (
     METRICS_KEY,
 )
 from clickstream_assets.events.fields import TOPIC, Field
+from clickstream_assets.index.daily_document_fields import DAILY_DOCUMENT
 from clickstream_assets.index.document_fields import DOCUMENT
 
 
@@ -58,6 +61,20 @@ ASSETS: Mapping[str, AssetColumns] = {
         "url_country_metrics",
         DOCUMENT,
         ("one per hour, url, country", "unique_users ≤ clicks", "measured_views ≤ clicks"),
+    ),
+    "daily_metrics": AssetColumns(
+        "hbase",
+        DAILY.name,
+        "url_country_metrics",
+        {"row_key": DAILY_KEY, **DAILY.columns},
+        ("one row a day, scope and what it names", "unique_users ≤ clicks", "measured_views ≤ clicks"),
+    ),
+    "es_daily_index": AssetColumns(
+        "elasticsearch",
+        "clickstream-daily",
+        "daily_metrics",
+        DAILY_DOCUMENT,
+        ("one per day, scope and what it names", "unique_users ≤ clicks", "measured_views ≤ clicks"),
     ),
 }
 

@@ -161,7 +161,7 @@ def recomputed(events: Iterable[Event], target: Subject) -> dict[str, Any] | Non
     counted = changes(
         pa.Table.from_pylist(rows, EVENT_COLUMNS), np.ones(len(rows), np.bool_), target.hour, target.counted
     )
-    for row in counted.to_pylist():
+    for row in counted.counts.to_pylist():
         if (row["url"], row["country"]) == (target.url, target.country):
             views, seconds = row["measured_views"], row.pop("spent_ms") / 1000
             times = {"time_spent_seconds": seconds, "average_time_spent": seconds / views if views else None}

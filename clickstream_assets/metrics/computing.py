@@ -29,7 +29,7 @@ from clickstream_assets.books.ledger_entries import Cells
 from clickstream_assets.books.row_keys import DIGESTS, document_id
 from clickstream_assets.events.hours import HOUR_MS, TIMEOUT_MS
 from clickstream_assets.events.url_limits import NO_LIMITS, CountedUrls, UrlLimits
-from clickstream_assets.metrics.hourly_metrics import CHANGES, COUNTED, changes
+from clickstream_assets.metrics.hourly_metrics import CHANGES, COUNTED, PEOPLE, Changes, changes, pages_of
 from clickstream_assets.metrics.new_events import EVENTS, events_of
 from clickstream_assets.metrics.page_rows import Computed, HourTask, Slice, Unfit, by_page, union, write
 from clickstream_assets.metrics.url_bound import clicks_by_url, digests
@@ -66,13 +66,16 @@ def compute(
     done, unfit = _run(spark, books, list(tasks.values()))
     if again := [hour for hour, task in tasks.items() if not unfit.get(hour) and _is_to_be_whole(task, done)]:
         # Totals that are not what their checkpoint says, or more urls than count by name.
-        tasks |= {hour: replace(tasks[hour], totals=(), new=frozenset(tasks[hour].blocks)) for hour in again}
+        afresh = {hour: frozenset(tasks[hour].blocks) for hour in again}
+        tasks |= {hour: replace(tasks[hour], totals=(), people=(), new=new) for hour, new in afresh.items()}
         more, of_these = _run(spark, books, [tasks[hour] for hour in again])
         done = {hour: of_hour for hour, of_hour in done.items() if hour not in again} | more
         unfit |= of_these
     for hour, (computed, slices) in done.items() if not dry_run else ():
         task = tasks[hour]
-        checkpoints.write(hour, Checkpoint(task.stamp_ms, slices, task.digests, computed, limits.words))
+        checkpoints.write(
+            hour, Checkpoint(task.stamp_ms, slices, tuple(computed.people), task.digests, computed, limits.words)
+        )
         # What enrichment worked from is of no use any more, and tells of persons.
         blocks.drop(books.hbase, books.tables.blocks, (p for p in task.new if p.hour == hour), blocks.TODO)
     results = {hour: computed for hour, (computed, _) in done.items()}
@@ -129,7 +132,8 @@ def _with_totals(task: HourTask, checkpoint: Checkpoint | None) -> HourTask:
     may_add = checkpoint and checkpoint.limits == task.counted.limits.words and not checkpoint.sums.is_bounded
     if checkpoint and may_add and checkpoint.covered.items() <= task.digests.items():
         new = task.new - checkpoint.covered.keys()
-        return replace(task, new=new, totals=checkpoint.slices, slices=len(checkpoint.slices))
+        slices = checkpoint.slices
+        return replace(task, new=new, totals=slices, slices=len(slices), people=checkpoint.people)
     raw_bytes = sum(of_place.raw_bytes for of_place in task.blocks.values())
     return replace(task, slices=min(DIGESTS, max(1, ceil(raw_bytes / LARGE_BYTES))))
 
@@ -174,6 +178,7 @@ def _sum(slices: Sequence[Slice]) -> Computed:
         whole.other_clicks += of_slice.other_clicks
         whole.is_bounded |= of_slice.is_bounded
         whole.named = (whole.named + of_slice.named)[:NAMED]
+        whole.people += of_slice.people
         for country, sums in of_slice.by_country.items():
             total = whole.by_country.get(country, [0] * len(sums))
             whole.by_country[country] = [a + b for a, b in zip(total, sums, strict=True)]
@@ -192,7 +197,7 @@ def _compute_hours(books: Books, tasks: Iterable[HourTask]) -> Iterator[pa.Recor
                 yield answer((task.hour, unfit))
 
 
-def _changes(events: pa.Table, task: HourTask) -> pa.Table:
+def _changes(events: pa.Table, task: HourTask) -> Changes:
     return changes(events.select(blocks.CLICKS.names), events.column("is_new").to_numpy(), task.hour, task.counted)
 
 
@@ -203,7 +208,7 @@ def _hour_in_slices(spark: "SparkSession", task: HourTask, books: Books) -> "Dat
         task = task.with_kept(ranked_urls(spark, task, books, readers))
     of_event = f"{blocks.ddl(EVENTS)}, answer binary"
     events = in_tasks(spark, readers, partial(_read_events, books, task), of_event)
-    of_change = f"slice int, {blocks.ddl(CHANGES)}, answer binary"
+    of_change = f"slice int, {blocks.ddl(CHANGES)}, user_key string, answer binary"
     counted = events.repartition(task.slices, "user_key").mapInArrow(partial(_count_changes, task), of_change)
     every = spark.range(0, task.slices).selectExpr("cast(id as int) as slice")
     by_slice = counted.unionByName(every, allowMissingColumns=True).repartition(task.slices, "slice")
@@ -212,7 +217,8 @@ def _hour_in_slices(spark: "SparkSession", task: HourTask, books: Books) -> "Dat
 
 _ANSWER = pa.field("answer", pa.binary())
 _OF_EVENTS = EVENTS.append(_ANSWER)
-_OF_SLICES = pa.schema([pa.field("slice", pa.int32()), *CHANGES, _ANSWER])
+_OF_SLICES = pa.schema([pa.field("slice", pa.int32()), *CHANGES, PEOPLE.field("user_key"), _ANSWER])
+"""Changes, without a user, and people, without a count."""
 
 
 def _without_answer(table: pa.Table) -> Iterator[pa.RecordBatch]:
@@ -234,11 +240,15 @@ def _count_changes(task: HourTask, batches: Iterable[pa.RecordBatch]) -> Iterato
         told = [{"slice": number, "answer": packed} for number in range(task.slices) for packed in answers]
         yield from pa.Table.from_pylist(told, _OF_SLICES).to_batches()
         return
-    changed = _changes(arrived, task)
-    pages = zip(changed.column("url").to_pylist(), changed.column("country").to_pylist(), strict=True)
+    counts, people = _changes(arrived, task)
+    pages = zip(counts.column("url").to_pylist(), counts.column("country").to_pylist(), strict=True)
     ids = (document_id(task.hour, *page) for page in pages)
     numbers = pa.array((int(of_page[:2], 16) * task.slices // DIGESTS for of_page in ids), pa.int32())
-    yield from _without_answer(changed.add_column(0, "slice", numbers))
+    of_people = numbers.take(pc.index_in(pages_of(people), value_set=pages_of(counts)).combine_chunks())
+    for rows, of_rows in ((counts, numbers), (people, of_people)):
+        yield from pa.concat_tables(
+            [_OF_SLICES.empty_table(), rows.append_column("slice", of_rows)], promote_options="default"
+        ).to_batches()
 
 
 def _write_slices(books: Books, task: HourTask, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -250,7 +260,8 @@ def _write_slices(books: Books, task: HourTask, batches: Iterable[pa.RecordBatch
                 places = {place for packed in answers for place in pickle.loads(packed)}  # noqa: S301 - packed above
                 yield answer((task.hour, Unfit(places)))
                 continue
-            changed = _together(of_slice.filter(pc.is_valid(of_slice.column("url"))))
+            people = of_slice.filter(pc.is_valid(of_slice.column("user_key"))).select(PEOPLE.names)
+            changed = Changes(_together(of_slice.filter(pc.is_valid(of_slice.column("clicks")))), people)
             try:
                 yield answer((task.hour, (number, *write(hbase, books.tables, task, number, changed))))
             except Unfit as unfit:

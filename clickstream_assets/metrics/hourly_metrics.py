@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -32,10 +32,21 @@ COUNTED = pa.schema(
 """What is counted of an hour's url and country."""
 CHANGES = COUNTED.append(pa.field("users_sketch", pa.binary()))
 """What events add to it (views and times may shrink), and a sketch of the users that are new to it, if any are."""
+PEOPLE = pa.schema([("url", pa.string()), ("country", pa.string()), ("user_key", pa.string())])
+"""Who clicked what, each once: what unique users of any span and of any group of urls are counted from."""
 
 
-def changes(events: pa.Table, is_new: NDArray[np.bool_], hour: int, url_names: CountedUrls = ALL_URLS) -> pa.Table:
-    """What the new ones among some events add to an hour's metrics, by url and country: :data:`CHANGES`.
+class Changes(NamedTuple):
+    """What new events add to an hour's metrics."""
+
+    counts: pa.Table
+    """By url and country: :data:`CHANGES`."""
+    people: pa.Table
+    """The users that are new to each url and country: :data:`PEOPLE`."""
+
+
+def changes(events: pa.Table, is_new: NDArray[np.bool_], hour: int, url_names: CountedUrls = ALL_URLS) -> Changes:
+    """What the new ones among some events add to an hour's metrics.
 
     ``events`` (:data:`blocks.CLICKS`, in any order) are all that the users of the new ones did in the hour, and in the
     half hour behind it that time spent looks into. All counts are of whole users, so those of different users add up.
@@ -67,7 +78,10 @@ def changes(events: pa.Table, is_new: NDArray[np.bool_], hour: int, url_names: C
     countries, urls = zip(*(name.split("|", 1) for name in names), strict=True) if names else ((), ())
     counted = [pa.array(column[changed].astype(np.int64)) for column in columns]
     arrays = [pa.array(urls, pa.string()), pa.array(countries, pa.string()), *counted, pa.array(sketches, pa.binary())]
-    return pa.Table.from_arrays(arrays, schema=CHANGES)
+    counts = pa.Table.from_arrays(arrays, schema=CHANGES)
+    of_pair = counts.select(["url", "country"]).take(pa.array(np.searchsorted(changed, page_of_pair)))
+    user_key = people.dictionary.take(pa.array(user_of_pair))
+    return Changes(counts, of_pair.append_column("user_key", user_key).cast(PEOPLE))
 
 
 def sketch_of(users: Iterable[str]) -> bytes:

@@ -13,14 +13,24 @@ import pyarrow.compute as pc
 from datasketches import tgt_hll_type
 
 from clickstream_assets.books import blocks
-from clickstream_assets.books.blocks import Place
+from clickstream_assets.books.blocks import CellsUnfit, Place
 from clickstream_assets.books.books import TableNames
-from clickstream_assets.books.checkpoints import BATCH_ROWS, CHANGED, FENCE, Sums, hour_key, keys_on
+from clickstream_assets.books.checkpoints import (
+    BATCH_ROWS,
+    CHANGED,
+    FENCE,
+    People,
+    Sums,
+    hour_key,
+    keys_on,
+    slice_key,
+)
 from clickstream_assets.books.ledger_entries import Cells
 from clickstream_assets.books.row_keys import metrics_key, slice_key_range
 from clickstream_assets.books.table_schemas import METRICS
 from clickstream_assets.events.url_limits import OTHER, CountedUrls
-from clickstream_assets.metrics.hourly_metrics import COUNTED, estimate_of, pages_of, union_of
+from clickstream_assets.metrics.hourly_metrics import COUNTED, Changes, estimate_of, pages_of, union_of
+from clickstream_assets.metrics.people_columns import put_people
 from clickstream_assets.metrics.url_bound import is_beyond
 from clickstream_assets.stores.hbase.client import ROWS_PER_CALL, HBaseClient, RowMutation, rows_per_call
 from clickstream_assets.stores.hbase.thrift_rows import Cell
@@ -43,10 +53,8 @@ class Computed(Sums):
     """Rows that the result lacks."""
     named: list[str] = field(default_factory=list)
     """Ids of some of these rows, where they were compared one by one."""
-
-
-def _slice_key(hour: int, number: int) -> bytes:
-    return hour_key(hour) + f"{number:03d}".encode()
+    people: list[People] = field(default_factory=list)
+    """Where who clicked what lies now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +73,8 @@ class HourTask:
     stamp_ms: int
     run_id: str
     counted: CountedUrls
+    people: tuple[People, ...] = ()
+    """Who clicked what, of what the totals count."""
     dry_run: bool = False
 
     @property
@@ -114,14 +124,12 @@ def union(sketches: Sequence[bytes]) -> bytes | None:
     return bytes(union_of(sketches).get_result(tgt_hll_type.HLL_8).serialize_updatable())
 
 
-def write(
-    hbase: HBaseClient, tables: TableNames, task: HourTask, number: int, changed: pa.Table
-) -> tuple[Slice, Cells]:
+def write(hbase: HBaseClient, tables: TableNames, task: HourTask, number: int, changes: Changes) -> tuple[Slice, Cells]:
     """Add changes to a slice's totals, and write rows and totals; raises :class:`Unfit` if totals are not theirs.
 
     So it does where changes would make more urls than count by name: which ones do, takes the whole hour to tell.
     """
-    put, key = partial(_put, hbase, tables.blocks, task), _slice_key(task.hour, number)
+    put, key, changed = partial(_put, hbase, tables.blocks, task), slice_key(task.hour, number), changes.counts
     before = _totals(hbase, tables.blocks, task, number)
     after = by_page(pa.concat_tables([before, changed.select(COUNTED.names)])).select(COUNTED.names)
     if not task.is_whole and is_beyond(after.column("url"), task.counted.limits):
@@ -136,6 +144,11 @@ def write(
     totals = blocks.CellWriter(lambda row: put(tables.blocks, [row]), key, _HOUR)
     if task.dry_run:
         return result, totals.written
+    kept, of_slice = [people for people in task.people if people.number == number], People.of(task.stamp_ms, number)
+    try:
+        result.people = put_people(hbase, tables.blocks, task.hour, kept, of_slice, changes.people, put)
+    except CellsUnfit as unfit:
+        raise Unfit from unfit
     ids, attempt = [bytes.fromhex(row.key.partition(b"|")[2].decode()) for row in rows], uuid4().hex[:8]
     for at in range(0, len(ids), _IDS_PER_CELL):
         # A task that runs again finds some rows written: what it lists must not take the place of what named them.
@@ -162,7 +175,7 @@ def _put(hbase: HBaseClient, fences: str, task: HourTask, table: str, rows: Sequ
 
 def _totals(hbase: HBaseClient, table: str, task: HourTask, number: int) -> pa.Table:
     wanted = {} if task.is_whole else {number: task.totals[number]}
-    content = list(blocks.read(hbase, table, _HOUR, wanted, COUNTED, lambda at: _slice_key(task.hour, at)))
+    content = list(blocks.read(hbase, table, _HOUR, wanted, COUNTED, lambda at: slice_key(task.hour, at)))
     if any(batch is None for _, batch in content):
         raise Unfit
     return pa.Table.from_batches([batch for _, batch in content], COUNTED)

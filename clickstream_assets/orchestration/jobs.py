@@ -2,8 +2,16 @@
 
 import dagster as dg
 
-from clickstream_assets.assets.common import SENSOR_JOB
-from clickstream_assets.checks import dead_letters, enriched_clicks, es_index, raw_clicks, url_country_metrics
+from clickstream_assets.assets.common import DAYS_JOB, SENSOR_JOB
+from clickstream_assets.checks import (
+    daily_metrics,
+    dead_letters,
+    enriched_clicks,
+    es_daily_index,
+    es_index,
+    raw_clicks,
+    url_country_metrics,
+)
 from clickstream_assets.checks.clickstream_topic import NO_LOG_CUT_BACK, NOTHING_LOST_UNREAD
 from clickstream_assets.checks.hour_checks import AUDIT_JOB, LATEST_CLOSED_HOUR, NOW_JOB
 from clickstream_assets.checks.presence import GRACE_MINUTES, latest_closed_hour
@@ -15,12 +23,20 @@ from clickstream_assets.settings import Settings
 CHECKS = tuple(module.checks for module in (raw_clicks, dead_letters, enriched_clicks, url_country_metrics, es_index))
 """Of the hourly assets, in their order."""
 HOURLY_ASSETS = tuple(checks.asset for checks in CHECKS)
+DAY_CHECKS = (daily_metrics.checks, es_daily_index.checks)
+"""Of the daily assets, in their order."""
+DAILY_ASSETS = tuple(checks.asset for checks in DAY_CHECKS)
 
 clickstream_hours = dg.define_asset_job(
     SENSOR_JOB,
     # Each asset's step looks at its checks behind its own materialization.
     selection=dg.AssetSelection.assets(*HOURLY_ASSETS).without_checks(),
     description="New offsets, or stale hours, through all the assets. The sensor `kafka_offsets` runs it.",
+)
+clickstream_days = dg.define_asset_job(
+    DAYS_JOB,
+    selection=dg.AssetSelection.assets(*DAILY_ASSETS).without_checks(),
+    description="Days put together from their hours, and their documents. The sensor `stale_days` runs it.",
 )
 
 

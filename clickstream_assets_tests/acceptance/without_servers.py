@@ -62,7 +62,7 @@ def _clicks(kept: Sequence[Decoded], enricher: Enricher) -> pa.Table:
 def _metrics(clicks: pa.Table) -> dict[str, dict[str, Any]]:
     metrics = {}
     for hour in {time_ms // HOUR_MS for time_ms in clicks.column("time_ms").to_pylist()}:
-        for row in changes(clicks, np.ones(len(clicks), np.bool_), hour).to_pylist():
+        for row in changes(clicks, np.ones(len(clicks), np.bool_), hour).counts.to_pylist():
             metrics[f"{rfc3339_of_hour(hour)}|{row['url']}|{row['country']}"] = _row(row)
     return metrics
 

@@ -8,7 +8,8 @@ import pytest
 
 from clickstream_assets.assets.common import SENSOR_JOB
 from clickstream_assets.checks.evidence import Finding, share
-from clickstream_assets.checks.hour_checks import LATEST_CLOSED_HOUR, WARN, HourChecks
+from clickstream_assets.checks.hour_checks import LATEST_CLOSED_HOUR, HourChecks
+from clickstream_assets.checks.partition_checks import WARN
 from clickstream_assets.events.hours import HOUR_MS, hour_of_key, key_of_hour
 from clickstream_assets.orchestration import jobs
 from clickstream_assets.partitions import hourly, hours_of, tags_of

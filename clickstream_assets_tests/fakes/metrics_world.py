@@ -8,19 +8,22 @@ import json
 from collections import defaultdict
 from hashlib import sha256
 
-from clickstream_assets.books import blocks, checkpoints
+from clickstream_assets.books import blocks, checkpoints, day_states
 from clickstream_assets.books.checkpoints import ID_BYTES, Checkpoints
 from clickstream_assets.books.hour_states import COMPUTED, ENRICHED
 from clickstream_assets.books.row_keys import metrics_key_range
 from clickstream_assets.books.table_schemas import CLICKS as CLICKS_TABLE
+from clickstream_assets.books.table_schemas import DAILY as DAILY_TABLE
 from clickstream_assets.books.table_schemas import METRICS as METRICS_TABLE
 from clickstream_assets.enrich import enriching
 from clickstream_assets.enrich.enrichment import EnrichmentRules, user_agent_version
+from clickstream_assets.events.days import days_of, key_of_day
 from clickstream_assets.events.hours import hour_of_key, key_of_hour, rfc3339_of_hour
 from clickstream_assets.events.url_limits import NO_LIMITS
-from clickstream_assets.metrics import computing
+from clickstream_assets.metrics import computing, rolling_up
 from clickstream_assets.metrics.hourly_metrics import sketch_of
 from clickstream_assets.metrics.page_rows import same_users
+from clickstream_assets.metrics.people_columns import people_in
 from clickstream_assets.stores.hbase.client import RowMutation
 from clickstream_assets_tests.acceptance import golden
 from clickstream_assets_tests.fakes.geoip_databases import write_database
@@ -59,7 +62,8 @@ class MetricsWorld(World):
         super().__init__(FIRST, partitions)
         clock = itertools.count(NOW_MS + HOUR_MS, 1_000)
         self.hbase.clock = lambda: next(clock)
-        patch.setattr(checkpoints, "time", lambda: next(clock) / 1000)
+        for module in (checkpoints, day_states):
+            patch.setattr(module, "time", lambda: next(clock) / 1000)
         self.spark = FakeSpark()
         self.rules = EnrichmentRules(str(geoip), (), ("GeoLite2-City 7", user_agent_version()))
         self.lines, self.geoip, self.limits = [], geoip, limits
@@ -90,6 +94,11 @@ class MetricsWorld(World):
         assert done.keys() == set(hours)
         self.books.hours.mark(COMPUTED, {hour: states[hour].enriched for hour in hours})
         return done
+
+    def roll_up(self, *days):
+        """Days, by default all, put together from their hours; what became of each."""
+        days = days or days_of(self.hours)
+        return {day: rolling_up.roll_up(self.spark, self.books, day, "of-days") for day in days}
 
     def update(self, whole=()):
         """All steps up to the metrics."""
@@ -151,7 +160,7 @@ class MetricsWorld(World):
     def assert_golden(self):
         """Rows and their sketches against golden.py, books against rows, blocks against rows."""
         first = rfc3339_of_hour(self.first_hour)[:13]
-        expected = golden.expect(self.lines, str(self.geoip), first)["metrics"]
+        expected = golden.expect(self.lines, str(self.geoip), first)
         stored = {}
         users = self._users()
         for key, cells in self.metrics().items():
@@ -161,9 +170,32 @@ class MetricsWorld(World):
             assert key == _key(name)
             assert same_users(row["users_sketch"], sketch_of(sorted(users[name]))), name
             assert row["unique_users"] == len(users[name])
-        assert golden.compare(expected, stored) == []
+        assert golden.compare(expected["metrics"], stored) == []
+        self.assert_people(users)
+        self.assert_days(expected["daily"])
         self.assert_books_balance()
         self.assert_blocks_are_the_rows()
+
+    def assert_people(self, users):
+        """Who clicked what lies by column, each once."""
+        found = defaultdict(list)
+        for hour, columns in Checkpoints(self.books).columns(self.hours).items():
+            for place in columns.people:
+                for person in people_in(self.hbase, BLOCKS, hour, place).to_pylist():
+                    name = f"{rfc3339_of_hour(hour)}|{person['url']}|{person['country']}"
+                    found[name].append(person["user_key"])
+        assert {name: sorted(of_page) for name, of_page in found.items()} == {n: sorted(u) for n, u in users.items()}
+
+    def assert_days(self, expected):
+        """Days put together from hours against golden.py, which does so from events."""
+        for of_day in self.roll_up().values():
+            assert of_day.unfit == set()
+        assert golden.compare(expected, self.days()) == []
+
+    def days(self):
+        """Totals of days by golden.py's keys."""
+        rows = map(DAILY_TABLE.decode, self.hbase.tables.get(DAILY_TABLE.name, {}).values())
+        return {golden._day_key({**row, "day": key_of_day(row["day"])}): row for row in rows}
 
     def assert_indexed(self):
         """What was taken over by lists is all that is stored, to the byte."""

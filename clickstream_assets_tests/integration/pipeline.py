@@ -8,7 +8,7 @@ from time import time
 
 import dagster as dg
 
-from clickstream_assets.assets.common import SENSOR_JOB
+from clickstream_assets.assets.common import DAYS_JOB, SENSOR_JOB
 from clickstream_assets.checks.presence import latest_closed_hour
 from clickstream_assets.definitions import build
 from clickstream_assets.events.hours import HOUR_MS, hour_of_key, key_of_hour, rfc3339_of_hour
@@ -76,6 +76,25 @@ class Pipeline:
                 return runs
             assert result.success
         raise AssertionError(f"not at rest after {most} runs")
+
+    def settle_days(self) -> list[dg.ExecuteInProcessResult]:
+        """Run what the sensor over days asks for until it asks for nothing; the runs."""
+        sensor, job = self.defs.resolve_sensor_def("stale_days"), self.defs.resolve_job_def(DAYS_JOB)
+        runs = []
+        while len(runs) < 10:
+            context = dg.build_sensor_context(instance=self.instance, resources=self.resources)
+            answer = sensor.evaluate_tick(context)
+            if not answer.run_requests:
+                return runs
+            (request,) = answer.run_requests
+            runs.append(job.execute_in_process(instance=self.instance, tags=dict(request.tags)))
+            assert runs[-1].success
+        raise AssertionError("days are not at rest after 10 runs")
+
+    def days(self) -> dict:
+        """The documents of days, by golden.py's keys."""
+        fields = ("day", "scope", "site", "url", "country")
+        return golden.fetch(self.settings.elasticsearch_url, self.settings.daily_alias, fields, golden._day_key)
 
     def environment(self) -> dict[str, str]:
         """For a process of its own that is to work on this pipeline."""
@@ -164,6 +183,14 @@ def assert_golden(pipeline: Pipeline) -> None:
     assert found.differences == []
     counts = (found.read, found.rows, found.duplicates, found.letters)
     assert counts == tuple(expected[name] for name in ("read", "stored", "duplicates", "dead_lettered"))
+
+
+def assert_days_golden(pipeline: Pipeline) -> None:
+    """Days, brought up to date, equal golden.py's, which puts them together from events; all their checks pass."""
+    runs = pipeline.settle_days()
+    failed = [e for run in runs for e in run.get_asset_check_evaluations() if not e.passed]
+    assert failed == []
+    assert golden.compare(pipeline.expected()["daily"], pipeline.days()) == []
 
 
 def page_view(hour: int, i: int, url: str, ip: str) -> Message:

@@ -47,7 +47,7 @@ def table(drawn):
 def changed(drawn, is_new=None, hour=HOUR):
     """By url and country, what :func:`changes` says: clicks, users, views, milliseconds, sketch."""
     new = np.ones(len(drawn), np.bool_) if is_new is None else np.array(is_new, np.bool_)
-    result = changes(table(drawn), new, hour)
+    result = changes(table(drawn), new, hour).counts
     assert result.schema == CHANGES
     rows = [tuple(row.values()) for row in result.to_pylist()]
     assert len({row[:2] for row in rows}) == len(rows)

@@ -1,0 +1,103 @@
+"""Checks on the days of an asset: like those on hours, but none holds a day, and each looks at all of it."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from time import time
+from typing import TYPE_CHECKING
+
+import dagster as dg
+
+from clickstream_assets.checks.evidence import Finding
+from clickstream_assets.checks.partition_checks import PartitionChecks
+from clickstream_assets.events.days import end_of_day_ms, hours_of_day, key_of_day
+from clickstream_assets.partitions import days_of
+from clickstream_assets.settings import Settings
+from clickstream_assets.stores.elasticsearch.resource import ElasticsearchResource
+from clickstream_assets.stores.hbase.resource import HBaseResource
+
+if TYPE_CHECKING:
+    from clickstream_assets.books.books import Books
+    from clickstream_assets.books.day_states import DayState
+    from clickstream_assets.books.hour_states import HourState
+    from clickstream_assets.index.documents import Totals
+
+Findings = Mapping[int, Finding]
+"""By day, in days since the epoch."""
+
+
+class DayEvidence:
+    """Days, the books on an open connection, Elasticsearch, and the settings."""
+
+    def __init__(
+        self, days: Sequence[int], books: "Books", limits: Settings, elasticsearch: ElasticsearchResource
+    ) -> None:
+        self.days, self.books, self.limits, self.elasticsearch = days, books, limits, elasticsearch
+        self.ended = {day for day in days if end_of_day_ms(day) <= time() * 1000}
+        self.states: dict[int, DayState] = books.days.read(days)
+
+    @cached_property
+    def rows(self) -> "Mapping[int, dict[str, Totals]]":
+        """By day and scope what its rows add up to."""
+        from clickstream_assets.index.daily_documents import row_totals
+
+        return row_totals(self.books, self.days)
+
+    @cached_property
+    def hours(self) -> "Mapping[int, dict[int, HourState]]":
+        """Each day's hours, read behind its rows."""
+        _ = self.rows
+        return {day: self.books.hours.read(hours_of_day(day)) for day in self.days}
+
+    def unless_computed_since(self, day: int, finding: Finding) -> Finding:
+        """A finding; of a day whose hours have come to other metrics since it was rolled up, that it will be again."""
+        if self.states[day].lacks(self.hours[day]) and not finding.passed:
+            return Finding(True, "its hours were computed since: the day is about to be rolled up again")
+        return finding
+
+    def people_among_events(self, day: int) -> int:
+        """Distinct users of the day's clicks, of all that its hours' metrics count."""
+        from clickstream_assets.evidence.people import people_of_hours
+
+        return len(people_of_hours(self.books, [hour for hour, state in self.hours[day].items() if state.computed]))
+
+
+class DayChecks(PartitionChecks[DayEvidence]):
+    """All checks on one asset's days."""
+
+    def __init__(self, asset: str) -> None:
+        super().__init__(asset, "days", key_of_day)
+
+    def definition(self, daily: dg.PartitionsDefinition) -> dg.AssetChecksDefinition:
+        """The checks as a step of their own, in runs that people start."""
+
+        @dg.multi_asset_check(name=f"check_{self.asset}", specs=self.specs(daily), can_subset=True)
+        def look(
+            context: dg.AssetCheckExecutionContext,
+            hbase: HBaseResource,
+            elasticsearch: ElasticsearchResource,
+            configured: dg.ResourceParam[Settings],
+        ) -> Iterator[dg.AssetCheckResult | dg.Output[None]]:
+            names = [name for name in self.checks if self.key(name) in context.selected_asset_check_keys]
+            with hbase.books() as books:
+                found = self._found(DayEvidence(days_of(context), books, configured, elasticsearch), names)
+            yield from self.report(context, found, days_of(context))
+
+        return look
+
+    def evaluate(
+        self,
+        context: dg.AssetExecutionContext,
+        hbase: HBaseResource,
+        elasticsearch: ElasticsearchResource,
+        configured: Settings,
+    ) -> None:
+        """Behind the asset's materialization, in a run of the sensor: record what the checks find in its days."""
+        days, execution = days_of(context), context.op_execution_context
+        with hbase.books() as books:
+            found = self._found(DayEvidence(days, books, configured, elasticsearch), list(self.checks))
+        targets = self.materializations(execution.instance, days)
+        for name, findings in found.items():
+            self.record(execution, name, findings, targets)
+
+    def _found(self, evidence: DayEvidence, names: Sequence[str]) -> dict[str, Findings]:
+        return self.find(lambda check: check.find(evidence), names, evidence.days)
