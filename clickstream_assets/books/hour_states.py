@@ -57,8 +57,6 @@ class HourState:
     """By asset, why its checks hold the hour."""
     closed: int = 0
     """As ``indexed``, when documents were last brought up to date behind the end of the hour; 0: never."""
-    users: int | None = None
-    """People of the hour, exact, when its day was last rolled up."""
     told: str = ""
     """State and reason that the hour's own document has; empty: it is to be written."""
     told_by: str = ""
