@@ -53,6 +53,8 @@ class HourState:
     """The last touch by somebody who wants the hour computed whole: a hand, or an audit that found a difference."""
     clicks: int | None = None
     """Clicks of the hour's metrics when they were last computed."""
+    users: int | None = None
+    """People of the hour, exact, when its day was last rolled up."""
     holds: Mapping[str, Hold] = field(default_factory=dict)
     """By asset, why its checks hold the hour."""
     closed: int = 0
