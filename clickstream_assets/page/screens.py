@@ -29,7 +29,7 @@ class Chart:
 
 
 @dataclass(frozen=True, slots=True)
-class Period:
+class BarRow:
     """A bar of all charts, and a row of the table beside them."""
 
     at: datetime
@@ -69,11 +69,11 @@ def overview_screen(view: Overview, seen: Seen, now: datetime) -> dict[str, Any]
     }
 
 
-def _moments(view: Overview, seen: Seen, now: datetime) -> list[Period]:
+def _moments(view: Overview, seen: Seen, now: datetime) -> list[BarRow]:
     return [_moment(view, seen, number, at, now) for number, at in enumerate(view.moments)]
 
 
-def _moment(view: Overview, seen: Seen, number: int, at: datetime, now: datetime) -> Period:
+def _moment(view: Overview, seen: Seen, number: int, at: datetime, now: datetime) -> BarRow:
     figures = seen.series.get(at)
     tick, is_minor = _tick(view, number, at)
     if view.by == "day":
@@ -88,8 +88,8 @@ def _moment(view: Overview, seen: Seen, number: int, at: datetime, now: datetime
         if figures is None and record is not None:
             figures = Figures(people=record.unique_users if not view.choice.parameters else None)
     if at > now:
-        return Period(at, name, None, words.UNKNOWN, "it has not begun", "", tick, is_minor)
-    return Period(at, name, figures, state, about, link, tick, is_minor)
+        return BarRow(at, name, None, words.UNKNOWN, "it has not begun", "", tick, is_minor)
+    return BarRow(at, name, figures, state, about, link, tick, is_minor)
 
 
 def _tick(view: Overview, number: int, at: datetime) -> tuple[str, bool]:
@@ -106,7 +106,7 @@ def _tick(view: Overview, number: int, at: datetime) -> tuple[str, bool]:
     return f"{at.day} {at:%b}", bool(day // step % 3)
 
 
-def _charts(moments: list[Period]) -> list[Chart]:
+def _charts(moments: list[BarRow]) -> list[Chart]:
     known = [moment.figures for moment in moments if moment.figures is not None]
     charts = [_chart("Clicks", "pages seen and clicks, bots left out", moments, lambda f: f.clicks, _clicks)]
     if any(figures.people is not None for figures in known):
@@ -126,7 +126,7 @@ def _charts(moments: list[Period]) -> list[Chart]:
 def _chart(
     title: str,
     about: str,
-    moments: list[Period],
+    moments: list[BarRow],
     value: Callable[[Figures], float | None],
     shown: Callable[[Figures], str],
 ) -> Chart:
