@@ -83,8 +83,11 @@ def _timed(pipeline: Pipeline, day: int) -> tuple[float, float, DayTotals]:
         rolled_up = perf_counter()
         daily_documents.ensure_template(es, alias)
         target = Index(pipeline.elasticsearch.url, alias, int(time() * 1000))
-        _, rows = daily_documents.index_day(pipeline.spark.session, books, target, day)
+        _, rows = daily_documents.index_day(
+            pipeline.spark.session, books, target, day, state := books.days.read([day])[day], whole=False
+        )
         daily_documents.delete_left_over(es, alias, books, day, rows)
+        books.days.mark_indexed(day, state.rolled_up_ms)
     if totals.unfit:
         raise RuntimeError(f"hours without columns: {sorted(totals.unfit)}")
     return rolled_up - begun, perf_counter() - rolled_up, totals

@@ -74,16 +74,21 @@ class Table:
 
         Numbers are text, but for a ``counter``, which HBase itself counts up: eight bytes. ``json`` is text too.
         """
-        return {
-            self.columns[name].key: _TO_BYTES.get(self.columns[name].type, bytes)(value)
-            for name, value in values.items()
-            if value is not None
-        }
+        cells = {}
+        for name, value in values.items():
+            if value is not None:
+                key, to_bytes = self._encoders[name]
+                cells[key] = to_bytes(value)
+        return cells
 
     def decode(self, cells: Mapping[bytes, bytes]) -> dict[str, Any]:
         """The columns that ``cells`` has, by name; what the table does not declare is left out."""
         columns = self._columns_by_key
         return {columns[key].name: columns[key].decode(cell) for key, cell in cells.items() if key in columns}
+
+    @cached_property
+    def _encoders(self) -> Mapping[str, tuple[bytes, Callable[[Any], bytes]]]:
+        return {name: (column.key, _TO_BYTES.get(column.type, bytes)) for name, column in self.columns.items()}
 
     @cached_property
     def _columns_by_key(self) -> Mapping[bytes, Column]:

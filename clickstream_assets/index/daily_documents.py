@@ -1,6 +1,7 @@
 """Days' totals as documents in Elasticsearch: their fields, where they live, which differ from their rows."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from math import ceil
@@ -11,6 +12,7 @@ from elasticsearch import Elasticsearch
 from elasticsearch.helpers import scan
 
 from clickstream_assets.books.books import Books
+from clickstream_assets.books.day_states import DayState
 from clickstream_assets.books.row_keys import AT_MOST_PER_TASK, DIGESTS, daily_key_range, sliced
 from clickstream_assets.books.table_schemas import DAILY
 from clickstream_assets.events.days import end_of_day_ms, key_of_day
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 _BATCH_ROWS = rows_per_call(DAILY.row_bytes())
+_COMPUTED_AT = DAILY.columns["computed_at"].key
 _SUMMED = ("clicks", "unique_users", "measured_views", "time_spent_seconds")
 
 
@@ -37,20 +40,41 @@ def index_of(alias: str, day: int) -> str:
     return f"{alias}-{key_of_day(day)[:4]}"
 
 
-def index_day(spark: "SparkSession", books: Books, target: Target, day: int) -> tuple[int, int]:
-    """Write the documents of a day that differ from their rows; returns how many, and how many rows there are."""
+def index_day(
+    spark: "SparkSession", books: Books, target: Target, day: int, state: DayState, *, whole: bool
+) -> tuple[int, int]:
+    """Write the documents of a day that differ from their rows; returns how many, and how many rows there are.
+
+    Compared are those of rows that changed since the day was indexed; with ``whole``, and once the day has ended, all.
+    """
+    since_ms = (
+        0 if whole or _is_final(day, state.rolled_up_ms) != _is_final(day, state.indexed_ms) else state.indexed_ms
+    )
+    task = _IndexTask(day, _is_final(day, state.rolled_up_ms), since_ms)
     rows = books.hbase.count(books.tables.daily, *daily_key_range(day))
     slices = min(DIGESTS, max(1, ceil(rows / AT_MOST_PER_TASK)))
     ranges = [sliced(daily_key_range(day)[0], number, slices) for number in range(slices)]
-    return sum(answers_of(in_tasks(spark, ranges, partial(_compare, books, target, day)))), rows
+    return sum(answers_of(in_tasks(spark, ranges, partial(_compare, books, target, task)))), rows
 
 
-def _compare(books: Books, target: Target, day: int, between: tuple[bytes, bytes]) -> Iterator[pa.RecordBatch]:
+@dataclass(frozen=True, slots=True)
+class _IndexTask:
+    day: int
+    is_final: bool
+    since_ms: int
+
+
+def _is_final(day: int, time_ms: int) -> bool:
+    return time_ms >= end_of_day_ms(day)
+
+
+def _compare(books: Books, target: Target, task: _IndexTask, between: tuple[bytes, bytes]) -> Iterator[pa.RecordBatch]:
     written = 0
     with books.hbase.another() as hbase, target.client() as es:
-        rows = hbase.scan(books.tables.daily, *between, batch_rows=_BATCH_ROWS)
+        scanned = hbase.scan(books.tables.daily, *between, batch_rows=_BATCH_ROWS)
+        rows = (row for row in scanned if int(row[1].get(_COMPUTED_AT, b"0")) > task.since_ms or not task.since_ms)
         while page := list(islice(rows, _BATCH_ROWS)):
-            wanted = [_action(target, day, *row) for row in page]
+            wanted = [_action(target, task, *row) for row in page]
             places = [{"_index": action["_index"], "_id": action["_id"]} for action in wanted]
             stored = es.mget(docs=places, filter_path="docs._id,docs._source").body["docs"]
             pairs = zip(wanted, stored, strict=True)
@@ -58,12 +82,12 @@ def _compare(books: Books, target: Target, day: int, between: tuple[bytes, bytes
     yield answer(written)
 
 
-def _action(target: Target, day: int, key: bytes, cells: Mapping[bytes, bytes]) -> dict[str, Any]:
+def _action(target: Target, task: _IndexTask, key: bytes, cells: Mapping[bytes, bytes]) -> dict[str, Any]:
     """What writes a row's document."""
     source = {name: value for name, value in DAILY.decode(cells).items() if value is not None}
-    source |= {"day": key_of_day(day), "state": "final" if target.version >= end_of_day_ms(day) else "open"}
+    source |= {"day": key_of_day(task.day), "state": "final" if task.is_final else "open"}
     return {
-        "_index": index_of(target.alias, day),
+        "_index": index_of(target.alias, task.day),
         "_id": key.partition(b"|")[2].decode(),
         "version": target.version,
         "version_type": "external_gte",

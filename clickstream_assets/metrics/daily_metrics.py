@@ -4,9 +4,10 @@ Clicks, views and times of hours add up. Users do not: who came in several hours
 who clicked what in each hour.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
@@ -23,6 +24,7 @@ SCOPES: Mapping[str, tuple[str, ...]] = {
 """What totals are of: the columns that tell one from the others."""
 NAMES = ("site", "url", "country")
 COUNTS = COUNTED.names[2:]
+Ints = NDArray[np.int64]
 ROLLED_UP = pa.schema(
     [("scope", pa.string()), *((name, pa.string()) for name in NAMES), *((name, pa.int64()) for name in COUNTS)]
 )
@@ -35,23 +37,43 @@ def rolled_up(totals: pa.Table, people: pa.Table) -> pa.Table:
     ``totals`` (:data:`COUNTED`) are hours' metrics, whose unique users are left aside; ``people`` (:data:`PEOPLE`) who
     clicked what in these hours, each as often as in hours. Totals of different users, whole, add up.
     """
-    columns = {name: _encoded(totals, people, name) for name in ("url", "country")}
-    columns["site"] = _sites(columns["url"])
+    pages, page = _pages(totals, people)
     users = people.column("user_key").combine_chunks().dictionary_encode()
-    counts = [totals.column(name).to_numpy() for name in COUNTS]
     user, most = users.indices.to_numpy().astype(np.int64), max(1, len(users.dictionary))
+    pairs = pd.unique(page[len(totals) :] * most + user)
+    page_of_pair, user_of_pair = np.divmod(pairs, most)
+    counts = {name: _sums(len(pages), page[: len(totals)], totals.column(name).to_numpy()) for name in COUNTS}
     tables = []
     for scope, fields in SCOPES.items():
-        key = np.zeros(len(totals) + len(people), np.int64)
-        for name in fields:
-            key = key * len(columns[name].dictionary) + columns[name].indices.to_numpy()
-        _, first, group = np.unique(key, return_index=True, return_inverse=True)
-        sums = {name: _sums(len(first), group[: len(totals)], of) for name, of in zip(COUNTS, counts, strict=True)}
-        pairs = np.unique(group[len(totals) :] * most + user)
-        sums["unique_users"] = np.bincount(pairs // most, minlength=len(first))
-        names = {name: columns[name].take(pa.array(first)).cast(pa.string()) for name in fields}
+        first, group = _grouped([pages.column(name) for name in fields], len(pages))
+        sums = {name: _sums(len(first), group, of_pages) for name, of_pages in counts.items()}
+        of_scope = pd.unique(group[page_of_pair] * most + user_of_pair)
+        sums["unique_users"] = np.bincount(of_scope // most, minlength=len(first))
+        names = {name: pages.column(name).take(pa.array(first)).combine_chunks() for name in fields}
         tables.append(_table(scope, len(first), names | sums))
     return pa.concat_tables(tables)
+
+
+def _pages(totals: pa.Table, people: pa.Table) -> tuple[pa.Table, Ints]:
+    """Each url and country once, with the site, and the number of its row by row of both tables."""
+    urls, countries = (_encoded(totals, people, name) for name in ("url", "country"))
+    key = urls.indices.to_numpy().astype(np.int64) * max(1, len(countries.dictionary)) + countries.indices.to_numpy()
+    _, first, page = np.unique(key, return_index=True, return_inverse=True)
+    sites = pa.array(map(site_of, urls.dictionary.to_pylist()), pa.string())
+    at = pa.array(first)
+    of_url = urls.indices.take(at)
+    columns = {"site": sites.take(of_url), "url": urls.dictionary.take(of_url)}
+    return pa.table({**columns, "country": countries.dictionary.take(countries.indices.take(at))}), page
+
+
+def _grouped(columns: Sequence[pa.ChunkedArray], rows: int) -> tuple[Ints, Ints]:
+    """The first row of each combination of values, and the number of its combination by row."""
+    key = np.zeros(rows, np.int64)
+    for column in columns:
+        encoded = column.combine_chunks().dictionary_encode()
+        key = key * max(1, len(encoded.dictionary)) + encoded.indices.to_numpy()
+    _, first, group = np.unique(key, return_index=True, return_inverse=True)
+    return first, group
 
 
 def _encoded(totals: pa.Table, people: pa.Table, name: str) -> pa.DictionaryArray:
@@ -60,18 +82,13 @@ def _encoded(totals: pa.Table, people: pa.Table, name: str) -> pa.DictionaryArra
     return pa.chunked_array(chunks, pa.string()).combine_chunks().dictionary_encode()
 
 
-def _sites(urls: pa.DictionaryArray) -> pa.DictionaryArray:
-    sites = pa.array(map(site_of, urls.dictionary.to_pylist()), pa.string()).dictionary_encode()
-    return pa.DictionaryArray.from_arrays(sites.indices.take(urls.indices), sites.dictionary)
-
-
-def _sums(groups: int, group: NDArray[np.int64], values: NDArray[np.int64]) -> NDArray[np.int64]:
+def _sums(groups: int, group: Ints, values: Ints) -> Ints:
     sums = np.zeros(groups, np.int64)
     np.add.at(sums, group, values)
     return sums
 
 
-def _table(scope: str, rows: int, columns: Mapping[str, pa.Array | NDArray[np.int64]]) -> pa.Table:
+def _table(scope: str, rows: int, columns: Mapping[str, pa.Array | Ints]) -> pa.Table:
     arrays = [
         pa.repeat(pa.scalar(scope), rows) if of.name == "scope" else columns.get(of.name, pa.nulls(rows, of.type))
         for of in ROLLED_UP

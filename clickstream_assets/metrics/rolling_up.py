@@ -166,8 +166,11 @@ def _unfit(task: DayTask, hours: Iterable[int]) -> Iterator[pa.RecordBatch]:
 
 
 def _in_slices(task: DayTask, totals: pa.Table) -> Iterator[pa.RecordBatch]:
-    ids = _ids(task.day, totals)
-    numbers = pa.array((int(of_row[:2], 16) * task.slices // DIGESTS for of_row in ids), pa.int32())
+    if task.slices > 1:
+        ids = _ids(task.day, totals)
+        numbers = pa.array((int(of_row[:2], 16) * task.slices // DIGESTS for of_row in ids), pa.int32())
+    else:
+        numbers = pa.repeat(pa.scalar(0, pa.int32()), len(totals))
     yield from _parts(totals.append_column("slice", numbers))
 
 
