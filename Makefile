@@ -29,7 +29,7 @@ test: setup browser  ## Every test, those on real servers included; ARGS="-k nam
 test-fast: setup  ## Tests that start no server and no process, in a minute
 	@$(BIN)/python -m pytest -m "not slow" $(ARGS)
 
-bench: setup  ## Rates of every stage beside their yardsticks, 25 min; ARGS=--quick (2 to 3 min), --long (an hour), or "--live RATE MINUTES FILL"
+bench: setup  ## Rates of every stage beside their yardsticks, 25 min; ARGS=--quick (2 to 3 min), --long (an hour), --page, "--day EVENTS" or "--live RATE MINUTES FILL"
 	@$(BIN)/python -W ignore -m benchmarks $(ARGS)
 
 check: setup  ## Format, lint, types, definitions

@@ -38,25 +38,28 @@ from clickstream_assets.events.hours import HOUR_MS
     help="In place of that: how long a day of so many events over its 24 hours takes to be put together from them, and "
     "again when an hour was added. docs/benchmarks.md stays.",
 )
-def main(quick: bool, long: bool, live: tuple[int, int, int] | None, day: int | None) -> None:
+@click.option(
+    "--page", is_flag=True, help="In place of that: how long the analysts' page takes to answer, in a minute."
+)
+def main(quick: bool, long: bool, live: tuple[int, int, int] | None, day: int | None, page: bool) -> None:
     """Measure every stage beside its yardstick, on embedded servers of its own, and write docs/benchmarks.md.
 
     It takes 300,000 events in one hour. Nothing else should run meanwhile. A missed target is shown and changes no exit
     code; documents that differ from the independent computation of the metrics end it with 1. Ctrl-C ends the servers
     too.
     """
-    if quick + long + (live is not None) + (day is not None) > 1:
-        raise click.UsageError("--quick, --long, --live and --day exclude each other.")
+    if quick + long + page + (live is not None) + (day is not None) > 1:
+        raise click.UsageError("--quick, --long, --live, --day and --page exclude each other.")
     if live is not None:
         _require_room(*live)
     begun = time.monotonic()
-    text, differences = _measured(quick, long, live, day)
+    text, differences = _measured(quick, long, live, day, page)
     console = Console()
     if not console.is_terminal:
         console.width = 180
     console.print(Markdown(text))
     console.print(f"{(time.monotonic() - begun) / 60:.1f} minutes in all.", highlight=False)
-    if not quick and live is None and day is None:
+    if not (quick or page) and live is None and day is None:
         document = DOCUMENT.read_text(encoding="utf-8") if DOCUMENT.exists() else ""
         DOCUMENT.write_text(with_part(text, document), encoding="utf-8")
         console.print("docs/benchmarks.md holds this run.", highlight=False)
@@ -84,7 +87,9 @@ def _require_room(rate: int, minutes: int, fill: int) -> None:
         )
 
 
-def _measured(quick: bool, long: bool, live: tuple[int, int, int] | None, day: int | None) -> tuple[str, list[str]]:
+def _measured(
+    quick: bool, long: bool, live: tuple[int, int, int] | None, day: int | None, page: bool
+) -> tuple[str, list[str]]:
     """The tables, and documents that differ from the independent computation."""
     from benchmarks.bench import embedded_servers
     from benchmarks.day import day_part
@@ -92,6 +97,7 @@ def _measured(quick: bool, long: bool, live: tuple[int, int, int] | None, day: i
     from benchmarks.live import live_part
     from benchmarks.long import long_part
     from benchmarks.machine import machine
+    from benchmarks.page import page_part
     from benchmarks.summary import main_part
 
     hour = int(time.time() * 1000) // HOUR_MS - 2  # closed, and so is the one after it, where late events are recorded
@@ -99,6 +105,8 @@ def _measured(quick: bool, long: bool, live: tuple[int, int, int] | None, day: i
     with embedded_servers() as bench:
         if live is not None:
             return live_part(bench, *live, facts)
+        if page:
+            return page_part(bench, facts), []
         if day is not None:
             return day_part(bench, day, facts)
         if long:

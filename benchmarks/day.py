@@ -32,7 +32,9 @@ def day_part(bench: Bench, events: int, facts: Mapping[str, str]) -> tuple[str, 
 
     def measured(name: str, of_hours: range, of_each: int) -> tuple[float, float, DayTotals]:
         ends = bench.show(f"Sending {name}", lambda: _send(pipeline, shop, of_hours, of_each, sent))
-        bench.show(f"Their hours: {name}", lambda: pipeline.run_hours(of_hours[0], of_hours[-1], ends))
+        # Time spent looks ahead: events of an hour change the hour before it.
+        first = max(hours[0], of_hours[0] - 1)
+        bench.show(f"Their hours: {name}", lambda: pipeline.run_hours(first, of_hours[-1], ends))
         return bench.show(
             f"The day of {name}",
             lambda: _timed(pipeline, day),
