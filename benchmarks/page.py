@@ -63,8 +63,9 @@ def page_part(bench: Bench, facts: Mapping[str, str]) -> str:
         for name, seconds in timed.items()
     ]
     words = (
-        f"Run of {datetime.now(UTC):%Y-%m-%d %H:%M} UTC with `make bench ARGS=--page`: {written:,} documents of {_DAYS} "
-        f"days, {_URLS} urls and {_COUNTRIES} countries in each hour. The median of {_LOOKS} looks, and their range."
+        f"Run of {datetime.now(UTC):%Y-%m-%d %H:%M} UTC with `make bench ARGS=--page`: {written:,} documents of "
+        f"{_DAYS} days, {_URLS} urls and {_COUNTRIES} countries in each hour. The median of {_LOOKS} looks, and their "
+        "range."
     )
     return "\n\n".join(("## The analysts' page", words, facts_table(facts), targets_table(lines)))
 

@@ -1,0 +1,126 @@
+"""Days put together from hours: what is missing, what a hand changed, and what a killed run left."""
+
+import pytest
+
+from clickstream_assets.books import blocks
+from clickstream_assets.books.checkpoints import Checkpoints, people_key
+from clickstream_assets.events.days import day_of_hour
+from clickstream_assets.metrics import rolling_up
+from clickstream_assets.metrics.page_rows import Superseded
+from clickstream_assets_tests.fakes.metrics_world import BLOCKS, FIRST, MetricsWorld, event, write_geoip
+from clickstream_assets_tests.fakes.servers import HOUR_MS, Killed
+
+HOUR = FIRST + 3
+DAY = day_of_hour(HOUR)
+DAILY = "clickstream_daily_metrics"
+AT = HOUR * HOUR_MS
+
+
+@pytest.fixture(scope="module")
+def geoip(tmp_path_factory):
+    return write_geoip(tmp_path_factory.mktemp("geoip") / "City.mmdb")
+
+
+@pytest.fixture
+def world(geoip, monkeypatch):
+    """Two hours of a day and one of the next, put together."""
+    world = MetricsWorld(monkeypatch, geoip)
+    for hour in (HOUR, HOUR + 1, HOUR + 24):
+        visits = [(f"{hour}-{at}", hour * HOUR_MS + at * 60_000, f"u{at % 5}", "xyz"[at % 3]) for at in range(12)]
+        world.send(*(event(*visit) for visit in visits))
+    world.update()
+    world.roll_up()
+    return world
+
+
+def test_a_user_of_several_hours_and_urls_counts_once_in_each_total(world):
+    world.assert_golden()
+    whole_day = world.days()["2026-11-20|all"]
+    assert (whole_day["clicks"], whole_day["unique_users"]) == (24, 5)
+
+
+def test_what_stays_the_same_is_not_written(world):
+    before = dict(world.hbase.tables[DAILY])
+    (again, _) = world.roll_up().values()
+    assert (again.written, again.deleted, again.rows) == (0, 0, len([key for key in before if key < b"2026-11-21"]))
+    assert world.hbase.tables[DAILY] == before
+
+
+def test_rows_that_a_hand_altered_added_or_deleted_are_put_right(world):
+    before = world.days()
+    keys = sorted(world.hbase.tables[DAILY])
+    world.change(DAILY, keys[0], {b"metrics:clicks": b"99"})
+    world.change(DAILY, keys[1], deletes=(b"metrics",))
+    world.change(DAILY, keys[2][:-4] + b"ffff", dict(world.hbase.tables[DAILY][keys[2]]))
+    done = world.roll_up(DAY)[DAY]
+    assert (done.written, done.deleted) == (2, 1)
+    assert {key: row["clicks"] for key, row in world.days().items()} == {k: row["clicks"] for k, row in before.items()}
+
+
+@pytest.mark.parametrize("what", ["people", "totals"])
+def test_columns_that_a_hand_changed_leave_the_day_as_it_is_and_are_named(world, what):
+    before = dict(world.hbase.tables[DAILY])
+    columns = Checkpoints(world.books).columns([HOUR])[HOUR]
+    key = people_key(HOUR, columns.people[0]) if what == "people" else rolling_up.slice_key(HOUR, 0)
+    world.change(BLOCKS, key, {blocks.cell(0, "hour"): b"nothing"})
+    assert world.roll_up(DAY)[DAY].unfit == {HOUR}
+    assert world.hbase.tables[DAILY] == before
+    world.books.hours.doubt([HOUR])
+    world.update(whole=[HOUR])
+    assert world.roll_up(DAY)[DAY].unfit == set()
+    world.assert_golden()
+
+
+def test_an_hour_of_an_earlier_version_has_no_columns_and_is_named(world):
+    Checkpoints(world.books).drop([HOUR + 1])
+    assert world.roll_up(DAY)[DAY].unfit == {HOUR + 1}
+
+
+def test_users_are_shared_out_to_tasks_and_come_to_the_same(world, monkeypatch):
+    before = dict(world.hbase.tables[DAILY])
+    monkeypatch.setattr(rolling_up, "SLICE_BYTES", 300)
+    (done, _) = world.roll_up().values()
+    assert (done.written, done.deleted) == (0, 0)
+    assert world.hbase.tables[DAILY] == before
+    assert done.users_by_hour == {HOUR: 5, HOUR + 1: 5}
+    world.send(event("more", AT + 30 * 60_000, "new", "x"))
+    world.update()
+    world.assert_golden()
+
+
+def test_killed_at_any_write_and_run_again_it_ends_golden(world):
+    world.send(*(event(f"late-{at}", AT + at * 1_000, f"v{at}", "late") for at in range(3)))
+    world.update()
+    start, kills = world.hbase.snapshot(), 0
+    while True:
+        world.hbase.restore(start)
+        world.hbase.lives = kills
+        try:
+            world.roll_up(DAY)
+        except Killed:
+            kills += 1
+            world.hbase.lives = None
+            world.assert_golden()
+            continue
+        world.hbase.lives = None
+        break
+    assert kills > 2
+
+
+def test_a_run_that_another_has_overtaken_writes_no_more(world, monkeypatch):
+    world.send(event("late", AT + 1_000, "v", "late"))
+    world.update()
+    monkeypatch.setattr(rolling_up.DayStates, "is_latest", lambda *_: False)
+    with pytest.raises(Superseded):
+        world.roll_up(DAY)
+
+
+def test_an_hour_of_many_runs_lies_in_a_few_places_and_names_nobody_twice(world):
+    for at in range(40):
+        world.send(event(f"run-{at}", AT + at * 1_000, f"w{at}", "x"))
+        world.update()
+    places = Checkpoints(world.books).columns([HOUR])[HOUR].people
+    assert len(places) <= 6
+    named = {people_key(HOUR, place) for place in places}
+    assert {key for key in world.hbase.tables[BLOCKS] if key.startswith(people_key(HOUR, places[0])[:7])} == named
+    world.assert_golden()
