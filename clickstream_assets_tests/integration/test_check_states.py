@@ -123,9 +123,9 @@ def test_the_sensors_first_runs_leave_every_check_of_every_hour_passed_from_the_
         hour_of_key(tags["dagster/asset_partition_range_end"])
         - hour_of_key(tags["dagster/asset_partition_range_start"])
         for _, tags in shown.dagster.runs()
-        if "dagster/asset_partition_range_end" in tags
+        if ":" in tags.get("dagster/asset_partition_range_end", "")  # not of days
     ]
-    assert len(spans) <= 4
+    assert 0 < len(spans) <= 4
 
 
 def test_one_hour_by_hand_and_a_backfill_leave_them_passed(shown):

@@ -262,7 +262,7 @@ class Index:
     def list(self, stamp: int, *pages: str, slice_number: int = 0) -> None:
         """Put pages on a list of what a run changed, as ``url_country_metrics`` does."""
         ids = b"".join(bytes.fromhex(self.doc_id(page)) for page in pages)
-        key = page_rows._slice_key(HOUR, slice_number)
+        key = page_rows.slice_key(HOUR, slice_number)
         with self.stores.hbase.books() as books:
             books.hbase.mutate(books.tables.blocks, [RowMutation(key, {f"changed:{stamp}.000".encode(): ids})])
 

@@ -512,7 +512,7 @@ def test_documents_indexed_on_executors_that_are_killed_are_all_there(servers, c
         columns = {
             f"changed:1.{at // 500:03d}".encode(): b"".join(ids[at : at + 500]) for at in range(0, len(ids), 500)
         }
-        return [RowMutation(page_rows._slice_key(START, 0), columns)]
+        return [RowMutation(page_rows.slice_key(START, 0), columns)]
 
     with ThreadPoolExecutor(1) as thread, hbase.books() as books, elasticsearch.client() as es:
         rows = [row(at) for at in range(1, EVENTS + 1)]
