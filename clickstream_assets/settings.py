@@ -96,7 +96,7 @@ class Settings(ConnectionSettings):
         300, ge=0, description="under constant lag, stale hours get a run of their own this often"
     )
     day_turn_seconds: int = Field(
-        300, ge=0, description="time between two roll-ups of a day whose hours are still being written to"
+        120, ge=0, description="time between two roll-ups of a day whose hours are still being written to"
     )
 
     audit_days: int = Field(2, ge=0, description="days that the nightly audit compares record by record; 0: none")

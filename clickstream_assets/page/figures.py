@@ -19,6 +19,8 @@ class Figures:
     measured_views: int = 0
     time_spent_seconds: float = 0.0
     state: str = ""
+    counted_at: datetime | None = None
+    """When a day's were last found to have changed."""
 
     @property
     def average_time_spent(self) -> float | None:
@@ -142,6 +144,7 @@ def figures_of(document: Mapping[str, Any]) -> Figures:
         int(document.get("measured_views") or 0),
         float(document.get("time_spent_seconds") or 0),
         str(document.get("state") or ""),
+        moment(document.get("computed_at")),
     )
 
 

@@ -39,7 +39,7 @@ _SECONDS = "20s"
 _SUMMED = ("clicks", "measured_views", "time_spent_seconds")
 _SUMS = {name: {"sum": {"field": name}} for name in _SUMMED}
 _PEOPLE = {"people": {"max": {"field": "unique_users"}}}
-_SHOWN = ("day", "state", "unique_users", *_SUMMED)
+_SHOWN = ("day", "state", "computed_at", "unique_users", *_SUMMED)
 Search = tuple[str, dict[str, Any]]
 """An alias, and what is asked of it."""
 

@@ -37,6 +37,8 @@ class Demo:
         """When it was started."""
         self.url = ""
         """Of Dagster's webserver, known once it is up."""
+        self.page_url = ""
+        """Of the analysts' page."""
 
     def __enter__(self) -> Self:
         self.home.mkdir(parents=True, exist_ok=True)
@@ -50,7 +52,8 @@ class Demo:
                 command, env=keep | own, stdout=log, stderr=log, preexec_fn=die_with_parent()
             )
         try:
-            self.url = self._wait_for(r"http://localhost:\d+")
+            self.url = self._wait_for(r"(?<=Dagster is up on )http://localhost:\d+")
+            self.page_url = self._wait_for(r"(?<=page is up on )http://localhost:\d+")
             self._wait_for("demo clicks are flowing")
         except BaseException:
             self.stop()

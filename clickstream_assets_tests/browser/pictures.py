@@ -1,4 +1,4 @@
-"""``python -m clickstream_assets_tests.browser.pictures``: the README's pictures of a demo in Dagster's pages."""
+"""``python -m clickstream_assets_tests.browser.pictures``: the README's pictures of a demo: Dagster's and ours."""
 
 import argparse
 import tempfile
@@ -12,17 +12,19 @@ from clickstream_assets_tests.browser.demo import Demo
 FOLDER = Path(__file__).parents[2] / "docs" / "images"
 WIDTH, HEIGHT, SCALE = 1360, 640, 1.5
 MOST_BYTES = 200_000
+_PAGE_HEIGHT = 900
 _ASSET, _CHECK = "es_index", "documents_match"
 _A_RUN_SECONDS = 120
 """Time for a moment in which no run is at the open hour, and everything has passed."""
 
 
-def take(url: str, folder: Path) -> list[Path]:
-    """Take every picture of the webserver at ``url`` while it says that all is well.
+def take(url: str, page_url: str, folder: Path) -> list[Path]:
+    """Take every picture of the webserver at ``url``, while it says that all is well, and of the analysts' page.
 
     Raises AssertionError with what a page says instead, or where a picture is too large for a README.
     """
-    lineage, partitions, checks = (folder / f"{name}.png" for name in ("lineage", "partitions", "checks"))
+    names = ("lineage", "partitions", "checks", "page")
+    lineage, partitions, checks, analysts = pictures = [folder / f"{name}.png" for name in names]
     with chromium.page(LINEAGE_WIDTH, LINEAGE_HEIGHT) as page:
         pages = DagsterPages(page, url)
         until(pages.lineage, lambda nodes: all(node.all_passed for node in nodes.values()), _A_RUN_SECONDS)
@@ -33,7 +35,9 @@ def take(url: str, folder: Path) -> list[Path]:
         pages.picture(str(partitions))
         until(lambda: pages.checks(_ASSET, _CHECK), lambda s: {*s.values()} == {"Succeeded"}, _A_RUN_SECONDS)
         pages.picture(str(checks))
-    pictures = [lineage, partitions, checks]
+    with chromium.page(WIDTH, _PAGE_HEIGHT) as page:
+        page.goto(page_url)
+        page.screenshot(path=str(analysts))
     for picture in pictures:
         size = picture.stat().st_size
         assert size < MOST_BYTES, f"{picture} has {size:,} bytes: a README's picture has less than {MOST_BYTES:,}"
@@ -49,7 +53,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as home, Demo(Path(home)) as demo:
         print(f"The demo is up on {demo.url}; pictures in {minutes:g} minutes.", flush=True)
         time.sleep(minutes * 60)
-        for picture in take(demo.url, FOLDER):
+        for picture in take(demo.url, demo.page_url, FOLDER):
             print(picture)
 
 
