@@ -14,6 +14,7 @@ FIRST_HOUR = first_hour(NOW_MS)
 os.environ["CLICKSTREAM_FIRST_HOUR"] = FIRST_HOUR.replace("T", "-") + ":00"
 # No waiting for more to come.
 os.environ["CLICKSTREAM_SMALL_RUN_SECONDS"] = "0"
+os.environ["CLICKSTREAM_DAY_TURN_SECONDS"] = "0"
 
 
 # Spark's session is made again wherever one is lost, so these two stay set as long as the servers run.

@@ -42,7 +42,7 @@ def _materialize(
     """Roll days up. Hours whose columns are not what the books say are doubted, and their day waits for them."""
     from clickstream_assets.books.day_states import is_held
     from clickstream_assets.events.days import hours_of_day
-    from clickstream_assets.metrics.rolling_up import roll_up
+    from clickstream_assets.metrics.rolling_up import ask_again, roll_up
 
     done: dict[int, DayTotals] = {}
     with hbase.books() as books, spark.alone(books.tables.daily) as session:
@@ -53,13 +53,10 @@ def _materialize(
             totals = roll_up(session, books, day, context.run_id)
             if totals.unfit:
                 names = ", ".join(map(key_of_hour, sorted(totals.unfit)))
-                context.log.warning(f"{key_of_day(day)} waits for hours that are computed again from events: {names}")
-                books.hours.doubt(totals.unfit)
+                context.log.warning(f"{key_of_day(day)} waits for hours that are to be computed first: {names}")
+                ask_again(books, totals.unfit)
                 continue
             done[day] = totals
-            users = totals.users_by_hour
-            known = books.hours.read(users)
-            books.hours.remember_users({hour: users[hour] for hour in users if users[hour] != known[hour].users})
     add_row_counts(context, {day: totals.rows for day, totals in done.items()}, key_of_day)
     for day, totals in done.items():
         figures = {"clicks": totals.clicks, "unique_users": totals.users, "rows_written": totals.written}

@@ -50,15 +50,16 @@ class DayEvidence:
 
     def unless_computed_since(self, day: int, finding: Finding) -> Finding:
         """A finding; of a day whose hours have come to other metrics since it was rolled up, that it will be again."""
-        if self.states[day].lacks(self.hours[day]) and not finding.passed:
+        if not finding.passed and self.states[day].lacks(self.books.hours.read(hours_of_day(day))):
             return Finding(True, "its hours were computed since: the day is about to be rolled up again")
         return finding
 
     def people_among_events(self, day: int) -> int:
         """Distinct users of the day's clicks, of all that its hours' metrics count."""
-        from clickstream_assets.evidence.people import people_of_hours
+        from clickstream_assets.evidence.people import count_people
 
-        return len(people_of_hours(self.books, [hour for hour, state in self.hours[day].items() if state.computed]))
+        computed = {hour: state for hour, state in self.hours[day].items() if state.computed}
+        return count_people(self.books, computed, sum(state.clicks or 0 for state in computed.values()))
 
 
 class DayChecks(PartitionChecks[DayEvidence]):

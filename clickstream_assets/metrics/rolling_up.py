@@ -83,11 +83,29 @@ def roll_up(spark: "SparkSession", books: Books, day: int, run_id: str) -> DayTo
             return DayTotals(unfit=set(lacking))
         result = _rolled_up(spark, books, day, columns, begun_ms, run_id)
         if not result.unfit:
+            _remember_users(books, dict.fromkeys(marks, 0) | result.users_by_hour)
             books.days.end(day, begun_ms, marks)
             return result
         if checkpoints.columns(result.unfit) == {hour: columns[hour] for hour in result.unfit}:
             break  # else the hour was computed meanwhile, and what it was made of is gone
     return result
+
+
+def _remember_users(books: Books, users: Mapping[int, int]) -> None:
+    known = books.hours.read(users)
+    books.hours.remember_users({hour: count for hour, count in users.items() if count != known[hour].users})
+
+
+def ask_again(books: Books, hours: Iterable[int]) -> list[int]:
+    """Have hours computed whose columns are not what the books say, or that lack them; returns those.
+
+    Left out are those that wait to be computed anyway, or just are: their columns may be about to be named.
+    """
+    at_rest = [hour for hour, state in books.hours.read(hours).items() if not state.stale]
+    there = Checkpoints(books).columns(at_rest)
+    books.hours.doubt(there)
+    books.hours.touch(hour for hour in at_rest if hour not in there)  # without them it is computed whole by itself
+    return at_rest
 
 
 def _rolled_up(

@@ -1,5 +1,6 @@
-"""``stale_days``: asks for a run over days whose hours have come to other metrics (docs/architecture.md)."""
+"""``stale_days``: asks for a run over a day whose hours have come to other metrics (docs/architecture.md)."""
 
+from collections import Counter
 from time import time
 
 import dagster as dg
@@ -12,7 +13,6 @@ from clickstream_assets.partitions import RANGE_END, RANGE_START
 from clickstream_assets.settings import Settings
 from clickstream_assets.stores.hbase.resource import HBaseResource
 
-_DAYS_PER_RUN = 31
 _UNFINISHED = [
     dg.DagsterRunStatus.QUEUED,
     dg.DagsterRunStatus.NOT_STARTED,
@@ -20,8 +20,10 @@ _UNFINISHED = [
     dg.DagsterRunStatus.STARTED,
     dg.DagsterRunStatus.CANCELING,
 ]
-_PAUSE_SECONDS = 60
-"""Behind a run that failed."""
+_RECORDS = 50
+"""Runs over days that are looked back at."""
+_FIRST_PAUSE_SECONDS, _LONGEST_PAUSE_SECONDS = 60, 3_600
+"""Behind a run of a day that failed: the double for each more in a row. Other days go on."""
 
 
 def stale_days(settings: Settings) -> dg.SensorDefinition:
@@ -30,7 +32,7 @@ def stale_days(settings: Settings) -> dg.SensorDefinition:
         job=clickstream_days,
         minimum_interval_seconds=10,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Asks for a run over days whose hours have come to other metrics: the latest days in a row. A day "
+        description="Asks for a run over days whose hours have come to other metrics, the latest first. A day "
         "whose hours are still being written to, as the open one is, has a turn every few minutes.",
     )(_evaluate)
 
@@ -40,11 +42,6 @@ def _evaluate(
 ) -> dg.RunRequest | dg.SkipReason:
     if context.instance.get_runs(dg.RunsFilter(job_name=DAYS_JOB, statuses=_UNFINISHED), limit=1):
         return dg.SkipReason("a run over days is under way")
-    latest = context.instance.get_run_records(dg.RunsFilter(job_name=DAYS_JOB), limit=1)
-    if latest and latest[0].dagster_run.status is dg.DagsterRunStatus.FAILURE:
-        ended = latest[0].end_time or latest[0].update_timestamp.timestamp()
-        if time() - ended < _PAUSE_SECONDS:
-            return dg.SkipReason(f"the last run over days failed: the next try is {_PAUSE_SECONDS} s behind it")
     from clickstream_assets.books.day_states import waiting_days
 
     with hbase.books() as books:
@@ -53,9 +50,27 @@ def _evaluate(
     this_hour = int(time() * 1000) // HOUR_MS
     hours = {hour: state for hour, state in hours.items() if first <= hour <= this_hour}
     waiting = waiting_days(hours, days, int(time() * 1000), configured.day_turn_seconds * 1000)
-    if not waiting:
-        return dg.SkipReason("no stale days")
-    first_day = last = waiting[-1]
-    while first_day - 1 in waiting and last - first_day + 1 < _DAYS_PER_RUN:
-        first_day -= 1
-    return dg.RunRequest(tags={RANGE_START: key_of_day(first_day), RANGE_END: key_of_day(last)})
+    pausing = _pausing(context.instance, time())
+    if due := [day for day in waiting if key_of_day(day) not in pausing]:
+        # One at a time: a day that cannot be done keeps no other from being done.
+        key = key_of_day(due[-1])
+        return dg.RunRequest(tags={RANGE_START: key, RANGE_END: key})
+    return dg.SkipReason(
+        f"tried again later, as they failed: {', '.join(sorted(pausing))}" if waiting else "no stale days"
+    )
+
+
+def _pausing(instance: dg.DagsterInstance, now: float) -> set[str]:
+    """Days whose latest runs failed, that are not to be tried again yet."""
+    failures: Counter[str] = Counter()
+    latest: dict[str, float] = {}
+    done = set()
+    for record in instance.get_run_records(dg.RunsFilter(job_name=DAYS_JOB), limit=_RECORDS):
+        key = record.dagster_run.tags.get(RANGE_START, "")
+        if record.dagster_run.status is not dg.DagsterRunStatus.FAILURE:
+            done.add(key)
+        elif key not in done:
+            failures[key] += 1
+            latest.setdefault(key, record.end_time or record.update_timestamp.timestamp())
+    pauses = {key: min(_FIRST_PAUSE_SECONDS * 2 ** (n - 1), _LONGEST_PAUSE_SECONDS) for key, n in failures.items()}
+    return {key for key, pause in pauses.items() if now - latest[key] < pause}

@@ -18,8 +18,8 @@ def waiting(hour, day=None, now_ms=IN_THE_DAY):
     return waiting_days({FIRST: hour}, {DAY: day} if day else {}, now_ms, PAUSE_MS)
 
 
-def rolled_up(at_ms, mark=3, indexed_ms=None):
-    return DayState(at_ms, at_ms, at_ms if indexed_ms is None else indexed_ms, {FIRST: mark})
+def rolled_up(at_ms, mark=3, indexed_ms=None, took_ms=0):
+    return DayState(at_ms, at_ms, at_ms if indexed_ms is None else indexed_ms, took_ms, {FIRST: mark})
 
 
 def test_a_day_of_hours_that_are_computed_waits_and_once_it_is_put_together_does_not():
@@ -40,6 +40,13 @@ def test_a_day_that_is_written_to_has_a_turn_every_few_minutes():
     written_to = HourState(touched=5, enriched=4, computed=4, indexed=4)
     assert waiting(written_to, rolled_up(IN_THE_DAY - PAUSE_MS + 1)) == []
     assert waiting(written_to, rolled_up(IN_THE_DAY - PAUSE_MS)) == [DAY]
+
+
+def test_days_take_a_tenth_of_the_time_at_most():
+    assert waiting(AT_REST, rolled_up(IN_THE_DAY - 19_999, mark=2, took_ms=2_000)) == []
+    assert waiting(AT_REST, rolled_up(IN_THE_DAY - 20_000, mark=2, took_ms=2_000)) == [DAY]
+    without_a_pause = waiting_days({FIRST: AT_REST}, {DAY: rolled_up(IN_THE_DAY - 1, 2, took_ms=2_000)}, IN_THE_DAY, 0)
+    assert without_a_pause == [DAY]
 
 
 def test_it_is_put_together_once_more_when_it_has_ended():

@@ -10,7 +10,7 @@ from hashlib import sha256
 
 from clickstream_assets.books import blocks, checkpoints, day_states
 from clickstream_assets.books.checkpoints import ID_BYTES, Checkpoints
-from clickstream_assets.books.hour_states import COMPUTED, ENRICHED
+from clickstream_assets.books.hour_states import COMPUTED, ENRICHED, INDEXED
 from clickstream_assets.books.row_keys import metrics_key_range
 from clickstream_assets.books.table_schemas import CLICKS as CLICKS_TABLE
 from clickstream_assets.books.table_schemas import DAILY as DAILY_TABLE
@@ -99,6 +99,10 @@ class MetricsWorld(World):
         """Days, by default all, put together from their hours; what became of each."""
         days = days or days_of(self.hours)
         return {day: rolling_up.roll_up(self.spark, self.books, day, "of-days") for day in days}
+
+    def index_all(self):
+        """Have no hour wait for anything."""
+        self.books.hours.mark(INDEXED, {hour: state.touched for hour, state in self.books.hours.all().items()})
 
     def update(self, whole=()):
         """All steps up to the metrics."""

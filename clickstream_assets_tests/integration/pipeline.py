@@ -81,7 +81,7 @@ class Pipeline:
         """Run what the sensor over days asks for until it asks for nothing; the runs."""
         sensor, job = self.defs.resolve_sensor_def("stale_days"), self.defs.resolve_job_def(DAYS_JOB)
         runs = []
-        while len(runs) < 10:
+        while len(runs) < 60:
             context = dg.build_sensor_context(instance=self.instance, resources=self.resources)
             answer = sensor.evaluate_tick(context)
             if not answer.run_requests:
@@ -89,7 +89,7 @@ class Pipeline:
             (request,) = answer.run_requests
             runs.append(job.execute_in_process(instance=self.instance, tags=dict(request.tags)))
             assert runs[-1].success
-        raise AssertionError("days are not at rest after 10 runs")
+        raise AssertionError("days are not at rest after 60 runs")
 
     def days(self) -> dict:
         """The documents of days, by golden.py's keys."""

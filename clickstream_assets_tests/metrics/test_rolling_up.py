@@ -5,8 +5,10 @@ import pytest
 from clickstream_assets.books import blocks
 from clickstream_assets.books.checkpoints import Checkpoints, people_key
 from clickstream_assets.events.days import day_of_hour
-from clickstream_assets.metrics import rolling_up
+from clickstream_assets.evidence import people
+from clickstream_assets.metrics import rolling_up, spans
 from clickstream_assets.metrics.page_rows import Superseded
+from clickstream_assets_tests.acceptance import golden
 from clickstream_assets_tests.fakes.metrics_world import BLOCKS, FIRST, MetricsWorld, event, write_geoip
 from clickstream_assets_tests.fakes.servers import HOUR_MS, Killed
 
@@ -14,6 +16,7 @@ HOUR = FIRST + 3
 DAY = day_of_hour(HOUR)
 DAILY = "clickstream_daily_metrics"
 AT = HOUR * HOUR_MS
+MEASURES = ("clicks", "unique_users", "measured_views", "time_spent_seconds", "average_time_spent")
 
 
 @pytest.fixture(scope="module")
@@ -124,3 +127,40 @@ def test_an_hour_of_many_runs_lies_in_a_few_places_and_names_nobody_twice(world)
     named = {people_key(HOUR, place) for place in places}
     assert {key for key in world.hbase.tables[BLOCKS] if key.startswith(people_key(HOUR, places[0])[:7])} == named
     world.assert_golden()
+
+
+def test_hours_that_lack_columns_are_computed_again_and_those_that_are_about_to_be_are_left_alone(world):
+    world.index_all()
+    before = {hour: state.touched for hour, state in world.books.hours.read(world.hours).items()}
+    Checkpoints(world.books).drop([HOUR])
+    world.books.hours.touch([HOUR + 1])
+    assert rolling_up.ask_again(world.books, [HOUR, HOUR + 1, HOUR + 24]) == [HOUR, HOUR + 24]
+    after = world.books.hours.read([HOUR, HOUR + 1, HOUR + 24])
+    assert [state.touched - before[hour] for hour, state in after.items()] == [1, 1, 1]
+    assert [state.doubted > 0 for state in after.values()] == [False, False, True]
+    assert rolling_up.ask_again(world.books, [HOUR, HOUR + 1, HOUR + 24]) == []
+    world.update()
+    world.assert_golden()
+
+
+@pytest.mark.parametrize("most", [1, 3, 1_000])
+def test_people_are_counted_from_events_in_as_many_passes_as_memory_asks_for(world, monkeypatch, most):
+    monkeypatch.setattr(people, "MOST_AT_A_TIME", most)
+    assert people.count_people(world.books, [HOUR, HOUR + 1], 24) == world.days()["2026-11-20|all"]["unique_users"] == 5
+    assert people.count_people(world.books, [], 0) == 0
+
+
+@pytest.mark.parametrize("most", [40, 256 << 20])
+def test_a_span_is_put_together_in_as_many_passes_as_memory_asks_for(world, monkeypatch, most):
+    monkeypatch.setattr(spans, "_BYTES_AT_A_TIME", most)
+    for scope in ("url_country", "site", "all"):
+        rows = spans.span_totals(world.books, range(DAY * 24, DAY * 24 + 24), scope)
+        found = {golden._day_key({"day": "2026-11-20", "scope": scope, **row}): row for row in rows}
+        wanted = {key: row for key, row in world.days().items() if key.split("|")[:2] == ["2026-11-20", scope]}
+        assert {key: [row[name] for name in MEASURES] for key, row in found.items()} == {
+            key: [row.get(name) for name in MEASURES] for key, row in wanted.items()
+        }
+    Checkpoints(world.books).drop([HOUR])
+    with pytest.raises(spans.WithoutColumns) as without:
+        spans.span_totals(world.books, range(HOUR, HOUR + 2), "all")
+    assert without.value.hours == [HOUR]

@@ -27,7 +27,7 @@ def ask(monkeypatch):
     def ask(*keys, done=(), instance=None):
         hours = {day_of_key(key) * 24 + 3: COMPUTED for key in keys}
         at_ms = TODAY * 86_400_000 + 1
-        days = {day_of_key(key): DayState(at_ms, at_ms, at_ms, {day_of_key(key) * 24 + 3: 1}) for key in done}
+        days = {day_of_key(key): DayState(at_ms, at_ms, at_ms, 0, {day_of_key(key) * 24 + 3: 1}) for key in done}
         books = SimpleNamespace(hours=SimpleNamespace(all=lambda: hours), days=SimpleNamespace(all=lambda: days))
 
         @contextmanager
@@ -44,8 +44,8 @@ def span(request):
     return request.tags["dagster/asset_partition_range_start"], request.tags["dagster/asset_partition_range_end"]
 
 
-def test_the_latest_days_in_a_row_are_asked_for_first(ask):
-    assert span(ask("2026-11-03", "2026-11-18", "2026-11-19", "2026-11-20")) == ("2026-11-18", "2026-11-20")
+def test_the_latest_day_is_asked_for_first_and_each_alone(ask):
+    assert span(ask("2026-11-03", "2026-11-18", "2026-11-19", "2026-11-20")) == ("2026-11-20", "2026-11-20")
     done = ("2026-11-18", "2026-11-19", "2026-11-20")
     assert span(ask("2026-11-03", *done, done=done)) == ("2026-11-03", "2026-11-03")
     assert isinstance(ask(*done, done=done), dg.SkipReason)
@@ -55,16 +55,23 @@ def test_days_before_the_first_partition_and_after_this_hour_are_not_asked_for(a
     assert isinstance(ask("2026-10-31", "2026-11-21"), dg.SkipReason)
 
 
-def test_it_waits_for_a_run_that_is_under_way_and_a_minute_behind_one_that_failed(ask):
+def test_it_waits_for_a_run_that_is_under_way_and_tries_a_day_that_failed_later_but_others_at_once(ask):
     instance = dg.DagsterInstance.ephemeral()
 
     @dg.job(name=DAYS_JOB)
     def job():
         pass
 
-    run = instance.create_run_for_job(job)
+    tags = {"dagster/asset_partition_range_start": "2026-11-19", "dagster/asset_partition_range_end": "2026-11-19"}
+    run = instance.create_run_for_job(job, tags=tags)
     assert "under way" in ask("2026-11-19", instance=instance).skip_message
     instance.report_run_failed(run)
     latest = instance.get_run_records(limit=1)[0]
-    stale_days.time = lambda: latest.update_timestamp.timestamp() + 5
+    at = latest.end_time or latest.update_timestamp.timestamp()
+    assert stale_days._pausing(instance, at + 59) == {"2026-11-19"}
+    assert stale_days._pausing(instance, at + 61) == set()
+    instance.report_run_failed(instance.create_run_for_job(job, tags=tags))
+    assert stale_days._pausing(instance, at + 100) == {"2026-11-19"}
+    stale_days.time = lambda: at + 5
+    assert span(ask("2026-11-18", "2026-11-19", instance=instance)) == ("2026-11-18", "2026-11-18")
     assert "failed" in ask("2026-11-19", instance=instance).skip_message
