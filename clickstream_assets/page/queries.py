@@ -135,6 +135,8 @@ class PageQueries:
         for name, answer in zip(searches, answers, strict=True):
             if "error" in answer:
                 raise SearchFailed(f"{name}: {answer['error'].get('reason', answer['error'].get('type'))}")
+            if answer.get("timed_out") or answer.get("_shards", {}).get("failed"):
+                raise SearchFailed(f"{name}: only a part of it was searched: its sums would be too low")
         return dict(zip(searches, answers, strict=True))
 
     def _series(self, view: Overview) -> Search:
@@ -194,7 +196,7 @@ class PageQueries:
 
 
 class SearchFailed(Exception):
-    """Elasticsearch refuses one of the searches; says which, and why."""
+    """Elasticsearch refuses one of the searches, or answers a part of it; says which, and why."""
 
 
 def _all(*filters: Mapping[str, Any]) -> dict[str, Any]:

@@ -132,6 +132,19 @@ def test_without_elasticsearch_it_says_so_and_no_more(error, capsys):
     assert failing(error).get("/alive").status_code == 200
 
 
+@pytest.mark.parametrize("partial", [{"timed_out": True}, {"_shards": {"total": 2, "failed": 1}}])
+@pytest.mark.parametrize("path", ["/", HOUR])
+def test_a_part_of_the_numbers_is_not_shown_as_all_of_them(partial, path, monkeypatch, capsys):
+    whole = FakeElasticsearch(metrics=[], daily=[], hours=[])
+    assert page(whole).get(path).status_code == 200
+    found = whole._answer("clickstream-metrics")
+    monkeypatch.setattr(whole, "_answer", lambda _: found | partial)
+    answer = page(whole).get(path)
+    assert answer.status_code == 503
+    assert "nothing to show" in answer.text
+    assert "only a part of it was searched" in capsys.readouterr().err
+
+
 def test_a_fault_of_ours_is_a_page_without_a_trace():
     answer = TestClient(
         failing(ZeroDivisionError("secret")).app, "http://localhost", raise_server_exceptions=False
