@@ -3,7 +3,7 @@
 import re
 from datetime import UTC, datetime
 from html.parser import HTMLParser
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 import pytest
 from elastic_transport import ConnectionError as NoConnection
@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
+from clickstream_assets.events.url_limits import OTHER
 from clickstream_assets.page import explaining
 from clickstream_assets.page.app import Pages, application
 from clickstream_assets.page.lineage_picture import fields
@@ -252,6 +253,15 @@ def test_two_explanations_at_a_time_are_enough(monkeypatch):
 def test_it_links_to_dagster_where_its_address_is_known():
     assert "Dagster" not in page().get("/").text
     assert 'href="https://dagster.example.com"' in page(dagster_url="https://dagster.example.com/").get("/").text
+
+
+@pytest.mark.parametrize(("path", "searches"), [("/", 2), (HOUR, 2), ("/?by=day&country=DE", 2)])
+def test_urls_that_do_not_count_by_name_are_found_as_a_site_too(path, searches):
+    es = FakeElasticsearch()
+    assert page(es).get(path, params=dict(parse_qsl(urlsplit(path).query), site=OTHER)).status_code == 200
+    filters = [body["query"]["bool"]["filter"] for _, body in es.searches if "query" in body]
+    assert sum({"term": {"url": OTHER}} in chosen for chosen in filters) >= searches
+    assert "prefix" not in str(filters)
 
 
 def test_what_is_asked_is_bounded():
