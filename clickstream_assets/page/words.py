@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime, timedelta
 from statistics import median
 from typing import NamedTuple
 
-from clickstream_assets.page.figures import Freshness, HourRecord, HourSeen
+from clickstream_assets.page.figures import Figures, Freshness, HourRecord, HourSeen
 
 FINAL, OPEN, STALE, HELD, UNKNOWN = "final", "open", "stale", "held", ""
 STATES: Mapping[str, str] = {
@@ -111,8 +111,13 @@ def about_day(states: Mapping[str, int]) -> str:
     return f"hours: {', '.join(known)}" if known else "no record of its hours"
 
 
-def belief(hours: Sequence[HourRecord], day: date, now: datetime) -> Judgement:
-    """Whether a day's numbers can be believed, by what is written down of its hours."""
+def belief(
+    hours: Sequence[HourRecord], day: date, now: datetime, shown: Figures | None = None, *, is_all: bool = False
+) -> Judgement:
+    """Whether a day's numbers, as they are ``shown``, can be believed, by what is written down of its hours.
+
+    ``is_all`` says that they are of everything: such have to be there, and to agree with the hours.
+    """
     by_state: dict[str, list[HourRecord]] = {state: [] for state in STATES}
     for record in sorted(hours, key=lambda record: record.hour):
         by_state[state_of(record)].append(record)
@@ -127,6 +132,8 @@ def belief(hours: Sequence[HourRecord], day: date, now: datetime) -> Judgement:
     doubt = f" {count(failed, 'check')} warned; the hours say which." if failed else ""
     if by_state[OPEN] or begun < 24:
         return Judgement("wait", f"So far: the day is not over, and the number grows.{doubt}")
+    if now.date() > day and _is_behind(hours, shown, is_all):
+        return Judgement("wait", f"Almost: the day's people are about to be counted once more.{doubt}")
     if len(by_state[FINAL]) < begun:
         missing = count(begun - len(by_state[FINAL]), "hour")
         return Judgement(
@@ -135,6 +142,15 @@ def belief(hours: Sequence[HourRecord], day: date, now: datetime) -> Judgement:
     if failed:
         return Judgement("wait", f"Probably: all 24 hours are final.{doubt}")
     return Judgement("good", "Yes: all 24 hours are final, and every check passed.")
+
+
+def _is_behind(hours: Sequence[HourRecord], shown: Figures | None, is_all: bool) -> bool:
+    """Whether the numbers of a day that has ended are older than those of its hours."""
+    clicks = sum(record.clicks or 0 for record in hours)
+    if shown is None:
+        return is_all and clicks > 0
+    differs = shown.clicks != clicks if len(hours) == 24 else shown.clicks < clicks  # an hour without record has clicks
+    return shown.state == OPEN or (is_all and differs)
 
 
 def _named(records: Sequence[HourRecord]) -> str:
