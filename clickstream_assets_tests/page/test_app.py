@@ -255,12 +255,12 @@ def test_it_links_to_dagster_where_its_address_is_known():
     assert 'href="https://dagster.example.com"' in page(dagster_url="https://dagster.example.com/").get("/").text
 
 
-@pytest.mark.parametrize(("path", "searches"), [("/", 2), (HOUR, 2), ("/?by=day&country=DE", 2)])
-def test_urls_that_do_not_count_by_name_are_found_as_a_site_too(path, searches):
+@pytest.mark.parametrize("path", ["/", HOUR, "/?by=day&country=DE"])
+def test_urls_that_do_not_count_by_name_are_found_as_a_site_too(path):
     es = FakeElasticsearch()
     assert page(es).get(path, params=dict(parse_qsl(urlsplit(path).query), site=OTHER)).status_code == 200
     filters = [body["query"]["bool"]["filter"] for _, body in es.searches if "query" in body]
-    assert sum({"term": {"url": OTHER}} in chosen for chosen in filters) >= searches
+    assert sum({"term": {"url": OTHER}} in chosen for chosen in filters) >= 2
     assert "prefix" not in str(filters)
 
 
