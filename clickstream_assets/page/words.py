@@ -19,6 +19,8 @@ STATES: Mapping[str, str] = {
 NOT_KNOWN = "—"
 _LATE = timedelta(hours=2, minutes=15)
 """Hours are written at least this often where all is well (docs/decisions/0008)."""
+_NEW = timedelta(minutes=5)
+"""What is written down of messages and clicks that is older is said as of when it is."""
 _LOW = 0.6
 """Of what is usual; below that an hour is called low."""
 
@@ -218,7 +220,7 @@ class Part(NamedTuple):
 def freshness(fresh: Freshness, now: datetime) -> list[Part]:
     """How fresh each part is, in the order in which messages go through them."""
     return [
-        _messages(fresh),
+        _messages(fresh, now),
         _events(fresh, now),
         _written("Numbers by the hour", "es_index", fresh.metrics_computed, now),
         _written("States of the hours", "clickstream-hours", fresh.hours_written, now),
@@ -226,10 +228,21 @@ def freshness(fresh: Freshness, now: datetime) -> list[Part]:
     ]
 
 
-def _messages(fresh: Freshness) -> Part:
-    part, asset = "Messages", "raw_clicks"
+def _as_of(fresh: Freshness, now: datetime) -> str:
+    """When lag and watermark were written down, to begin a sentence with; empty if that is just now."""
+    at = fresh.hours_written
+    if at is None or now - at <= _NEW:
+        return ""
+    return f"As of {'' if at.date() == now.date() else f'{day_of(at.date())}, '}{at.astimezone(UTC):%H:%M} UTC, "
+
+
+def _messages(fresh: Freshness, now: datetime) -> Part:
+    part, asset, as_of = "Messages", "raw_clicks", _as_of(fresh, now)
     if fresh.lag is None:
         return Part(part, asset, "wait", "How many messages wait is not known.")
+    if as_of:
+        waiting = count(fresh.lag, "message") if fresh.lag else "no message"
+        return Part(part, asset, "wait", f"{as_of}{waiting} waited to be read.")
     if fresh.lag == 0:
         return Part(part, asset, "good", "No message waits to be read.")
     verb = "message waits" if fresh.lag == 1 else "messages wait"
@@ -245,6 +258,10 @@ def _events(fresh: Freshness, now: datetime) -> Part:
         return Part(
             part, asset, "bad", f"The newest click that is counted is of {since}: none has come since, or we are late."
         )
+    if as_of := _as_of(fresh, now):
+        everything = f"everything sent until {since} was counted."
+        some = f"clicks until {since} were counted; newer ones were under way."
+        return Part(part, asset, "wait", as_of + (some if fresh.lag else everything))
     if not fresh.lag:
         return Part(part, asset, "good", f"Up to date: everything sent until {since} is counted.")
     return Part(part, asset, "wait", f"Clicks until {since} are counted; newer ones are under way.")

@@ -129,6 +129,24 @@ def test_what_waits_is_told_in_numbers():
     assert words.freshness(Freshness(lag=1), NOW)[0].words == "1 message waits to be read."
 
 
+@pytest.mark.parametrize(
+    ("minutes", "lag", "messages", "clicks"),
+    [
+        (5, 0, "No message waits to be read.", "Up to date: everything sent until 14:01:10 UTC is counted."),
+        (6, 0, "As of 13:56 UTC, no message waited to be read.", "As of 13:56 UTC, everything sent until"),
+        (6, 1, "As of 13:56 UTC, 1 message waited to be read.", "As of 13:56 UTC, clicks until"),
+        (6, 16, "As of 13:56 UTC, 16 messages waited to be read.", "As of 13:56 UTC, clicks until"),
+        (24 * 60, 0, "As of Sat 28 Nov 2026, 14:02 UTC, no message", "As of Sat 28 Nov 2026, 14:02 UTC, everything"),
+    ],
+)
+def test_what_was_written_down_a_while_ago_is_not_said_of_now(minutes, lag, messages, clicks):
+    fresh = Freshness(NOW - timedelta(minutes=minutes), NOW - timedelta(minutes=1), lag)
+    said = words.freshness(fresh, NOW)[:2]
+    assert said[0].words.startswith(messages)
+    assert said[1].words.startswith(clicks)
+    assert {part.grade for part in said} == {"good" if minutes <= 5 else "wait"}
+
+
 def test_what_is_late_comes_first():
     fresh = Freshness(NOW, NOW, 0, NOW, NOW - timedelta(days=3))
     assert words.all_of(words.freshness(fresh, NOW)).asset == "daily_metrics"
