@@ -11,6 +11,7 @@ from elasticsearch import Elasticsearch
 from clickstream_assets.books.books import Books
 from clickstream_assets.books.ledger_entries import HourPart
 from clickstream_assets.books.offsets import OffsetRange
+from clickstream_assets.books.row_keys import contiguous
 from clickstream_assets.events.hours import HOUR_MS, rfc3339_of_hour
 from clickstream_assets.evidence.hour_counts import count_letters
 
@@ -114,13 +115,23 @@ def refused_by_reason(
 ) -> dict[int, Counter[str]]:
     """How many dead letters each hour has of each reason; ``parts`` is what the ledger has of these hours.
 
-    One scan a Kafka partition, not one an entry: the offsets of an hour lie together.
+    For hours in a row one scan a Kafka partition, not one an entry: their offsets lie together. What lies between hours
+    that are not in a row is left alone, as it may be very much.
     """
-    with_letters = [part for of_hour in parts.values() for part in of_hour if part.counts.dead_lettered]
+    letters: dict[int, Counter[str]] = {}
+    for first, last in contiguous(parts):
+        hours = range(first, last + 1)
+        spans = _spans(books, (part for hour in hours for part in parts[hour]))
+        letters |= count_letters(books, spans, hours, first_hour)
+    return letters
+
+
+def _spans(books: Books, parts: Iterable[HourPart]) -> Iterable[OffsetRange]:
+    """Where the dead letters of some parts lie: one range a Kafka partition."""
     spans: dict[tuple[str, int], OffsetRange] = {}
-    for part, entry in books.ledger.entries_of(with_letters).items():
+    for part, entry in books.ledger.entries_of(part for part in parts if part.counts.dead_lettered).items():
         end = entry.end if entry else part.first + 1
         log = part.topic_id, part.partition
         span = spans.get(log, OffsetRange(*log, part.first, end))
         spans[log] = OffsetRange(*log, min(span.first, part.first), max(span.end, end))
-    return count_letters(books, spans.values(), parts, first_hour)
+    return spans.values()

@@ -12,6 +12,7 @@ from typing import Any
 from elasticsearch import Elasticsearch
 
 from clickstream_assets.events.hours import rfc3339_of_hour
+from clickstream_assets.events.url_limits import OTHER
 from clickstream_assets.page.figures import (
     Answer,
     Figures,
@@ -135,6 +136,8 @@ class PageQueries:
         for name, answer in zip(searches, answers, strict=True):
             if "error" in answer:
                 raise SearchFailed(f"{name}: {answer['error'].get('reason', answer['error'].get('type'))}")
+            if answer.get("timed_out") or answer.get("_shards", {}).get("failed"):
+                raise SearchFailed(f"{name}: only a part of it was searched: its sums would be too low")
         return dict(zip(searches, answers, strict=True))
 
     def _series(self, view: Overview) -> Search:
@@ -194,7 +197,7 @@ class PageQueries:
 
 
 class SearchFailed(Exception):
-    """Elasticsearch refuses one of the searches; says which, and why."""
+    """Elasticsearch refuses one of the searches, or answers a part of it; says which, and why."""
 
 
 def _all(*filters: Mapping[str, Any]) -> dict[str, Any]:
@@ -206,11 +209,16 @@ def _between(name: str, first: date, last: date) -> dict[str, Any]:
 
 
 def _filters(choice: Choice) -> list[dict[str, Any]]:
-    """What documents with a url, a country or both match; a site by how its urls begin."""
+    """What documents with a url, a country or both match; a site by how its urls begin.
+
+    The urls that do not count by name have no site to begin with: as a site and as a url they are of one name.
+    """
     chosen: list[dict[str, Any]] = [
         {"term": {name: value}} for name, value in choice.parameters.items() if name != "site"
     ]
-    if choice.site:
+    if choice.site == OTHER:
+        chosen.append({"term": {"url": OTHER}})
+    elif choice.site:
         beneath = [{"prefix": {"url": f"{choice.site}/"}}, {"term": {"site": choice.site}}]
         chosen.append({"bool": {"should": beneath, "minimum_should_match": 1}})
     return chosen

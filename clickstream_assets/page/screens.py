@@ -168,12 +168,12 @@ def _no_people(view: Overview) -> str:
 def _tile(choice: Choice, seen: Seen, day: date, now: datetime) -> dict[str, Any]:
     """Yesterday or today at a glance."""
     hours = [record for at, record in seen.hours.items() if at.date() == day]
-    is_today = day == now.date()
+    is_today, figures = day == now.date(), seen.days.get(day)
     return {
         "name": "Today so far" if is_today else "Yesterday",
         "day": words.day_of(day),
-        "figures": seen.days.get(day),
-        "belief": words.belief(hours, day, now),
+        "figures": figures,
+        "belief": words.belief(hours, day, now, figures, is_all=not choice.parameters),
         "link": Overview("hour", day, day, choice).address,
     }
 

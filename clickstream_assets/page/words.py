@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime, timedelta
 from statistics import median
 from typing import NamedTuple
 
-from clickstream_assets.page.figures import Freshness, HourRecord, HourSeen
+from clickstream_assets.page.figures import Figures, Freshness, HourRecord, HourSeen
 
 FINAL, OPEN, STALE, HELD, UNKNOWN = "final", "open", "stale", "held", ""
 STATES: Mapping[str, str] = {
@@ -19,6 +19,8 @@ STATES: Mapping[str, str] = {
 NOT_KNOWN = "—"
 _LATE = timedelta(hours=2, minutes=15)
 """Hours are written at least this often where all is well (docs/decisions/0008)."""
+_NEW = timedelta(minutes=5)
+"""What is written down of messages and clicks that is older is said as of when it is."""
 _LOW = 0.6
 """Of what is usual; below that an hour is called low."""
 
@@ -111,8 +113,13 @@ def about_day(states: Mapping[str, int]) -> str:
     return f"hours: {', '.join(known)}" if known else "no record of its hours"
 
 
-def belief(hours: Sequence[HourRecord], day: date, now: datetime) -> Judgement:
-    """Whether a day's numbers can be believed, by what is written down of its hours."""
+def belief(
+    hours: Sequence[HourRecord], day: date, now: datetime, shown: Figures | None = None, *, is_all: bool = False
+) -> Judgement:
+    """Whether a day's numbers, as they are ``shown``, can be believed, by what is written down of its hours.
+
+    ``is_all`` says that they are of everything: such have to be there, and to agree with the hours.
+    """
     by_state: dict[str, list[HourRecord]] = {state: [] for state in STATES}
     for record in sorted(hours, key=lambda record: record.hour):
         by_state[state_of(record)].append(record)
@@ -127,6 +134,8 @@ def belief(hours: Sequence[HourRecord], day: date, now: datetime) -> Judgement:
     doubt = f" {count(failed, 'check')} warned; the hours say which." if failed else ""
     if by_state[OPEN] or begun < 24:
         return Judgement("wait", f"So far: the day is not over, and the number grows.{doubt}")
+    if now.date() > day and _is_behind(hours, shown, is_all):
+        return Judgement("wait", f"Almost: the day's people are about to be counted once more.{doubt}")
     if len(by_state[FINAL]) < begun:
         missing = count(begun - len(by_state[FINAL]), "hour")
         return Judgement(
@@ -135,6 +144,15 @@ def belief(hours: Sequence[HourRecord], day: date, now: datetime) -> Judgement:
     if failed:
         return Judgement("wait", f"Probably: all 24 hours are final.{doubt}")
     return Judgement("good", "Yes: all 24 hours are final, and every check passed.")
+
+
+def _is_behind(hours: Sequence[HourRecord], shown: Figures | None, is_all: bool) -> bool:
+    """Whether the numbers of a day that has ended are older than those of its hours."""
+    clicks = sum(record.clicks or 0 for record in hours)
+    if shown is None:
+        return is_all and clicks > 0
+    differs = shown.clicks != clicks if len(hours) == 24 else shown.clicks < clicks  # an hour without record has clicks
+    return shown.state == OPEN or (is_all and differs)
 
 
 def _named(records: Sequence[HourRecord]) -> str:
@@ -202,7 +220,7 @@ class Part(NamedTuple):
 def freshness(fresh: Freshness, now: datetime) -> list[Part]:
     """How fresh each part is, in the order in which messages go through them."""
     return [
-        _messages(fresh),
+        _messages(fresh, now),
         _events(fresh, now),
         _written("Numbers by the hour", "es_index", fresh.metrics_computed, now),
         _written("States of the hours", "clickstream-hours", fresh.hours_written, now),
@@ -210,10 +228,21 @@ def freshness(fresh: Freshness, now: datetime) -> list[Part]:
     ]
 
 
-def _messages(fresh: Freshness) -> Part:
-    part, asset = "Messages", "raw_clicks"
+def _as_of(fresh: Freshness, now: datetime) -> str:
+    """When lag and watermark were written down, to begin a sentence with; empty if that is just now."""
+    at = fresh.hours_written
+    if at is None or now - at <= _NEW:
+        return ""
+    return f"As of {'' if at.date() == now.date() else f'{day_of(at.date())}, '}{at.astimezone(UTC):%H:%M} UTC, "
+
+
+def _messages(fresh: Freshness, now: datetime) -> Part:
+    part, asset, as_of = "Messages", "raw_clicks", _as_of(fresh, now)
     if fresh.lag is None:
         return Part(part, asset, "wait", "How many messages wait is not known.")
+    if as_of:
+        waiting = count(fresh.lag, "message") if fresh.lag else "no message"
+        return Part(part, asset, "wait", f"{as_of}{waiting} waited to be read.")
     if fresh.lag == 0:
         return Part(part, asset, "good", "No message waits to be read.")
     verb = "message waits" if fresh.lag == 1 else "messages wait"
@@ -229,6 +258,10 @@ def _events(fresh: Freshness, now: datetime) -> Part:
         return Part(
             part, asset, "bad", f"The newest click that is counted is of {since}: none has come since, or we are late."
         )
+    if as_of := _as_of(fresh, now):
+        everything = f"everything sent until {since} was counted."
+        some = f"clicks until {since} were counted; newer ones were under way."
+        return Part(part, asset, "wait", as_of + (some if fresh.lag else everything))
     if not fresh.lag:
         return Part(part, asset, "good", f"Up to date: everything sent until {since} is counted.")
     return Part(part, asset, "wait", f"Clicks until {since} are counted; newer ones are under way.")

@@ -6,8 +6,12 @@ import pytest
 
 from clickstream_assets.books.books import Books, TableNames
 from clickstream_assets.books.ledger_entries import READ, Block, Cells, Entry, HourCounts
+from clickstream_assets.books.table_schemas import DEAD_LETTERS
+from clickstream_assets.events.hours import HOUR_MS
 from clickstream_assets.evidence import hour_figures as module
 from clickstream_assets.evidence.hour_figures import hour_figures
+from clickstream_assets.ingest.outcomes import letter_key
+from clickstream_assets.stores.hbase.client import RowMutation
 from clickstream_assets_tests.fakes.hbase import FakeHBase
 
 HOUR = 500_000
@@ -32,11 +36,18 @@ def counted(monkeypatch):
     return asked
 
 
-def book(books, first, **counts):
+def book(books, first, hour=HOUR, **counts):
     """An entry of one hour."""
     of_hour = HourCounts(**counts)
     read = of_hour.kept + of_hour.duplicates + of_hour.dead_lettered
-    books.ledger.write([Entry("log", 0, first, first + read, READ, read, {HOUR: of_hour})])
+    books.ledger.write([Entry("log", 0, first, first + read, READ, read, {hour: of_hour})])
+
+
+def store_letters(books, first, reasons, hour=HOUR):
+    """Letters from an offset on."""
+    cells = (DEAD_LETTERS.encode(record_time=hour * HOUR_MS, reason=reason) for reason in reasons)
+    letters = (RowMutation(letter_key("log", 0, offset), of_letter) for offset, of_letter in enumerate(cells, first))
+    books.hbase.mutate(books.tables.dead_letters, letters)
 
 
 def figures(books, hour=HOUR):
@@ -99,3 +110,31 @@ def test_of_very_many_letters_only_the_number_is_told(books, counted):
     assert figures(books).refused_by_reason is None
     assert figures(books).counts.dead_lettered == 100_001
     assert counted == []
+
+
+def test_a_flood_between_two_hours_is_not_read_for_theirs(books, monkeypatch):
+    monkeypatch.setattr(module, "_MOST_LETTERS", 3)
+    reasons = {
+        HOUR: ["too_old"], HOUR + 1: ["too_old", "wrong_type"],
+        HOUR + 2: ["too_large"] * 4,
+        HOUR + 3: ["wrong_type"] * 3,
+    }  # fmt: skip
+    first = 0
+    for hour, of_hour in reasons.items():
+        book(books, first, hour, dead_lettered=len(of_hour))
+        store_letters(books, first, of_hour, hour)
+        first += len(of_hour)
+    scan, read = books.hbase.scan, []
+
+    def scan_letters(table, *of_table, **how):
+        rows = list(scan(table, *of_table, **how))
+        if table == books.tables.dead_letters:
+            read.append(len(rows))
+        return rows
+
+    monkeypatch.setattr(books.hbase, "scan", scan_letters)
+    found = hour_figures(books, books.hours.read(reasons), 0)
+    assert [found[hour].refused_by_reason for hour in reasons] == [
+        {"too_old": 1}, {"too_old": 1, "wrong_type": 1}, None, {"wrong_type": 3},
+    ]  # fmt: skip
+    assert read == [3, 3], "hours in a row share a scan"

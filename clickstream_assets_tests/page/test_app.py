@@ -3,7 +3,7 @@
 import re
 from datetime import UTC, datetime
 from html.parser import HTMLParser
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
 import pytest
 from elastic_transport import ConnectionError as NoConnection
@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from starlette.testclient import TestClient
 
+from clickstream_assets.events.url_limits import OTHER
 from clickstream_assets.page import explaining
 from clickstream_assets.page.app import Pages, application
 from clickstream_assets.page.lineage_picture import fields
@@ -132,6 +133,19 @@ def test_without_elasticsearch_it_says_so_and_no_more(error, capsys):
     assert failing(error).get("/alive").status_code == 200
 
 
+@pytest.mark.parametrize("partial", [{"timed_out": True}, {"_shards": {"total": 2, "failed": 1}}])
+@pytest.mark.parametrize("path", ["/", HOUR])
+def test_a_part_of_the_numbers_is_not_shown_as_all_of_them(partial, path, monkeypatch, capsys):
+    whole = FakeElasticsearch(metrics=[], daily=[], hours=[])
+    assert page(whole).get(path).status_code == 200
+    found = whole._answer("clickstream-metrics")
+    monkeypatch.setattr(whole, "_answer", lambda _: found | partial)
+    answer = page(whole).get(path)
+    assert answer.status_code == 503
+    assert "nothing to show" in answer.text
+    assert "only a part of it was searched" in capsys.readouterr().err
+
+
 def test_a_fault_of_ours_is_a_page_without_a_trace():
     answer = TestClient(
         failing(ZeroDivisionError("secret")).app, "http://localhost", raise_server_exceptions=False
@@ -239,6 +253,15 @@ def test_two_explanations_at_a_time_are_enough(monkeypatch):
 def test_it_links_to_dagster_where_its_address_is_known():
     assert "Dagster" not in page().get("/").text
     assert 'href="https://dagster.example.com"' in page(dagster_url="https://dagster.example.com/").get("/").text
+
+
+@pytest.mark.parametrize("path", ["/", HOUR, "/?by=day&country=DE"])
+def test_urls_that_do_not_count_by_name_are_found_as_a_site_too(path):
+    es = FakeElasticsearch()
+    assert page(es).get(path, params=dict(parse_qsl(urlsplit(path).query), site=OTHER)).status_code == 200
+    filters = [body["query"]["bool"]["filter"] for _, body in es.searches if "query" in body]
+    assert sum({"term": {"url": OTHER}} in chosen for chosen in filters) >= 2
+    assert "prefix" not in str(filters)
 
 
 def test_what_is_asked_is_bounded():

@@ -5,7 +5,9 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from clickstream_assets.page import words
-from clickstream_assets.page.figures import Figures, Freshness, HourRecord, HourSeen
+from clickstream_assets.page.figures import Figures, Freshness, HourRecord, HourSeen, Seen
+from clickstream_assets.page.screens import overview_screen
+from clickstream_assets.page.view import Choice, Overview
 
 DAY = date(2026, 11, 28)
 NOW = datetime(2026, 11, 29, 14, 2, 10, tzinfo=UTC)
@@ -40,6 +42,40 @@ def test_any_other_day_says_why_not(hours, grade, said):
     judged = words.belief(hours, DAY, NOW)
     assert judged.grade == grade
     assert said in judged.words
+
+
+ALMOST = "Almost: the day's people are about to be counted once more."
+COUNTED = [hour(number, clicks=10) for number in range(24)]
+
+
+@pytest.mark.parametrize(
+    ("shown", "is_all", "hours", "said"),
+    [
+        (Figures(240, 9, state="final"), True, COUNTED, "Yes"),
+        (None, True, COUNTED, ALMOST),
+        (None, True, a_day(), "Yes"),
+        (None, False, COUNTED, "Yes"),
+        (Figures(240, 9, state="open"), True, COUNTED, ALMOST),
+        (Figures(7, 9, state="open"), False, COUNTED, ALMOST),
+        (Figures(239, 9, state="final"), True, COUNTED, ALMOST),
+        (Figures(241, 9, state="final"), True, COUNTED, ALMOST),
+        (Figures(7, 9, state="final"), False, COUNTED, "Yes"),
+        (Figures(239, 9, state="final"), True, COUNTED[1:], "In part"),
+        (Figures(229, 9, state="final"), True, COUNTED[1:], ALMOST),
+    ],
+)
+def test_a_day_that_is_older_than_its_hours_is_believed_later(shown, is_all, hours, said):
+    judged = words.belief(hours, DAY, NOW, shown, is_all=is_all)
+    assert judged.words.startswith(said)
+    assert judged.grade == ("good" if said == "Yes" else "wait")
+
+
+@pytest.mark.parametrize(("choice", "said"), [(Choice(), ALMOST), (Choice(country="DE"), "Yes")])
+def test_the_sentence_is_of_the_number_above_it(choice, said):
+    seen = Seen(days={DAY: Figures(50, 9, state="final")}, hours={record.hour: record for record in COUNTED})
+    yesterday, today = overview_screen(Overview("hour", DAY, DAY, choice), seen, NOW)["days"]
+    assert yesterday["belief"].words.startswith(said)
+    assert today["belief"].words.startswith("Nothing is known yet")
 
 
 def test_a_day_that_is_not_over_grows():
@@ -91,6 +127,24 @@ def test_what_waits_is_told_in_numbers():
     assert parts[0].words == "16 messages wait to be read."
     assert parts[1].words == "Clicks until 14:02:10 UTC are counted; newer ones are under way."
     assert words.freshness(Freshness(lag=1), NOW)[0].words == "1 message waits to be read."
+
+
+@pytest.mark.parametrize(
+    ("minutes", "lag", "messages", "clicks"),
+    [
+        (5, 0, "No message waits to be read.", "Up to date: everything sent until 14:01:10 UTC is counted."),
+        (6, 0, "As of 13:56 UTC, no message waited to be read.", "As of 13:56 UTC, everything sent until"),
+        (6, 1, "As of 13:56 UTC, 1 message waited to be read.", "As of 13:56 UTC, clicks until"),
+        (6, 16, "As of 13:56 UTC, 16 messages waited to be read.", "As of 13:56 UTC, clicks until"),
+        (24 * 60, 0, "As of Sat 28 Nov 2026, 14:02 UTC, no message", "As of Sat 28 Nov 2026, 14:02 UTC, everything"),
+    ],
+)
+def test_what_was_written_down_a_while_ago_is_not_said_of_now(minutes, lag, messages, clicks):
+    fresh = Freshness(NOW - timedelta(minutes=minutes), NOW - timedelta(minutes=1), lag)
+    said = words.freshness(fresh, NOW)[:2]
+    assert said[0].words.startswith(messages)
+    assert said[1].words.startswith(clicks)
+    assert {part.grade for part in said} == {"good" if minutes <= 5 else "wait"}
 
 
 def test_what_is_late_comes_first():
