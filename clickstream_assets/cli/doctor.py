@@ -190,14 +190,17 @@ def _hbase(configured: Settings) -> Diagnosis:
     sign_in(host, port)
     with HBaseClient(host, port, **_limits()) as client:
         existing, tables = client.tables(), resources(configured).hbase.new_tables()
-        misfits = table_misfits(client, tables, existing)
+        misfits = list(table_misfits(client, tables, existing))
         where, missing = f"{host}:{port}", [table.name for table in tables if table.name not in existing]
         if missing:
             words = f"{where} lacks {', '.join(missing)} — the first run makes them, or `clickstream setup`"
             return _with_misfits(words, misfits, good=False)
+        there = f"{where}, all {len(tables)} tables are there"
+        if any(misfit.stops for misfit in misfits):
+            return _with_misfits(there, misfits)  # what lacks a family cannot be asked for it
         states = Books(client, TableNames.of(configured.name_prefix)).hours.all()
     words, warnings = _hours_behind(states, configured.stale_turn_seconds)
-    finding = _with_misfits(f"{where}, all {len(tables)} tables are there; {words}", misfits)
+    finding = _with_misfits(f"{there}; {words}", misfits)
     return finding._replace(warnings=[*finding.warnings, *warnings])
 
 

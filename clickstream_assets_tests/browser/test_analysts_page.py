@@ -8,7 +8,6 @@ import pytest
 from elasticsearch import Elasticsearch
 
 from clickstream_assets.page import words
-from clickstream_assets.settings import settings
 from clickstream_assets_tests.browser import chromium
 from clickstream_assets_tests.page import stored_days as stored
 from clickstream_assets_tests.page.served_page import served
@@ -31,12 +30,8 @@ def url(servers):
     configured = servers.model_copy(update={"name_prefix": "page-browser-", "hbase_port": 9})
     with Elasticsearch(servers.elasticsearch_url) as es:
         stored.store(es, configured)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("CLICKSTREAM_ELASTICSEARCH_URL", servers.elasticsearch_url)
-        settings.cache_clear()
-        with served(configured) as address:
-            yield address
-    settings.cache_clear()
+    with served(configured) as address:
+        yield address
 
 
 @pytest.fixture(scope="module")

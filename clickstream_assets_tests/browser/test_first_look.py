@@ -62,8 +62,8 @@ class States:
         """Those of assets without hours."""
         for node in answer["assetNodes"]:
             (asset,) = node["assetKey"]["path"]
-            hours = by_status((node["assetPartitionStatuses"] or {}).get("ranges", []))
-            self.written[asset] = hours.get("MATERIALIZED", set())
+            ranges = (node["assetPartitionStatuses"] or {}).get("ranges", []) if asset in HOURLY else []
+            self.written[asset] = by_status(ranges).get("MATERIALIZED", set())
             for check in node["assetChecksOrError"]["checks"]:
                 key = (asset, check["name"])
                 if asset in HOURLY:

@@ -4,6 +4,7 @@ import itertools
 import json
 import time
 from datetime import UTC, datetime
+from importlib import import_module
 
 import dagster as dg
 
@@ -100,7 +101,8 @@ def test_a_record_ahead_of_its_hour_is_stored_and_waits_until_that_begins(server
     assert pipeline.of_hour(hour) == {}
 
     begun = hour * HOUR_MS / 1000 + 60
-    monkeypatch.setattr(kafka_offsets, "time", lambda: begun)
+    for module in (kafka_offsets, import_module("clickstream_assets.assets.es_index")):
+        monkeypatch.setattr(module, "time", lambda: begun)
     with dg.partition_loading_context(effective_dt=datetime.fromtimestamp(begun, UTC)):
         pipeline.settle()
     assert pipeline.behind() == (0, 0)

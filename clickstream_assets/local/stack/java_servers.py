@@ -81,6 +81,7 @@ def server_environment() -> dict[str, str]:
         "SPARK_CONF_DIR",
         "SPARK_HOME",
         "SPARK_REMOTE",
+        "SPARK_CONNECT_MODE_ENABLED",  # of a process that has used Spark Connect
         "SPARK_CONNECT_AUTHENTICATE_TOKEN",
     }
     environment = {
