@@ -14,6 +14,7 @@ from clickstream_assets_tests.browser.dagster_pages import LINEAGE_HEIGHT, LINEA
 from clickstream_assets_tests.browser.demo import STATES, Demo
 
 HOURLY = ("raw_clicks", "dead_letters", "enriched_clicks", "url_country_metrics", "es_index")
+DAILY = ("daily_metrics", "es_daily_index")
 CLOSED_HOURS = 24
 # Limits, for machines that are busy with something else: it takes a third of that.
 FIRST_RUNS_SECONDS = 300
@@ -131,8 +132,8 @@ def test_the_lineage_graph_says_that_all_checks_passed_and_all_partitions_are_fi
         return all(node.all_passed and node.filled in (100, None) for node in nodes.values())
 
     nodes = until(pages.lineage, says_so, A_RUN_SECONDS)
-    assert nodes.keys() == {"clickstream_topic", *HOURLY}
-    assert {name for name, node in nodes.items() if node.filled == 100} == {*HOURLY}
+    assert nodes.keys() == {"clickstream_topic", *HOURLY, *DAILY}
+    assert {name for name, node in nodes.items() if node.filled == 100} == {*HOURLY, *DAILY}
 
 
 @pytest.mark.parametrize("asset", ["raw_clicks", "es_index"])
