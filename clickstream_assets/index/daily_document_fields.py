@@ -5,6 +5,7 @@ from typing import Any
 
 from clickstream_assets.books.table_schemas import DAILY, key_field
 from clickstream_assets.events.fields import Field, by_name
+from clickstream_assets.index.document_fields import WRITTEN_BY_TASKS, template
 
 TEMPLATE_VERSION = 1
 STATE = Field(
@@ -39,10 +40,4 @@ MAPPING: dict[str, Any] = {
 
 def daily_template(alias: str) -> dict[str, Any]:
     """The index template of the yearly indices ``<alias>-YYYY`` behind ``alias``."""
-    settings = {"number_of_shards": 1, "number_of_replicas": 0, "refresh_interval": "30s", "gc_deletes": "1h"}
-    return {
-        "index_patterns": [f"{alias}-*"],
-        "priority": 200,
-        "version": TEMPLATE_VERSION,
-        "template": {"settings": settings, "mappings": MAPPING, "aliases": {alias: {}}},
-    }
+    return template(alias, MAPPING, TEMPLATE_VERSION, WRITTEN_BY_TASKS)

@@ -17,7 +17,7 @@ from clickstream_assets.books.row_keys import AT_MOST_PER_TASK, DIGESTS, daily_k
 from clickstream_assets.books.table_schemas import DAILY
 from clickstream_assets.events.days import end_of_day_ms, key_of_day
 from clickstream_assets.index.daily_document_fields import daily_template
-from clickstream_assets.index.documents import Totals
+from clickstream_assets.index.documents import SUMMED, SUMS, Totals, added_up
 from clickstream_assets.index.indexing import Target, write
 from clickstream_assets.stores.hbase.client import ROWS_PER_CALL, rows_per_call
 from clickstream_assets.stores.spark.tasks import answer, answers_of, in_tasks
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 _BATCH_ROWS = rows_per_call(DAILY.row_bytes())
 _COMPUTED_AT = DAILY.columns["computed_at"].key
-_SUMMED = ("clicks", "unique_users", "measured_views", "time_spent_seconds")
 
 
 def ensure_template(es: Elasticsearch, alias: str) -> None:
@@ -125,28 +124,24 @@ def document_totals(es: Elasticsearch, alias: str, days: Iterable[int]) -> dict[
     totals: dict[int, dict[str, Totals]] = {day: {} for day in days}
     if not es.indices.exists_alias(name=alias):
         return totals
-    sums = {name: {"sum": {"field": name}} for name in _SUMMED}
-    by_scope = {"scopes": {"terms": {"field": "scope", "size": 100}, "aggs": sums}}
+    by_scope = {"scopes": {"terms": {"field": "scope", "size": 100}, "aggs": SUMS}}
     for day, of_day in totals.items():
         found = es.search(index=alias, size=0, query=_of_day(day), aggs=by_scope)
         for group in found["aggregations"]["scopes"]["buckets"]:
-            clicks, users, views, seconds = (group[name]["value"] for name in _SUMMED)
-            of_day[group["key"]] = Totals(
-                group["doc_count"], int(clicks), int(users), int(views), round(seconds * 1000)
-            )
+            of_day[group["key"]] = added_up(group)
     return totals
 
 
 def row_totals(books: Books, days: Iterable[int]) -> dict[int, dict[str, Totals]]:
     """By day and scope what the rows of ``clickstream_daily_metrics`` add up to."""
     totals: dict[int, dict[str, Totals]] = {}
-    columns = {DAILY.columns[name].key: name for name in ("scope", *_SUMMED)}
+    columns = {DAILY.columns[name].key: name for name in ("scope", *SUMMED)}
     for day in days:
         of_day = totals.setdefault(day, {})
         rows = books.hbase.scan(books.tables.daily, *daily_key_range(day), list(columns), batch_rows=_BATCH_ROWS)
         for _, cells in rows:
             row = DAILY.decode(cells)
-            clicks, users, views, seconds = (row[name] for name in _SUMMED)
+            clicks, users, views, seconds = (row[name] for name in SUMMED)
             of_row = Totals(1, clicks, users, views, round(seconds * 1000))
             of_day[row["scope"]] = of_day.get(row["scope"], Totals()) + of_row
     return totals

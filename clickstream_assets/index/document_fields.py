@@ -50,18 +50,25 @@ VERSION = 2
 
 def index_template(alias: str) -> dict[str, Any]:
     """The index template of the monthly indices ``<alias>-YYYY-MM`` behind ``alias``."""
+    return template(alias, INDEX_MAPPING, VERSION, WRITTEN_BY_TASKS)
+
+
+WRITTEN_BY_TASKS: Mapping[str, str] = {
+    "refresh_interval": "30s",
+    "gc_deletes": "1h",  # what is forgotten to be deleted, a task that writes late would bring back
+}
+"""Settings of indices whose documents Spark's tasks write."""
+
+
+def template(alias: str, mapping: Mapping[str, Any], version: int, more: Mapping[str, str]) -> dict[str, Any]:
+    """An index template of the indices ``<alias>-…`` behind ``alias``; ``more`` are settings of theirs."""
     return {
         "index_patterns": [f"{alias}-*"],
         "priority": 200,
-        "version": VERSION,
+        "version": version,
         "template": {
-            "settings": {
-                "number_of_shards": 1,
-                "number_of_replicas": 0,
-                "refresh_interval": "30s",
-                "gc_deletes": "1h",  # what is forgotten to be deleted, a task that writes late would bring back
-            },
-            "mappings": INDEX_MAPPING,
+            "settings": {"number_of_shards": 1, "number_of_replicas": 0, **more},
+            "mappings": mapping,
             "aliases": {alias: {}},
         },
     }

@@ -128,6 +128,8 @@ Grouped = dict[str, dict[str, Totals]]
 GROUPED = ("country", "run_id")
 SUMMED = ("clicks", "unique_users", "measured_views", "time_spent_seconds")
 """Fields of a metric that :class:`Totals` adds up, in its order."""
+SUMS = {name: {"sum": {"field": name}} for name in SUMMED}
+"""Elasticsearch's aggregations of them, which :func:`added_up` reads."""
 _GROUPS = 10_000
 _HOURS = 50
 """In one search: Elasticsearch gives no more than 65,536 groups, and an hour may come of hundreds of runs."""
@@ -148,8 +150,7 @@ def totals(es: Elasticsearch, alias: str, hours: Iterable[int]) -> dict[int, Gro
     totals_by_hour = grouped(hours)
     if not totals_by_hour or not es.indices.exists_alias(name=alias):
         return totals_by_hour
-    sums = {name: {"sum": {"field": name}} for name in SUMMED}
-    groups = {field: {"terms": {"field": field, "size": _GROUPS}, "aggs": sums} for field in GROUPED}
+    groups = {field: {"terms": {"field": field, "size": _GROUPS}, "aggs": SUMS} for field in GROUPED}
     wanted = sorted(totals_by_hour)
     for start in range(0, len(wanted), _HOURS):
         batch = wanted[start : start + _HOURS]
@@ -157,11 +158,12 @@ def totals(es: Elasticsearch, alias: str, hours: Iterable[int]) -> dict[int, Gro
         answer = es.search(index=alias, size=0, query=_of_hours(batch), aggs={"hours": by_hour})
         for hour in answer["aggregations"]["hours"]["buckets"]:
             for field, of_value in totals_by_hour[hour["key"] // HOUR_MS].items():
-                of_value.update((group["key"], _added_up(group)) for group in hour[field]["buckets"])
+                of_value.update((group["key"], added_up(group)) for group in hour[field]["buckets"])
     return totals_by_hour
 
 
-def _added_up(group: Mapping[str, Any]) -> Totals:
+def added_up(group: Mapping[str, Any]) -> Totals:
+    """A group of documents that :data:`SUMS` were asked of."""
     clicks, users, views, seconds = (group[name]["value"] for name in SUMMED)
     return Totals(group["doc_count"], int(clicks), int(users), int(views), round(seconds * 1000))
 

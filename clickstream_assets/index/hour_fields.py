@@ -3,6 +3,7 @@
 from typing import Any
 
 from clickstream_assets.events.fields import Field, by_name
+from clickstream_assets.index.document_fields import template
 
 
 def _field(name: str, kind: str, description: str, **more: Any) -> Field:
@@ -42,13 +43,4 @@ HOURS_VERSION = 1
 
 def hours_template(alias: str) -> dict[str, Any]:
     """The index template of the yearly indices ``<alias>-YYYY`` behind ``alias``."""
-    return {
-        "index_patterns": [f"{alias}-*"],
-        "priority": 200,
-        "version": HOURS_VERSION,
-        "template": {
-            "settings": {"number_of_shards": 1, "number_of_replicas": 0},
-            "mappings": HOURS_MAPPING,
-            "aliases": {alias: {}},
-        },
-    }
+    return template(alias, HOURS_MAPPING, HOURS_VERSION, {})

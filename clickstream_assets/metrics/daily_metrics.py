@@ -12,7 +12,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from clickstream_assets.events.urls import site_of
-from clickstream_assets.metrics.hourly_metrics import COUNTED, PEOPLE
+from clickstream_assets.metrics.hourly_metrics import COUNTED
 
 SCOPES: Mapping[str, tuple[str, ...]] = {
     "url_country": ("url", "country"),
@@ -94,14 +94,6 @@ def _table(scope: str, rows: int, columns: Mapping[str, pa.Array | Ints]) -> pa.
         for of in ROLLED_UP
     ]
     return pa.Table.from_arrays([pa.array(array) for array in arrays], schema=ROLLED_UP)
-
-
-def no_totals() -> pa.Table:
-    return COUNTED.empty_table()
-
-
-def no_people() -> pa.Table:
-    return PEOPLE.empty_table()
 
 
 def added_up(parts: pa.Table) -> pa.Table:

@@ -23,7 +23,7 @@ from clickstream_assets.books.day_states import DayStates
 from clickstream_assets.books.row_keys import DIGESTS, daily_document_id, daily_key_range, sliced
 from clickstream_assets.books.table_schemas import DAILY
 from clickstream_assets.events.days import hours_of_day
-from clickstream_assets.metrics.daily_metrics import NAMES, ROLLED_UP, added_up, no_people, no_totals, rolled_up
+from clickstream_assets.metrics.daily_metrics import NAMES, ROLLED_UP, added_up, rolled_up
 from clickstream_assets.metrics.hourly_metrics import COUNTED, PEOPLE
 from clickstream_assets.metrics.page_rows import Superseded, is_same
 from clickstream_assets.metrics.people_columns import people_in
@@ -159,7 +159,7 @@ def _count_people(task: DayTask, batches: Iterable[pa.RecordBatch]) -> Iterator[
     of_hours["scope"] = pa.repeat(_OF_HOUR, len(by_hour))
     of_hours["slice"] = pa.repeat(pa.scalar(0, pa.int32()), len(by_hour))
     yield from _parts(pa.table(of_hours))
-    yield from _in_slices(task, rolled_up(no_totals(), people.select(PEOPLE.names)))
+    yield from _in_slices(task, rolled_up(COUNTED.empty_table(), people.select(PEOPLE.names)))
 
 
 def _read_totals(books: Books, task: DayTask, of: Sequence[tuple[int, int]]) -> Iterator[pa.RecordBatch]:
@@ -174,7 +174,7 @@ def _read_totals(books: Books, task: DayTask, of: Sequence[tuple[int, int]]) -> 
             else:
                 kept.append(batch)
     yield from _unfit(task, unfit)
-    yield from _in_slices(task, rolled_up(pa.Table.from_batches(kept, COUNTED), no_people()))
+    yield from _in_slices(task, rolled_up(pa.Table.from_batches(kept, COUNTED), PEOPLE.empty_table()))
 
 
 def _unfit(task: DayTask, hours: Iterable[int]) -> Iterator[pa.RecordBatch]:

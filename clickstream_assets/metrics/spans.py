@@ -12,7 +12,7 @@ from clickstream_assets.books.blocks import CellsUnfit
 from clickstream_assets.books.books import Books
 from clickstream_assets.books.checkpoints import Checkpoints, HourColumns, slice_key
 from clickstream_assets.books.ledger_entries import Cells
-from clickstream_assets.metrics.daily_metrics import SCOPES, added_up, no_people, no_totals, rolled_up
+from clickstream_assets.metrics.daily_metrics import SCOPES, added_up, rolled_up
 from clickstream_assets.metrics.hourly_metrics import COUNTED, PEOPLE
 from clickstream_assets.metrics.people_columns import people_in
 
@@ -36,10 +36,10 @@ def span_totals(books: Books, hours: range, scope: str) -> list[dict[str, Any]]:
     columns = Checkpoints(books).columns(computed)
     if lacking := set(computed) - columns.keys():
         raise WithoutColumns(lacking)
-    whole = [rolled_up(_totals(books, columns), no_people())]
+    whole = [rolled_up(_totals(books, columns), PEOPLE.empty_table())]
     raw_bytes = sum(place.cells.raw_bytes for of_hour in columns.values() for place in of_hour.people)
     passes = raw_bytes // _BYTES_AT_A_TIME + 1
-    whole += [rolled_up(no_totals(), _people(books, columns, number, passes)) for number in range(passes)]
+    whole += [rolled_up(COUNTED.empty_table(), _people(books, columns, number, passes)) for number in range(passes)]
     of_scope = [table.filter(pc.equal(table.column("scope"), scope)) for table in whole]
     rows = added_up(pa.concat_tables(of_scope)).to_pylist()
     return [_row(row, scope) for row in sorted(rows, key=lambda row: (-row["clicks"], str(row["site"]), str(row)))]
