@@ -1,6 +1,7 @@
 """``clickstream dead-letters``: what was refused, looked at and mended."""
 
 import base64
+import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -27,7 +28,19 @@ if TYPE_CHECKING:
 
 PREVIEW_BYTES = 200
 """Bytes of a letter shown without ``--full``."""
+PLACE = re.compile(r"([^/]+)/(\d{1,9})/(\d{1,18})", re.ASCII)
 _Command = Callable[..., Any]
+
+
+class Place(click.ParamType):
+    """A message's place in Kafka: topic id, partition and offset."""
+
+    name = "place"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, int, int]:
+        if (parts := PLACE.fullmatch(value)) is None:
+            self.fail(f"{value!r} is not TOPIC_ID/PARTITION/OFFSET", param, ctx)
+        return parts[1], int(parts[2]), int(parts[3])
 
 
 def _selection(command: _Command) -> _Command:
@@ -85,11 +98,11 @@ def list_(as_json: bool, **chosen: Any) -> None:
 
 
 @dead_letters.command("show", cls=Verdict, short_help="Single letters with their bytes.")
-@click.argument("coordinates", nargs=-1, metavar="[TOPIC_ID/PARTITION/OFFSET]...")
+@click.argument("coordinates", nargs=-1, type=Place(), metavar="[TOPIC_ID/PARTITION/OFFSET]...")
 @_selection
 @click.option("--full", is_flag=True, help=f"All bytes of each, not the first {PREVIEW_BYTES}.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
-def show(coordinates: tuple[str, ...], full: bool, as_json: bool, **chosen: Any) -> None:
+def show(coordinates: tuple[tuple[str, int, int], ...], full: bool, as_json: bool, **chosen: Any) -> None:
     """Show letters: where they lie in Kafka, when, why, by which run they were refused, and their bytes.
 
     Bytes that are not UTF-8 are shown as base64. Without --limit ten are shown; places name single ones.
@@ -101,7 +114,11 @@ def show(coordinates: tuple[str, ...], full: bool, as_json: bool, **chosen: Any)
     """
     wanted = _wanted(**chosen, otherwise=10)
     with _letters() as letters:
-        named = [letter for text in coordinates for letter in _at(letters, text)]
+        named = [
+            letter
+            for topic_id, partition, offset in coordinates
+            for letter in letters.between(topic_id, partition, offset, offset + 1)
+        ]
         shown = named if coordinates else list(letters.select(wanted))
         for letter, value in chain.from_iterable(letters.values(shown)):
             described = _described(letter, value, full=full)
@@ -167,14 +184,6 @@ def _letters() -> "Iterator[DeadLetters]":
     require_servers(settings(), "HBase")
     with explained(), resources(settings()).hbase.books() as books:
         yield DeadLetters(books.hbase, books.tables.dead_letters, settings().first_hour_ms // HOUR_MS)
-
-
-def _at(letters: "DeadLetters", coordinates: str) -> "list[Letter]":
-    try:
-        topic_id, partition, offset = coordinates.split("/")
-        return letters.between(topic_id, int(partition), int(offset), int(offset) + 1)
-    except ValueError:
-        raise click.BadParameter(f"{coordinates!r} is not TOPIC_ID/PARTITION/OFFSET") from None
 
 
 def _described(letter: "Letter", value: bytes | None, *, full: bool) -> dict[str, object]:

@@ -117,3 +117,8 @@ def test_letters_of_what_was_cut_off_and_of_what_took_its_place_are_named_apart(
     world.ingest()
     assert "invalid_json" in printed("show", "id-1/0/0")
     assert "not_an_object" in printed("show", "id-1~001/0/0")
+
+
+@pytest.mark.parametrize("place", ["3", "topic/1", "topic/one/2", "topic/1/-2", "topic/1/2/3", "topic/1/" + "9" * 19])
+def test_what_is_no_place_in_kafka_is_told_before_a_server_is_asked(place):
+    assert f"'{place}' is not TOPIC_ID/PARTITION/OFFSET" in printed("show", place, code=2)
