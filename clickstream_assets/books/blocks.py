@@ -16,14 +16,19 @@ from typing import NamedTuple, TypeVar
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from clickstream_assets.books.audience import AUDIENCE, DIMENSIONS
+from clickstream_assets.books.audience import put_together as audience_of
 from clickstream_assets.books.ledger_entries import Block, Cells, HourPart
 from clickstream_assets.books.row_keys import SALTS, first_key
 from clickstream_assets.events.click_event import CLICK_TYPES, LEAVE_TYPES, ClickEvent
+from clickstream_assets.events.origins import ORIGINS, origin_of
 from clickstream_assets.stores.hbase.client import BYTES_PER_CALL, ROWS_PER_CALL, HBaseClient, RowMutation
 from clickstream_assets.stores.spark.tasks import put_together
 
 TODO, BLOCK = "todo", "block"
 """Families: a part's events as ingestion leaves them; its clicks as enrichment does."""
+OF_AUDIENCE = f"{BLOCK}:audience"
+"""Before the numbers of the cells that hold who these clicks are of (:data:`AUDIENCE`)."""
 CLICK, LEAVE, OTHER_KIND = 1, 2, 0
 UNKNOWN = -1
 """Instead of a time that the client did not measure."""
@@ -39,6 +44,8 @@ CLICKS = pa.schema(
     ]
 )
 """What metrics need of an event."""
+ENRICHED = pa.schema([*CLICKS, *((name, pa.string()) for name in DIMENSIONS)])
+"""What enrichment makes of an event."""
 EVENTS = pa.schema(
     [
         ("offset", pa.int64()),
@@ -46,6 +53,7 @@ EVENTS = pa.schema(
         *(CLICKS.field(name) for name in ("time_ms", "user_key", "url", "kind", "engaged_ms")),
         ("ip", pa.string()),
         ("user_agent", pa.string()),
+        *(ENRICHED.field(name) for name in ("event_type", *ORIGINS)),
     ]
 )
 """What enrichment needs of an event, and what it hands on."""
@@ -96,7 +104,9 @@ def columns_of(offset: int, key: bytes, event: ClickEvent) -> tuple[object, ...]
     engaged = event.engagement_time_ms
     engaged = UNKNOWN if engaged is None else min(engaged, (1 << 63) - 1)
     kind = kind_of(event.event_type)
-    return offset, key, event.time_ms, event.user_key, event.url, kind, engaged, event.ip, event.user_agent
+    origin = (text or "" for text in origin_of(event.referrer, event.url_as_sent))
+    click = event.time_ms, event.user_key, event.url, kind, engaged
+    return offset, key, *click, event.ip, event.user_agent, event.event_type, *origin
 
 
 def cell(number: int, family: str) -> bytes:
@@ -183,17 +193,27 @@ class CellWriter:
         return Cells(self._digest.hexdigest(), self._cells, self._bytes, self._raw_bytes, self._rows)
 
 
-def put_block(hbase: HBaseClient, table: str, place: Place, clicks: pa.Table, *, dry_run: bool = False) -> Block:
-    """Put all that is in a place: its digest does not depend on how it came here.
+def put_block(hbase: HBaseClient, table: str, place: Place, enriched: pa.Table, *, dry_run: bool = False) -> Block:
+    """Put all that is in a place (:data:`ENRICHED`): its digests do not depend on how it came here.
 
     Returns the block but for the versions of its part and of what enriched it.
     """
-    writer = CellWriter(lambda row: dry_run or hbase.mutate(table, [row]), row_key(place), BLOCK)
-    for batch in clicks.combine_chunks().to_batches():
-        writer.write(batch)
-    bot, first_ms = clicks.column("bot"), pc.min(clicks.column("time_ms")).as_py()
-    human = pc.and_(pc.equal(clicks.column("kind"), CLICK), pc.invert(bot))
-    return Block("", "", pc.sum(human).as_py() or 0, first_ms, writer.written, pc.sum(bot).as_py() or 0)
+    bot, is_click = enriched.column("bot"), pc.equal(enriched.column("kind"), CLICK)
+    counts = [pa.repeat(pa.scalar(1, pa.int64()), len(enriched)), pc.cast(is_click, pa.int64())]
+    traits = [enriched.column(name) for name in AUDIENCE.names[: -len(counts)]]
+    contents = {
+        BLOCK: enriched.select(CLICKS.names),
+        OF_AUDIENCE: audience_of(pa.Table.from_arrays([*traits, *counts], schema=AUDIENCE)),
+    }
+    written = {}
+    for name, content in contents.items():
+        writer = CellWriter(lambda row: dry_run or hbase.mutate(table, [row]), row_key(place), name)
+        for batch in content.combine_chunks().to_batches():
+            writer.write(batch)
+        written[name] = writer.written
+    human = pc.sum(pc.and_(is_click, pc.invert(bot))).as_py() or 0
+    first_ms = pc.min(enriched.column("time_ms")).as_py()
+    return Block("", "", human, first_ms, written[BLOCK], pc.sum(bot).as_py() or 0, written[OF_AUDIENCE])
 
 
 class EventsWriter:
@@ -207,8 +227,7 @@ class EventsWriter:
     def add(self, place: Place, event: tuple[object, ...]) -> None:
         """``event`` as :func:`columns_of` has it."""
         self._waiting[place].append(event)
-        *_, user_key, url, _, _, ip, agent = event
-        self._bytes += 100 + len(user_key) + len(url) + len(ip or "") + len(agent or "")  # type: ignore[arg-type]
+        self._bytes += 100 + sum(len(value) for value in event if isinstance(value, str))
         if self._bytes > _OPEN_BYTES:
             self.finish()
 

@@ -20,7 +20,7 @@ ID_BYTES = 32
 """Of a document's id on a list of changed rows."""
 CHANGED = "changed"
 _CHECKPOINT, _COLUMNS, FENCE = b"hour:checkpoint", b"hour:columns", b"hour:fence"
-_FORMAT = 2
+_FORMAT = 3
 BATCH_ROWS = rows_per_call(METRICS.row_bytes())
 
 
@@ -41,7 +41,7 @@ class Sums:
 
 
 class People(NamedTuple):
-    """Where a run has put users that were new to an hour's urls and countries."""
+    """Where a run has put rows that tell of an hour's users."""
 
     stamp_ms: int
     number: int
@@ -64,6 +64,8 @@ class HourColumns:
     """The totals, by the first digits of the document's id."""
     people: tuple[People, ...]
     """Who clicked what: no user stands twice beside a url and country."""
+    audience: tuple[People, ...]
+    """Who came with what and from where (:mod:`clickstream_assets.books.audience`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,15 +88,15 @@ def slice_key(hour: int, number: int) -> bytes:
     return hour_key(hour) + f"{number:03d}".encode()
 
 
-def people_key(hour: int, people: People) -> bytes:
-    """Where users lie that a run has put."""
-    return hour_key(hour) + f"p{people.number:03d}.{people.stamp_ms}".encode()
+def people_key(hour: int, people: People, kind: str = "p") -> bytes:
+    """Where rows lie that a run has put: ``p`` of who clicked what, ``a`` of the audience."""
+    return hour_key(hour) + f"{kind}{people.number:03d}.{people.stamp_ms}".encode()
 
 
 def _to_columns(stored: bytes) -> HourColumns:
-    stamp_ms, slices, people = orjson.loads(stored)
-    of_slices = tuple(Cells(**of_slice) for of_slice in slices)
-    return HourColumns(stamp_ms, of_slices, tuple(People(at, number, Cells(**cells)) for at, number, cells in people))
+    stamp_ms, slices, *of_users = orjson.loads(stored)
+    people, audience = (tuple(People(at, number, Cells(**cells)) for at, number, cells in of) for of in of_users)
+    return HourColumns(stamp_ms, tuple(Cells(**of_slice) for of_slice in slices), people, audience)
 
 
 def _to_checkpoint(stored: bytes, columns: HourColumns) -> Checkpoint:
@@ -102,7 +104,7 @@ def _to_checkpoint(stored: bytes, columns: HourColumns) -> Checkpoint:
     if form != _FORMAT or stamp_ms != columns.stamp_ms:
         raise ValueError("of another format, or of another run")
     places = {Place(*place): digest for *place, digest in covered}
-    return Checkpoint(stamp_ms, columns.slices, columns.people, places, Sums(**sums), limits)
+    return Checkpoint(stamp_ms, columns.slices, columns.people, columns.audience, places, Sums(**sums), limits)
 
 
 class Checkpoints:
@@ -134,18 +136,19 @@ class Checkpoints:
         covered = [(*place, digest) for place, digest in checkpoint.covered.items()]
         sums = {of.name: getattr(checkpoint.sums, of.name) for of in fields(Sums)}
         content = orjson.dumps([_FORMAT, checkpoint.stamp_ms, covered, sums, checkpoint.limits])
-        columns = orjson.dumps([checkpoint.stamp_ms, checkpoint.slices, [tuple(of) for of in checkpoint.people]])
+        of_users = [[tuple(place) for place in places] for places in (checkpoint.people, checkpoint.audience)]
+        columns = orjson.dumps([checkpoint.stamp_ms, checkpoint.slices, *of_users])
         row = RowMutation(hour_key(hour), {_CHECKPOINT: zlib.compress(content, 1), _COLUMNS: columns})
         self._hbase.mutate(self._table, [row], checkpoint.stamp_ms)
-        if self.columns([hour]) == {hour: HourColumns(checkpoint.stamp_ms, checkpoint.slices, checkpoint.people)}:
-            self._forget_people(
-                hour, checkpoint
-            )  # else another run has overtaken this one, and counts on what is there
+        of_hour = HourColumns(*(getattr(checkpoint, of.name) for of in fields(HourColumns)))
+        if self.columns([hour]) == {hour: of_hour}:  # else another run has overtaken this one, and counts on the rest
+            self._forget_people(hour, of_hour)
 
     def _forget_people(self, hour: int, checkpoint: HourColumns) -> None:
         """Delete users that the checkpoint does not name: put together with later ones, or of a run without one."""
         named = {people_key(hour, people) for people in checkpoint.people}
-        start, stop = hour_key(hour) + b"p", hour_key(hour) + b"q"
+        named |= {people_key(hour, people, "a") for people in checkpoint.audience}
+        start, stop = hour_key(hour) + b"a", hour_key(hour) + b"q"
         stored = [row.row for page in self._hbase.scan_keys(self._table, start, stop) for row in page]
         for key in stored:
             stamp_ms = int(key.rpartition(b".")[2])

@@ -26,6 +26,8 @@ _MOST_BYTES = {
     "event_type": _SHORT_BYTES,
     "event_id": _SHORT_BYTES,
     **dict.fromkeys(("ip", "user_agent", "referrer", "browser", "os", "device"), _CUT_BYTES),
+    **dict.fromkeys(("utm_source", "utm_medium", "utm_campaign"), _SHORT_BYTES),
+    "referrer_host": 4 * 253,
     **dict.fromkeys(("city", "geoip_version", "user_agent_version"), 256),
     "source": 128,
     "properties": MESSAGE_BYTES,

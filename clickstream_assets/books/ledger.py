@@ -21,7 +21,7 @@ as before, and *mended* is 0 again.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import astuple, replace
+from dataclasses import astuple, fields, replace
 from time import time
 from uuid import uuid4
 
@@ -107,8 +107,9 @@ def _to_part(key: bytes, cells: Mapping[bytes, bytes]) -> tuple[int, HourPart]:
     block = None
     # A block of another version is of events that the part had before.
     if "block" in stored and stored["block"][0] == version:
-        of, enriched_by, clicks, first_ms, place, *bots = stored["block"]
-        block = Block(of, enriched_by, clicks, first_ms, Cells(*place), *bots)
+        of, enriched_by, clicks, first_ms, place, bots, audience = [*stored["block"], None, None][: len(fields(Block))]
+        of_audience = Cells(*audience) if audience else None
+        block = Block(of, enriched_by, clicks, first_ms, Cells(*place), bots, of_audience)
     return hour_of_key(hour), HourPart(topic_id, int(partition), int(first), counts, version, events, block)
 
 

@@ -72,6 +72,12 @@ class Block:
     cells: Cells
     bots: int | None = None
     """Events of bots, whatever their type; None: made before they were counted."""
+    audience: Cells | None = None
+    """Who they are of; None: made before that was kept."""
+
+    @property
+    def digests(self) -> tuple[str, str]:
+        return self.cells.digest, self.audience.digest if self.audience else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +141,9 @@ class HourPart:
     """Its clicks by column, if enrichment has made them of this version."""
 
     def is_enriched_by(self, versions: str) -> bool:
-        return not self.counts.kept or (self.block is not None and self.block.enriched_by == versions)
+        block = self.block
+        is_whole = block is not None and block.audience is not None
+        return not self.counts.kept or (block is not None and is_whole and block.enriched_by == versions)
 
 
 def counts_of(parts: Mapping[int, Iterable[HourPart]]) -> dict[int, HourCounts]:

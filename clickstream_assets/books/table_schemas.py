@@ -54,6 +54,10 @@ CLICKS = Table(
         time_column("sent_at", "`sent_at` as sent", "sent_at", nullable=True),
         time_column("received_at", "`received_at` as sent", "received_at", nullable=True),
         text("properties", "JSON object of all fields the contract does not name", "other_fields", nullable=True),
+        text("referrer_host", "host of the referring url, in lower case, without a port", "referrer", nullable=True),
+        text("utm_source", "the campaign's source, of the url as sent", "url", nullable=True),
+        text("utm_medium", "the campaign's medium, of the url as sent", "url", nullable=True),
+        text("utm_campaign", "the campaign's name, of the url as sent", "url", nullable=True),
         text("source", "Kafka topic id/partition/offset that the row came from", *_RECORD),
         time_column("record_time", "timestamp of the Kafka record", "record_time"),
     )

@@ -89,7 +89,7 @@ def audit(spark: "SparkSession", books: Books, hours: Iterable[int], rules: Enri
         made, rows, named = enriched_from_rows(spark, books, sorted(parts), rules, dry_run=True)
         result = results[hour] = Enriched(rows, named)
         for place, part in parts.items():
-            if part.block is None or made[place].cells.digest != part.block.cells.digest:
+            if part.block is None or made[place].digests != part.block.digests:
                 result.parts[hour].append(part)
     return results
 
@@ -148,7 +148,12 @@ def _enriched(events: pa.RecordBatch, enricher: Enricher) -> tuple[Iterator[Shar
     (places, of_place), (clients, of_client) = columns
     country = pa.array([cells.cells[_COUNTRY].decode() for cells in places], pa.string()).take(of_place)
     bot = pa.array([cells.cells[_BOT] == b"true" for cells in clients], pa.bool_()).take(of_client)
-    kept = [events.column(name) for name in blocks.CLICKS.names if name not in ("country", "bot")]
-    clicks = pa.RecordBatch.from_arrays([*kept, country, bot], schema=blocks.CLICKS)
+    found = {"country": country, "bot": bot}
+    for (cells, numbers), names in zip(columns, (("city",), ("browser", "os", "device")), strict=True):
+        for name in names:
+            texts = pa.array([of_text.cells[CLICKS.columns[name].key].decode() for of_text in cells], pa.string())
+            found[name] = texts.take(numbers)
+    arrays = [found[name] if name in found else events.column(name) for name in blocks.ENRICHED.names]
+    clicks = pa.RecordBatch.from_arrays(arrays, schema=blocks.ENRICHED)
     rows = zip(events.column("row_key").to_pylist(), zip(*shared, strict=True), strict=True)
     return (SharedMutation(key, cells) for key, cells in rows), clicks

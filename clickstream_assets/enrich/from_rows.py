@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from clickstream_assets.books import blocks
+from clickstream_assets.books.audience import DIMENSIONS
 from clickstream_assets.books.blocks import BLOCK, UNKNOWN, CellWriter, Place, kind_of, place_of, put_block
 from clickstream_assets.books.books import Books
 from clickstream_assets.books.ledger_entries import Block
@@ -20,6 +21,7 @@ from clickstream_assets.books.row_keys import hour_of, scan_tasks
 from clickstream_assets.books.table_schemas import CLICKS
 from clickstream_assets.enrich.enrichment import OUTPUT, Enricher, EnrichmentRules, EnrichmentUnfit
 from clickstream_assets.enrich.geoip import UNKNOWN_COUNTRY
+from clickstream_assets.events.origins import ORIGINS
 from clickstream_assets.stores.hbase.client import Row, RowMutation, rows_per_call
 from clickstream_assets.stores.spark.tasks import ANSWER, NAMED, answer, answers_of, in_tasks
 
@@ -36,6 +38,7 @@ READ = (
     "engagement_time_ms",
     "ip",
     "user_agent",
+    *ORIGINS,
 )
 """Of rows, beside what enrichment has written there before."""
 _CELLS = {name: CLICKS.columns[name].key for name in (*READ, *OUTPUT)}
@@ -53,11 +56,12 @@ def enriched_from_rows(
     hours = sorted({place.hour for place in places})
     tasks = scan_tasks(hours, books.ledger.rows(hours))
     enriching = partial(_enrich_rows, books, rules, _Locator(places, _ends(books, hours)), dry_run)
-    of_row = f"place int, offset long, {blocks.ddl(blocks.CLICKS)}, answer binary"
+    of_row = f"place int, offset long, {blocks.ddl(blocks.ENRICHED)}, answer binary"
     by_place = in_tasks(spark, tasks, enriching, of_row).repartition(len(tasks), "place")
     in_order = by_place.sortWithinPartitions("place", "offset")
     made, rows, named = results_of(in_order.mapInArrow(partial(_put_blocks, books, places, dry_run), ANSWER))
-    nothing = Block("", "", 0, 0, CellWriter(lambda row: None, b"", BLOCK).written, 0)
+    no_cells = CellWriter(lambda row: None, b"", BLOCK).written
+    nothing = Block("", "", 0, 0, no_cells, 0, no_cells)
     return dict.fromkeys(places, nothing) | made, rows, named
 
 
@@ -174,15 +178,16 @@ def _enriched_row(row: Row, enricher: Enricher) -> tuple[RowMutation | None, tup
         int(stored.get("engagement_time_ms", UNKNOWN)),
         stored.get("country", UNKNOWN_COUNTRY.encode()).decode(),
         stored.get("bot") == b"true",
+        *(stored.get(name, b"").decode() for name in DIMENSIONS),
     )
 
 
-_ROW_TYPES = (pa.int32(), pa.int64(), *blocks.CLICKS.types)
+_ROW_TYPES = (pa.int32(), pa.int64(), *blocks.ENRICHED.types)
 
 
 def _row_batch(rows: Sequence[tuple[Any, ...]], answers: Sequence[Any]) -> pa.RecordBatch:
     """Rows on their way to the task that has their place, behind them what is for the run."""
-    names = ("place", "offset", *blocks.CLICKS.names)
+    names = ("place", "offset", *blocks.ENRICHED.names)
     columns = zip(*rows, strict=True) if rows else [()] * len(names)
     more = [None] * len(answers)
     arrays = [pa.array([*column, *more], of) for column, of in zip(columns, _ROW_TYPES, strict=True)]
@@ -200,8 +205,8 @@ def _put_blocks(
             if number is None:
                 yield pa.record_batch({"answer": content.column("answer").combine_chunks()})
                 continue
-            clicks = content.select(blocks.CLICKS.names).cast(blocks.CLICKS)
-            made[places[number]] = put_block(hbase, books.tables.blocks, places[number], clicks, dry_run=dry_run)
+            enriched = content.select(blocks.ENRICHED.names).cast(blocks.ENRICHED)
+            made[places[number]] = put_block(hbase, books.tables.blocks, places[number], enriched, dry_run=dry_run)
     yield answer(made)
 
 

@@ -17,6 +17,7 @@ from clickstream_assets.books.row_keys import derived_key, event_key
 from clickstream_assets.books.table_schemas import CLICKS
 from clickstream_assets.events.click_event import CLICK_TYPES, ClickEvent, decode
 from clickstream_assets.events.hours import HOUR_MS, hour_of_letter
+from clickstream_assets.events.origins import ORIGINS, origin_of
 from clickstream_assets.events.refusals import Refused
 from clickstream_assets.events.urls import DEFAULT_RULES, UrlRules
 from clickstream_assets.stores.hbase.client import RowMutation
@@ -27,6 +28,7 @@ CORRECTED_MS = HOUR_MS
 """A clock that was off by more than that is worth counting."""
 _TEXTS = ("url", "event_type", "user_id", "anonymous_id", "event_id", "ip", "user_agent", "referrer")
 _TEXT_CELLS, _texts = [CLICKS.columns[name].key for name in _TEXTS], attrgetter(*_TEXTS)
+_ORIGIN_CELLS = [CLICKS.columns[name].key for name in ORIGINS]
 _USUAL_BYTES, _DETAIL_CHARACTERS = 1_000, 1_000
 
 
@@ -189,6 +191,9 @@ def _event_cells(message: Decoded, event: ClickEvent, source: bytes) -> dict[byt
             cells[cell] = text.encode()
     if event.url_as_sent != event.url:
         cells[b"request_data:url_as_sent"] = event.url_as_sent.encode()
+    for cell, text in zip(_ORIGIN_CELLS, origin_of(event.referrer, event.url_as_sent), strict=True):
+        if text is not None:
+            cells[cell] = text.encode()
     numbers = (
         (b"click_data:engagement_time_ms", event.engagement_time_ms),
         (b"click_data:client_timestamp", None if event.client_time_ms == event.time_ms else event.client_time_ms),

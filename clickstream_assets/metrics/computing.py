@@ -67,14 +67,25 @@ def compute(
     if again := [hour for hour, task in tasks.items() if not unfit.get(hour) and _is_to_be_whole(task, done)]:
         # Totals that are not what their checkpoint says, or more urls than count by name.
         afresh = {hour: frozenset(tasks[hour].blocks) for hour in again}
-        tasks |= {hour: replace(tasks[hour], totals=(), people=(), new=new) for hour, new in afresh.items()}
+        tasks |= {
+            hour: replace(tasks[hour], totals=(), people=(), audience=(), new=new) for hour, new in afresh.items()
+        }
         more, of_these = _run(spark, books, [tasks[hour] for hour in again])
         done = {hour: of_hour for hour, of_hour in done.items() if hour not in again} | more
         unfit |= of_these
     for hour, (computed, slices) in done.items() if not dry_run else ():
         task = tasks[hour]
         checkpoints.write(
-            hour, Checkpoint(task.stamp_ms, slices, tuple(computed.people), task.digests, computed, limits.words)
+            hour,
+            Checkpoint(
+                task.stamp_ms,
+                slices,
+                tuple(computed.people),
+                tuple(computed.audience),
+                task.digests,
+                computed,
+                limits.words,
+            ),
         )
         # What enrichment worked from is of no use any more, and tells of persons.
         blocks.drop(books.hbase, books.tables.blocks, (p for p in task.new if p.hour == hour), blocks.TODO)
@@ -108,8 +119,8 @@ def _tasks(
     tasks = {}
     for hour in hours:
         end_ms = (hour + 1) * HOUR_MS + TIMEOUT_MS
-        cells = {
-            place_of(part, at): part.block.cells
+        made = {
+            place_of(part, at): part.block
             for at in (hour, hour + 1)
             for part in parts[at]
             if part.block is not None and part.counts.kept and part.block.first_ms < end_ms
@@ -118,9 +129,11 @@ def _tasks(
         done_up_to = checkpoint.stamp_ms if checkpoint else 0
         lists = ((key, column) for key, columns in checkpoints.lists(hour).items() for column in columns)
         unfinished = [(key, column) for key, column in lists if stamp_of(column) > done_up_to]
-        task = HourTask(hour, dict(sorted(cells.items())), frozenset(cells), (), (), 0, stamps[hour], run_id, counted)
+        cells = {place: block.cells for place, block in sorted(made.items())}
+        task = HourTask(hour, cells, frozenset(cells), (), (), 0, stamps[hour], run_id, counted)
+        audiences = {place: block.audience for place, block in sorted(made.items()) if place.hour == hour}
         task = _with_totals(task, None if hour in whole or unfinished else checkpoint)
-        tasks[hour] = replace(task, unfinished=() if dry_run else unfinished, dry_run=dry_run)
+        tasks[hour] = replace(task, unfinished=() if dry_run else unfinished, audiences=audiences, dry_run=dry_run)
     return tasks
 
 
@@ -133,7 +146,9 @@ def _with_totals(task: HourTask, checkpoint: Checkpoint | None) -> HourTask:
     if checkpoint and may_add and checkpoint.covered.items() <= task.digests.items():
         new = task.new - checkpoint.covered.keys()
         slices = checkpoint.slices
-        return replace(task, new=new, totals=slices, slices=len(slices), people=checkpoint.people)
+        return replace(
+            task, new=new, totals=slices, slices=len(slices), people=checkpoint.people, audience=checkpoint.audience
+        )
     raw_bytes = sum(of_place.raw_bytes for of_place in task.blocks.values())
     return replace(task, slices=min(DIGESTS, max(1, ceil(raw_bytes / LARGE_BYTES))))
 
@@ -179,6 +194,7 @@ def _sum(slices: Sequence[Slice]) -> Computed:
         whole.is_bounded |= of_slice.is_bounded
         whole.named = (whole.named + of_slice.named)[:NAMED]
         whole.people += of_slice.people
+        whole.audience += of_slice.audience
         for country, sums in of_slice.by_country.items():
             total = whole.by_country.get(country, [0] * len(sums))
             whole.by_country[country] = [a + b for a, b in zip(total, sums, strict=True)]

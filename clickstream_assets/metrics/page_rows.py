@@ -1,6 +1,6 @@
 """Rows of ``clickstream_metrics``: what a slice of an hour comes to, which rows change, how they are written."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import chain
@@ -30,7 +30,7 @@ from clickstream_assets.books.row_keys import metrics_key, slice_key_range
 from clickstream_assets.books.table_schemas import METRICS
 from clickstream_assets.events.url_limits import OTHER, CountedUrls
 from clickstream_assets.metrics.hourly_metrics import COUNTED, Changes, estimate_of, pages_of, union_of
-from clickstream_assets.metrics.people_columns import put_people
+from clickstream_assets.metrics.people_columns import WHO_CAME, WHO_CLICKED, audience_of
 from clickstream_assets.metrics.url_bound import is_beyond
 from clickstream_assets.stores.hbase.client import ROWS_PER_CALL, HBaseClient, RowMutation, rows_per_call
 from clickstream_assets.stores.hbase.thrift_rows import Cell
@@ -55,6 +55,8 @@ class Computed(Sums):
     """Ids of some of these rows, where they were compared one by one."""
     people: list[People] = field(default_factory=list)
     """Where who clicked what lies now."""
+    audience: list[People] = field(default_factory=list)
+    """Where who came with what lies now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,10 @@ class HourTask:
     counted: CountedUrls
     people: tuple[People, ...] = ()
     """Who clicked what, of what the totals count."""
+    audience: tuple[People, ...] = ()
+    """Who came with what, of what the totals count."""
+    audiences: Mapping[Place, Cells | None] = field(default_factory=dict)
+    """The same of each of the hour's blocks."""
     dry_run: bool = False
 
     @property
@@ -144,11 +150,7 @@ def write(hbase: HBaseClient, tables: TableNames, task: HourTask, number: int, c
     totals = blocks.CellWriter(lambda row: put(tables.blocks, [row]), key, _HOUR)
     if task.dry_run:
         return result, totals.written
-    kept, of_slice = [people for people in task.people if people.number == number], People.of(task.stamp_ms, number)
-    try:
-        result.people = put_people(hbase, tables.blocks, task.hour, kept, of_slice, changes.people, put)
-    except CellsUnfit as unfit:
-        raise Unfit from unfit
+    _put_users(hbase, tables.blocks, task, number, changes.people, result, put)
     ids, attempt = [bytes.fromhex(row.key.partition(b"|")[2].decode()) for row in rows], uuid4().hex[:8]
     for at in range(0, len(ids), _IDS_PER_CELL):
         # A task that runs again finds some rows written: what it lists must not take the place of what named them.
@@ -159,6 +161,29 @@ def write(hbase: HBaseClient, tables: TableNames, task: HourTask, number: int, c
     for batch in after.combine_chunks().to_batches():
         totals.write(batch)
     return result, totals.written
+
+
+def _put_users(
+    hbase: HBaseClient,
+    table: str,
+    task: HourTask,
+    number: int,
+    people: pa.Table,
+    result: Slice,
+    put: Callable[[str, Sequence[RowMutation]], object],
+) -> None:
+    """Put who is new to a slice's urls and countries, and who the slice's share of the new blocks is of."""
+    mine = {place: cells for place, cells in list(task.audiences.items())[number :: task.slices] if place in task.new}
+    audience, unfit = audience_of(hbase, table, mine)
+    if unfit:
+        raise Unfit(unfit)
+    at = People.of(task.stamp_ms, number)
+    try:
+        for columns, name, new in ((WHO_CLICKED, "people", people), (WHO_CAME, "audience", audience)):
+            before = [place for place in getattr(task, name) if place.number == number]
+            setattr(result, name, columns.put(hbase, table, task.hour, before, at, new, put))
+    except CellsUnfit as unfit_cells:
+        raise Unfit from unfit_cells
 
 
 class Superseded(Exception):

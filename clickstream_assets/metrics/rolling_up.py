@@ -26,7 +26,7 @@ from clickstream_assets.events.days import hours_of_day
 from clickstream_assets.metrics.daily_metrics import NAMES, ROLLED_UP, added_up, rolled_up
 from clickstream_assets.metrics.hourly_metrics import COUNTED, PEOPLE
 from clickstream_assets.metrics.page_rows import Superseded, is_same
-from clickstream_assets.metrics.people_columns import people_in
+from clickstream_assets.metrics.people_columns import WHO_CLICKED
 from clickstream_assets.stores.hbase.client import ROWS_PER_CALL, HBaseClient, RowMutation, rows_per_call
 from clickstream_assets.stores.spark.tasks import ANSWER, answer, answers_of, in_tasks, put_together
 
@@ -143,7 +143,7 @@ def _read_people(books: Books, of: Iterable[tuple[int, People]]) -> Iterator[pa.
     with books.hbase.another() as hbase:
         for hour, place in of:
             try:
-                table = people_in(hbase, books.tables.blocks, hour, place)
+                table = WHO_CLICKED.read(hbase, books.tables.blocks, hour, place)
             except CellsUnfit:
                 table = pa.Table.from_pylist([{}], PEOPLE)
             yield from table.append_column(_PERSON.field("hour"), pa.repeat(hour, len(table))).to_batches()

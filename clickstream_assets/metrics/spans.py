@@ -14,7 +14,7 @@ from clickstream_assets.books.checkpoints import Checkpoints, HourColumns, slice
 from clickstream_assets.books.ledger_entries import Cells
 from clickstream_assets.metrics.daily_metrics import SCOPES, added_up, rolled_up
 from clickstream_assets.metrics.hourly_metrics import COUNTED, PEOPLE
-from clickstream_assets.metrics.people_columns import people_in
+from clickstream_assets.metrics.people_columns import WHO_CLICKED
 
 _BYTES_AT_A_TIME = 256 << 20
 
@@ -64,7 +64,7 @@ def _people(books: Books, columns: Mapping[int, HourColumns], number: int, passe
     for hour, of_hour in columns.items():
         for place in of_hour.people:
             try:
-                people = people_in(books.hbase, books.tables.blocks, hour, place)
+                people = WHO_CLICKED.read(books.hbase, books.tables.blocks, hour, place)
             except CellsUnfit as unfit:
                 raise WithoutColumns([hour]) from unfit
             if passes > 1:

@@ -23,7 +23,7 @@ from clickstream_assets.events.url_limits import NO_LIMITS
 from clickstream_assets.metrics import computing, rolling_up
 from clickstream_assets.metrics.hourly_metrics import sketch_of
 from clickstream_assets.metrics.page_rows import same_users
-from clickstream_assets.metrics.people_columns import people_in
+from clickstream_assets.metrics.people_columns import WHO_CLICKED
 from clickstream_assets.stores.hbase.client import RowMutation
 from clickstream_assets_tests.acceptance import golden
 from clickstream_assets_tests.fakes.geoip_databases import write_database
@@ -185,7 +185,7 @@ class MetricsWorld(World):
         found = defaultdict(list)
         for hour, columns in Checkpoints(self.books).columns(self.hours).items():
             for place in columns.people:
-                for person in people_in(self.hbase, BLOCKS, hour, place).to_pylist():
+                for person in WHO_CLICKED.read(self.hbase, BLOCKS, hour, place).to_pylist():
                     name = f"{rfc3339_of_hour(hour)}|{person['url']}|{person['country']}"
                     found[name].append(person["user_key"])
         assert {name: sorted(of_page) for name, of_page in found.items()} == {n: sorted(u) for n, u in users.items()}
