@@ -17,7 +17,7 @@ from clickstream_assets.stores.spark.resource import SparkResource
 
 if TYPE_CHECKING:
     from clickstream_assets.books.books import Books
-    from clickstream_assets.metrics.page_rows import Computed
+    from clickstream_assets.metrics.hour_tasks import Computed
 
 ASSET = "url_country_metrics"
 

@@ -29,9 +29,10 @@ from clickstream_assets.books.ledger_entries import Cells
 from clickstream_assets.books.row_keys import DIGESTS, document_id
 from clickstream_assets.events.hours import HOUR_MS, TIMEOUT_MS
 from clickstream_assets.events.url_limits import NO_LIMITS, CountedUrls, UrlLimits
+from clickstream_assets.metrics.hour_tasks import Computed, HourTask, Slice, Unfit
 from clickstream_assets.metrics.hourly_metrics import CHANGES, COUNTED, PEOPLE, Changes, changes, pages_of
 from clickstream_assets.metrics.new_events import EVENTS, events_of
-from clickstream_assets.metrics.page_rows import Computed, HourTask, Slice, Unfit, by_page, union, write
+from clickstream_assets.metrics.page_rows import by_page, union, write
 from clickstream_assets.metrics.url_bound import clicks_by_url, digests
 from clickstream_assets.metrics.url_ranks import ranked_urls
 from clickstream_assets.stores.spark.tasks import ANSWER, NAMED, answer, answers_of, in_tasks, put_together

@@ -7,7 +7,7 @@ import pyarrow.compute as pc
 
 from clickstream_assets.books import blocks
 from clickstream_assets.books.blocks import BLOCK, Place
-from clickstream_assets.metrics.page_rows import HourTask, Unfit
+from clickstream_assets.metrics.hour_tasks import HourTask, Unfit
 from clickstream_assets.stores.hbase.client import HBaseClient
 
 EVENTS = blocks.CLICKS.append(pa.field("is_new", pa.bool_()))

@@ -1,7 +1,6 @@
 """Rows of ``clickstream_metrics``: what a slice of an hour comes to, which rows change, how they are written."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
 from functools import partial
 from itertools import chain
 from typing import Any
@@ -13,14 +12,11 @@ import pyarrow.compute as pc
 from datasketches import tgt_hll_type
 
 from clickstream_assets.books import blocks
-from clickstream_assets.books.blocks import CellsUnfit, Place
 from clickstream_assets.books.books import TableNames
 from clickstream_assets.books.checkpoints import (
     BATCH_ROWS,
     CHANGED,
     FENCE,
-    People,
-    Sums,
     hour_key,
     keys_on,
     slice_key,
@@ -28,9 +24,10 @@ from clickstream_assets.books.checkpoints import (
 from clickstream_assets.books.ledger_entries import Cells
 from clickstream_assets.books.row_keys import metrics_key, slice_key_range
 from clickstream_assets.books.table_schemas import METRICS
-from clickstream_assets.events.url_limits import OTHER, CountedUrls
+from clickstream_assets.events.url_limits import OTHER
+from clickstream_assets.metrics.hour_tasks import HourTask, Slice, Unfit
 from clickstream_assets.metrics.hourly_metrics import COUNTED, Changes, estimate_of, pages_of, union_of
-from clickstream_assets.metrics.people_columns import WHO_CAME, WHO_CLICKED, audience_of
+from clickstream_assets.metrics.people_columns import put_users
 from clickstream_assets.metrics.url_bound import is_beyond
 from clickstream_assets.stores.hbase.client import ROWS_PER_CALL, HBaseClient, RowMutation, rows_per_call
 from clickstream_assets.stores.hbase.thrift_rows import Cell
@@ -41,77 +38,6 @@ _IDS_PER_CELL = 4_096
 _HOUR = "hour"
 _COMPUTED_AT, _RUN, _SKETCH = (METRICS.columns[name].key for name in ("computed_at", "run_id", "users_sketch"))
 _FAMILY = b"metrics"
-
-
-@dataclass(slots=True)
-class Computed(Sums):
-    """What became of one hour's metrics."""
-
-    written: int = 0
-    """Rows that are new or changed."""
-    deleted: int = 0
-    """Rows that the result lacks."""
-    named: list[str] = field(default_factory=list)
-    """Ids of some of these rows, where they were compared one by one."""
-    people: list[People] = field(default_factory=list)
-    """Where who clicked what lies now."""
-    audience: list[People] = field(default_factory=list)
-    """Where who came with what lies now."""
-
-
-@dataclass(frozen=True, slots=True)
-class HourTask:
-    """One hour to compute, as a worker needs it."""
-
-    hour: int
-    blocks: Mapping[Place, Cells]
-    new: frozenset[Place]
-    """Of the blocks, those that the totals do not count: all of them if the hour is computed whole."""
-    totals: tuple[Cells, ...]
-    """By slice; none if the hour is computed whole."""
-    unfinished: Sequence[tuple[bytes, bytes]]
-    """Lists of runs that came to no checkpoint, by row key and column: what they name is written whatever it is."""
-    slices: int
-    stamp_ms: int
-    run_id: str
-    counted: CountedUrls
-    people: tuple[People, ...] = ()
-    """Who clicked what, of what the totals count."""
-    audience: tuple[People, ...] = ()
-    """Who came with what, of what the totals count."""
-    audiences: Mapping[Place, Cells | None] = field(default_factory=dict)
-    """The same of each of the hour's blocks."""
-    dry_run: bool = False
-
-    @property
-    def is_whole(self) -> bool:
-        return not self.totals
-
-    @property
-    def is_bounding(self) -> bool:
-        """Whether it takes the hour's clicks to tell which urls count by name."""
-        return self.is_whole and self.counted.limits.most > 0
-
-    def with_kept(self, clicks: Iterable[tuple[bytes, int]]) -> "HourTask":
-        """The same where these are the hour's urls, as digests with their clicks."""
-        return replace(self, counted=self.counted.bounded(clicks))
-
-    @property
-    def digests(self) -> dict[Place, str]:
-        return {place: cells.digest for place, cells in self.blocks.items()}
-
-
-class Unfit(Exception):
-    """Blocks, or totals, that are not what the books say."""
-
-    def __init__(self, places: Iterable[Place] = ()) -> None:
-        super().__init__()
-        self.places = tuple(places)
-
-
-@dataclass(slots=True)
-class Slice(Computed):
-    hashed_urls: Any = None
 
 
 COUNTS = COUNTED.names[2:]
@@ -150,7 +76,7 @@ def write(hbase: HBaseClient, tables: TableNames, task: HourTask, number: int, c
     totals = blocks.CellWriter(lambda row: put(tables.blocks, [row]), key, _HOUR)
     if task.dry_run:
         return result, totals.written
-    _put_users(hbase, tables.blocks, task, number, changes.people, result, put)
+    put_users(hbase, tables.blocks, task, number, changes.people, result, put)
     ids, attempt = [bytes.fromhex(row.key.partition(b"|")[2].decode()) for row in rows], uuid4().hex[:8]
     for at in range(0, len(ids), _IDS_PER_CELL):
         # A task that runs again finds some rows written: what it lists must not take the place of what named them.
@@ -161,29 +87,6 @@ def write(hbase: HBaseClient, tables: TableNames, task: HourTask, number: int, c
     for batch in after.combine_chunks().to_batches():
         totals.write(batch)
     return result, totals.written
-
-
-def _put_users(
-    hbase: HBaseClient,
-    table: str,
-    task: HourTask,
-    number: int,
-    people: pa.Table,
-    result: Slice,
-    put: Callable[[str, Sequence[RowMutation]], object],
-) -> None:
-    """Put who is new to a slice's urls and countries, and who the slice's share of the new blocks is of."""
-    mine = {place: cells for place, cells in list(task.audiences.items())[number :: task.slices] if place in task.new}
-    audience, unfit = audience_of(hbase, table, mine)
-    if unfit:
-        raise Unfit(unfit)
-    at = People.of(task.stamp_ms, number)
-    try:
-        for columns, name, new in ((WHO_CLICKED, "people", people), (WHO_CAME, "audience", audience)):
-            before = [place for place in getattr(task, name) if place.number == number]
-            setattr(result, name, columns.put(hbase, table, task.hour, before, at, new, put))
-    except CellsUnfit as unfit_cells:
-        raise Unfit from unfit_cells
 
 
 class Superseded(Exception):

@@ -11,10 +11,13 @@ from clickstream_assets.books.audience import AUDIENCE, put_together
 from clickstream_assets.books.blocks import CellsUnfit, CellWriter, Place
 from clickstream_assets.books.checkpoints import People, people_key
 from clickstream_assets.books.ledger_entries import Cells
+from clickstream_assets.metrics.hour_tasks import HourTask, Slice, Unfit
 from clickstream_assets.metrics.hourly_metrics import PEOPLE
 from clickstream_assets.stores.hbase.client import HBaseClient, RowMutation
 
 _FAMILY = "hour"
+Put = Callable[[str, Sequence[RowMutation]], object]
+"""Writes rows of a table with the run's time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +37,7 @@ class UserColumns:
         before: Sequence[People],
         place: People,
         new: pa.Table,
-        put: Callable[[str, Sequence[RowMutation]], object],
+        put: Put,
     ) -> list[People]:
         """Put new rows beside those of runs before; where all lie now.
 
@@ -80,3 +83,23 @@ def audience_of(hbase: HBaseClient, table: str, of: Mapping[Place, Cells | None]
         else:
             kept.append(batch)
     return put_together(pa.Table.from_batches(kept, AUDIENCE)), unfit
+
+
+def put_users(
+    hbase: HBaseClient, table: str, task: HourTask, number: int, people: pa.Table, result: Slice, put: Put
+) -> None:
+    """Put who is new to a slice's urls and countries (``people``), and who its share of the new blocks is of.
+
+    ``result`` is told where all lie now. Raises :class:`Unfit`.
+    """
+    mine = {place: cells for place, cells in list(task.audiences.items())[number :: task.slices] if place in task.new}
+    audience, unfit = audience_of(hbase, table, mine)
+    if unfit:
+        raise Unfit(unfit)
+    at = People.of(task.stamp_ms, number)
+    try:
+        for columns, name, new in ((WHO_CLICKED, "people", people), (WHO_CAME, "audience", audience)):
+            before = [place for place in getattr(task, name) if place.number == number]
+            setattr(result, name, columns.put(hbase, table, task.hour, before, at, new, put))
+    except CellsUnfit as unfit_cells:
+        raise Unfit from unfit_cells

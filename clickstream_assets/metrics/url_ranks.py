@@ -12,8 +12,8 @@ from clickstream_assets.books import blocks
 from clickstream_assets.books.blocks import Place
 from clickstream_assets.books.books import Books
 from clickstream_assets.events.url_limits import ranked
+from clickstream_assets.metrics.hour_tasks import HourTask, Unfit
 from clickstream_assets.metrics.new_events import events_of
-from clickstream_assets.metrics.page_rows import HourTask, Unfit
 from clickstream_assets.metrics.url_bound import URL_CLICKS, clicks_by_url, digests
 from clickstream_assets.stores.spark.tasks import ANSWER, answer, answers_of, in_tasks
 

@@ -23,7 +23,7 @@ from clickstream_assets.evidence import overviews
 from clickstream_assets.index import documents, hour_documents, indexing
 from clickstream_assets.index.indexing import Indexed
 from clickstream_assets.metrics import computing
-from clickstream_assets.metrics.page_rows import Computed
+from clickstream_assets.metrics.hour_tasks import Computed
 from clickstream_assets.orchestration.jobs import clickstream_hours
 from clickstream_assets.partitions import tags_of
 from clickstream_assets.settings import Settings

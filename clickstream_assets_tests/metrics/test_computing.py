@@ -11,8 +11,9 @@ from clickstream_assets.books import blocks, checkpoints
 from clickstream_assets.books.checkpoints import Checkpoints
 from clickstream_assets.enrich.enrichment import EnrichmentRules
 from clickstream_assets.metrics import computing, page_rows
+from clickstream_assets.metrics.hour_tasks import Computed
 from clickstream_assets.metrics.hourly_metrics import sketch_of
-from clickstream_assets.metrics.page_rows import Computed, Superseded, same_users
+from clickstream_assets.metrics.page_rows import Superseded, same_users
 from clickstream_assets_tests.fakes.geoip_databases import write_database
 from clickstream_assets_tests.fakes.metrics_world import (
     BLOCKS,
