@@ -4,7 +4,9 @@ Events of one user that agree in every dimension are one row, with how many they
 clicks of an hour's part, the metrics' step puts those of an hour together.
 """
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from clickstream_assets.events.origins import ORIGINS
 
@@ -21,9 +23,14 @@ AUDIENCE = pa.schema(
     ]
 )
 """``events`` are of any type, ``clicks`` those of a click type among them."""
+_SUMMED = [*_KEYS, "events_sum", "clicks_sum"]
 
 
 def put_together(rows: pa.Table) -> pa.Table:
     """:data:`AUDIENCE` with rows that agree in all but their counts as one, in order of their first."""
-    sums = rows.group_by(list(_KEYS), use_threads=False).aggregate([("events", "sum"), ("clicks", "sum")])
-    return sums.rename_columns([name.removesuffix("_sum") for name in sums.column_names]).select(AUDIENCE.names)
+    numbered = rows.append_column("number", pa.array(np.arange(len(rows))))
+    sums = numbered.group_by(list(_KEYS), use_threads=False).aggregate(
+        [("events", "sum"), ("clicks", "sum"), ("number", "min")]
+    )
+    sums = sums.take(pc.sort_indices(sums.column("number_min")))  # Arrow's own order depends on how rows were cut
+    return pa.Table.from_arrays([sums.column(name) for name in _SUMMED], schema=AUDIENCE)

@@ -28,17 +28,17 @@ if TYPE_CHECKING:
 
 PREVIEW_BYTES = 200
 """Bytes of a letter shown without ``--full``."""
-PLACE = re.compile(r"([^/]+)/(\d{1,9})/(\d{1,18})", re.ASCII)
+_PLACE = re.compile(r"([^/]+)/(\d{1,9})/(\d{1,18})", re.ASCII)
 _Command = Callable[..., Any]
 
 
-class Place(click.ParamType):
+class LetterPlace(click.ParamType):
     """A message's place in Kafka: topic id, partition and offset."""
 
     name = "place"
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, int, int]:
-        if (parts := PLACE.fullmatch(value)) is None:
+        if (parts := _PLACE.fullmatch(value)) is None:
             self.fail(f"{value!r} is not TOPIC_ID/PARTITION/OFFSET", param, ctx)
         return parts[1], int(parts[2]), int(parts[3])
 
@@ -98,7 +98,7 @@ def list_(as_json: bool, **chosen: Any) -> None:
 
 
 @dead_letters.command("show", cls=Verdict, short_help="Single letters with their bytes.")
-@click.argument("coordinates", nargs=-1, type=Place(), metavar="[TOPIC_ID/PARTITION/OFFSET]...")
+@click.argument("coordinates", nargs=-1, type=LetterPlace(), metavar="[TOPIC_ID/PARTITION/OFFSET]...")
 @_selection
 @click.option("--full", is_flag=True, help=f"All bytes of each, not the first {PREVIEW_BYTES}.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")

@@ -75,19 +75,8 @@ def compute(
         done = {hour: of_hour for hour, of_hour in done.items() if hour not in again} | more
         unfit |= of_these
     for hour, (computed, slices) in done.items() if not dry_run else ():
-        task = tasks[hour]
-        checkpoints.write(
-            hour,
-            Checkpoint(
-                task.stamp_ms,
-                slices,
-                tuple(computed.people),
-                tuple(computed.audience),
-                task.digests,
-                computed,
-                limits.words,
-            ),
-        )
+        task, users = tasks[hour], (tuple(computed.people), tuple(computed.audience))
+        checkpoints.write(hour, Checkpoint(task.stamp_ms, slices, *users, task.digests, computed, limits.words))
         # What enrichment worked from is of no use any more, and tells of persons.
         blocks.drop(books.hbase, books.tables.blocks, (p for p in task.new if p.hour == hour), blocks.TODO)
     results = {hour: computed for hour, (computed, _) in done.items()}
@@ -131,10 +120,10 @@ def _tasks(
         lists = ((key, column) for key, columns in checkpoints.lists(hour).items() for column in columns)
         unfinished = [(key, column) for key, column in lists if stamp_of(column) > done_up_to]
         cells = {place: block.cells for place, block in sorted(made.items())}
-        task = HourTask(hour, cells, frozenset(cells), (), (), 0, stamps[hour], run_id, counted)
-        audiences = {place: block.audience for place, block in sorted(made.items()) if place.hour == hour}
+        audiences = {place: made[place].audience for place in cells if place.hour == hour}
+        task = HourTask(hour, cells, audiences, frozenset(cells), (), (), 0, stamps[hour], run_id, counted)
         task = _with_totals(task, None if hour in whole or unfinished else checkpoint)
-        tasks[hour] = replace(task, unfinished=() if dry_run else unfinished, audiences=audiences, dry_run=dry_run)
+        tasks[hour] = replace(task, unfinished=() if dry_run else unfinished, dry_run=dry_run)
     return tasks
 
 

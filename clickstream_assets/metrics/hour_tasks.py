@@ -32,6 +32,8 @@ class HourTask:
 
     hour: int
     blocks: Mapping[Place, Cells]
+    audiences: Mapping[Place, Cells | None]
+    """Who came with what, of each block of the hour itself; None where that is not known."""
     new: frozenset[Place]
     """Of the blocks, those that the totals do not count: all of them if the hour is computed whole."""
     totals: tuple[Cells, ...]
@@ -46,8 +48,6 @@ class HourTask:
     """Who clicked what, of what the totals count."""
     audience: tuple[People, ...] = ()
     """Who came with what, of what the totals count."""
-    audiences: Mapping[Place, Cells | None] = field(default_factory=dict)
-    """The same of each of the hour's blocks."""
     dry_run: bool = False
 
     @property

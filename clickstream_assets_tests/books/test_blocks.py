@@ -24,6 +24,7 @@ from clickstream_assets.books.blocks import (
     unpacked,
 )
 from clickstream_assets.books.row_keys import SALTS, hour_of
+from clickstream_assets.events.origins import ORIGINS
 from clickstream_assets.stores.hbase.client import BYTES_PER_CALL
 from clickstream_assets_tests.fakes.hbase import FakeHBase
 
@@ -39,7 +40,16 @@ clicks = st.lists(
     max_size=9,
 )
 events = st.tuples(
-    longs, st.binary(max_size=4), longs, texts, texts, st.integers(0, 2), longs, st.none() | texts, st.none() | texts
+    longs,
+    st.binary(max_size=4),
+    longs,
+    texts,
+    texts,
+    st.integers(0, 2),
+    longs,
+    st.none() | texts,
+    st.none() | texts,
+    *[texts] * 5,
 )
 
 
@@ -276,7 +286,9 @@ def event(offset, **fields):
         "engaged_ms": -1,
         "ip": "84.160.1.1",
         "user_agent": None,
+        "event_type": "page_view",
     }
+    columns |= dict.fromkeys(ORIGINS, "")
     return tuple((columns | fields).values())
 
 

@@ -168,7 +168,9 @@ def part_of(ledger, hour=HOUR):
 
 
 def block_of(part, enriched_by="GeoIP 7", digest="b"):
-    return Block(part.version, enriched_by, clicks=3, first_ms=HOUR * 3_600_000, cells=cells(digest))
+    return Block(
+        part.version, enriched_by, clicks=3, first_ms=HOUR * 3_600_000, cells=cells(digest), audience=cells("a")
+    )
 
 
 def test_parts_know_where_their_events_lie_and_of_which_writing_they_are(ledger):
@@ -205,6 +207,8 @@ def test_a_block_counts_for_the_version_that_it_was_made_of(ledger):
     assert part_of(ledger).block == block_of(part)
     assert part_of(ledger).is_enriched_by("GeoIP 7")
     assert not part_of(ledger).is_enriched_by("GeoIP 8")
+    ledger.name_blocks({HOUR: [(part, replace(block_of(part), audience=None))]})
+    assert not part_of(ledger).is_enriched_by("GeoIP 7"), "made before it was kept who clicks are of"
 
     # A run reads the range again while another enriches what it held before.
     ledger.write([with_events(entry(0, 9, {HOUR: 5}), h0="others")], [booked])
@@ -219,8 +223,8 @@ def test_a_block_that_was_named_before_bots_were_counted_is_read_without_them(le
     ledger.name_blocks({HOUR: [(part, replace(block_of(part), bots=3))]})
     assert part_of(ledger).block.bots == 3
     (cells_of_part,) = (cells for key, cells in ledger._hbase.tables["ledger"].items() if key.startswith(b"hour|"))
-    cells_of_part[b"entry:block"] = orjson.dumps(orjson.loads(cells_of_part[b"entry:block"])[:-1])
-    assert part_of(ledger).block == block_of(part)
+    cells_of_part[b"entry:block"] = orjson.dumps(orjson.loads(cells_of_part[b"entry:block"])[:-2])
+    assert part_of(ledger).block == replace(block_of(part), audience=None)
     assert part_of(ledger).block.bots is None
 
 

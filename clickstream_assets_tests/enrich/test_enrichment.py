@@ -12,6 +12,7 @@ from clickstream_assets.books.row_keys import first_key
 from clickstream_assets.books.table_schemas import CLICKS
 from clickstream_assets.enrich import enriching, enrichment, from_rows
 from clickstream_assets.enrich.enrichment import EnrichmentRules, EnrichmentUnfit
+from clickstream_assets.events.origins import ORIGINS
 from clickstream_assets.settings import Settings
 from clickstream_assets_tests.fakes.geoip_databases import write_database
 
@@ -68,7 +69,7 @@ def written(enricher, *rows):
 def events(*rows):
     """Events by column as ingestion leaves them; each is what differs from a plain one."""
     plain = {"offset": 0, "row_key": b"", "time_ms": 1, "user_key": "uada", "url": "https://h/", "kind": CLICK}
-    plain |= {"engaged_ms": -1, "ip": None, "user_agent": None}
+    plain |= {"engaged_ms": -1, "ip": None, "user_agent": None, "event_type": "page_view"} | dict.fromkeys(ORIGINS, "")
     return pa.RecordBatch.from_pylist([plain | row for row in rows], blocks.EVENTS)
 
 
@@ -100,7 +101,15 @@ def test_metrics_get_of_rows_what_they_get_of_events(enricher):
     place = Place("log", 0, 0, 0)
     clicks, _ = of_rows(
         enricher,
-        row(bytes(5), timestamp=str(long_ago), ip="84.160.1.1", user_agent=FIREFOX, event_type="click"),
+        row(
+            bytes(5),
+            timestamp=str(long_ago),
+            ip="84.160.1.1",
+            user_agent=FIREFOX,
+            event_type="click",
+            referrer_host="search.example",
+            utm_medium="cpc",
+        ),
         row(bytes(5), source="log/0/1", user_id="bob", engagement_time_ms="7", user_agent=google),
         row(bytes(5), source="log/0/2", event_type="page_leave"),
         raw_row(bytes(5), **PLAIN | {"source": "log/0/3", "event_type": "scroll", "anonymous_id": "eve"}),
@@ -113,13 +122,20 @@ def test_metrics_get_of_rows_what_they_get_of_events(enricher):
     )
     made, _ = from_events(
         enricher,
-        {"time_ms": long_ago, "ip": "84.160.1.1", "user_agent": FIREFOX},
+        {
+            "time_ms": long_ago,
+            "ip": "84.160.1.1",
+            "user_agent": FIREFOX,
+            "event_type": "click",
+            "referrer_host": "search.example",
+            "utm_medium": "cpc",
+        },
         {"user_key": "ubob", "engaged_ms": 7, "user_agent": google},
-        {"kind": LEAVE},
-        {"kind": OTHER_KIND},
+        {"kind": LEAVE, "event_type": "page_leave"},
+        {"kind": OTHER_KIND, "event_type": "scroll"},
         {"user_key": "aeve"},
     )
-    assert [dict(zip(blocks.CLICKS.names, click[2:], strict=True)) for click in clicks] == made
+    assert [dict(zip(blocks.ENRICHED.names, click[2:], strict=True)) for click in clicks] == made
     assert [(click["country"], click["bot"]) for click in made[:2]] == [("DE", False), ("ZZ", True)]
     assert [click[:2] for click in clicks] == [(0, 0), (0, 1), (0, 2), (0, 3), (0, 0)]
 
@@ -171,7 +187,13 @@ def test_a_row_whose_request_data_has_expired_keeps_what_it_has(enricher):
     enriched = KNOWN | {"geoip_version": "GeoLite2-City 6", "user_agent_version": "rules 3", "bot": "true"}
     assert written(enricher, row(b"1", **enriched)) == {}
     ((_, _, *click),), _ = of_rows(enricher, row(bytes(5), **enriched), places=[Place("log", 0, 0, 0)])
-    assert click[-2:] == ["DE", True]
+    of_row = dict(zip(blocks.ENRICHED.names, click, strict=True))
+    assert {name: of_row[name] for name in ("country", "city", "browser", "bot")} == {
+        "country": "DE",
+        "city": "Cologne",
+        "browser": "Firefox",
+        "bot": True,
+    }
     assert written(enricher, row(b"1", **enriched, user_agent=FIREFOX)).keys() == {b"1"}
 
 

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from clickstream_assets.books import blocks
+from clickstream_assets.books.audience import DIMENSIONS
 from clickstream_assets.books.table_schemas import CLICKS, METRICS
 from clickstream_assets.enrich import enrichment, from_rows
 from clickstream_assets.events.fields import FIELDS, TOPIC
@@ -41,7 +42,7 @@ OTHER = {
     "timestamp": NOW - 2 * HOUR,
     "sent_at": NOW + 2 * HOUR,
     "received_at": NOW - HOUR,
-    "url": "https://h/b#y",
+    "url": "https://h/b?utm_source=m&utm_medium=n&utm_campaign=o#y",
     "user_id": "v",
     "anonymous_id": "b",
     "event_id": "f",
@@ -100,6 +101,7 @@ def test_enrichment_reads_and_writes_what_the_lineage_says():
     assert set(enrichment.OUTPUT) == enriched.keys() - raw.keys()
     looked_up = {"ip", "user_agent"}
     assert looked_up <= set(blocks.EVENTS.names) & set(from_rows.READ)
+    assert set(DIMENSIONS) <= {*from_rows.READ, *enrichment.OUTPUT}
     assert {above for name in enrichment.OUTPUT for above in enriched[name].upstream} == looked_up
     assert all(enriched[name].upstream == (name,) for name in raw)
 

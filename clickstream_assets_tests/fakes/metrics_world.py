@@ -5,10 +5,11 @@ Not faked: what ``hbase.py`` and ``spark.py`` leave out; Elasticsearch is not th
 
 import itertools
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from hashlib import sha256
 
 from clickstream_assets.books import blocks, checkpoints, day_states
+from clickstream_assets.books.audience import DIMENSIONS
 from clickstream_assets.books.checkpoints import ID_BYTES, Checkpoints
 from clickstream_assets.books.hour_states import COMPUTED, ENRICHED, INDEXED
 from clickstream_assets.books.row_keys import metrics_key_range
@@ -23,7 +24,7 @@ from clickstream_assets.events.url_limits import NO_LIMITS
 from clickstream_assets.metrics import computing, rolling_up
 from clickstream_assets.metrics.hourly_metrics import sketch_of
 from clickstream_assets.metrics.page_rows import same_users
-from clickstream_assets.metrics.people_columns import WHO_CLICKED
+from clickstream_assets.metrics.people_columns import WHO_CAME, WHO_CLICKED
 from clickstream_assets.stores.hbase.client import RowMutation
 from clickstream_assets_tests.acceptance import golden
 from clickstream_assets_tests.fakes.geoip_databases import write_database
@@ -176,6 +177,7 @@ class MetricsWorld(World):
             assert row["unique_users"] == len(users[name])
         assert golden.compare(expected["metrics"], stored) == []
         self.assert_people(users)
+        self.assert_audience()
         self.assert_days(expected["daily"])
         self.assert_books_balance()
         self.assert_blocks_are_the_rows()
@@ -189,6 +191,23 @@ class MetricsWorld(World):
                     name = f"{rfc3339_of_hour(hour)}|{person['url']}|{person['country']}"
                     found[name].append(person["user_key"])
         assert {name: sorted(of_page) for name, of_page in found.items()} == {n: sorted(u) for n, u in users.items()}
+
+    def assert_audience(self):
+        """Who came with what lies by column, as the rows say."""
+        found, expected = Counter(), Counter()
+        for hour, columns in Checkpoints(self.books).columns(self.hours).items():
+            for place in columns.audience:
+                for of_user in WHO_CAME.read(self.hbase, BLOCKS, hour, place).to_pylist():
+                    *came, events, clicks = of_user.values()
+                    found[hour, *came, "events"] += events
+                    found[hour, *came, "clicks"] += clicks
+        for cells in self.rows().values():
+            row = CLICKS_TABLE.decode(cells)
+            user = f"u{row['user_id']}" if "user_id" in row else f"a{row['anonymous_id']}"
+            came = user, *(row.get(name, "") for name in DIMENSIONS), row["bot"] == "true"
+            expected[row["timestamp"] // HOUR_MS, *came, "events"] += 1
+            expected[row["timestamp"] // HOUR_MS, *came, "clicks"] += row["event_type"] in golden.CLICK_TYPES
+        assert found == expected
 
     def assert_days(self, expected):
         """Days put together from hours against golden.py, which does so from events."""
