@@ -16,7 +16,8 @@ from clickstream_assets.events.days import HOURS_A_DAY, day_of_hour, hours_of_da
 from clickstream_assets.events.hours import HOUR_MS
 from clickstream_assets.index import daily_documents
 from clickstream_assets.index.indexing import Target as Index
-from clickstream_assets.metrics.rolling_up import DayTotals, roll_up
+from clickstream_assets.metrics.day_rows import DayTotals
+from clickstream_assets.metrics.rolling_up import roll_up
 from clickstream_assets.stores.kafka.client import ensure_topic
 from clickstream_assets.stores.kafka.producer import send
 

@@ -16,7 +16,7 @@ from clickstream_assets.stores.hbase.resource import HBaseResource
 from clickstream_assets.stores.spark.resource import SparkResource
 
 if TYPE_CHECKING:
-    from clickstream_assets.metrics.rolling_up import DayTotals
+    from clickstream_assets.metrics.day_rows import DayTotals
 
 ASSET = "daily_metrics"
 
@@ -50,7 +50,7 @@ def _materialize(
             if is_held(books.hours.read(hours_of_day(day))):
                 context.log.warning(f"{key_of_day(day)} is left as it is: a failed check holds one of its hours")
                 continue
-            totals = roll_up(session, books, day, context.run_id)
+            totals = roll_up(session, books, day, context.run_id, whole=is_by_hand(context))
             if totals.unfit:
                 names = ", ".join(map(key_of_hour, sorted(totals.unfit)))
                 context.log.warning(f"{key_of_day(day)} waits for hours that are to be computed first: {names}")

@@ -6,10 +6,11 @@ roll-up, and once more when it has ended.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from time import time
 
 from clickstream_assets.books.hour_states import HourState
+from clickstream_assets.books.ledger_entries import Cells
 from clickstream_assets.books.table_schemas import LEDGER
 from clickstream_assets.events.days import day_of_key, days_of, end_of_day_ms, hours_of_day, key_of_day
 from clickstream_assets.stores.hbase.client import HBaseClient, RowMutation
@@ -31,6 +32,8 @@ class DayState:
     """How long the last one took that came to its end."""
     covered: Mapping[int, int] = field(default_factory=dict)
     """By hour, up to which touch its metrics were computed that the day has counted."""
+    columns: tuple[Cells, ...] = ()
+    """Where the totals of the last roll-up that came to its end lie by column, by slice."""
 
     def lacks(self, hours: Mapping[int, HourState]) -> bool:
         """Whether hours, of this day, have come to other metrics since."""
@@ -79,7 +82,8 @@ def _to_state(cells: Mapping[bytes, bytes]) -> DayState:
     steps = ("begun", "rolled_up", "indexed", "took")
     begun_ms, rolled_up_ms, indexed_ms, took_ms = (values.get(f"day_{step}", 0) for step in steps)
     covered = {int(hour): mark for hour, mark in values.get("day_covered", {}).items()}
-    return DayState(begun_ms, rolled_up_ms, indexed_ms, took_ms, covered)
+    columns = tuple(Cells(*of_slice) for of_slice in values.get("day_columns", ()))
+    return DayState(begun_ms, rolled_up_ms, indexed_ms, took_ms, covered, columns)
 
 
 class DayStates:
@@ -110,11 +114,12 @@ class DayStates:
         """Whether no other roll-up has begun since."""
         return self.read([day])[day].begun_ms == begun_ms
 
-    def end(self, day: int, begun_ms: int, covered: Mapping[int, int]) -> None:
-        """A roll-up has written all its rows, of hours as of these marks."""
+    def end(self, day: int, begun_ms: int, covered: Mapping[int, int], columns: Iterable[Cells]) -> None:
+        """A roll-up has written all its rows, of hours as of these marks, and its totals by column."""
         marks = {str(hour): mark for hour, mark in covered.items()}
         took_ms = max(0, int(time() * 1000) - begun_ms)
-        self._write(day, day_rolled_up=begun_ms, day_took=took_ms, day_covered=marks)
+        places = [astuple(of_slice) for of_slice in columns]
+        self._write(day, day_rolled_up=begun_ms, day_took=took_ms, day_covered=marks, day_columns=places)
 
     def mark_indexed(self, day: int, rolled_up_ms: int) -> None:
         self._write(day, day_indexed=rolled_up_ms)

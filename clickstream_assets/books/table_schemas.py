@@ -148,6 +148,7 @@ LEDGER = Table(
         time_column("day_indexed", "of a day: the same of the one that its documents are of"),
         column("day_took", "long", "of a day: how long that took", unit="ms"),
         column("day_covered", "json", "of a day: `computed` of its hours as it was rolled up of them"),
+        column("day_columns", "json", "of a day: where the totals of that lie by column"),
         column("refused_by_reason", "json", "dead letters of the hour by reason, as they were last counted"),
         text("told", "state and reason that the hour's document has; gone where it is to be written again"),
         text("told_by", "the Dagster run that last brought the hour's documents up to date"),

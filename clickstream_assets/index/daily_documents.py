@@ -20,6 +20,7 @@ from clickstream_assets.index.daily_document_fields import daily_template
 from clickstream_assets.index.documents import SUMMED, SUMS, Totals, added_up
 from clickstream_assets.index.indexing import Target, write
 from clickstream_assets.stores.hbase.client import ROWS_PER_CALL, rows_per_call
+from clickstream_assets.stores.hbase.filters import where
 from clickstream_assets.stores.spark.tasks import answer, answers_of, in_tasks
 
 if TYPE_CHECKING:
@@ -70,8 +71,9 @@ def _is_final(day: int, time_ms: int) -> bool:
 def _compare(books: Books, target: Target, task: _IndexTask, between: tuple[bytes, bytes]) -> Iterator[pa.RecordBatch]:
     written = 0
     with books.hbase.another() as hbase, target.client() as es:
-        scanned = hbase.scan(books.tables.daily, *between, batch_rows=_BATCH_ROWS)
-        rows = (row for row in scanned if int(row[1].get(_COMPUTED_AT, b"0")) > task.since_ms or not task.since_ms)
+        # Times have as many digits each, so they compare byte by byte.
+        since = where(_COMPUTED_AT, ">", b"%d" % task.since_ms) if task.since_ms else None
+        rows = hbase.scan(books.tables.daily, *between, filter_string=since, batch_rows=_BATCH_ROWS)
         while page := list(islice(rows, _BATCH_ROWS)):
             wanted = [_action(target, task, *row) for row in page]
             places = [{"_index": action["_index"], "_id": action["_id"]} for action in wanted]

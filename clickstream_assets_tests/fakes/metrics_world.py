@@ -96,10 +96,10 @@ class MetricsWorld(World):
         self.books.hours.mark(COMPUTED, {hour: states[hour].enriched for hour in hours})
         return done
 
-    def roll_up(self, *days):
+    def roll_up(self, *days, whole=False):
         """Days, by default all, put together from their hours; what became of each."""
         days = days or days_of(self.hours)
-        return {day: rolling_up.roll_up(self.spark, self.books, day, "of-days") for day in days}
+        return {day: rolling_up.roll_up(self.spark, self.books, day, "of-days", whole=whole) for day in days}
 
     def index_all(self):
         """Have no hour wait for anything."""

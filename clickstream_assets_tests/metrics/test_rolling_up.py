@@ -6,7 +6,7 @@ from clickstream_assets.books import blocks
 from clickstream_assets.books.checkpoints import Checkpoints, people_key
 from clickstream_assets.events.days import day_of_hour
 from clickstream_assets.evidence import people
-from clickstream_assets.metrics import rolling_up, spans
+from clickstream_assets.metrics import day_rows, rolling_up, spans
 from clickstream_assets.metrics.page_rows import Superseded
 from clickstream_assets_tests.acceptance import golden
 from clickstream_assets_tests.fakes.metrics_world import BLOCKS, FIRST, MetricsWorld, event, write_geoip
@@ -49,13 +49,46 @@ def test_what_stays_the_same_is_not_written(world):
     assert world.hbase.tables[DAILY] == before
 
 
+def test_what_changed_is_written_and_nothing_else_is_looked_at(world, monkeypatch):
+    def no_rows(*_, **__):
+        raise AssertionError("rows were read")
+
+    world.send(event("more", AT + 30 * 60_000, "fresh", "x"))
+    world.update()
+    world.index_all()
+    with monkeypatch.context() as patch:
+        patch.setattr(world.hbase, "scan_batches", no_rows)
+        done = world.roll_up(DAY)[DAY]
+    assert (done.written, done.deleted) == (5, 0), "url and country, url, country, site, and all"
+    world.assert_golden()
+
+
+@pytest.mark.parametrize("what", ["changed", "of other slices", "run that came to no end", "ended since"])
+def test_where_totals_by_column_are_not_to_be_trusted_rows_are_compared(world, monkeypatch, what):
+    before = world.days()
+    key = min(world.hbase.tables[DAILY])
+    world.change(DAILY, key, {b"metrics:clicks": b"99"})
+    assert world.roll_up(DAY)[DAY].written == 0, "rows are not looked at"
+    match what:
+        case "changed":
+            world.change(BLOCKS, day_rows.totals_key(DAY, 0), {blocks.cell(0, "hour"): b"nothing"})
+        case "of other slices":
+            monkeypatch.setattr(rolling_up, "SLICE_BYTES", 300)
+        case "run that came to no end":
+            world.books.days.begin(DAY)
+        case "ended since":
+            monkeypatch.setattr(rolling_up, "end_of_day_ms", lambda day: world.books.days.read([day])[day].begun_ms)
+    assert world.roll_up(DAY)[DAY].written == 1
+    assert {key: row["clicks"] for key, row in world.days().items()} == {k: row["clicks"] for k, row in before.items()}
+
+
 def test_rows_that_a_hand_altered_added_or_deleted_are_put_right(world):
     before = world.days()
     keys = sorted(world.hbase.tables[DAILY])
     world.change(DAILY, keys[0], {b"metrics:clicks": b"99"})
     world.change(DAILY, keys[1], deletes=(b"metrics",))
     world.change(DAILY, keys[2][:-4] + b"ffff", dict(world.hbase.tables[DAILY][keys[2]]))
-    done = world.roll_up(DAY)[DAY]
+    done = world.roll_up(DAY, whole=True)[DAY]
     assert (done.written, done.deleted) == (2, 1)
     assert {key: row["clicks"] for key, row in world.days().items()} == {k: row["clicks"] for k, row in before.items()}
 
@@ -113,7 +146,7 @@ def test_killed_at_any_write_and_run_again_it_ends_golden(world):
 def test_a_run_that_another_has_overtaken_writes_no_more(world, monkeypatch):
     world.send(event("late", AT + 1_000, "v", "late"))
     world.update()
-    monkeypatch.setattr(rolling_up.DayStates, "is_latest", lambda *_: False)
+    monkeypatch.setattr(day_rows.DayStates, "is_latest", lambda *_: False)
     with pytest.raises(Superseded):
         world.roll_up(DAY)
 

@@ -256,12 +256,10 @@ class HBaseClient:
         start: bytes,
         stop: bytes,
         columns: Sequence[bytes] = (),
-        *,
-        batch_rows: int = SCANNED_PER_CALL,
-        large_cells: bool = False,
+        **more: Any,
     ) -> Iterator[tuple[bytes, dict[bytes, bytes]]]:
         """Rows from ``start`` (included) to ``stop`` (not) in key order: key and cells. See :meth:`scan_batches`."""
-        for rows in self.scan_batches(table, start, stop, columns, batch_rows=batch_rows, large_cells=large_cells):
+        for rows in self.scan_batches(table, start, stop, columns, **more):
             for row in rows:
                 yield row.row, {name: cell.value for name, cell in row.columns.items()}
 
