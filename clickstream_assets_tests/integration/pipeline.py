@@ -19,7 +19,7 @@ from clickstream_assets.partitions import tags_of
 from clickstream_assets.settings import Settings
 from clickstream_assets.stores.kafka.client import TopicClient, ensure_topic
 from clickstream_assets.stores.kafka.producer import send
-from clickstream_assets_tests.acceptance import golden
+from clickstream_assets_tests.acceptance import dimensions, golden
 from clickstream_assets_tests.hard_cases import CHROME
 
 
@@ -96,6 +96,12 @@ class Pipeline:
         fields = ("day", "scope", "site", "url", "country")
         return golden.fetch(self.settings.elasticsearch_url, self.settings.daily_alias, fields, golden._day_key)
 
+    def dimensions(self) -> dict:
+        """The documents of dimensions, by the keys of their expected totals."""
+        fields = ("span", "start", "dimension", "value")
+        where = self.settings.elasticsearch_url, self.settings.dimensions_alias
+        return golden.fetch(*where, fields, dimensions.key_of)
+
     def environment(self) -> dict[str, str]:
         """For a process of its own that is to work on this pipeline."""
         names = ("kafka_bootstrap_servers", "hbase_host", "hbase_port", "elasticsearch_url", "spark_remote")
@@ -121,10 +127,16 @@ class Pipeline:
         return golden.fetch(self.settings.elasticsearch_url, self.settings.alias, fields, golden._hour_key)
 
     def expected(self) -> dict:
+        return self._expected_by(golden)
+
+    def expected_dimensions(self) -> dict:
+        return self._expected_by(dimensions)
+
+    def _expected_by(self, rules) -> dict:
         first = self.settings.first_hour[:13]
         first = f"{first[:10]}T{first[11:13]}"
         with self.record_path.open(encoding="utf-8") as lines:
-            return golden.expect(lines, str(self.settings.geoip_database), first)
+            return rules.expect(lines, str(self.settings.geoip_database), first)
 
     def table(self, name: str) -> str:
         return self.settings.table(name)
@@ -191,6 +203,7 @@ def assert_days_golden(pipeline: Pipeline) -> None:
     failed = [e for run in runs for e in run.get_asset_check_evaluations() if not e.passed]
     assert failed == []
     assert golden.compare(pipeline.expected()["daily"], pipeline.days()) == []
+    assert golden.compare(pipeline.expected_dimensions(), pipeline.dimensions()) == []
 
 
 def page_view(hour: int, i: int, url: str, ip: str) -> Message:
