@@ -27,9 +27,10 @@ from thriftpy2.thrift import TException
 from clickstream_assets.events.shown_text import printable
 from clickstream_assets.evidence.lineage import topic_fields
 from clickstream_assets.page import explaining, lineage_picture, words
+from clickstream_assets.page.invalid_address import InvalidAddress
 from clickstream_assets.page.queries import PageQueries, SearchFailed
 from clickstream_assets.page.screens import hour_screen, overview_screen
-from clickstream_assets.page.view import InvalidAddress, Overview, Page
+from clickstream_assets.page.view import Overview, Page
 from clickstream_assets.settings import Settings
 from clickstream_assets.stores.elasticsearch.client import elasticsearch_client
 from clickstream_assets.stores.sign_in import SignInRefused

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from clickstream_assets.events.url_limits import OTHER
 from clickstream_assets.events.urls import InvalidUrl, normalized_url
-from clickstream_assets.page.view import MOST_DAYS, Choice, InvalidAddress, Overview, Page
+from clickstream_assets.page.invalid_address import InvalidAddress
+from clickstream_assets.page.view import MOST_DAYS, Choice, Overview, Page
 from clickstream_assets_tests.events.test_shown_text import hostile
 
 TODAY = date(2026, 11, 29)
