@@ -27,6 +27,7 @@ from thriftpy2.thrift import TException
 from clickstream_assets.events.shown_text import printable
 from clickstream_assets.evidence.lineage import topic_fields
 from clickstream_assets.page import explaining, lineage_picture, words
+from clickstream_assets.page.dimension_choice import SPECIAL
 from clickstream_assets.page.invalid_address import InvalidAddress
 from clickstream_assets.page.queries import PageQueries, SearchFailed
 from clickstream_assets.page.screens import hour_screen, overview_screen
@@ -213,6 +214,7 @@ def _templates(configured: Settings) -> Environment:
     }
     made.globals |= {
         "dagster": configured.dagster_url.rstrip("/"),
+        "special_values": SPECIAL,
         "ends": explaining.ENDS,
         "left_out": explaining.LEFT_OUT,
         "titles": lineage_picture.TITLES,

@@ -62,7 +62,9 @@ class DimensionChoice:
         if name and name not in DIMENSIONS:
             raise InvalidAddress(f"dimension={cut(name)} is no dimension: write one of {', '.join(DIMENSIONS)}.")
         if value and not name:
-            raise InvalidAddress(f"value={cut(value)} is of no dimension: write dimension=browser or another before it.")
+            raise InvalidAddress(
+                f"value={cut(value)} is of no dimension: write dimension=browser or another before it."
+            )
         if len(value) > MOST_CHARACTERS:
             raise InvalidAddress(
                 f"value={cut(value)} is too long: write one of {MOST_CHARACTERS:,} characters at most."
@@ -84,3 +86,6 @@ class DimensionChoice:
     def has_people(self) -> bool:
         """Whether the people of the value can be known."""
         return self.listed.has_people and self.value != OTHERS
+
+
+NO_DIMENSION = DimensionChoice()

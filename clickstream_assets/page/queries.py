@@ -85,9 +85,7 @@ class PageQueries:
             days=_daily(answers["days"]) if scope_of(view.choice) else _daily_sums(answers["days"]),
             hours=hours,
             states=_states_of(answers["states"]),
-            groups={
-                name: groups_of(answers[f"group {name}"], "groups", "people") for name in _scopes_of_groups(view)
-            },
+            groups={name: groups_of(answers[f"group {name}"], "groups", "people") for name in _scopes_of_groups(view)},
             dimensions=dimensions_of(answers),
             freshness=_freshness_of(answers),
             missing=frozenset(name for name in self._aliases if not answers[f"last of {name}"]["_shards"]["total"]),

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 from clickstream_assets.events.hours import hour_of_key, key_of_hour
 from clickstream_assets.events.url_limits import OTHER
 from clickstream_assets.events.urls import DEFAULT_RULES, InvalidUrl, UrlRules, normalized_url
-from clickstream_assets.page.dimension_choice import DimensionChoice
+from clickstream_assets.page.dimension_choice import NO_DIMENSION, DimensionChoice
 from clickstream_assets.page.invalid_address import MOST_CHARACTERS, InvalidAddress, cut
 
 MOST_DAYS = {"day": 400, "hour": 31}
@@ -54,7 +54,7 @@ class Overview:
     first: date
     last: date
     choice: Choice = Choice()
-    dimension: DimensionChoice = DimensionChoice()
+    dimension: DimensionChoice = NO_DIMENSION
     dropped: Choice = Choice()
     """What the address chooses too, but is not counted together with a dimension's value."""
 
@@ -102,7 +102,7 @@ class Overview:
         """The same days, with more chosen; a url takes the place of a site, and all of them that of a dimension."""
         choice = replace(self.choice, **chosen)
         choice = replace(choice, site="") if choice.url else choice
-        return replace(self, choice=choice, dimension=DimensionChoice(), dropped=Choice())
+        return replace(self, choice=choice, dimension=NO_DIMENSION, dropped=Choice())
 
     def by_dimension(self, name: str, value: str = "") -> "Overview":
         """The same days by a dimension, or of one value of it, which is counted of every url and country alone."""
