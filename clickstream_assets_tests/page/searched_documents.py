@@ -1,11 +1,13 @@
 """Elasticsearch on lists of documents that looks for what is asked: as much of its searches as the page uses."""
 
 from datetime import timedelta
+from functools import cache
 
 from clickstream_assets.page.figures import moment
 from clickstream_assets_tests.fakes.elasticsearch import FakeElasticsearch
 from clickstream_assets_tests.page import stored_days
 
+_at = cache(moment)  # the same few hours of thousands of documents
 _INTERVALS = {"1h": timedelta(hours=1), "1d": timedelta(days=1)}
 
 
@@ -30,11 +32,16 @@ class SearchedDocuments(FakeElasticsearch):
 
 def stored():
     """All of :mod:`.stored_days`."""
-    made = {name: getattr(stored_days, name) for name in ("metrics", "days", "records", "dimensions")}
-    lists = {name: [source for _, source in documents()] for name, documents in made.items()}
-    return SearchedDocuments(
-        metrics=lists["metrics"], daily=lists["days"], hours=lists["records"], dimensions=lists["dimensions"]
-    )
+    return SearchedDocuments(**{name: list(documents) for name, documents in _lists().items()})
+
+
+@cache
+def _lists():
+    made = {
+        "metrics": stored_days.metrics(), "daily": stored_days.days(), "hours": stored_days.records(),
+        "dimensions": stored_days.dimensions(),
+    }  # fmt: skip
+    return {name: [source for _, source in documents] for name, documents in made.items()}
 
 
 def _matches(document, query):
@@ -47,14 +54,14 @@ def _matches(document, query):
     ((field, wanted),) = asked.items()
     value = document.get(field)
     if kind == "range":
-        return value is not None and moment(wanted["gte"]) <= moment(value) < moment(wanted["lt"])
+        return value is not None and _at(wanted["gte"]) <= _at(value) < _at(wanted["lt"])
     if kind == "prefix":
         return value is not None and value.startswith(wanted)
     return any(_same(value, one) for one in (wanted if kind == "terms" else [wanted]))
 
 
 def _same(value, wanted):
-    return value == wanted or (moment(value) is not None and moment(value) == moment(wanted))
+    return value == wanted or (_at(value) is not None and _at(value) == _at(wanted))
 
 
 def _aggregated(documents, aggs):
@@ -68,7 +75,7 @@ def _one(documents, asked):
     if kind == "sum":
         return {"value": float(sum(values))}
     if kind == "max":
-        numbers = [value if not isinstance(value, str) else moment(value).timestamp() * 1000 for value in values]
+        numbers = [value if not isinstance(value, str) else _at(value).timestamp() * 1000 for value in values]
         return {"value": max(numbers, default=None)}
     by_key = {}
     for document in documents:
@@ -83,5 +90,5 @@ def _one(documents, asked):
 
 
 def _begin(value, how):
-    at, interval = moment(value), _INTERVALS[how["fixed_interval"]]
+    at, interval = _at(value), _INTERVALS[how["fixed_interval"]]
     return int(at.timestamp() // interval.total_seconds() * interval.total_seconds() * 1000)
