@@ -93,7 +93,7 @@ def test_on_one_day_people_are_that_days(es):
 def test_without_a_choice_browsers_are_listed_and_all_others_are_offered(es):
     text = section(html(es))
     links = [attributes for tag, attributes in Parts(text).elements if tag == "a"]
-    offered = [parse_qs(urlsplit(link["href"]).query)["dimension"] for link in links if "#" in link["href"]]
+    offered = [parse_qs(urlsplit(link["href"]).query)["dimension"] for link in links if "#by" in link["href"]]
     assert offered == [[name] for name in DIMENSIONS]
     assert next(link for link in links if "aria-current" in link)["href"].endswith("browser#by-dimension")
     firefox = next(link["href"] for link in links if "Firefox" in link["href"])
@@ -231,6 +231,7 @@ def test_a_value_that_nothing_has_is_zero_where_hours_are_counted(es):
 @pytest.mark.parametrize("value", [*HOSTILE, days.HOSTILE_VALUE, days.LONG_VALUE, "  ", "(none)"])
 def test_what_a_value_says_is_text_and_found_by_its_link(es, value):
     start = {"dimension": "city", "clicks": 7, "events": 7, "unique_users": 4, "state": "final", "value": value}
+    es.documents |= dict.fromkeys(("clickstream-metrics", "clickstream-daily"), [])
     es.documents["clickstream-dimensions"] = [
         {**start, "span": "hour", "start": days.YESTERDAY.isoformat(), "day": "2026-11-28"},
         {**start, "span": "day", "start": days.YESTERDAY.isoformat(), "day": "2026-11-28"},
