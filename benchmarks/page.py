@@ -38,9 +38,9 @@ _COUNTED = {
 }
 
 _BY_DIMENSION = {
-    **dict.fromkeys(("span", "dimension", "value", "state", "run_id"), {"type": "keyword"}),
-    **dict.fromkeys(("start", "day", "computed_at"), {"type": "date"}),
-    **dict.fromkeys(("events", "clicks", "unique_users"), {"type": "long"}),
+    **{name: {"type": "keyword"} for name in ("span", "dimension", "value", "state", "run_id")},
+    **{name: {"type": "date"} for name in ("start", "day", "computed_at")},
+    **{name: {"type": "long"} for name in ("events", "clicks", "unique_users")},
 }
 
 
@@ -74,8 +74,8 @@ def page_part(bench: Bench, facts: Mapping[str, str]) -> str:
     ]
     words = (
         f"Run of {datetime.now(UTC):%Y-%m-%d %H:%M} UTC with `make bench ARGS=--page`: {written:,} documents of "
-        f"{_DAYS} days, {_URLS} urls and {_COUNTRIES} countries in each hour, and {_VALUES} values of each dimension. The median of {_LOOKS} looks, and their "
-        "range."
+        f"{_DAYS} days, {_URLS} urls and {_COUNTRIES} countries in each hour, {_VALUES} values of each "
+        f"dimension. The median of {_LOOKS} looks, and their range."
     )
     return "\n\n".join(("## The analysts' page", words, facts_table(facts), targets_table(lines)))
 

@@ -19,6 +19,8 @@ def value_figures(view: Overview, seen: Seen, at: datetime) -> Figures | None:
     """Of a bar of one value; None where nothing has been counted by dimension, so that it is not shown as zero."""
     if (found := seen.series.get(at)) is not None:
         return found
+    if at in seen.dimensions.beyond:
+        return None  # it may be among all others
     if view.by == "day":
         is_known = at.date() in seen.dimensions.days
     else:
@@ -59,6 +61,8 @@ def dimension_parts(view: Overview, seen: Seen) -> dict[str, Any]:
         "rows": _rows(view, listed, seen.dimensions.values),
         "rest": _rest(listed, seen.dimensions.total, seen.dimensions.values),
         "is_one_day": len(view.days) == 1,
+        "has_others": seen.dimensions.has_others and len(view.days) > 1,
+        "is_beyond": any(at not in seen.series for at in seen.dimensions.beyond),
         "is_missing": "dimensions" in seen.missing,
         "unknown": _unknown(view, seen),
         "everything": view.by_dimension(view.dimension.name).address + PLACE,

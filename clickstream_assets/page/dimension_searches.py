@@ -4,11 +4,12 @@ A document is of one value of one dimension, over an hour or a day; its people a
 they are never added up over spans or values.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from clickstream_assets.page.figures import Answer, ByDimension, Figures, Group, buckets, moment
+from clickstream_assets.page.dimension_choice import OTHERS
+from clickstream_assets.page.figures import Answer, ByDimension, Figures, Group, buckets, hits, moment
 from clickstream_assets.page.search_parts import Search, between, matching, most_first
 from clickstream_assets.page.view import MOST_DAYS, Overview
 
@@ -35,8 +36,10 @@ def dimension_searches(view: Overview, today: date) -> dict[str, Search]:
         listed = view.dimension.listed
         wanted["values"] = _values(view, listed.name, f"{listed.counted}s", MOST_VALUES)
     if view.dimension.value:
-        wanted["series"] = _of_value(view, view.by, view.first, view.last)
-        wanted["days"] = _of_value(view, "day", today - timedelta(days=1), today)
+        value = view.dimension.value
+        wanted["series"] = _of_value(view, value, view.by, view.first, view.last)
+        wanted["days"] = _of_value(view, value, "day", today - timedelta(days=1), today)
+        wanted["others"] = _of_value(view, OTHERS, view.by, view.first, view.last)
         if view.by == "hour":
             wanted["hours by dimension"] = _counted("hour", between("start", view.first, view.last))
     return wanted
@@ -52,14 +55,17 @@ def _values(view: Overview, dimension: str, by: str, size: int) -> Search:
     return "dimensions", {
         "size": 0,
         "query": query,
-        "aggs": {**_SUMS, "values": {"terms": terms, "aggs": {**_SUMS, **people}}},
+        "aggs": {
+            **_SUMS,
+            "values": {"terms": terms, "aggs": {**_SUMS, **people}},
+            "others": {"filter": {"term": {"value": OTHERS}}},
+        },
     }
 
 
-def _of_value(view: Overview, span: str, first: date, last: date) -> Search:
-    """The documents of the value that is chosen: one for each span that has any."""
-    chosen = view.dimension
-    named = [{"term": {"span": span}}, {"term": {"dimension": chosen.name}}, {"term": {"value": chosen.value}}]
+def _of_value(view: Overview, value: str, span: str, first: date, last: date) -> Search:
+    """The documents of a value of the dimension that is chosen: one for each span that has any."""
+    named = [{"term": {"span": span}}, {"term": {"dimension": view.dimension.name}}, {"term": {"value": value}}]
     size = MOST_DAYS["hour"] * 24 if span == "hour" else MOST_DAYS["day"]
     query = matching(between("start" if span == "hour" else "day", first, last), *named)
     return "dimensions", {"size": size, "query": query, "_source": list(_SHOWN)}
@@ -82,12 +88,18 @@ def dimensions_of(answers: Mapping[str, Answer]) -> ByDimension:
     return ByDimension(
         values=_groups(values),
         total=_sums(values.get("aggregations")),
+        has_others=bool(values.get("aggregations", {}).get("others", {}).get("doc_count")),
         bots=_groups(bots),
         bot_events=_sums(bots.get("aggregations")).events or 0,
         days=frozenset(at.date() for at in _moments(answers["days by dimension"])),
         hours=frozenset(_moments(answers.get("hours by dimension", nothing))),
+        beyond=frozenset(at for one in _sources(answers.get("others")) if (at := moment(one.get("start")))),
         counted_at=moment(latest.get("value")),
     )
+
+
+def _sources(answer: Answer | None) -> Iterable[Mapping[str, Any]]:
+    return hits(answer) if answer is not None else ()
 
 
 def _moments(answer: Answer) -> list[datetime]:

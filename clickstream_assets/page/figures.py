@@ -83,6 +83,8 @@ class ByDimension:
     """Of the dimension that is listed, those with most clicks or events."""
     total: Figures = Figures()
     """Clicks and events of all values of that dimension, its people unknown."""
+    has_others: bool = False
+    """Whether some of its values count as all others together on some of the days."""
     bots: tuple[Group, ...] = ()
     bot_events: int = 0
     """Of all bots."""
@@ -90,6 +92,8 @@ class ByDimension:
     """Those of which anything is counted by dimension."""
     hours: frozenset[datetime] = frozenset()
     """The same; looked for only if bars are of a value by the hour."""
+    beyond: frozenset[datetime] = frozenset()
+    """Begins of bars in which values without a document may be among all others together."""
     counted_at: datetime | None = None
     """When a number by dimension was last written."""
 

@@ -32,6 +32,7 @@ def overview_screen(view: Overview, seen: Seen, now: datetime) -> dict[str, Any]
         "view": view,
         "days": [_tile(view, seen, now.date() - timedelta(days=ago), now) for ago in (1, 0)],
         "charts": charts_of_value(moments, listed_by) if view.dimension.value else charts_of(moments),
+        "is_part": any(m.figures is None and (m.state or m.at in seen.dimensions.beyond) for m in moments),
         "moments": [moment for moment in moments if moment.figures is not None],
         "counted": sum(number_of(listed_by, figures) if view.dimension.value else figures.clicks for figures in listed),
         "spent": sum(figures.time_spent_seconds for figures in listed),
@@ -133,7 +134,9 @@ def _nothing(view: Overview, seen: Seen, day: date) -> str:
     """Why a day has no numbers."""
     if view.dimension.value and day not in seen.dimensions.days:
         return "This day has not been counted by dimension."
-    if "daily" in seen.missing and not view.dimension.value:
+    if view.dimension.value:
+        return "Nothing was counted of this value by name."
+    if "daily" in seen.missing:
         return "No numbers by the day have been written yet."
     return "Nothing was counted for this choice."
 

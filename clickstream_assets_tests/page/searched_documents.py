@@ -71,7 +71,9 @@ def _aggregated(documents, aggs):
 def _one(documents, asked):
     within = asked.pop("aggs", {})
     ((kind, how),) = asked.items()
-    values = [one[how["field"]] for one in documents if one.get(how["field"]) is not None]
+    values = [] if kind == "filter" else [one[how["field"]] for one in documents if one.get(how["field"]) is not None]
+    if kind == "filter":
+        return {"doc_count": sum(_matches(one, how) for one in documents)}
     if kind == "sum":
         return {"value": float(sum(values))}
     if kind == "max":

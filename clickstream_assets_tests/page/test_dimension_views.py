@@ -223,15 +223,32 @@ def test_what_is_not_counted_by_dimension_is_unknown_and_no_zero(es):
 
 
 def test_a_value_that_nothing_has_is_zero_where_hours_are_counted(es):
-    text = html(es, dimension="browser", value="Lynx")
-    assert "Nothing was counted in these days for this choice" in said(text)
+    text = html(es, dimension="os", value="Plan 9")
+    assert "Nothing was counted of this value by name in these days" in said(text)
     assert all(": 0 clicks." in label for label in labels(text, "Clicks"))
+
+
+def test_a_value_that_may_be_among_all_others_is_unknown(es):
+    es.documents["clickstream-dimensions"] = [
+        one
+        for one in es.documents["clickstream-dimensions"]
+        if (one["start"], one["value"]) != (days.YESTERDAY.isoformat(), "Firefox")
+    ]
+    text = html(es, **OF_FIREFOX)
+    assert ": not known. " in labels(text, "Clicks")[0]
+    assert ": not known. " not in "".join(labels(text, "Clicks")[1:])
+    assert "this value may be among all others: only the 1,000 most clicked of an hour" in said(text)
+    assert "at least 10," in said(text)
+    assert "Nothing was counted of this value by name." in said(text)
+    assert "may be among" not in said(html(es, dimension="browser", value="Chrome"))
+    assert "not one of the 1,000 most clicked" in said(section(text))
+    assert "not one of the 1,000 most clicked" not in said(section(html(es, dimension="os")))
 
 
 @pytest.mark.parametrize("value", [*HOSTILE, days.HOSTILE_VALUE, days.LONG_VALUE, "  ", "(none)"])
 def test_what_a_value_says_is_text_and_found_by_its_link(es, value):
     start = {"dimension": "city", "clicks": 7, "events": 7, "unique_users": 4, "state": "final", "value": value}
-    es.documents |= dict.fromkeys(("clickstream-metrics", "clickstream-daily"), [])
+    es.documents |= {"clickstream-metrics": [], "clickstream-daily": []}
     es.documents["clickstream-dimensions"] = [
         {**start, "span": "hour", "start": days.YESTERDAY.isoformat(), "day": "2026-11-28"},
         {**start, "span": "day", "start": days.YESTERDAY.isoformat(), "day": "2026-11-28"},
