@@ -167,6 +167,16 @@ def test_of_a_country_alone_there_is_no_list_by_dimension_but_bots(es):
     assert "events of bots, on every url and from every country" in said(text)
 
 
+@pytest.mark.parametrize("parameters", [{}, BY_DAY, OF_FIREFOX, {"dimension": "bot"}, {"country": "DE"}])
+def test_links_within_the_page_lead_somewhere_and_bars_follow_the_form(es, parameters):
+    text = html(es, **parameters)
+    elements = Parts(text).elements
+    within = {attributes["href"][1:] for tag, attributes in elements if attributes.get("href", "").startswith("#")}
+    assert within - {attributes.get("id") for _, attributes in elements} == set()
+    if "country" not in parameters:  # of which people are not known by the hour, with a link to those by the day
+        assert 'class="place"' in text.split("</form>")[1].split("</a>")[0]
+
+
 def test_a_filter_is_removed_by_one_link_and_kept_by_the_form(es):
     parts = Parts(html(es, **OF_FIREFOX))
     (link,) = {a["href"] for tag, a in parts.elements if tag == "a" and "not this value" in a.get("aria-label", "")}
@@ -178,7 +188,7 @@ def test_a_filter_is_removed_by_one_link_and_kept_by_the_form(es):
 def test_bots_are_named_with_their_events_without_being_asked_for(es):
     text = html(es)
     events = {bot: sum(counted("bot", bot, day)[1] for day in TWO_DAYS) for bot in days.BOTS}
-    assert f"Left out: {sum(events.values())} events of bots" in said(text)
+    assert f"Left out: {sum(events.values())} events of bots; they are named below" in said(text)
     bots = section(text, 'id="bots"')
     assert [row_of(bots, bot) for bot in events] == [[str(number)] for number in events.values()]
 
@@ -203,7 +213,7 @@ def test_an_alias_that_is_missing_is_said_and_all_else_is_there(es):
     text = html(es)
     assert "There are no dimensions yet" in said(text)
     assert f"{sum(days.clicks_of(days.OPEN, u, c) for u in days.URLS for c in days.COUNTRIES)} clicks" in text
-    assert "of bots. " not in said(text.split("<footer>")[0])
+    assert "events of bots" not in said(text.split("<footer>")[0])
     alone = html(es, **OF_FIREFOX)
     assert "There are no dimensions yet, so nothing is known of this value" in said(alone)
     assert "— clicks" in said(alone)
