@@ -129,7 +129,7 @@ def _documents(configured: Settings, days: range) -> Iterator[tuple[str, dict[st
             yield from ((documents.index_of(configured.alias, hour), metrics | page) for page in _pages())
             yield f"{configured.hours_alias}-{key_of_day(day)[:4]}", _of_hour(hour, now_ms)
         for value in _of_dimensions(day, now_ms):
-            yield f"{configured.dimensions_alias}-{key_of_day(day)[:7]}", value
+            yield f"{configured.dimensions_alias}-{key_of_day(day)[:4]}", value
         for scope, names in SCOPES.items():
             for named in {tuple((name, (page | {"site": _HOST})[name]) for name in names) for page in _pages()}:
                 total = {**_COUNTED, "day": key_of_day(day), "computed_at": now_ms, "scope": scope, **dict(named)}

@@ -244,7 +244,7 @@ class Settings(ConnectionSettings):
 
     @property
     def dimensions_alias(self) -> str:
-        """The alias of hours' and days' numbers by dimension; indices behind it add a date."""
+        """The alias of the totals of dimensions; yearly indices behind it add ``-YYYY``."""
         return f"{self.name_prefix}clickstream-dimensions"
 
     @property

@@ -27,7 +27,7 @@ def overview_screen(view: Overview, seen: Seen, now: datetime) -> dict[str, Any]
     moments = _moments(view, seen, now)
     listed = [moment.figures for moment in moments if moment.figures is not None]
     parts, listed_by = words.freshness(seen.freshness, now), view.dimension.listed
-    by_dimension = ("Numbers by dimension", "clickstream-dimensions", seen.dimensions.counted_at, now)
+    by_dimension = ("Numbers by dimension", "es_dimensions_index", seen.dimensions.counted_at, now)
     return {
         "view": view,
         "days": [_tile(view, seen, now.date() - timedelta(days=ago), now) for ago in (1, 0)],
