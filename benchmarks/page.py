@@ -19,11 +19,13 @@ from benchmarks.statistics import Summary, Target
 from clickstream_assets.events.days import HOURS_A_DAY, day_of_hour, hours_of_day, key_of_day
 from clickstream_assets.events.hours import HOUR_MS, key_of_hour, rfc3339_of_hour
 from clickstream_assets.index import daily_documents, documents, hour_documents
+from clickstream_assets.index.document_fields import template
 from clickstream_assets.metrics.daily_metrics import SCOPES
 from clickstream_assets.page.app import Pages, application
+from clickstream_assets.page.dimension_choice import DIMENSIONS
 from clickstream_assets.settings import Settings
 
-_DAYS, _URLS, _COUNTRIES, _LOOKS = 30, 25, 12, 20
+_DAYS, _URLS, _COUNTRIES, _VALUES, _LOOKS = 30, 25, 12, 20, 20
 _HOST = "https://shop.example"
 _COUNTED = {
     "clicks": 9,
@@ -33,6 +35,12 @@ _COUNTED = {
     "average_time_spent": 40.1,
     "state": "final",
     "run_id": "bench",
+}
+
+_BY_DIMENSION = {
+    **{name: {"type": "keyword"} for name in ("span", "dimension", "value", "state", "run_id")},
+    **{name: {"type": "date"} for name in ("start", "day", "computed_at")},
+    **{name: {"type": "long"} for name in ("events", "clicks", "unique_users")},
 }
 
 
@@ -49,6 +57,8 @@ def page_part(bench: Bench, facts: Mapping[str, str]) -> str:
         f"{_DAYS} days, by the hour": f"/?by=hour&from={first}&to={last}",
         f"{_DAYS} days, of a country": f"/?by=day&from={first}&to={last}&country=AA",
         f"{_DAYS} days, of a site": f"/?by=day&from={first}&to={last}&site={_HOST}",
+        f"{_DAYS} days, by campaign": f"/?by=day&from={first}&to={last}&dimension=utm_campaign",
+        f"{_DAYS} days, by the hour, of a browser": f"/?from={first}&to={last}&dimension=browser&value=browser-3",
         "yesterday and today": "/",
         "an hour": f"/hour?hour={key_of_hour(hours_of_day(days[-2])[14])}",
         "where a number comes from": "/lineage?field=average_time_spent",
@@ -64,8 +74,8 @@ def page_part(bench: Bench, facts: Mapping[str, str]) -> str:
     ]
     words = (
         f"Run of {datetime.now(UTC):%Y-%m-%d %H:%M} UTC with `make bench ARGS=--page`: {written:,} documents of "
-        f"{_DAYS} days, {_URLS} urls and {_COUNTRIES} countries in each hour. The median of {_LOOKS} looks, and their "
-        "range."
+        f"{_DAYS} days, {_URLS} urls and {_COUNTRIES} countries in each hour, {_VALUES} values of each "
+        f"dimension. The median of {_LOOKS} looks, and their range."
     )
     return "\n\n".join(("## The analysts' page", words, facts_table(facts), targets_table(lines)))
 
@@ -98,6 +108,8 @@ def _store(es: Elasticsearch, configured: Settings, days: range) -> int:
     documents.ensure_template(es, configured.alias)
     daily_documents.ensure_template(es, configured.daily_alias)
     hour_documents.ensure_hours_template(es, configured.hours_alias)
+    by_dimension = template(configured.dimensions_alias, {"properties": _BY_DIMENSION}, 1, {})
+    es.indices.put_index_template(name=configured.dimensions_alias, **by_dimension)
     actions = ({"_index": index, "_source": named} for index, named in _documents(configured, days))
     return int(bulk(es, actions, stats_only=True, refresh=True, chunk_size=5_000)[0])
 
@@ -109,17 +121,32 @@ def _pages() -> Iterator[dict[str, str]]:
 
 
 def _documents(configured: Settings, days: range) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Documents of all three indices, by index."""
+    """Documents of all four indices, by index."""
     now_ms = int(time() * 1000)
     for day in days:
         for hour in hours_of_day(day):
             metrics = {**_COUNTED, "hour": rfc3339_of_hour(hour), "computed_at": now_ms}
             yield from ((documents.index_of(configured.alias, hour), metrics | page) for page in _pages())
             yield f"{configured.hours_alias}-{key_of_day(day)[:4]}", _of_hour(hour, now_ms)
+        for value in _of_dimensions(day, now_ms):
+            yield f"{configured.dimensions_alias}-{key_of_day(day)[:4]}", value
         for scope, names in SCOPES.items():
             for named in {tuple((name, (page | {"site": _HOST})[name]) for name in names) for page in _pages()}:
                 total = {**_COUNTED, "day": key_of_day(day), "computed_at": now_ms, "scope": scope, **dict(named)}
                 yield daily_documents.index_of(configured.daily_alias, day), total
+
+
+def _of_dimensions(day: int, now_ms: int) -> Iterator[dict[str, Any]]:
+    """Of each dimension the same values in each hour, and in the day."""
+    spans = [("hour", rfc3339_of_hour(hour)) for hour in hours_of_day(day)]
+    spans.append(("day", spans[0][1]))
+    stamped = {"day": key_of_day(day), "state": "final", "computed_at": now_ms, "run_id": "bench"}
+    for span, start in spans:
+        for name, dimension in DIMENSIONS.items():
+            people = {"unique_users": 7} if dimension.has_people else {}
+            for number in range(_VALUES):
+                value = {"dimension": name, "value": f"{name}-{number}", "clicks": 9, "events": 11}
+                yield {"span": span, "start": start, **value, **people, **stamped}
 
 
 def _of_hour(hour: int, now_ms: int) -> dict[str, Any]:

@@ -27,9 +27,11 @@ from thriftpy2.thrift import TException
 from clickstream_assets.events.shown_text import printable
 from clickstream_assets.evidence.lineage import topic_fields
 from clickstream_assets.page import explaining, lineage_picture, words
+from clickstream_assets.page.dimension_choice import SPECIAL
+from clickstream_assets.page.invalid_address import InvalidAddress
 from clickstream_assets.page.queries import PageQueries, SearchFailed
 from clickstream_assets.page.screens import hour_screen, overview_screen
-from clickstream_assets.page.view import InvalidAddress, Overview, Page
+from clickstream_assets.page.view import Overview, Page
 from clickstream_assets.settings import Settings
 from clickstream_assets.stores.elasticsearch.client import elasticsearch_client
 from clickstream_assets.stores.sign_in import SignInRefused
@@ -212,6 +214,7 @@ def _templates(configured: Settings) -> Environment:
     }
     made.globals |= {
         "dagster": configured.dagster_url.rstrip("/"),
+        "special_values": SPECIAL,
         "ends": explaining.ENDS,
         "left_out": explaining.LEFT_OUT,
         "titles": lineage_picture.TITLES,

@@ -21,6 +21,8 @@ class Figures:
     state: str = ""
     counted_at: datetime | None = None
     """When a day's were last found to have changed."""
+    events: int | None = None
+    """Of all kinds, clicks among them; known by dimension alone."""
 
     @property
     def average_time_spent(self) -> float | None:
@@ -74,6 +76,29 @@ class Freshness:
 
 
 @dataclass(frozen=True, slots=True)
+class ByDimension:
+    """What an overview shows of dimensions. Bots are those of every url and country."""
+
+    values: tuple[Group, ...] = ()
+    """Of the dimension that is listed, those with most clicks or events."""
+    total: Figures = Figures()
+    """Clicks and events of all values of that dimension, its people unknown."""
+    has_others: bool = False
+    """Whether some of its values count as all others together on some of the days."""
+    bots: tuple[Group, ...] = ()
+    bot_events: int = 0
+    """Of all bots."""
+    days: frozenset[date] = frozenset()
+    """Those of which anything is counted by dimension."""
+    hours: frozenset[datetime] = frozenset()
+    """The same; looked for only if bars are of a value by the hour."""
+    beyond: frozenset[datetime] = frozenset()
+    """Begins of bars in which values without a document may be among all others together."""
+    counted_at: datetime | None = None
+    """When a number by dimension was last written."""
+
+
+@dataclass(frozen=True, slots=True)
 class Seen:
     """All that an overview shows."""
 
@@ -87,9 +112,10 @@ class Seen:
     """How many hours of each day are in which state."""
     groups: Mapping[str, list[Group]] = field(default_factory=dict)
     """Most clicks first, by ``url``, ``country`` and ``site``."""
+    dimensions: ByDimension = ByDimension()
     freshness: Freshness = Freshness()
     missing: frozenset[str] = frozenset()
-    """Of ``metrics``, ``daily`` and ``hours`` what does not exist yet."""
+    """Of ``metrics``, ``daily``, ``hours`` and ``dimensions`` what does not exist yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +171,7 @@ def figures_of(document: Mapping[str, Any]) -> Figures:
         float(document.get("time_spent_seconds") or 0),
         str(document.get("state") or ""),
         moment(document.get("computed_at")),
+        _whole(document.get("events")),
     )
 
 

@@ -13,6 +13,7 @@ from elasticsearch import Elasticsearch
 
 from clickstream_assets.events.hours import rfc3339_of_hour
 from clickstream_assets.events.url_limits import OTHER
+from clickstream_assets.page.dimension_searches import dimension_searches, dimensions_of
 from clickstream_assets.page.figures import (
     Answer,
     Figures,
@@ -29,6 +30,7 @@ from clickstream_assets.page.figures import (
     records_of,
     sums_of,
 )
+from clickstream_assets.page.search_parts import Search, between, matching, most_first
 from clickstream_assets.page.view import MOST_DAYS, Choice, Overview, Page
 from clickstream_assets.settings import Settings
 
@@ -41,8 +43,6 @@ _SUMMED = ("clicks", "measured_views", "time_spent_seconds")
 _SUMS = {name: {"sum": {"field": name}} for name in _SUMMED}
 _PEOPLE = {"people": {"max": {"field": "unique_users"}}}
 _SHOWN = ("day", "state", "computed_at", "unique_users", *_SUMMED)
-Search = tuple[str, dict[str, Any]]
-"""An alias, and what is asked of it."""
 
 
 def scope_of(choice: Choice) -> str | None:
@@ -63,6 +63,7 @@ class PageQueries:
             "metrics": configured.alias,
             "daily": configured.daily_alias,
             "hours": configured.hours_alias,
+            "dimensions": configured.dimensions_alias,
         }
 
     def overview(self, view: Overview, today: date) -> Seen:
@@ -75,6 +76,7 @@ class PageQueries:
             "states": self._states(view.first, view.last),
             **self._freshness(),
             **{f"group {name}": search for name, search in self._groups(view).items()},
+            **dimension_searches(view, today),  # of a dimension's value, instead of the series and the days above
         }
         answers = self._ask(wanted)
         hours = records_of(answers["hours"]) | records_of(answers["recent"])
@@ -83,9 +85,8 @@ class PageQueries:
             days=_daily(answers["days"]) if scope_of(view.choice) else _daily_sums(answers["days"]),
             hours=hours,
             states=_states_of(answers["states"]),
-            groups={
-                name: groups_of(answers[f"group {name}"], "groups", "people") for name in _scopes_of_groups(view.choice)
-            },
+            groups={name: groups_of(answers[f"group {name}"], "groups", "people") for name in _scopes_of_groups(view)},
+            dimensions=dimensions_of(answers),
             freshness=_freshness_of(answers),
             missing=frozenset(name for name in self._aliases if not answers[f"last of {name}"]["_shards"]["total"]),
         )
@@ -95,29 +96,31 @@ class PageQueries:
         at = rfc3339_of_hour(page.hour)
         only = _filters(page.choice)
         before = [rfc3339_of_hour(page.hour - 24 * days) for days in range(1, DAYS_BEFORE + 1)]
-        terms = {"size": MOST_GROUPS, "order": [{"clicks": "desc"}, {"_key": "asc"}]}
         by_hour = {"terms": {"field": "hour", "size": DAYS_BEFORE}, "aggs": _SUMS}
         answers = self._ask(
             {
-                "record": ("hours", {"size": 1, "query": _all({"term": {"hour": at}})}),
+                "record": ("hours", {"size": 1, "query": matching({"term": {"hour": at}})}),
                 "rows": (
                     "metrics",
                     {
                         "size": MOST_ROWS,
                         "track_total_hits": True,
-                        "query": _all({"term": {"hour": at}}, *only),
+                        "query": matching({"term": {"hour": at}}, *only),
                         "_source": {"excludes": ["users_sketch"]},
                         "sort": [{"clicks": "desc"}, {"url": "asc"}, {"country": "asc"}],
                         "aggs": {
                             **_SUMS,
-                            "country": {"terms": {"field": "country", **terms}, "aggs": _SUMS},
-                            "url": {"terms": {"field": "url", "execution_hint": "map", **terms}, "aggs": _SUMS},
+                            "country": {"terms": most_first("country", MOST_GROUPS), "aggs": _SUMS},
+                            "url": {
+                                "terms": {"execution_hint": "map", **most_first("url", MOST_GROUPS)},
+                                "aggs": _SUMS,
+                            },
                         },
                     },
                 ),
                 "before": (
                     "metrics",
-                    {"size": 0, "query": _all({"terms": {"hour": before}}, *only), "aggs": {"hours": by_hour}},
+                    {"size": 0, "query": matching({"terms": {"hour": before}}, *only), "aggs": {"hours": by_hour}},
                 ),
             }
         )
@@ -146,14 +149,14 @@ class PageQueries:
         by_hour = {"field": "hour", "fixed_interval": "1h", "min_doc_count": 1}
         people = _PEOPLE if view.choice.url and view.choice.country else {}  # of one document an hour
         aggs = {"hours": {"date_histogram": by_hour, "aggs": {**_SUMS, **people}}}
-        query = _all(_between("hour", view.first, view.last), *_filters(view.choice))
+        query = matching(between("hour", view.first, view.last), *_filters(view.choice))
         return "metrics", {"size": 0, "query": query, "aggs": aggs}
 
     def _days(self, choice: Choice, first: date, last: date) -> Search:
         """Documents of the scope that has the choice; else the sums of those that make it up."""
-        scope, within = scope_of(choice), _between("day", first, last)
+        scope, within = scope_of(choice), between("day", first, last)
         if scope is None:
-            query = _all(within, {"term": {"scope": "url_country"}}, *_filters(choice))
+            query = matching(within, {"term": {"scope": "url_country"}}, *_filters(choice))
             by_day = {"field": "day", "fixed_interval": "1d", "min_doc_count": 1}
             return "daily", {
                 "size": 0,
@@ -161,30 +164,26 @@ class PageQueries:
                 "aggs": {"days": {"date_histogram": by_day, "aggs": _SUMS}},
             }
         chosen = [{"term": {name: value}} for name, value in choice.parameters.items()]
-        query = _all(within, {"term": {"scope": scope}}, *chosen)
+        query = matching(within, {"term": {"scope": scope}}, *chosen)
         return "daily", {"size": MOST_DAYS["day"], "query": query, "_source": list(_SHOWN)}
 
     def _hours(self, first: date, last: date) -> Search:
-        return "hours", {"size": _HOURS, "query": _all(_between("hour", first, last))}
+        return "hours", {"size": _HOURS, "query": matching(between("hour", first, last))}
 
     def _states(self, first: date, last: date) -> Search:
         by_day = {"field": "hour", "fixed_interval": "1d", "min_doc_count": 1}
         states = {"states": {"terms": {"field": "state", "size": 10}}}
         aggs = {"days": {"date_histogram": by_day, "aggs": states}}
-        return "hours", {"size": 0, "query": _all(_between("hour", first, last)), "aggs": aggs}
+        return "hours", {"size": 0, "query": matching(between("hour", first, last)), "aggs": aggs}
 
     def _groups(self, view: Overview) -> dict[str, Search]:
         """What urls, countries and sites there are in what is chosen, of the daily documents."""
-        return {name: self._group(view, name, scope) for name, scope in _scopes_of_groups(view.choice).items()}
+        return {name: self._group(view, name, scope) for name, scope in _scopes_of_groups(view).items()}
 
     def _group(self, view: Overview, name: str, scope: str) -> Search:
-        query = _all(_between("day", view.first, view.last), {"term": {"scope": scope}}, *_filters(view.choice))
-        terms = {"field": name, "size": MOST_GROUPS, "order": [{"clicks": "desc"}, {"_key": "asc"}]}
-        return "daily", {
-            "size": 0,
-            "query": query,
-            "aggs": {"groups": {"terms": terms, "aggs": {**_SUMS, **_PEOPLE}}},
-        }
+        query = matching(between("day", view.first, view.last), {"term": {"scope": scope}}, *_filters(view.choice))
+        groups = {"terms": most_first(name, MOST_GROUPS), "aggs": {**_SUMS, **_PEOPLE}}
+        return "daily", {"size": 0, "query": query, "aggs": {"groups": groups}}
 
     def _freshness(self) -> dict[str, Search]:
         latest = {name: {"max": {"field": name}} for name in ("computed_at", "watermark", "written_at")}
@@ -198,14 +197,6 @@ class PageQueries:
 
 class SearchFailed(Exception):
     """Elasticsearch refuses one of the searches, or answers a part of it; says which, and why."""
-
-
-def _all(*filters: Mapping[str, Any]) -> dict[str, Any]:
-    return {"bool": {"filter": list(filters)}}
-
-
-def _between(name: str, first: date, last: date) -> dict[str, Any]:
-    return {"range": {name: {"gte": first.isoformat(), "lt": (last + timedelta(days=1)).isoformat()}}}
 
 
 def _filters(choice: Choice) -> list[dict[str, Any]]:
@@ -224,8 +215,11 @@ def _filters(choice: Choice) -> list[dict[str, Any]]:
     return chosen
 
 
-def _scopes_of_groups(choice: Choice) -> dict[str, str]:
-    """Into what a choice is broken down, and which daily documents are each of one part."""
+def _scopes_of_groups(view: Overview) -> dict[str, str]:
+    """Into what a choice is broken down, and which daily documents are each of one part; a dimension's value is not."""
+    choice = view.choice
+    if view.dimension.value:
+        return {}
     if choice.url:
         return {} if choice.country else {"country": "url_country"}
     if choice.country:
@@ -237,6 +231,8 @@ def _series_of(view: Overview, answer: Answer, hours: Mapping[datetime, HourReco
     if view.by == "day":
         days = _daily(answer) if scope_of(view.choice) else _daily_sums(answer)
         return {datetime(day.year, day.month, day.day, tzinfo=UTC): figures for day, figures in days.items()}
+    if view.dimension.value:
+        return {at: figures_of(document) for document in hits(answer) if (at := moment(document.get("start")))}
     people = "people" if view.choice.url and view.choice.country else ""
     series = {at: sums_of(bucket, people) for bucket in buckets(answer, "hours") if (at := moment(bucket["key"]))}
     if not view.choice.parameters:

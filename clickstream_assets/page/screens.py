@@ -1,13 +1,18 @@
 """From figures to what the templates show: charts with their words, tables with their links."""
 
 from collections import Counter
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from clickstream_assets.page import words
-from clickstream_assets.page.charts import Datum, Drawing, draw
+from clickstream_assets.page.bar_charts import BarRow, charts_of, charts_of_value, number_of
+from clickstream_assets.page.dimension_screens import (
+    dimension_parts,
+    no_people_of_value,
+    value_figures,
+    value_tile,
+)
 from clickstream_assets.page.figures import Figures, Group, HourSeen, Seen
 from clickstream_assets.page.queries import scope_of
 from clickstream_assets.page.view import Choice, Overview, Page
@@ -17,53 +22,27 @@ _TICKS = 12
 _HOUR = timedelta(hours=1)
 
 
-@dataclass(frozen=True, slots=True)
-class Chart:
-    """One of the charts of an overview."""
-
-    title: str
-    about: str
-    drawing: Drawing
-    write: Callable[[float], str]
-    """A value of the axis."""
-
-
-@dataclass(frozen=True, slots=True)
-class BarRow:
-    """A bar of all charts, and a row of the table beside them."""
-
-    at: datetime
-    name: str
-    figures: Figures | None
-    state: str
-    about: str
-    link: str
-    tick: str
-    is_minor: bool
-
-    def datum(self, value: float | None, shown: str) -> Datum:
-        label = f"{self.name}: {shown if value is not None else 'not known'}. {self.about}"
-        return Datum(value, label, self.link, self.state, self.tick, self.is_minor)
-
-
 def overview_screen(view: Overview, seen: Seen, now: datetime) -> dict[str, Any]:
     """What the template of an overview is given."""
     moments = _moments(view, seen, now)
     listed = [moment.figures for moment in moments if moment.figures is not None]
-    parts = words.freshness(seen.freshness, now)
+    parts, listed_by = words.freshness(seen.freshness, now), view.dimension.listed
+    by_dimension = ("Numbers by dimension", "es_dimensions_index", seen.dimensions.counted_at, now)
     return {
         "view": view,
-        "days": [_tile(view.choice, seen, now.date() - timedelta(days=ago), now) for ago in (1, 0)],
-        "charts": _charts(moments),
+        "days": [_tile(view, seen, now.date() - timedelta(days=ago), now) for ago in (1, 0)],
+        "charts": charts_of_value(moments, listed_by) if view.dimension.value else charts_of(moments),
+        "is_part": any(m.figures is None and (m.state or m.at in seen.dimensions.beyond) for m in moments),
         "moments": [moment for moment in moments if moment.figures is not None],
-        "clicks": sum(figures.clicks for figures in listed),
+        "counted": sum(number_of(listed_by, figures) if view.dimension.value else figures.clicks for figures in listed),
         "spent": sum(figures.time_spent_seconds for figures in listed),
         "average": _average(listed),
         "no_people": _no_people(view),
         "people": [f.people for f in listed if f.people is not None] if view.by == "day" else [],
+        "by": dimension_parts(view, seen),
         "groups": [_group(view, name, groups) for name, groups in seen.groups.items()],
         "spans": _spans(view, now.date()),
-        "parts": parts,
+        "parts": [*parts, words.written(*by_dimension)],
         "fresh": words.all_of(parts),
         "missing": seen.missing,
     }
@@ -74,7 +53,7 @@ def _moments(view: Overview, seen: Seen, now: datetime) -> list[BarRow]:
 
 
 def _moment(view: Overview, seen: Seen, number: int, at: datetime, now: datetime) -> BarRow:
-    figures = seen.series.get(at)
+    figures = value_figures(view, seen, at) if view.dimension.value else seen.series.get(at)
     tick, is_minor = _tick(view, number, at)
     if view.by == "day":
         states: Mapping[str, int] = seen.states.get(at.date(), Counter())
@@ -85,7 +64,7 @@ def _moment(view: Overview, seen: Seen, number: int, at: datetime, now: datetime
         record = seen.hours.get(at)
         state, about, name = words.state_of(record), words.about(record), words.hour_of(at)
         link = Page(int(at.timestamp()) // 3_600, view.choice).address
-        if figures is None and record is not None:
+        if figures is None and record is not None and not view.dimension.value:
             figures = Figures(people=record.unique_users if not view.choice.parameters else None)
     if at > now:
         return BarRow(at, name, None, words.UNKNOWN, "it has not begun", "", tick, is_minor)
@@ -106,50 +85,6 @@ def _tick(view: Overview, number: int, at: datetime) -> tuple[str, bool]:
     return f"{at.day} {at:%b}", bool(day // step % 3)
 
 
-def _charts(moments: list[BarRow]) -> list[Chart]:
-    known = [moment.figures for moment in moments if moment.figures is not None]
-    charts = [_chart("Clicks", "pages seen and clicks, bots left out", moments, lambda f: f.clicks, _clicks)]
-    if any(figures.people is not None for figures in known):
-        about = "different people in each bar; never add them up"
-        charts.append(_chart("People", about, moments, lambda f: f.people, _people))
-    unit, name = _unit(max((figures.time_spent_seconds for figures in known), default=0))
-    spent = _chart(
-        "Time spent",
-        f"of all people together, in {name}",
-        moments,
-        lambda f: f.time_spent_seconds / unit,
-        lambda f: f"{words.duration(f.time_spent_seconds)}, {words.duration(f.average_time_spent)} a view",
-    )
-    return [*charts, spent]
-
-
-def _chart(
-    title: str,
-    about: str,
-    moments: list[BarRow],
-    value: Callable[[Figures], float | None],
-    shown: Callable[[Figures], str],
-) -> Chart:
-    data = [m.datum(value(m.figures), shown(m.figures)) if m.figures else m.datum(None, "") for m in moments]
-    drawing = draw(data)
-    return Chart(title, about, drawing, lambda v: f"{v:,.0f}" if v == int(v) else f"{v:,.1f}")
-
-
-def _clicks(figures: Figures) -> str:
-    return words.count(figures.clicks, "click")
-
-
-def _people(figures: Figures) -> str:
-    return words.of_people(figures.people)
-
-
-def _unit(most: float) -> tuple[int, str]:
-    """Seconds of the unit in which a chart of times is best read, and its name."""
-    if most >= 2 * 3_600:
-        return 3_600, "hours"
-    return (60, "minutes") if most >= 120 else (1, "seconds")
-
-
 def _average(listed: list[Figures]) -> float | None:
     views = sum(figures.measured_views for figures in listed)
     return sum(figures.time_spent_seconds for figures in listed) / views if views else None
@@ -158,6 +93,8 @@ def _average(listed: list[Figures]) -> float | None:
 def _no_people(view: Overview) -> str:
     """Why people are not shown, if they are not; empty otherwise."""
     choice = view.choice
+    if view.dimension.value:
+        return no_people_of_value(view)
     if scope_of(choice) is None:
         return "People are not known for one country of a site. Choose the site or the country alone."
     if view.by == "hour" and choice.parameters and not (choice.url and choice.country):
@@ -165,17 +102,43 @@ def _no_people(view: Overview) -> str:
     return ""
 
 
-def _tile(choice: Choice, seen: Seen, day: date, now: datetime) -> dict[str, Any]:
+def _tile(view: Overview, seen: Seen, day: date, now: datetime) -> dict[str, Any]:
     """Yesterday or today at a glance."""
     hours = [record for at, record in seen.hours.items() if at.date() == day]
     is_today, figures = day == now.date(), seen.days.get(day)
+    is_all = not (view.choice.parameters or view.dimension.value)
+    large, below = _at_a_glance(view, figures) if figures else ("", "")
     return {
         "name": "Today so far" if is_today else "Yesterday",
         "day": words.day_of(day),
         "figures": figures,
-        "belief": words.belief(hours, day, now, figures, is_all=not choice.parameters),
-        "link": Overview("hour", day, day, choice).address,
+        "large": large,
+        "below": below,
+        "nothing": _nothing(view, seen, day),
+        "belief": words.belief(hours, day, now, figures, is_all=is_all),
+        "link": view.over("hour", day, day).address,
     }
+
+
+def _at_a_glance(view: Overview, figures: Figures) -> tuple[str, str]:
+    """What stands large on a tile, and what stands below it."""
+    if view.dimension.value:
+        large, below = value_tile(view, figures)
+    else:
+        large = words.of_people(figures.people) if figures.people is not None else "people not known"
+        below = f"{words.number(figures.clicks)} clicks · {words.duration(figures.average_time_spent)} a view"
+    return large, below + (f", as of {words.clock(figures.counted_at)}" if figures.state == words.OPEN else "")
+
+
+def _nothing(view: Overview, seen: Seen, day: date) -> str:
+    """Why a day has no numbers."""
+    if view.dimension.value and day not in seen.dimensions.days:
+        return "This day has not been counted by dimension."
+    if view.dimension.value:
+        return "Nothing was counted of this value by name."
+    if "daily" in seen.missing:
+        return "No numbers by the day have been written yet."
+    return "Nothing was counted for this choice."
 
 
 _PARTS = {

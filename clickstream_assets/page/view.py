@@ -10,18 +10,14 @@ from urllib.parse import urlencode
 from clickstream_assets.events.hours import hour_of_key, key_of_hour
 from clickstream_assets.events.url_limits import OTHER
 from clickstream_assets.events.urls import DEFAULT_RULES, InvalidUrl, UrlRules, normalized_url
+from clickstream_assets.page.dimension_choice import NO_DIMENSION, DimensionChoice
+from clickstream_assets.page.invalid_address import MOST_CHARACTERS, InvalidAddress, cut
 
 MOST_DAYS = {"day": 400, "hour": 31}
 """Days that a view may span, by how fine it is."""
 _FIRST_YEAR, _LAST_YEAR = 2000, 2100
 _DATE = re.compile(r"\d{4}-\d\d-\d\d")
 _HOUR = re.compile(r"\d{4}-\d\d-\d\d-\d\d:00")
-_MOST_CHARACTERS = 8_192
-_SHOWN_CHARACTERS = 60
-
-
-class InvalidAddress(ValueError):
-    """An address that says nothing to show; in a sentence, with what to write instead."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +54,16 @@ class Overview:
     first: date
     last: date
     choice: Choice = Choice()
+    dimension: DimensionChoice = NO_DIMENSION
+    dropped: Choice = Choice()
+    """What the address chooses too, but is not counted together with a dimension's value."""
 
     @classmethod
     def of(cls, parameters: Mapping[str, str], today: date, rules: UrlRules = DEFAULT_RULES) -> "Overview":
         """Without a word on time: yesterday and today by the hour. Raises :class:`InvalidAddress`."""
         by = parameters.get("by", "hour") or "hour"
         if by not in ("hour", "day"):
-            raise InvalidAddress(f"by={_shown(by)} is neither hour nor day: write one of them.")
+            raise InvalidAddress(f"by={cut(by)} is neither hour nor day: write one of them.")
         last = _date("to", parameters.get("to", "")) or today
         first = _date("from", parameters.get("from", "")) or min(last, today) - timedelta(days=1)
         if last < first:
@@ -74,7 +73,9 @@ class Overview:
                 f"{days} days by the {by} are too many for one page, which has {MOST_DAYS[by]} at most: choose "
                 f"fewer days{', or count by the day' if by == 'hour' else ''}."
             )
-        return cls("hour" if by == "hour" else "day", first, last, Choice.of(parameters, rules))
+        choice, dimension = Choice.of(parameters, rules), DimensionChoice.of(parameters)
+        counted, dropped = (Choice(), choice) if dimension.value else (choice, Choice())
+        return cls("hour" if by == "hour" else "day", first, last, counted, dimension, dropped)
 
     @property
     def days(self) -> list[date]:
@@ -91,16 +92,21 @@ class Overview:
     @property
     def address(self) -> str:
         span = {"by": self.by, "from": self.first.isoformat(), "to": self.last.isoformat()}
-        return "/?" + urlencode(span | self.choice.parameters)
+        return "/?" + urlencode(span | self.choice.parameters | self.dimension.parameters)
 
     def over(self, by: Literal["hour", "day"], first: date, last: date) -> "Overview":
         """The same choice over other days."""
         return replace(self, by=by, first=first, last=last)
 
     def only(self, **chosen: str) -> "Overview":
-        """The same days, with more chosen; a url takes the place of a site."""
+        """The same days, with more chosen; a url takes the place of a site, and all of them that of a dimension."""
         choice = replace(self.choice, **chosen)
-        return replace(self, choice=replace(choice, site="") if choice.url else choice)
+        choice = replace(choice, site="") if choice.url else choice
+        return replace(self, choice=choice, dimension=NO_DIMENSION, dropped=Choice())
+
+    def by_dimension(self, name: str, value: str = "") -> "Overview":
+        """The same days by a dimension, or of one value of it, which is counted of every url and country alone."""
+        return replace(self, choice=Choice(), dimension=DimensionChoice(name, value), dropped=Choice())
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,10 +131,6 @@ class Page:
         return "/explain?" + urlencode({"hour": key_of_hour(self.hour)} | self.choice.parameters)
 
 
-def _shown(text: str) -> str:
-    return text if len(text) <= _SHOWN_CHARACTERS else f"{text[:_SHOWN_CHARACTERS]}…"
-
-
 def _date(name: str, text: str) -> date | None:
     if not text:
         return None
@@ -137,7 +139,7 @@ def _date(name: str, text: str) -> date | None:
     except ValueError:
         day = None
     if day is None or not _FIRST_YEAR <= day.year <= _LAST_YEAR:
-        raise InvalidAddress(f"{name}={_shown(text)} is no day: write it like 2026-01-31.")
+        raise InvalidAddress(f"{name}={cut(text)} is no day: write it like 2026-01-31.")
     return day
 
 
@@ -147,13 +149,13 @@ def _hour(text: str) -> int:
     except ValueError:
         hour = None
     if hour is None or not _FIRST_YEAR <= int(text[:4]) <= _LAST_YEAR:
-        raise InvalidAddress(f"hour={_shown(text)} is no whole hour: write it like 2026-01-31-12:00, in UTC.")
+        raise InvalidAddress(f"hour={cut(text)} is no whole hour: write it like 2026-01-31-12:00, in UTC.")
     return hour
 
 
 def _country(text: str) -> str:
     if text and not (len(text) == 2 and text.isascii() and text.isalpha()):
-        raise InvalidAddress(f"country={_shown(text)} is no country: write its two letters, like DE; ZZ is unknown.")
+        raise InvalidAddress(f"country={cut(text)} is no country: write its two letters, like DE; ZZ is unknown.")
     return text.upper()
 
 
@@ -161,12 +163,12 @@ def _url(text: str, rules: UrlRules) -> str:
     if not text or text == OTHER:
         return text
     try:
-        if len(text) > _MOST_CHARACTERS:
+        if len(text) > MOST_CHARACTERS:
             raise InvalidUrl("too long")
         return normalized_url(text if "://" in text else f"https://{text}", rules)
     except InvalidUrl as error:
         raise InvalidAddress(
-            f"url={_shown(text)} is no web address ({error}): write it like https://shop.example/shoes."
+            f"url={cut(text)} is no web address ({error}): write it like https://shop.example/shoes."
         ) from None
 
 
@@ -178,5 +180,5 @@ def _site(text: str, rules: UrlRules) -> str:
     except InvalidAddress:
         origin = None
     if origin is None:
-        raise InvalidAddress(f"site={_shown(text)} is no site: write it like https://shop.example.")
+        raise InvalidAddress(f"site={cut(text)} is no site: write it like https://shop.example.")
     return origin[0]

@@ -222,9 +222,9 @@ def freshness(fresh: Freshness, now: datetime) -> list[Part]:
     return [
         _messages(fresh, now),
         _events(fresh, now),
-        _written("Numbers by the hour", "es_index", fresh.metrics_computed, now),
-        _written("States of the hours", "clickstream-hours", fresh.hours_written, now),
-        _written("Numbers by the day", "daily_metrics", fresh.daily_computed, now),
+        written("Numbers by the hour", "es_index", fresh.metrics_computed, now),
+        written("States of the hours", "clickstream-hours", fresh.hours_written, now),
+        written("Numbers by the day", "daily_metrics", fresh.daily_computed, now),
     ]
 
 
@@ -267,7 +267,8 @@ def _events(fresh: Freshness, now: datetime) -> Part:
     return Part(part, asset, "wait", f"Clicks until {since} are counted; newer ones are under way.")
 
 
-def _written(part: str, asset: str, at: datetime | None, now: datetime) -> Part:
+def written(part: str, asset: str, at: datetime | None, now: datetime) -> Part:
+    """How fresh a part is, by when something of it was last written."""
     if at is None:
         return Part(part, asset, "wait", "Nothing has been written yet.")
     grade = "good" if now - at <= _LATE else "bad"

@@ -27,6 +27,22 @@ URLS = {
 COUNTRIES = {"DE": 5, "US": 4, "ZZ": 1}
 BUSY = (2, 1, 1, 1, 1, 2, 3, 5, 7, 8, 9, 9, 8, 8, 9, 9, 8, 8, 9, 10, 10, 8, 5, 3)
 """Of the day's hours, how busy they are."""
+HOSTILE_VALUE = "Fire<script>window.hostile=1</script>\u202efox"
+LONG_VALUE = "a-very-long-campaign-" * 30
+DIMENSIONS = {
+    "browser": {"Chrome": 0.5, "Firefox": 0.25, HOSTILE_VALUE: 0.1, "(none)": 0.1, "(other)": 0.05},
+    "os": {"Windows": 0.6, "Android": 0.4},
+    "device": {"desktop": 0.6, "mobile": 0.4},
+    "city": {"Berlin": 0.7, "(none)": 0.3},
+    "referrer_host": {"(none)": 0.8, "search.example": 0.2},
+    "utm_source": {"(none)": 0.9, "mail": 0.1},
+    "utm_medium": {"(none)": 1},
+    "utm_campaign": {"(none)": 0.6, LONG_VALUE: 0.4},
+    "event_type": {"page_view": 0.75, "click": 0.25},
+}
+"""Of each dimension the share of an hour's clicks that each value has."""
+BOTS = {"Googlebot": 3, "<b>bot</b>": 2}
+"""Events of each hour."""
 REASON = "books_balance failed: read 812, kept + duplicates + refused 811 <b>"
 
 
@@ -92,6 +108,44 @@ def days():
         yield sha256(str(key).encode()).hexdigest(), named | state | figures(clicks) | stamped
 
 
+def value_of(hour, dimension, value):
+    """Clicks and events of a value in an hour; a page that is left is an event and no click."""
+    if dimension == "bot":
+        return 0, BOTS[value]
+    whole = sum(clicks_of(hour, url, country) for url in URLS for country in COUNTRIES)
+    if value == "page_leave":
+        return 0, whole // 2
+    clicks = round(whole * DIMENSIONS[dimension][value])
+    return clicks, clicks
+
+
+def dimensions():
+    """One document for each value, hour and day; people are known but of bots and of all others together."""
+    values = [(name, value) for name, of_it in DIMENSIONS.items() for value in of_it]
+    values += [("event_type", "page_leave"), *(("bot", bot) for bot in BOTS)]
+    counted = Counter()
+    for hour in hours():
+        for dimension, value in values:
+            for span, start in (("hour", hour), ("day", hour - timedelta(hours=hour.hour))):
+                for name, number in zip(("clicks", "events"), value_of(hour, dimension, value), strict=True):
+                    counted[span, start, dimension, value, name] += number
+    stamped = {"computed_at": (NOW - timedelta(minutes=3)).isoformat(), "run_id": "run-of-dimensions"}
+    for span, start, dimension, value in dict.fromkeys(key[:4] for key in counted):
+        clicks, events = (counted[span, start, dimension, value, name] for name in ("clicks", "events"))
+        is_open = start == OPEN if span == "hour" else start == TODAY
+        named = {
+            "span": span, "start": start.isoformat(), "day": start.date().isoformat(), "dimension": dimension,
+            "value": value, "clicks": clicks, "events": events, "state": "open" if is_open else "final",
+        }  # fmt: skip
+        people = {"unique_users": people_of(events)} if dimension != "bot" and value != "(other)" else {}
+        if events:
+            yield sha256(f"{span}{start}{dimension}{value}".encode()).hexdigest(), named | people | stamped
+
+
+def people_of(events):
+    return round(events**0.7)
+
+
 def records():
     for hour in hours():
         clicks = sum(clicks_of(hour, url, country) for url in URLS for country in COUNTRIES)
@@ -121,6 +175,11 @@ _DAYS = {
     **dict.fromkeys(("scope", "url", "country", "site", "state", "run_id"), _KEYWORD),
 }  # fmt: skip
 _NUMBERS = ("checks_passed", "checks_failed", "read", "kept", "duplicates", "refused", "late", "bots", "clicks", "lag")
+_BY_DIMENSION = {
+    **dict.fromkeys(("span", "dimension", "value", "state", "run_id"), _KEYWORD),
+    **dict.fromkeys(("start", "day", "computed_at"), _DATE),
+    **dict.fromkeys(("events", "clicks", "unique_users"), _LONG),
+}
 _HOURS = {
     **dict.fromkeys(("hour", "watermark", "written_at"), _DATE),
     **dict.fromkeys(("state", "reason", "failed_checks", "run_id", "contract_version"), _KEYWORD),
@@ -129,13 +188,14 @@ _HOURS = {
 
 
 def store(es, configured):
-    """Make the three indices of a name prefix, and fill them."""
+    """Make the four indices of a name prefix, and fill them."""
     template = index_template(configured.alias)["template"]
     template["mappings"]["properties"].setdefault("state", _KEYWORD)
     made = {
         configured.alias: (template["mappings"]["properties"], metrics()),
         configured.daily_alias: (_DAYS, days()),
         configured.hours_alias: (_HOURS, records()),
+        configured.dimensions_alias: (_BY_DIMENSION, dimensions()),
     }
     for alias, (properties, documents) in made.items():
         index = f"{alias}-2026-11"

@@ -89,7 +89,10 @@ def test_what_does_not_exist_yet_is_said():
     assert "States of hours have not been written yet" in page().get("/").text
     assert "No numbers by the day have been written yet" in page().get("/?by=day").text
     assert "No check has looked at this hour yet" in page().get(HOUR).text
-    assert "have been written yet" not in page(FakeElasticsearch(metrics=[], daily=[], hours=[])).get("/").text
+    assert "There are no dimensions yet" in page().get("/").text
+    whole = page(FakeElasticsearch(metrics=[], daily=[], hours=[], dimensions=[])).get("/").text
+    assert "have been written yet" not in whole
+    assert "There are no dimensions yet" not in whole
 
 
 def test_bots_and_people_are_explained_on_every_page():
@@ -104,6 +107,7 @@ def test_bots_and_people_are_explained_on_every_page():
     [
         "/?from=yesterday", "/?by=week", "/?country=Germany", "/?from=2026-01-01", "/hour", "/hour?hour=14",
         "/explain?hour=2026-11-29-14:00", "/lineage?field=password", "/?url=javascript:alert(1)",
+        "/?dimension=shoes", "/?value=Firefox",
     ],
 )  # fmt: skip
 def test_a_wrong_address_is_a_sentence_and_a_way_on(path):
@@ -213,7 +217,7 @@ def test_what_an_event_says_is_shown_as_text(text):
 def test_nothing_drawn_comes_alive(text, path):
     client = page(stores_that_say(text))
     assert_harmless(client.get(path).text)
-    for name in ("url", "country", "site", "from", "hour", "field", text or "x"):
+    for name in ("url", "country", "site", "from", "hour", "field", "dimension", "value", text or "x"):
         answer = client.get(path, params={name: text})
         assert answer.status_code in (200, 400, 503)
         assert_harmless(answer.text)

@@ -5,9 +5,12 @@ from datetime import timedelta
 import pytest
 from elasticsearch import Elasticsearch
 
+from clickstream_assets.page.dimension_choice import DIMENSIONS, DimensionChoice
+from clickstream_assets.page.figures import ByDimension
 from clickstream_assets.page.queries import PageQueries
 from clickstream_assets.page.view import Choice, Overview, Page
 from clickstream_assets_tests.page import stored_days as stored
+from clickstream_assets_tests.page.searched_documents import stored as searched
 from clickstream_assets_tests.page.stored_days import COUNTRIES, OPEN, TODAY, URLS, YESTERDAY, figures
 
 SHOP = "https://shop.example"
@@ -101,6 +104,31 @@ def test_the_people_of_a_part_are_those_of_its_busiest_day(queries):
     assert (home.figures.clicks, home.figures.people) == (sum(days), figures(max(days))["unique_users"])
 
 
+DIMENSION_VIEWS = [
+    Overview(by, YESTERDAY.date(), TODAY.date(), dimension=DimensionChoice(name, value))
+    for by in ("hour", "day")
+    for name, value in (
+        *((name, "") for name in DIMENSIONS),
+        ("browser", stored.HOSTILE_VALUE),
+        ("browser", "(other)"),
+        ("utm_campaign", stored.LONG_VALUE),
+        ("event_type", "page_leave"),
+        ("bot", "Googlebot"),
+        ("city", "Nowhere"),
+    )
+]
+
+
+@pytest.mark.parametrize("view", DIMENSION_VIEWS)
+def test_by_dimension_it_finds_what_its_likeness_in_other_tests_finds(queries, servers, view):
+    likeness = PageQueries(searched(), servers.model_copy(update={"name_prefix": ""}))
+    found, like = (asked.overview(view, TODAY.date()) for asked in (queries, likeness))
+    assert found.dimensions == like.dimensions
+    assert (found.series, found.days) == (like.series, like.days)
+    assert found.dimensions.values
+    assert found.dimensions.counted_at == stored.NOW - timedelta(minutes=3)
+
+
 def test_freshness_is_that_of_the_newest_document(queries):
     fresh = queries.overview(TWO_DAYS, TODAY.date()).freshness
     assert fresh.hours_written == stored.NOW - timedelta(seconds=4)
@@ -127,7 +155,8 @@ def test_an_hour_has_its_documents_and_the_days_before(queries):
 def test_where_there_is_no_index_all_is_empty(servers, es):
     queries = PageQueries(es, servers.model_copy(update={"name_prefix": "page-nothing-"}))
     seen = queries.overview(TWO_DAYS, TODAY.date())
-    assert seen.missing == {"metrics", "daily", "hours"}
+    assert seen.missing == {"metrics", "daily", "hours", "dimensions"}
+    assert seen.dimensions == ByDimension()
     assert (seen.series, seen.hours, seen.days, seen.freshness.lag) == ({}, {}, {}, None)
     assert queries.hour(Page(495_000)).rows == ()
 

@@ -9,7 +9,9 @@ from hypothesis import strategies as st
 
 from clickstream_assets.events.url_limits import OTHER
 from clickstream_assets.events.urls import InvalidUrl, normalized_url
-from clickstream_assets.page.view import MOST_DAYS, Choice, InvalidAddress, Overview, Page
+from clickstream_assets.page.dimension_choice import DIMENSIONS, DimensionChoice
+from clickstream_assets.page.invalid_address import InvalidAddress
+from clickstream_assets.page.view import MOST_DAYS, Choice, Overview, Page
 from clickstream_assets_tests.events.test_shown_text import hostile
 
 TODAY = date(2026, 11, 29)
@@ -33,7 +35,11 @@ def choices(draw):
 def views(draw):
     by = draw(st.sampled_from(["hour", "day"]))
     first = draw(st.dates(date(2000, 1, 1), date(2098, 1, 1)))
-    return Overview(by, first, first + timedelta(days=draw(st.integers(0, MOST_DAYS[by] - 1))), draw(choices()))
+    span = by, first, first + timedelta(days=draw(st.integers(0, MOST_DAYS[by] - 1)))
+    dimension = DimensionChoice(draw(st.sampled_from(["", *DIMENSIONS])))
+    if dimension.name and draw(st.booleans()):
+        return Overview(*span, dimension=DimensionChoice(dimension.name, draw(hostile.filter(bool))))
+    return Overview(*span, draw(choices()), dimension)
 
 
 def parameters(address):
@@ -57,7 +63,12 @@ def test_so_is_that_of_an_hour(hour, choice):
     )
 
 
-@given(st.dictionaries(st.sampled_from(["by", "from", "to", "url", "country", "site", "hour"]), st.text() | hostile))
+@given(
+    st.dictionaries(
+        st.sampled_from(["by", "from", "to", "url", "country", "site", "hour", "dimension", "value"]),
+        st.text() | hostile,
+    )
+)
 def test_any_text_is_a_view_or_a_sentence(given_parameters):
     for made in (lambda: Overview.of(given_parameters, TODAY), lambda: Page.of(given_parameters)):
         try:
@@ -115,6 +126,16 @@ def test_bars_are_the_hours_or_the_days():
         datetime(2026, 11, 30, 23, tzinfo=UTC),
     )
     assert len(Overview("day", TODAY, TODAY + timedelta(days=1)).moments) == 2
+
+
+def test_a_url_takes_the_place_of_a_dimension_and_a_value_that_of_a_url():
+    of_firefox = Overview("day", TODAY, TODAY, dimension=DimensionChoice("browser", "Firefox"))
+    of_germany = Overview("day", TODAY, TODAY, Choice(country="DE"))
+    assert of_firefox.only(country="DE") == of_germany
+    assert of_germany.by_dimension("browser", "Firefox") == of_firefox
+    both = Overview.of(parameters(of_firefox.address) | {"country": "de"}, TODAY)
+    assert (both.choice, both.dimension, both.dropped) == (Choice(), of_firefox.dimension, Choice(country="DE"))
+    assert both.over("day", TODAY, TODAY).address == of_firefox.address
 
 
 def test_a_url_takes_the_place_of_a_site():
