@@ -243,6 +243,11 @@ class Settings(ConnectionSettings):
         return f"{self.name_prefix}clickstream-daily"
 
     @property
+    def dimensions_alias(self) -> str:
+        """The alias of the totals of dimensions; yearly indices behind it add ``-YYYY``."""
+        return f"{self.name_prefix}clickstream-dimensions"
+
+    @property
     def hours_alias(self) -> str:
         """The alias of what is said of each hour; yearly indices behind it add ``-YYYY``."""
         return f"{self.name_prefix}clickstream-hours"
