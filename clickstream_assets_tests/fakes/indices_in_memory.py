@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from urllib.parse import parse_qs, urlsplit
 
 from elastic_transport import ApiResponseMeta, BaseNode, HttpHeaders
-from elastic_transport._models import NodeApiResponse
+from elastic_transport._node import NodeApiResponse
 from elasticsearch import Elasticsearch
 
 from clickstream_assets_tests.fakes.servers import Killed
@@ -134,12 +134,16 @@ class _Node(BaseNode):
                 for name in of.names(alias):
                     of.mappings[name] = of.mappings[name] | lines[0]["properties"]
                 return 200, {}
+        return self._found(method, path, asked, lines)
+
+    def _found(self, method, path, asked, lines):
+        match method, path:
             case "PUT" | "POST", ["_bulk"]:
                 return 200, self._bulk(lines)
             case "POST", [alias, "_search"]:
-                hits = of.hits(alias, lines[0])
+                hits = self.indices.hits(alias, lines[0])
                 if "scroll" in asked:
-                    of.scrolls = hits
+                    self.indices.scrolls = hits
                     return 200, self._page()
                 return 200, {"aggregations": _aggregated(hits, lines[0]["aggs"])}
             case "POST", ["_search", "scroll"]:
