@@ -14,7 +14,7 @@ from clickstream_assets.metrics.dimension_totals import DIMENSION_TOTALS
 from clickstream_assets_tests.fakes.dimensions_world import ALIAS, FIREFOX, DimensionsWorld, write_cities
 from clickstream_assets_tests.fakes.metrics_world import BLOCKS, FIRST
 from clickstream_assets_tests.fakes.servers import HOUR_MS, Killed
-from clickstream_assets_tests.hard_cases import BRITISH, GOOGLEBOT
+from clickstream_assets_tests.hard_cases import BRITISH, GERMAN, GOOGLEBOT
 
 HOUR = FIRST + 3
 DAY = day_of_hour(HOUR)
@@ -78,7 +78,7 @@ def test_what_a_hand_altered_added_or_deleted_is_put_right(world):
     stored["made up"] = version, document | {"value": "made up"}
     del stored[keys[1]]
     elsewhere = f"{ALIAS}-copy"
-    world.indices.mappings[elsewhere] = DIMENSION_MAPPING["properties"]
+    world.indices.mappings = {elsewhere: DIMENSION_MAPPING["properties"]} | world.indices.mappings
     world.indices.documents[elsewhere][keys[2]] = stored[keys[2]]
     done = world.write_dimensions(DAY)[DAY]
     assert (done["documents_written"], done["documents_left_over"]) == (2, 2)
@@ -125,7 +125,7 @@ def test_killed_at_any_write_it_is_due_and_run_again_it_ends_right(world, of_boo
     assert kills == 1 if of_books else kills > 10
 
 
-def test_values_beyond_a_thousand_are_one_and_come_back_by_their_clicks(world):
+def test_values_beyond_a_thousand_are_one_and_come_back_by_their_clicks(world, monkeypatch):
     for at in range(1_001):
         campaign = f"c{at:04}"
         url = f"x?utm_campaign={campaign}"
@@ -137,6 +137,8 @@ def test_values_beyond_a_thousand_are_one_and_come_back_by_their_clicks(world):
     (other,) = (d for d in found if d["value"] == "(other)")
     # 1,001 campaigns, the one of the world, and none: three too many, those that come last by their name.
     assert (other["events"], other["clicks"], "unique_users" in other) == (3, 3, False)
+    monkeypatch.setattr(counting_dimensions, "SLICE_BYTES", 20_000)
+    assert {done["documents_written"] for done in world.write_dimensions().values()} == {0}, "of several tasks"
     for at in range(2):
         world.visit(9_000 + at, AT + at, "w", url="x?utm_campaign=c1000", says={"utm_campaign": "c1000"})
     world.all_steps()
@@ -166,7 +168,8 @@ def test_texts_that_a_producer_makes_up_are_values_like_others(world):
 def test_users_are_shared_out_to_tasks_and_come_to_the_same(world, monkeypatch):
     monkeypatch.setattr(counting_dimensions, "SLICE_BYTES", 300)
     assert {done["documents_written"] for done in world.write_dimensions().values()} == {0}
-    world.visit(9, AT + 3, "eve", kind="click")
+    for at in range(20):  # each user comes from two towns
+        world.visit(100 + at, AT + at, f"v{at % 5}", ip=(GERMAN, BRITISH)[at // 5 % 2])
     world.spark.attempts = 2
     world.all_steps()
     world.assert_dimensions()
