@@ -10,6 +10,7 @@ from clickstream_assets.assets.clickstream_topic import clickstream_topic
 from clickstream_assets.assets.daily_metrics import daily_metrics
 from clickstream_assets.assets.enriched_clicks import enriched_clicks
 from clickstream_assets.assets.es_daily_index import es_daily_index
+from clickstream_assets.assets.es_dimensions_index import es_dimensions_index
 from clickstream_assets.assets.es_index import es_index
 from clickstream_assets.assets.raw_clicks import raw_clicks
 from clickstream_assets.assets.url_country_metrics import url_country_metrics
@@ -86,7 +87,7 @@ def _with_code_references(assets: list[dg.AssetsDefinition | dg.AssetSpec], conf
 def build(configured: Settings) -> dg.Definitions:
     """Assets, checks, jobs and sensors, on the servers and under the names of ``configured``."""
     hours = (clickstream_topic, raw_clicks, enriched_clicks, url_country_metrics, es_index)
-    assets = (*hours, daily_metrics, es_daily_index)
+    assets = (*hours, daily_metrics, es_daily_index, es_dimensions_index)
     partitions, days = hourly(configured.first_hour), daily(configured.first_hour)
     return dg.Definitions(
         assets=_with_code_references([asset(configured) for asset in assets], configured),

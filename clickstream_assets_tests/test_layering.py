@@ -49,10 +49,12 @@ PURE = {
     "evidence/pictures",
     "evidence/volume",
     "index/daily_document_fields",
+    "index/dimension_document_fields",
     "index/document_fields",
     "index/hour_fields",
     "ingest/offset_plan",
     "orchestration/run_plan",
+    "metrics/dimension_totals",
     "metrics/time_spent",
     "page/charts",
     "page/figures",
@@ -67,7 +69,7 @@ CLIENTS = {"kafka", "happybase", "thriftpy2", "elasticsearch", "pyspark", "dagst
 HEAVY = {"pyspark", "kafka", "happybase"}
 NAMED_TWICE = {"client", "resource", "__init__"}
 ASSETS = {"raw_clicks", "dead_letters", "enriched_clicks", "url_country_metrics", "es_index", "clickstream_topic"}
-ASSETS |= {"daily_metrics", "es_daily_index"}
+ASSETS |= {"daily_metrics", "es_daily_index", "es_dimensions_index"}
 
 
 @cache

@@ -9,6 +9,7 @@ import dagster as dg
 
 from clickstream_assets.assets.column_schema import described
 from clickstream_assets.checks.hour_checks import HourChecks
+from clickstream_assets.events.days import key_of_day
 from clickstream_assets.events.hours import key_of_hour
 from clickstream_assets.evidence.lineage import ASSETS
 from clickstream_assets.partitions import daily, hourly, hours_of
@@ -33,7 +34,9 @@ TIERS = {
     "es_index": "served",
     "daily_metrics": "metrics",
     "es_daily_index": "served",
+    "es_dimensions_index": "served",
 }
+_OF_DAYS = frozenset({"daily_metrics", "es_daily_index", "es_dimensions_index"})
 SENSOR_JOB = "clickstream_hours"
 """The job whose runs write every hourly asset, and whose steps look at their own checks."""
 DAYS_JOB = "clickstream_days"
@@ -50,19 +53,24 @@ TOPIC_FRESHNESS = dg.FreshnessPolicy.time_window(warn_window=timedelta(hours=1),
 
 def asset_spec(name: str, settings: Settings) -> dict[str, Any]:
     """Arguments of ``dg.AssetSpec`` and ``dg.asset`` that all assets of hours and days share."""
-    # A day's first hours may lie before the first partition.
-    mapping = dg.TimeWindowPartitionMapping(allow_nonexistent_upstream_partitions=True)
-    upstream = ASSETS[name].upstream
-    is_of_hours = upstream == "url_country_metrics" and name == "daily_metrics"
     return {
         "group_name": GROUP,
-        "deps": [dg.AssetDep(upstream, partition_mapping=mapping) if upstream and is_of_hours else upstream],
+        "deps": [_dependency(name, above) for above in (ASSETS[name].upstream, *ASSETS[name].behind) if above],
         "owners": OWNERS,
         "tags": tags_of_asset(name),
         "metadata": described(name, settings),
         "code_version": CODE_VERSION,
         "freshness_policy": HOURLY_FRESHNESS,
     }
+
+
+def _dependency(name: str, above: str) -> dg.AssetDep:
+    if name not in _OF_DAYS or above in _OF_DAYS:
+        return dg.AssetDep(above)
+    # A day's first hours may lie before the first partition.
+    return dg.AssetDep(
+        above, partition_mapping=dg.TimeWindowPartitionMapping(allow_nonexistent_upstream_partitions=True)
+    )
 
 
 def tags_of_asset(name: str) -> dict[str, str]:
@@ -139,6 +147,25 @@ def evaluate_behind(
     """
     if not is_by_hand(context):
         checks.evaluate(context, sorted(hours), new, *resources)
+
+
+def is_held_day(context: dg.AssetExecutionContext, books: "Books", day: int) -> bool:
+    """Whether a day is left as it is, which is told."""
+    from clickstream_assets.books.day_states import is_held
+    from clickstream_assets.events.days import hours_of_day
+
+    if held := is_held(books.hours.read(hours_of_day(day))):
+        context.log.warning(f"{key_of_day(day)} is left as it is: a failed check holds one of its hours")
+    return held
+
+
+def wait_for_hours(context: dg.AssetExecutionContext, books: "Books", day: int, hours: Iterable[int]) -> None:
+    """Have hours computed that a day lacks columns of, and tell so."""
+    from clickstream_assets.metrics.rolling_up import ask_again
+
+    names = ", ".join(map(key_of_hour, sorted(hours)))
+    context.log.warning(f"{key_of_day(day)} waits for hours that are to be computed first: {names}")
+    ask_again(books, hours)
 
 
 def add_row_counts(

@@ -5,10 +5,16 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from clickstream_assets.assets.common import add_row_counts, asset_spec, daily_step, is_by_hand
+from clickstream_assets.assets.common import (
+    add_row_counts,
+    asset_spec,
+    daily_step,
+    is_by_hand,
+    is_held_day,
+    wait_for_hours,
+)
 from clickstream_assets.checks.daily_metrics import checks
 from clickstream_assets.events.days import key_of_day
-from clickstream_assets.events.hours import key_of_hour
 from clickstream_assets.partitions import days_of
 from clickstream_assets.settings import Settings
 from clickstream_assets.stores.elasticsearch.resource import ElasticsearchResource
@@ -40,21 +46,16 @@ def _materialize(
     configured: dg.ResourceParam[Settings],
 ) -> Iterator[dg.MaterializeResult]:
     """Roll days up. Hours whose columns are not what the books say are doubted, and their day waits for them."""
-    from clickstream_assets.books.day_states import is_held
-    from clickstream_assets.events.days import hours_of_day
-    from clickstream_assets.metrics.rolling_up import ask_again, roll_up
+    from clickstream_assets.metrics.rolling_up import roll_up
 
     done: dict[int, DayTotals] = {}
     with hbase.books() as books, spark.alone(books.tables.daily) as session:
         for day in days_of(context):
-            if is_held(books.hours.read(hours_of_day(day))):
-                context.log.warning(f"{key_of_day(day)} is left as it is: a failed check holds one of its hours")
+            if is_held_day(context, books, day):
                 continue
             totals = roll_up(session, books, day, context.run_id, whole=is_by_hand(context))
             if totals.unfit:
-                names = ", ".join(map(key_of_hour, sorted(totals.unfit)))
-                context.log.warning(f"{key_of_day(day)} waits for hours that are to be computed first: {names}")
-                ask_again(books, totals.unfit)
+                wait_for_hours(context, books, day, totals.unfit)
                 continue
             done[day] = totals
     add_row_counts(context, {day: totals.rows for day, totals in done.items()}, key_of_day)

@@ -1,8 +1,8 @@
 """Which days wait to be rolled up: of which hours' metrics each day's totals are (docs/decisions/0030-days.md).
 
 An hour's metrics have a mark, *computed*, that moves whenever they are computed anew. A day remembers the marks of its
-hours as it was rolled up of them. It is stale while one of them has moved on, while its documents are not of its last
-roll-up, and once more when it has ended.
+hours as it was rolled up of them. It is stale while one of them has moved on, while its documents, those of its totals
+or those of its dimensions, are not of its last roll-up, and once more when it has ended.
 """
 
 from collections.abc import Iterable, Mapping
@@ -34,6 +34,8 @@ class DayState:
     """By hour, up to which touch its metrics were computed that the day has counted."""
     columns: tuple[Cells, ...] = ()
     """Where the totals of the last roll-up that came to its end lie by column, by slice."""
+    dimensions_ms: int = 0
+    """As ``rolled_up_ms``, of the roll-up that the documents of its dimensions are of."""
 
     def lacks(self, hours: Mapping[int, HourState]) -> bool:
         """Whether hours, of this day, have come to other metrics since."""
@@ -42,7 +44,12 @@ class DayState:
     def is_stale(self, hours: Mapping[int, HourState], day: int, now_ms: int) -> bool:
         """Whether the day is to be rolled up: of other metrics, for its documents, or because it has ended since."""
         is_of_open_day = self.rolled_up_ms < end_of_day_ms(day) <= now_ms and any(of.computed for of in hours.values())
-        return self.lacks(hours) or self.indexed_ms != self.rolled_up_ms or is_of_open_day
+        return self.lacks(hours) or self.has_documents_due or is_of_open_day
+
+    @property
+    def has_documents_due(self) -> bool:
+        """Whether documents are not of its last roll-up."""
+        return any(of != self.rolled_up_ms for of in (self.indexed_ms, self.dimensions_ms))
 
 
 def is_held(hours: Mapping[int, HourState]) -> bool:
@@ -79,11 +86,11 @@ def _key(day: int) -> bytes:
 
 def _to_state(cells: Mapping[bytes, bytes]) -> DayState:
     values = LEDGER.decode(cells)
-    steps = ("begun", "rolled_up", "indexed", "took")
-    begun_ms, rolled_up_ms, indexed_ms, took_ms = (values.get(f"day_{step}", 0) for step in steps)
+    steps = ("begun", "rolled_up", "indexed", "took", "dimensions")
+    begun_ms, rolled_up_ms, indexed_ms, took_ms, dimensions_ms = (values.get(f"day_{step}", 0) for step in steps)
     covered = {int(hour): mark for hour, mark in values.get("day_covered", {}).items()}
     columns = tuple(Cells(*of_slice) for of_slice in values.get("day_columns", ()))
-    return DayState(begun_ms, rolled_up_ms, indexed_ms, took_ms, covered, columns)
+    return DayState(begun_ms, rolled_up_ms, indexed_ms, took_ms, covered, columns, dimensions_ms)
 
 
 class DayStates:
@@ -123,6 +130,9 @@ class DayStates:
 
     def mark_indexed(self, day: int, rolled_up_ms: int) -> None:
         self._write(day, day_indexed=rolled_up_ms)
+
+    def mark_dimensions(self, day: int, rolled_up_ms: int) -> None:
+        self._write(day, day_dimensions=rolled_up_ms)
 
     def _write(self, day: int, **values: object) -> None:
         self._hbase.mutate(self._table, [RowMutation(_key(day), LEDGER.encode(**values))])

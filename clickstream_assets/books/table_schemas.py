@@ -146,6 +146,7 @@ LEDGER = Table(
         time_column("day_begun", "of a day: when its last roll-up began"),
         time_column("day_rolled_up", "of a day: the same of the last one that came to its end"),
         time_column("day_indexed", "of a day: the same of the one that its documents are of"),
+        time_column("day_dimensions", "of a day: the same of the one that the documents of its dimensions are of"),
         column("day_took", "long", "of a day: how long that took", unit="ms"),
         column("day_covered", "json", "of a day: `computed` of its hours as it was rolled up of them"),
         column("day_columns", "json", "of a day: where the totals of that lie by column"),

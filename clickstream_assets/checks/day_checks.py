@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from clickstream_assets.books.books import Books
     from clickstream_assets.books.day_states import DayState
     from clickstream_assets.books.hour_states import HourState
+    from clickstream_assets.index.dimension_documents import Spans
     from clickstream_assets.index.documents import Totals
 
 Findings = Mapping[int, Finding]
@@ -47,6 +48,14 @@ class DayEvidence:
         """Each day's hours, read behind its rows."""
         _ = self.rows
         return {day: self.books.hours.read(hours_of_day(day)) for day in self.days}
+
+    @cached_property
+    def dimensions(self) -> "Mapping[int, Spans]":
+        """By day, span and dimension what documents add up to."""
+        from clickstream_assets.index.dimension_documents import dimension_sums
+
+        with self.elasticsearch.client() as es:
+            return dimension_sums(es, self.limits.dimensions_alias, self.days)
 
     def unless_computed_since(self, day: int, finding: Finding) -> Finding:
         """A finding; of a day whose hours have come to other metrics since it was rolled up, that it will be again."""

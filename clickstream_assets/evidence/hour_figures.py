@@ -22,9 +22,10 @@ def hour_figures(books: Books, states: Mapping[int, HourState], first_hour: int)
         counted = {hour: dict(of_hour) for hour, of_hour in refused_by_reason(books, few, first_hour).items()}
         books.hours.remember_refusals(counted)
         reasons |= counted
-    return {hour: HourFigures(counts[hour], _bots(parts[hour]), reasons[hour]) for hour in states}
+    return {hour: HourFigures(counts[hour], bots_of(parts[hour]), reasons[hour]) for hour in states}
 
 
-def _bots(parts: Iterable[HourPart]) -> int | None:
+def bots_of(parts: Iterable[HourPart]) -> int | None:
+    """Events of bots; None where some were enriched before these were counted."""
     bots = [part.block.bots for part in parts if part.block]
     return None if None in bots else sum(filter(None, bots))

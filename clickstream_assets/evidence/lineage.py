@@ -17,6 +17,7 @@ from clickstream_assets.books.table_schemas import (
 )
 from clickstream_assets.events.fields import TOPIC, Field
 from clickstream_assets.index.daily_document_fields import DAILY_DOCUMENT
+from clickstream_assets.index.dimension_document_fields import DIMENSION_DOCUMENT
 from clickstream_assets.index.document_fields import DOCUMENT
 
 
@@ -32,6 +33,8 @@ class AssetColumns:
     columns: Mapping[str, Field]
     rules: tuple[str, ...] = ()
     """What holds between columns."""
+    behind: tuple[str, ...] = ()
+    """Other assets that it waits for, and has no column of."""
 
 
 def _is_enriched(column: Column) -> bool:
@@ -75,6 +78,14 @@ ASSETS: Mapping[str, AssetColumns] = {
         "daily_metrics",
         DAILY_DOCUMENT,
         ("one per day, scope and what it names", "unique_users ≤ clicks", "measured_views ≤ clicks"),
+    ),
+    "es_dimensions_index": AssetColumns(
+        "elasticsearch",
+        "clickstream-dimensions",
+        "enriched_clicks",
+        DIMENSION_DOCUMENT,
+        ("one per span, start, dimension and value", "clicks ≤ events", "unique_users ≤ events"),
+        behind=("daily_metrics",),
     ),
 }
 

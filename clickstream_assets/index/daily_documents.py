@@ -13,7 +13,7 @@ from elasticsearch.helpers import scan
 
 from clickstream_assets.books.books import Books
 from clickstream_assets.books.day_states import DayState
-from clickstream_assets.books.row_keys import AT_MOST_PER_TASK, DIGESTS, daily_key_range, sliced
+from clickstream_assets.books.row_keys import AT_MOST_PER_TASK, DIGESTS, daily_document_id, daily_key_range, sliced
 from clickstream_assets.books.table_schemas import DAILY
 from clickstream_assets.events.days import end_of_day_ms, key_of_day
 from clickstream_assets.index.daily_document_fields import daily_template
@@ -132,6 +132,14 @@ def document_totals(es: Elasticsearch, alias: str, days: Iterable[int]) -> dict[
         for group in found["aggregations"]["scopes"]["buckets"]:
             of_day[group["key"]] = added_up(group)
     return totals
+
+
+def whole_day_clicks(books: Books, days: Iterable[int]) -> dict[int, int]:
+    """The clicks of days in all, by their rows; 0 for one without."""
+    names = "all", None, None, None
+    keys = {daily_key_range(day)[0] + daily_document_id(day, *names).encode(): day for day in days}
+    rows = books.hbase.get(books.tables.daily, list(keys))
+    return {day: DAILY.decode(rows[key])["clicks"] if key in rows else 0 for key, day in keys.items()}
 
 
 def row_totals(books: Books, days: Iterable[int]) -> dict[int, dict[str, Totals]]:

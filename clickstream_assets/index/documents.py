@@ -33,6 +33,15 @@ def template_version(es: Elasticsearch, name: str) -> int:
     return sum(template["index_template"].get("version", 0) for template in found)
 
 
+def ensure_declared(es: Elasticsearch, alias: str, declared: Mapping[str, Any]) -> None:
+    """Put an index template if it is not there in its version; indices that are there get its fields."""
+    if template_version(es, alias) == declared["version"]:
+        return
+    if es.indices.exists_alias(name=alias):
+        es.indices.put_mapping(index=alias, properties=declared["template"]["mappings"]["properties"])
+    es.indices.put_index_template(name=alias, **declared)
+
+
 def index_of(alias: str, hour: int) -> str:
     """The index of an hour's month."""
     return f"{alias}-{rfc3339_of_hour(hour)[:7]}"

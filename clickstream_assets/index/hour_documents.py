@@ -23,8 +23,8 @@ from elasticsearch.helpers import bulk
 from clickstream_assets.books.hour_states import STEPS, HourState
 from clickstream_assets.books.ledger_entries import HourCounts
 from clickstream_assets.events.hours import has_ended, key_of_hour, rfc3339_of_hour
-from clickstream_assets.index.documents import template_version
-from clickstream_assets.index.hour_fields import HOURS_MAPPING, HOURS_VERSION, hours_template
+from clickstream_assets.index.documents import ensure_declared
+from clickstream_assets.index.hour_fields import hours_template
 
 _CONFLICT = 409
 """Written by somebody who has looked later."""
@@ -107,11 +107,7 @@ def hour_document(hour: int, state: HourState, figures: HourFigures, moment: Mom
 
 def ensure_hours_template(es: Elasticsearch, alias: str) -> None:
     """Put the index template if it is not there in this version; indices that are there get its fields."""
-    if template_version(es, alias) == HOURS_VERSION:
-        return
-    if es.indices.exists_alias(name=alias):
-        es.indices.put_mapping(index=alias, properties=HOURS_MAPPING["properties"])
-    es.indices.put_index_template(name=alias, **hours_template(alias))
+    ensure_declared(es, alias, hours_template(alias))
 
 
 def write_hours(es: Elasticsearch, alias: str, documents: Mapping[int, dict[str, Any]], now_ms: int) -> None:

@@ -8,6 +8,7 @@ from clickstream_assets.checks import (
     dead_letters,
     enriched_clicks,
     es_daily_index,
+    es_dimensions_index,
     es_index,
     raw_clicks,
     url_country_metrics,
@@ -23,7 +24,7 @@ from clickstream_assets.settings import Settings
 CHECKS = tuple(module.checks for module in (raw_clicks, dead_letters, enriched_clicks, url_country_metrics, es_index))
 """Of the hourly assets, in their order."""
 HOURLY_ASSETS = tuple(checks.asset for checks in CHECKS)
-DAY_CHECKS = (daily_metrics.checks, es_daily_index.checks)
+DAY_CHECKS = (daily_metrics.checks, es_daily_index.checks, es_dimensions_index.checks)
 """Of the daily assets, in their order."""
 DAILY_ASSETS = tuple(checks.asset for checks in DAY_CHECKS)
 
@@ -36,7 +37,8 @@ clickstream_hours = dg.define_asset_job(
 clickstream_days = dg.define_asset_job(
     DAYS_JOB,
     selection=dg.AssetSelection.assets(*DAILY_ASSETS).without_checks(),
-    description="Days put together from their hours, and their documents. The sensor `stale_days` runs it.",
+    description="Days put together from their hours, their documents, and those of their dimensions. The sensor "
+    "`stale_days` runs it.",
 )
 
 

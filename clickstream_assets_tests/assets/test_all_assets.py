@@ -31,7 +31,7 @@ def back_to_the_topic(name: str, column: str) -> set[str]:
 
 def test_the_assets_are_those_of_the_contract():
     of_hours = {"raw_clicks", "dead_letters", "enriched_clicks", "url_country_metrics", "es_index"}
-    assert set(SPECS) == {TOPIC, *of_hours, "daily_metrics", "es_daily_index"}
+    assert set(SPECS) == {TOPIC, *of_hours, "daily_metrics", "es_daily_index", "es_dimensions_index"}
 
 
 @every_asset

@@ -18,8 +18,9 @@ def waiting(hour, day=None, now_ms=IN_THE_DAY):
     return waiting_days({FIRST: hour}, {DAY: day} if day else {}, now_ms, PAUSE_MS)
 
 
-def rolled_up(at_ms, mark=3, indexed_ms=None, took_ms=0):
-    return DayState(at_ms, at_ms, at_ms if indexed_ms is None else indexed_ms, took_ms, {FIRST: mark})
+def rolled_up(at_ms, mark=3, indexed_ms=None, took_ms=0, dimensions_ms=None):
+    indexed, dimensions = (at_ms if of is None else of for of in (indexed_ms, dimensions_ms))
+    return DayState(at_ms, at_ms, indexed, took_ms, {FIRST: mark}, dimensions)
 
 
 def test_a_day_of_hours_that_are_computed_waits_and_once_it_is_put_together_does_not():
@@ -31,9 +32,9 @@ def test_a_day_without_a_computed_hour_has_nothing_to_wait_for():
     assert waiting(HourState(touched=1)) == []
 
 
-@pytest.mark.parametrize("day", [rolled_up(IN_THE_DAY - 1, mark=2), rolled_up(IN_THE_DAY - 1, indexed_ms=0)])
-def test_it_waits_when_an_hour_has_moved_on_or_its_documents_lag_behind(day):
-    assert waiting(AT_REST, day) == [DAY]
+@pytest.mark.parametrize("lagging", [{"mark": 2}, {"indexed_ms": 0}, {"dimensions_ms": 0}])
+def test_it_waits_when_an_hour_has_moved_on_or_its_documents_lag_behind(lagging):
+    assert waiting(AT_REST, rolled_up(IN_THE_DAY - 1, **lagging)) == [DAY]
 
 
 def test_a_day_that_is_written_to_has_a_turn_every_few_minutes():

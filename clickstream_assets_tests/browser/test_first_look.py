@@ -14,7 +14,7 @@ from clickstream_assets_tests.browser.dagster_pages import LINEAGE_HEIGHT, LINEA
 from clickstream_assets_tests.browser.demo import STATES, Demo
 
 HOURLY = ("raw_clicks", "dead_letters", "enriched_clicks", "url_country_metrics", "es_index")
-DAILY = ("daily_metrics", "es_daily_index")
+DAILY = ("daily_metrics", "es_daily_index", "es_dimensions_index")
 CLOSED_HOURS = 24
 # Limits, for machines that are busy with something else: it takes a third of that.
 FIRST_RUNS_SECONDS = 300

@@ -3,17 +3,22 @@
 import json
 import re
 from datetime import UTC, datetime
+from hashlib import sha256
 
 import pytest
 
+from clickstream_assets.books.audience import DIMENSIONS
 from clickstream_assets.books.table_schemas import TABLES
 from clickstream_assets.events.click_event import NO_IDS, decode
 from clickstream_assets.events.fields import FIELDS, SEGMENT_SPELLINGS
 from clickstream_assets.events.message_files import parse_envelope
 from clickstream_assets.events.refusals import REASONS, Refused
 from clickstream_assets.events.urls import DROPPED_PARAMETERS, normalized_url
+from clickstream_assets.index.dimension_document_fields import DIMENSION_DOCUMENT
+from clickstream_assets.index.dimension_documents import dimension_document_id
 from clickstream_assets.index.document_fields import DOCUMENT
 from clickstream_assets.index.hour_fields import HOUR_DOCUMENT
+from clickstream_assets.metrics.dimension_totals import BOT, MOST_VALUES
 from clickstream_assets.settings import Settings
 from clickstream_assets_tests.acceptance import golden
 from clickstream_assets_tests.docs.test_links import ROOT
@@ -140,7 +145,12 @@ def test_time_is_spent_as_the_table_says():
 
 
 @pytest.mark.parametrize(
-    ("heading", "fields"), [("Documents in Elasticsearch", DOCUMENT), ("Hours in Elasticsearch", HOUR_DOCUMENT)]
+    ("heading", "fields"),
+    [
+        ("Documents in Elasticsearch", DOCUMENT),
+        ("Hours in Elasticsearch", HOUR_DOCUMENT),
+        ("Dimensions in Elasticsearch", DIMENSION_DOCUMENT),
+    ],
 )
 def test_the_documents_fields_and_types_are_those_of_the_mapping(heading, fields):
     written = {}
@@ -149,6 +159,16 @@ def test_the_documents_fields_and_types_are_those_of_the_mapping(heading, fields
         for place, name in enumerate(code(names)):
             written[name] = kinds[min(place, len(kinds) - 1)]
     assert written == {name: field.type for name, field in fields.items() if name != "_id"}
+
+
+def test_the_dimensions_and_the_bound_on_their_values_are_those_of_the_code():
+    text = section("Dimensions in Elasticsearch")
+    (cell,) = [holds for name, _, holds in table(text) if name == "`dimension`"]
+    assert code(cell) == [*DIMENSIONS, BOT]
+    assert f"At most {MOST_VALUES:,} values" in text
+    example = ("hour", "2026-11-23T10:00:00Z", "browser", "Firefox")
+    assert dimension_document_id(*example) == sha256("|".join(example).encode()).hexdigest()
+    assert f"`{'|'.join(example)}`" in text
 
 
 def test_every_table_is_named():
