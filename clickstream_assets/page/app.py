@@ -28,7 +28,7 @@ from clickstream_assets.events.shown_text import printable
 from clickstream_assets.evidence.lineage import topic_fields
 from clickstream_assets.page import explaining, lineage_picture, words
 from clickstream_assets.page.dimension_choice import SPECIAL
-from clickstream_assets.page.invalid_address import InvalidAddress
+from clickstream_assets.page.invalid_address import InvalidAddress, cut
 from clickstream_assets.page.queries import PageQueries, SearchFailed
 from clickstream_assets.page.screens import hour_screen, overview_screen
 from clickstream_assets.page.view import Overview, Page
@@ -94,13 +94,14 @@ class Pages:
         return self._answer("explain.html", {"page": page, "found": found, "people": people, "at": at})
 
     def lineage(self, request: Request) -> Response:
-        name = request.query_params.get("field", "clicks")
-        if name not in lineage_picture.fields():
-            known = ", ".join(lineage_picture.fields())
-            raise InvalidAddress(f"field={name[:60]} is no field of a document: write one of {known}.")
-        drawn = lineage_picture.picture(name)
-        given = {"name": name, "picture": drawn, "names": lineage_picture.fields()}
-        return self._answer("lineage.html", given | {"sent": topic_fields("es_index", name)})
+        asked = request.query_params
+        of, name = asked.get("of", "hour"), asked.get("field", "clicks")
+        if of not in lineage_picture.INDICES:
+            raise InvalidAddress(f"of={cut(of)} has no numbers: write one of {', '.join(lineage_picture.INDICES)}.")
+        if name not in (names := lineage_picture.fields(of)):
+            raise InvalidAddress(f"field={cut(name)} is no field of a document: write one of {', '.join(names)}.")
+        given = {"name": name, "of": of, "picture": lineage_picture.picture(name, of), "names": names}
+        return self._answer("lineage.html", given | {"sent": topic_fields(lineage_picture.INDICES[of], name)})
 
     def ready(self, _: Request) -> Response:
         """Whether Elasticsearch answers to the one right that this page needs: to read."""

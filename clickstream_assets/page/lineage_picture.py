@@ -1,15 +1,19 @@
 """Where a document's field comes from, as boxes and arrows: from the field back to what is in a message."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
 from clickstream_assets.events.fields import Field
 from clickstream_assets.evidence.lineage import ASSETS
 
-STEPS = ("es_index", "url_country_metrics", "enriched_clicks", "raw_clicks", "clickstream_topic")
-"""From the document back to the message."""
+INDICES = {"hour": "es_index", "day": "es_daily_index", "dimension": "es_dimensions_index"}
+"""The assets that write documents, by what a document's numbers are of."""
 TITLES = {
-    "es_index": ("Number", "document in Elasticsearch"),
+    "es_index": ("Number", "document in Elasticsearch, of an hour"),
+    "es_daily_index": ("Number", "document in Elasticsearch, of a day"),
+    "es_dimensions_index": ("Number", "document in Elasticsearch, of a browser, a city and so on"),
+    "daily_metrics": ("Put together", "row of the day in HBase"),
     "url_country_metrics": ("Counted", "row of the metrics in HBase"),
     "enriched_clicks": ("Enriched", "click with country and browser, in HBase"),
     "raw_clicks": ("Received", "click as it came, in HBase"),
@@ -55,15 +59,16 @@ class Picture:
     height: int
 
 
-def fields() -> list[str]:
-    """Fields that a lineage can be drawn of."""
-    return list(ASSETS[STEPS[0]].columns)
+def fields(of: str = "hour") -> list[str]:
+    """Fields of documents (of :data:`INDICES`) that a lineage can be drawn of. Raises KeyError."""
+    return list(ASSETS[INDICES[of]].columns)
 
 
-def picture(name: str) -> Picture:
+def picture(name: str, of: str = "hour") -> Picture:
     """The lineage of a document's field. Raises KeyError if documents have no such field."""
-    wanted: dict[str, list[str]] = {STEPS[0]: [name]}
-    for step, above in pairwise(STEPS):
+    steps = list(_steps(INDICES[of]))
+    wanted: dict[str, list[str]] = {steps[0]: [name]}
+    for step, above in pairwise(steps):
         columns = ASSETS[step].columns
         found = {upstream for field in wanted[step] for upstream in columns[field].upstream}
         wanted[above] = [field for field in ASSETS[above].columns if field in found]
@@ -71,12 +76,19 @@ def picture(name: str) -> Picture:
     boxes = {step: _column(place, step, names, rows) for place, (step, names) in enumerate(wanted.items())}
     arrows = [
         Arrow(source, target)
-        for step, above in pairwise(STEPS)
+        for step, above in pairwise(steps)
         for target in boxes[step]
         for source in boxes[above]
         if source.field.name in target.field.upstream
     ]
-    return Picture(boxes, arrows, _COLUMN * len(STEPS) - (_COLUMN - BOX_WIDTH), _HEAD + rows * _ROW)
+    return Picture(boxes, arrows, _COLUMN * len(steps) - (_COLUMN - BOX_WIDTH), _HEAD + rows * _ROW)
+
+
+def _steps(asset: str | None) -> Iterator[str]:
+    """From the document back to the message."""
+    while asset is not None:
+        yield asset
+        asset = ASSETS[asset].upstream
 
 
 def _column(place: int, step: str, names: list[str], rows: int) -> list[Box]:

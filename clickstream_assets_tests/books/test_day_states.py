@@ -20,7 +20,7 @@ def waiting(hour, day=None, now_ms=IN_THE_DAY):
 
 def rolled_up(at_ms, mark=3, indexed_ms=None, took_ms=0, dimensions_ms=None):
     indexed, dimensions = (at_ms if of is None else of for of in (indexed_ms, dimensions_ms))
-    return DayState(at_ms, at_ms, indexed, took_ms, {FIRST: mark}, dimensions)
+    return DayState(at_ms, at_ms, indexed, took_ms, {FIRST: mark}, dimensions_ms=dimensions)
 
 
 def test_a_day_of_hours_that_are_computed_waits_and_once_it_is_put_together_does_not():

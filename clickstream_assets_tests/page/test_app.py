@@ -14,7 +14,7 @@ from starlette.testclient import TestClient
 from clickstream_assets.events.url_limits import OTHER
 from clickstream_assets.page import explaining
 from clickstream_assets.page.app import Pages, application
-from clickstream_assets.page.lineage_picture import fields
+from clickstream_assets.page.lineage_picture import INDICES, fields
 from clickstream_assets.settings import Settings
 from clickstream_assets.stores.sign_in import SignInRefused
 from clickstream_assets_tests.events.test_shown_text import HOSTILE, hostile
@@ -77,7 +77,9 @@ def assert_harmless(html):
     return parts
 
 
-@pytest.mark.parametrize("path", ["/", "/?by=day", HOUR, *(f"/lineage?field={name}" for name in fields())])
+@pytest.mark.parametrize(
+    "path", ["/", "/?by=day", HOUR, *(f"/lineage?of={of}&field={name}" for of in INDICES for name in fields(of))]
+)
 def test_on_empty_stores_every_page_is_there(path):
     answer = page().get(path)
     assert answer.status_code == 200
@@ -106,7 +108,8 @@ def test_bots_and_people_are_explained_on_every_page():
     "path",
     [
         "/?from=yesterday", "/?by=week", "/?country=Germany", "/?from=2026-01-01", "/hour", "/hour?hour=14",
-        "/explain?hour=2026-11-29-14:00", "/lineage?field=password", "/?url=javascript:alert(1)",
+        "/explain?hour=2026-11-29-14:00", "/lineage?field=password", "/lineage?of=week", "/lineage?of=day&field=hour",
+        "/?url=javascript:alert(1)",
         "/?dimension=shoes", "/?value=Firefox",
     ],
 )  # fmt: skip
