@@ -18,8 +18,7 @@ from benchmarks.report import Line, facts_table, targets_table
 from benchmarks.statistics import Summary, Target
 from clickstream_assets.events.days import HOURS_A_DAY, day_of_hour, hours_of_day, key_of_day
 from clickstream_assets.events.hours import HOUR_MS, key_of_hour, rfc3339_of_hour
-from clickstream_assets.index import daily_documents, documents, hour_documents
-from clickstream_assets.index.document_fields import template
+from clickstream_assets.index import daily_documents, dimension_documents, documents, hour_documents
 from clickstream_assets.metrics.daily_metrics import SCOPES
 from clickstream_assets.page.app import Pages, application
 from clickstream_assets.page.dimension_choice import DIMENSIONS
@@ -35,12 +34,6 @@ _COUNTED = {
     "average_time_spent": 40.1,
     "state": "final",
     "run_id": "bench",
-}
-
-_BY_DIMENSION = {
-    **{name: {"type": "keyword"} for name in ("span", "dimension", "value", "state", "run_id")},
-    **{name: {"type": "date"} for name in ("start", "day", "computed_at")},
-    **{name: {"type": "long"} for name in ("events", "clicks", "unique_users")},
 }
 
 
@@ -108,8 +101,7 @@ def _store(es: Elasticsearch, configured: Settings, days: range) -> int:
     documents.ensure_template(es, configured.alias)
     daily_documents.ensure_template(es, configured.daily_alias)
     hour_documents.ensure_hours_template(es, configured.hours_alias)
-    by_dimension = template(configured.dimensions_alias, {"properties": _BY_DIMENSION}, 1, {})
-    es.indices.put_index_template(name=configured.dimensions_alias, **by_dimension)
+    dimension_documents.ensure_dimensions_template(es, configured.dimensions_alias)
     actions = ({"_index": index, "_source": named} for index, named in _documents(configured, days))
     return int(bulk(es, actions, stats_only=True, refresh=True, chunk_size=5_000)[0])
 
