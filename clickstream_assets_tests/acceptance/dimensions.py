@@ -75,8 +75,9 @@ def _origin(message):
     except ValueError:
         host = ""
     campaign = {}
-    for name, value in parse_qsl(url.partition("#")[0].partition("?")[2], keep_blank_values=True, separator="&"):
-        name = name.lower().removeprefix("amp;")
+    for pair in url.partition("#")[0].partition("?")[2].split("&"):
+        name = pair.partition("=")[0].lower().removeprefix("amp;")
+        ((_, value),) = parse_qsl("x=" + pair.partition("=")[2], keep_blank_values=True)
         if value.strip():
             campaign.setdefault(name, value.strip()[:128])
     return {"referrer_host": host or "", **{name: campaign.get(name, "") for name in _CAMPAIGN}}
