@@ -28,7 +28,16 @@ _TOLD = LEDGER.columns["told"].key
 _REFUSED = LEDGER.columns["refused_by_reason"].key
 _AT_ALL_TIMES = tuple(
     LEDGER.columns[name].key
-    for name in (*STEPS.values(), CLOSED, "doubted", "clicks", "users", "told", *(f"held_by_{name}" for name in STEPS))
+    for name in (
+        *STEPS.values(),
+        CLOSED,
+        "doubted",
+        "clicks",
+        "users",
+        "users_of",
+        "told",
+        *(f"held_by_{name}" for name in STEPS),
+    )
 )
 """What :meth:`HourStates.all` reads of each hour: the sensor asks for it every few seconds."""
 
@@ -55,6 +64,8 @@ class HourState:
     """Clicks of the hour's metrics when they were last computed."""
     users: int | None = None
     """People of the hour, exact, when its day was last rolled up."""
+    users_of: int | None = None
+    """``computed`` as it was then."""
     holds: Mapping[str, Hold] = field(default_factory=dict)
     """By asset, why its checks hold the hour."""
     closed: int = 0
@@ -152,9 +163,13 @@ class HourStates:
         """Keep how many clicks each hour's metrics have, for other hours to be compared with."""
         self._write("clicks", clicks)
 
-    def remember_users(self, users: Mapping[int, int]) -> None:
-        """Keep how many people each hour has, for its document, which is written again."""
-        self._write("users", users, (_TOLD,))
+    def remember_users(self, users: Mapping[int, tuple[int, int]]) -> None:
+        """Keep how many people each hour has, of metrics as of which mark, for its document, which is written again."""
+        rows = (
+            RowMutation(_key(hour), LEDGER.encode(users=count, users_of=mark), (_TOLD,))
+            for hour, (count, mark) in users.items()
+        )
+        self._hbase.mutate(self._table, rows)
 
     def remember_refusals(self, reasons: Mapping[int, Mapping[str, int]]) -> None:
         """Keep each hour's dead letters by reason, for its document."""

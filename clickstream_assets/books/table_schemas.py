@@ -143,6 +143,7 @@ LEDGER = Table(
         column("closed", "long", "`computed` as the last indexing behind the end of the hour read it"),
         column("clicks", "long", "clicks of the hour's metrics when they were last computed"),
         column("users", "long", "people of the hour, exact, when its day was last rolled up"),
+        column("users_of", "long", "`computed` as it was then"),
         time_column("day_begun", "of a day: when its last roll-up began"),
         time_column("day_rolled_up", "of a day: the same of the last one that came to its end"),
         time_column("day_indexed", "of a day: the same of the one that its documents are of"),

@@ -95,7 +95,8 @@ def hour_document(hour: int, state: HourState, figures: HourFigures, moment: Mom
         "late": counts.late,
         "bots": figures.bots,
         "clicks": state.clicks,
-        "unique_users": state.users,
+        # Behind its end an hour has clicks that its day has yet to count people of: no number rather than an old one.
+        "unique_users": state.users if name == "open" or state.users_of == state.computed else None,
         "lag": moment.lag,
         "watermark": moment.watermark_ms,
         "written_at": moment.now_ms,

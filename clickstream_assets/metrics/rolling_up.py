@@ -58,7 +58,7 @@ def roll_up(spark: "SparkSession", books: Books, day: int, run_id: str, *, whole
             return DayTotals(unfit=set(lacking))
         result = _rolled_up(spark, books, DayTask(day, columns, begun_ms, run_id, 0, before))
         if not result.unfit:
-            _remember_users(books, dict.fromkeys(marks, 0) | result.users_by_hour)
+            _remember_users(books, {hour: (result.users_by_hour.get(hour, 0), mark) for hour, mark in marks.items()})
             of_slices = [cells for _, cells in sorted(result.columns.items())]
             books.days.end(day, begun_ms, marks, of_slices)
             return result
@@ -67,9 +67,9 @@ def roll_up(spark: "SparkSession", books: Books, day: int, run_id: str, *, whole
     return result
 
 
-def _remember_users(books: Books, users: Mapping[int, int]) -> None:
-    known = books.hours.read(users)
-    books.hours.remember_users({hour: count for hour, count in users.items() if count != known[hour].users})
+def _remember_users(books: Books, users: Mapping[int, tuple[int, int]]) -> None:
+    known = {hour: (state.users, state.users_of) for hour, state in books.hours.read(users).items()}
+    books.hours.remember_users({hour: counted for hour, counted in users.items() if counted != known[hour]})
 
 
 def ask_again(books: Books, hours: Iterable[int]) -> list[int]:

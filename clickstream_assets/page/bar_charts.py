@@ -35,6 +35,8 @@ class BarRow:
     link: str
     tick: str
     is_minor: bool
+    warned: str = ""
+    """How many of an hour's checks did not pass, if any."""
 
     def datum(self, value: float | None, shown: str) -> Datum:
         label = f"{self.name}: {shown if value is not None else 'not known'}. {self.about}"

@@ -55,6 +55,7 @@ def _moments(view: Overview, seen: Seen, now: datetime) -> list[BarRow]:
 def _moment(view: Overview, seen: Seen, number: int, at: datetime, now: datetime) -> BarRow:
     figures = value_figures(view, seen, at) if view.dimension.value else seen.series.get(at)
     tick, is_minor = _tick(view, number, at)
+    warned = ""
     if view.by == "day":
         states: Mapping[str, int] = seen.states.get(at.date(), Counter())
         state = figures.state if figures and figures.state == words.OPEN else words.state_of_day(states)
@@ -62,13 +63,14 @@ def _moment(view: Overview, seen: Seen, number: int, at: datetime, now: datetime
         name = words.day_of(at.date())
     else:
         record = seen.hours.get(at)
+        warned = words.warned(record)
         state, about, name = words.state_of(record), words.about(record), words.hour_of(at)
         link = Page(int(at.timestamp()) // 3_600, view.choice).address
         if figures is None and record is not None and not view.dimension.value:
             figures = Figures(people=record.unique_users if not view.choice.parameters else None)
     if at > now:
         return BarRow(at, name, None, words.UNKNOWN, "it has not begun", "", tick, is_minor)
-    return BarRow(at, name, figures, state, about, link, tick, is_minor)
+    return BarRow(at, name, figures, state, about, link, tick, is_minor, warned)
 
 
 def _tick(view: Overview, number: int, at: datetime) -> tuple[str, bool]:

@@ -99,7 +99,14 @@ def state_of(record: HourRecord | None) -> str:
 def about(record: HourRecord | None) -> str:
     """An hour's state in words, with the reason where there is one."""
     words = STATES[state_of(record)]
-    return f"{words} ({record.reason})" if record is not None and record.reason else words
+    reason = f" ({record.reason})" if record is not None and record.reason else ""
+    return "; ".join(filter(None, (words + reason, warned(record))))
+
+
+def warned(record: HourRecord | None) -> str:
+    """``2 checks did not pass``; empty for none."""
+    failed = record.checks_failed if record is not None else 0
+    return f"{count(failed, 'check')} did not pass" if failed else ""
 
 
 def state_of_day(states: Mapping[str, int]) -> str:
@@ -108,9 +115,13 @@ def state_of_day(states: Mapping[str, int]) -> str:
 
 
 def about_day(states: Mapping[str, int]) -> str:
-    """``23 hours final, 1 held``."""
+    """``hours: 20 final, 1 held, 3 without a record``."""
     known = [f"{states[state]} {state}" for state in (FINAL, OPEN, STALE, HELD) if states.get(state)]
-    return f"hours: {', '.join(known)}" if known else "no record of its hours"
+    if not known:
+        return "no record of its hours"
+    others = 24 - sum(states.get(state, 0) for state in (FINAL, OPEN, STALE, HELD))
+    without = [f"{others} without a record"] if others > 0 and not states.get(OPEN) else []
+    return f"hours: {', '.join(known + without)}"
 
 
 def belief(
@@ -131,7 +142,7 @@ def belief(
     if stale := by_state[STALE]:
         return Judgement("wait", f"Almost: {_named(stale)} being counted anew, as more has come. It may still change.")
     failed = sum(record.checks_failed or 0 for record in hours)
-    doubt = f" {count(failed, 'check')} warned; the hours say which." if failed else ""
+    doubt = f" {count(failed, 'check')} did not pass; hours with ⚠ say which." if failed else ""
     if by_state[OPEN] or begun < 24:
         return Judgement("wait", f"So far: the day is not over, and the number grows.{doubt}")
     if now.date() > day and _is_behind(hours, shown, is_all):
@@ -189,7 +200,7 @@ def _reason(record: HourRecord | None) -> str:
 
 def _troubles(record: HourRecord) -> Iterator[str]:
     if record.checks_failed:
-        yield f"{count(record.checks_failed, 'check')} failed."
+        yield f"{count(record.checks_failed, 'check')} did not pass."
     if record.refused and record.read and record.refused / record.read > 0.05:
         yield f"{record.refused / record.read:.0%} of its messages could not be read, and were refused."
 

@@ -336,7 +336,7 @@ def test_a_run_tells_of_the_hours_it_did_of_those_held_and_of_those_in_which_som
         (HOURS[0], "held"),
         (HOURS[1], "final"),
     ]
-    states.remember_users({HOURS[2]: 7})
+    states.remember_users({HOURS[2]: (7, states.read([HOURS[2]])[HOURS[2]].computed)})
     steps.run(config=NOTHING_NEW)
     assert steps.told[HOURS[2]]["unique_users"] == 7
 

@@ -160,7 +160,7 @@ def test_what_only_an_hours_document_needs_is_read_of_single_hours_alone(states)
 @pytest.mark.parametrize(
     "change",
     [
-        lambda states: states.remember_users({HOUR: 4}),
+        lambda states: states.remember_users({HOUR: (4, 1)}),
         lambda states: states.remember_checks("es_index", states.read([HOUR]), {HOUR: {"documents_match": "1 of 2"}}),
         lambda states: states.tell_anew([HOUR]),
     ],

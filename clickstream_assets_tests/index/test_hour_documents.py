@@ -1,5 +1,7 @@
 """An hour's own document: which state it has, what is said of it, in which index it lies."""
 
+from dataclasses import replace
+
 import pytest
 
 from clickstream_assets.books.hour_states import Hold, HourState
@@ -73,7 +75,16 @@ def test_a_document_says_what_is_known_and_leaves_out_what_is_not():
         "contract_version": 2,
     }
     state = HourState(
-        3, 2, 2, 2, clicks=5, users=4, holds=HELD, told_by="run-1", checked={"raw_clicks": {"books_balance": "1 of 2"}}
+        3,
+        2,
+        2,
+        2,
+        clicks=5,
+        users=4,
+        users_of=2,
+        holds=HELD,
+        told_by="run-1",
+        checked={"raw_clicks": {"books_balance": "1 of 2"}},
     )
     figures = HourFigures(HourCounts(kept=8, late=1, other_types=2, duplicates=2, dead_lettered=3), 1, {"too_old": 3})
     full = hour_document(HOUR, state, figures, NOW)
@@ -82,6 +93,15 @@ def test_a_document_says_what_is_known_and_leaves_out_what_is_not():
     assert counted == {"read": 13, "kept": 8, "duplicates": 2, "refused": 3, "late": 1, "bots": 1, "clicks": 5}
     assert (full["unique_users"], full["refused_by_reason"]) == (4, {"too_old": 3})
     assert (full["lag"], full["watermark"], full["run_id"]) == (7, WITHIN, "run-1")
+
+
+def test_people_of_an_hour_that_was_computed_anew_are_not_known_until_its_day_has_counted_them():
+    counted = HourState(2, 2, 2, 2, clicks=5, users=4, users_of=2)
+    assert hour_document(HOUR, counted, NOTHING, NOW)["unique_users"] == 4
+    for mark in (1, None):
+        assert "unique_users" not in hour_document(HOUR, replace(counted, users_of=mark), NOTHING, NOW)
+    within = replace(NOW, now_ms=WITHIN)
+    assert hour_document(HOUR, replace(counted, users_of=1), NOTHING, within)["unique_users"] == 4, "it is still open"
 
 
 def test_checks_are_counted_and_the_failed_ones_named_with_their_words():

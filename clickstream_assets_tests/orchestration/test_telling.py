@@ -92,7 +92,7 @@ def test_what_checks_or_roll_ups_say_anew_is_told(world):
     states = world.books.hours
     world.up_to_date(HOUR - 1)
     world.tick()
-    states.remember_users({HOUR - 1: 12})
+    states.remember_users({HOUR - 1: (12, 1)})
     assert world.tick() == {-1: "final"}
     assert world.es.told[HOUR - 1]["unique_users"] == 12
     states.remember_checks("es_index", states.read([HOUR - 1]), {HOUR - 1: {"documents_match": "they differ"}})

@@ -35,7 +35,7 @@ def test_a_day_whose_hours_are_final_can_be_believed():
         (a_day(h3="stale"), "wait", "Almost: 03:00 is being counted anew"),
         (a_day(h23="open"), "wait", "So far: the day is not over"),
         (a_day()[5:], "wait", "5 hours of the day left no record"),
-        ([*a_day()[1:], hour(0, checks_failed=2)], "wait", "2 checks warned"),
+        ([*a_day()[1:], hour(0, checks_failed=2)], "wait", "2 checks did not pass"),
     ],
 )
 def test_any_other_day_says_why_not(hours, grade, said):
@@ -90,7 +90,7 @@ def test_a_day_that_is_not_over_grows():
         (hour(14, "open"), "wait", "lower than it will be"),
         (hour(14, "stale", reason="41 late events."), "wait", "The reason: 41 late events. "),
         (hour(14, "held", reason="books_balance failed"), "bad", "The reason: books_balance failed. "),
-        (hour(14, checks_failed=1), "wait", "1 check failed."),
+        (hour(14, checks_failed=1), "wait", "1 check did not pass."),
         (hour(14, read=100, refused=20), "wait", "20% of its messages could not be read"),
         (hour(14, "of the future"), "wait", "Nothing is written down"),
         (None, "wait", "Nothing is written down"),
@@ -168,4 +168,4 @@ def test_durations_are_written_as_people_say_them(seconds, shown):
 def test_a_day_is_marked_by_its_worst_hour():
     assert words.state_of_day({"final": 22, "held": 1, "stale": 1}) == "held"
     assert words.state_of_day({}) == ""
-    assert words.about_day({"final": 22, "held": 1}) == "hours: 22 final, 1 held"
+    assert words.about_day({"final": 22, "held": 1}) == "hours: 22 final, 1 held, 1 without a record"
