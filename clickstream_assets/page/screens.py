@@ -140,7 +140,8 @@ def _nothing(view: Overview, seen: Seen, day: date) -> str:
         return "Nothing was counted of this value by name."
     if "daily" in seen.missing:
         return "No numbers by the day have been written yet."
-    return "Nothing was counted for this choice."
+    chosen = " for this choice" if view.choice.parameters else " in this day"
+    return f"Nothing was counted{chosen}."
 
 
 _PARTS = {
