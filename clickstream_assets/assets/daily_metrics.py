@@ -64,4 +64,6 @@ def _materialize(
         context.add_asset_metadata({**figures, "rows_left_over": totals.deleted}, partition_key=key_of_day(day))
     yield dg.MaterializeResult()
     if not is_by_hand(context):
-        checks.evaluate(context, hbase, elasticsearch, configured)
+        failed = checks.evaluate(context, hbase, elasticsearch, configured)
+        with hbase.books() as books:
+            books.days.doubt(failed)

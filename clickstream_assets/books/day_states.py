@@ -47,6 +47,11 @@ class DayState:
         return self.lacks(hours) or self.has_documents_due or is_of_open_day
 
     @property
+    def is_unfinished(self) -> bool:
+        """Whether a roll-up has begun and come to no end."""
+        return self.begun_ms != self.rolled_up_ms
+
+    @property
     def has_documents_due(self) -> bool:
         """Whether documents are not of its last roll-up."""
         return any(of != self.rolled_up_ms for of in (self.indexed_ms, self.dimensions_ms))
@@ -127,6 +132,11 @@ class DayStates:
         took_ms = max(0, int(time() * 1000) - begun_ms)
         places = [astuple(of_slice) for of_slice in columns]
         self._write(day, day_rolled_up=begun_ms, day_took=took_ms, day_covered=marks, day_columns=places)
+
+    def doubt(self, days: Iterable[int]) -> None:
+        """Have the next roll-up of days compare row by row."""
+        column = LEDGER.columns["day_columns"].key
+        self._hbase.mutate(self._table, (RowMutation(_key(day), {}, (column,)) for day in days))
 
     def mark_indexed(self, day: int, rolled_up_ms: int) -> None:
         self._write(day, day_indexed=rolled_up_ms)

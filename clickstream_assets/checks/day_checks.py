@@ -100,14 +100,18 @@ class DayChecks(PartitionChecks[DayEvidence]):
         hbase: HBaseResource,
         elasticsearch: ElasticsearchResource,
         configured: Settings,
-    ) -> None:
-        """Behind the asset's materialization, in a run of the sensor: record what the checks find in its days."""
+    ) -> set[int]:
+        """Behind the asset's materialization, in a run of the sensor: record what the checks find in its days.
+
+        Returns the days in which a check failed.
+        """
         days, execution = days_of(context), context.op_execution_context
         with hbase.books() as books:
             found = self._found(DayEvidence(days, books, configured, elasticsearch), list(self.checks))
         targets = self.materializations(execution.instance, days)
         for name, findings in found.items():
             self.record(execution, name, findings, targets)
+        return {day for findings in found.values() for day, finding in findings.items() if not finding.passed}
 
     def _found(self, evidence: DayEvidence, names: Sequence[str]) -> dict[str, Findings]:
         return self.find(lambda check: check.find(evidence), names, evidence.days)

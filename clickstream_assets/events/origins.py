@@ -47,7 +47,7 @@ def _origin_of(referrer: str | None, url: str) -> Origin:
     return Origin(_host_of(referrer) if referrer else None, *_campaign_of(url))
 
 
-_remembered = lru_cache(maxsize=1 << 16)(_origin_of)
+_remembered = lru_cache(maxsize=1 << 14)(_origin_of)
 
 
 def _host_of(referrer: str) -> str | None:

@@ -41,7 +41,9 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 LARGE_BYTES = 128 << 20
-"""Of an hour's blocks in memory: beyond that its users are shared out to several tasks."""
+"""Of an hour's blocks in memory, and of whom they are of: beyond that its users are shared out to several tasks."""
+_GROWN = 4
+"""An hour that has grown to more than so many times its slices is computed whole, in as many as it is large for."""
 _WORKERS = 16
 """Hours are dealt to so many tasks at most: each costs some 70 ms of processor time, whatever it does."""
 
@@ -130,17 +132,22 @@ def _tasks(
 def _with_totals(task: HourTask, checkpoint: Checkpoint | None) -> HourTask:
     """An hour to add to its checkpoint, if that is there and all that it counts is; else to compute whole.
 
-    One of other limits does not count, nor one of more urls than count by name: events move them between the two.
+    One of other limits does not count, nor one of more urls than count by name: events move them between the two. Nor
+    does that of an hour that has outgrown its slices.
     """
-    may_add = checkpoint and checkpoint.limits == task.counted.limits.words and not checkpoint.sums.is_bounded
+    audience_bytes = sum(cells.raw_bytes for cells in task.audiences.values() if cells is not None)
+    raw_bytes = sum(cells.raw_bytes for cells in task.blocks.values()) + audience_bytes
+    slices = min(DIGESTS, max(1, ceil(raw_bytes / LARGE_BYTES)))
+    may_add = (
+        checkpoint
+        and slices <= _GROWN * len(checkpoint.slices)
+        and checkpoint.limits == task.counted.limits.words
+        and not checkpoint.sums.is_bounded
+    )
     if checkpoint and may_add and checkpoint.covered.items() <= task.digests.items():
-        new = task.new - checkpoint.covered.keys()
-        slices = checkpoint.slices
-        return replace(
-            task, new=new, totals=slices, slices=len(slices), people=checkpoint.people, audience=checkpoint.audience
-        )
-    raw_bytes = sum(of_place.raw_bytes for of_place in task.blocks.values())
-    return replace(task, slices=min(DIGESTS, max(1, ceil(raw_bytes / LARGE_BYTES))))
+        task = replace(task, people=checkpoint.people, audience=checkpoint.audience, totals=checkpoint.slices)
+        return replace(task, new=task.new - checkpoint.covered.keys(), slices=len(checkpoint.slices))
+    return replace(task, slices=slices)
 
 
 _Done = tuple[Computed, tuple[Cells, ...]]

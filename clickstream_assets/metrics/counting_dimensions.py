@@ -61,6 +61,8 @@ def _counted(spark: "SparkSession", books: Books, hours: Mapping[int, HourColumn
     came = in_tasks(spark, readers, partial(_read, books), blocks.ddl(CAME))
     counted = came.repartition(slices, "user_key").mapInArrow(_count, of_totals)
     largest = counted.repartition(slices, "value").mapInArrow(_bound, of_totals)
+    if slices > 1:  # the driver gets the largest of all, however many tasks have some
+        largest = largest.repartition(slices, "hour", "dimension").mapInArrow(_bound, of_totals)
     found = largest.toArrow().select(DIMENSION_TOTALS.names).cast(DIMENSION_TOTALS)
     is_total = pc.is_valid(found.column("dimension"))
     unfit = found.filter(pc.invert(is_total)).column("hour").unique().to_pylist()

@@ -28,6 +28,8 @@ from clickstream_assets.stores.hbase.client import ROWS_PER_CALL, HBaseClient, R
 
 _BATCH_ROWS = rows_per_call(DAILY.row_bytes())
 _FAMILY = "hour"
+_WITHOUT_VIEWS = (DAILY.columns["average_time_spent"].key,)
+"""What a row lacks whose last measured view is gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +121,10 @@ def _changed(task: DayTask, totals: pa.Table, before: pa.Table) -> list[RowMutat
     changed = totals.filter(pc.invert(same))
     gone = before.filter(pc.invert(pc.is_in(names_before, value_set=names)))
     keys = _keys(task.day, changed)
-    rows = [RowMutation(key, _cells(task, row)) for key, row in zip(keys, changed.to_pylist(), strict=True)]
+    rows = [
+        RowMutation(key, _cells(task, row), () if row["measured_views"] else _WITHOUT_VIEWS)
+        for key, row in zip(keys, changed.to_pylist(), strict=True)
+    ]
     return rows + [RowMutation(key, {}, (b"metrics",)) for key in _keys(task.day, gone)]
 
 

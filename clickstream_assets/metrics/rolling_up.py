@@ -44,13 +44,14 @@ _PERSON = pa.schema([*PEOPLE, ("hour", pa.int64())])
 def roll_up(spark: "SparkSession", books: Books, day: int, run_id: str, *, whole: bool = False) -> DayTotals:
     """Bring a day's rows up to date with its hours' metrics, and note of which these are.
 
-    Compared with the totals of the roll-up before; row by row with ``whole``, once the day has ended, and after a run
-    that came to no end. Hours whose columns are not what the books say are returned as unfit: the day is left as it is.
+    Compared with the totals of the roll-up before; row by row with ``whole``, once the day has ended, and twice after
+    a run that came to no end. Hours whose columns are not what the books say are returned as unfit: the day is left as
+    it is.
     """
     state = books.days.read([day])[day]
     begun_ms, checkpoints = books.days.begin(day), Checkpoints(books)
     has_ended = state.rolled_up_ms < end_of_day_ms(day) <= begun_ms
-    before = () if whole or has_ended or state.begun_ms != state.rolled_up_ms else state.columns
+    before = () if whole or has_ended or state.is_unfinished else state.columns
     for _ in range(_TRIES):
         marks = {hour: state.computed for hour, state in books.hours.read(hours_of_day(day)).items() if state.computed}
         columns = checkpoints.columns(marks)
@@ -60,7 +61,8 @@ def roll_up(spark: "SparkSession", books: Books, day: int, run_id: str, *, whole
         if not result.unfit:
             _remember_users(books, {hour: (result.users_by_hour.get(hour, 0), mark) for hour, mark in marks.items()})
             of_slices = [cells for _, cells in sorted(result.columns.items())]
-            books.days.end(day, begun_ms, marks, of_slices)
+            # What a killed run still had under way may have come behind the look at a row: the next one looks too.
+            books.days.end(day, begun_ms, marks, () if state.is_unfinished else of_slices)
             return result
         if checkpoints.columns(result.unfit) == {hour: columns[hour] for hour in result.unfit}:
             break  # else the hour was computed meanwhile, and what it was made of is gone

@@ -79,9 +79,10 @@ class Frame:
         ]
         return Frame(self.spark, [*self.parts, *more])
 
-    def repartition(self, count, column):
+    def repartition(self, count, *columns):
         table = pa.concat_tables(self.parts)
-        owner = [zlib.crc32(pickle.dumps(value)) % count for value in table.column(column).to_pylist()]
+        values = zip(*(table.column(name).to_pylist() for name in columns), strict=True)
+        owner = [zlib.crc32(pickle.dumps(value)) % count for value in values]
         return Frame(
             self.spark, [table.filter(pa.array([at == own for own in owner], pa.bool_())) for at in range(count)]
         )

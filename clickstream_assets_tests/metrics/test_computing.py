@@ -836,8 +836,18 @@ def test_any_events_are_golden_in_slices_too(geoip, drawn):
             world.assert_indexed()
 
 
+def test_an_hour_that_has_outgrown_its_slices_is_computed_whole_in_more(world, monkeypatch):
+    monkeypatch.setattr(computing, "LARGE_BYTES", 150)
+    world.send(*MORE_EVENTS)
+    world.update()
+    assert len(Checkpoints(world.books).read([HOUR])[HOUR].slices) > computing._GROWN
+    world.assert_golden()
+    world.assert_indexed()
+
+
 def test_an_hour_that_grows_keeps_its_slices_until_it_is_computed_whole(world, monkeypatch):
     monkeypatch.setattr(computing, "LARGE_BYTES", 150)
+    monkeypatch.setattr(computing, "_GROWN", 100)
     world.send(*MORE_EVENTS)
     world.update()
     world.assert_golden()

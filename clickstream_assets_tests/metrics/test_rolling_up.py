@@ -1,12 +1,13 @@
 """Days put together from hours: what is missing, what a hand changed, and what a killed run left."""
 
+import pyarrow as pa
 import pytest
 
 from clickstream_assets.books import blocks
 from clickstream_assets.books.checkpoints import Checkpoints, people_key
 from clickstream_assets.events.days import day_of_hour
 from clickstream_assets.evidence import people
-from clickstream_assets.metrics import day_rows, rolling_up, spans
+from clickstream_assets.metrics import daily_metrics, day_rows, rolling_up, spans
 from clickstream_assets.metrics.page_rows import Superseded
 from clickstream_assets_tests.acceptance import golden
 from clickstream_assets_tests.fakes.metrics_world import BLOCKS, FIRST, MetricsWorld, event, write_geoip
@@ -61,6 +62,36 @@ def test_what_changed_is_written_and_nothing_else_is_looked_at(world, monkeypatc
         done = world.roll_up(DAY)[DAY]
     assert (done.written, done.deleted) == (5, 0), "url and country, url, country, site, and all"
     world.assert_golden()
+
+
+def test_a_total_whose_last_measured_view_is_gone_has_no_average(world, monkeypatch):
+    def without_views(parts):
+        totals = daily_metrics.added_up(parts)
+        none = pa.array([0] * len(totals), pa.int64())
+        for name in ("measured_views", "spent_ms"):
+            totals = totals.set_column(totals.schema.get_field_index(name), name, none)
+        return totals
+
+    def averages():
+        return [row for key, row in world.days().items() if key[:10] == "2026-11-20" and "average_time_spent" in row]
+
+    assert averages()
+    monkeypatch.setattr(rolling_up, "added_up", without_views)
+    assert world.roll_up(DAY)[DAY].written > 0
+    assert not averages()
+
+
+def test_after_a_run_that_came_to_no_end_rows_are_compared_twice(world):
+    """What it had under way may come behind the first look."""
+    key = min(world.hbase.tables[DAILY])
+    world.books.days.begin(DAY)
+    world.roll_up(DAY)
+    world.change(DAILY, key, {b"metrics:clicks": b"99"})
+    assert world.roll_up(DAY)[DAY].written == 1
+    world.change(DAILY, key, {b"metrics:clicks": b"99"})
+    assert world.roll_up(DAY)[DAY].written == 0, "by column again"
+    world.books.days.doubt([DAY])
+    assert world.roll_up(DAY)[DAY].written == 1, "a check failed"
 
 
 @pytest.mark.parametrize("what", ["changed", "of other slices", "run that came to no end", "ended since"])
