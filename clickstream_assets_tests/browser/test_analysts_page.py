@@ -20,6 +20,9 @@ PATHS = (
     "/?by=hour&from=2026-11-28&to=2026-11-29&country=DE",
     "/hour?hour=2026-11-28-14:00",
     "/lineage?field=average_time_spent",
+    "/lineage?of=day&field=unique_users",
+    "/?dimension=utm_campaign",
+    "/?dimension=browser&value=Chrome",
     "/explain?hour=2026-11-28-14:00&url=https://shop.example/&country=DE",
     "/?by=week",
 )
@@ -154,6 +157,36 @@ def test_a_hostile_url_is_text_wherever_it_stands(page, url):
     page.goto(url)
     page.get_by_role("link", name=re.compile("<script>window")).first.click()
     assert page.get_by_role("textbox", name="Url").input_value() == HOSTILE_URL
+
+
+def test_a_list_by_dimension_leads_to_the_bars_of_one_value(page, url):
+    page.goto(f"{url}/?by=hour&from=2026-11-28&to=2026-11-28")
+    hours = [hour for hour in stored.hours() if hour.date() == YESTERDAY.date()]
+    total = sum(stored.value_of(hour, "browser", "Firefox")[0] for hour in hours)
+    listed = page.locator("section[aria-label='By dimension'] tbody tr").filter(has_text="Firefox").first
+    assert f"{total:,}" in listed.inner_text()
+    listed.get_by_role("link").click()
+    assert page.url == f"{url}/?by=hour&from=2026-11-28&to=2026-11-28&dimension=browser&value=Firefox"
+    for hour in (YESTERDAY, HELD):
+        clicks = stored.value_of(hour, "browser", "Firefox")[0]
+        assert f"{clicks:,} clicks" in bar(page, hour).get_attribute("aria-label")
+    assert bar(page, HELD).locator(".bar").get_attribute("fill") == "url(#crosses)"
+    assert "Time spent is not known by browser" in page.locator("main").inner_text()
+    page.get_by_label("Show all again").click()
+    assert page.locator(".bars").count() == 3
+
+
+def test_bots_are_named_and_a_hostile_name_or_browser_is_text(page, url):
+    page.goto(f"{url}/?by=hour&from=2026-11-28&to=2026-11-28")
+    bots = page.locator(".group", has=page.locator("#bots")).inner_text()
+    assert "Googlebot" in bots
+    assert f"{24 * stored.BOTS['Googlebot']:,}" in bots
+    assert "<b>bot</b>" in bots
+    assert f"Left out: {24 * sum(stored.BOTS.values()):,} events of bots" in page.locator("main").inner_text()
+    page.get_by_role("link", name=re.compile("^Fire<script>")).click()
+    assert "value=Fire%3Cscript%3E" in page.url
+    assert page.evaluate("window.hostile") is None
+    assert page.locator("script, img, iframe").count() == 0
 
 
 @pytest.mark.parametrize("path", PATHS)
