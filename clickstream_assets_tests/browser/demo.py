@@ -3,7 +3,6 @@
 import datetime as dt
 import os
 import re
-import shlex
 import signal
 import subprocess
 import sys
@@ -16,7 +15,6 @@ from clickstream_assets.local.stack.processes import die_with_parent
 from clickstream_assets_tests.dagster_dev import ask, kill_with_children
 
 _PORTS = ("STACK_KAFKA", "STACK_HBASE", "STACK_ELASTICSEARCH", "STACK_SPARK", "DAGSTER", "PAGE")
-_COMMAND = (sys.executable, "-m", "clickstream_assets.cli.main")
 _UP_SECONDS = 300
 _STOP_SECONDS = 60
 
@@ -44,10 +42,14 @@ class Demo:
 
     def __enter__(self) -> Self:
         self.home.mkdir(parents=True, exist_ok=True)
+        # Whoever runs the tests has variables of theirs; a newcomer has none. Where downloads are does not matter.
+        keep = {n: v for n, v in os.environ.items() if not n.startswith("CLICKSTREAM_") or n == "CLICKSTREAM_CACHE"}
+        own = {f"CLICKSTREAM_{name}_PORT": "0" for name in _PORTS} | {"CLICKSTREAM_HOME": str(self.home)}
         self.begun = dt.datetime.now(dt.UTC)
+        command = [sys.executable, "-m", "clickstream_assets.cli.main", "run"]
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
-                [*_COMMAND, "run"], env=self._environment, stdout=log, stderr=log, preexec_fn=die_with_parent()
+                command, env=keep | own, stdout=log, stderr=log, preexec_fn=die_with_parent()
             )
         try:
             self.url = self._wait_for(r"(?<=Dagster is up on )http://localhost:\d+")
@@ -62,20 +64,6 @@ class Demo:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
-
-    @property
-    def _environment(self) -> dict[str, str]:
-        # Whoever runs the tests has variables of theirs; a newcomer has none. Where downloads are does not matter.
-        keep = {n: v for n, v in os.environ.items() if not n.startswith("CLICKSTREAM_") or n == "CLICKSTREAM_CACHE"}
-        return keep | {f"CLICKSTREAM_{name}_PORT": "0" for name in _PORTS} | {"CLICKSTREAM_HOME": str(self.home)}
-
-    def send_history(self, events: int) -> None:
-        """Send events of the six hours before, as a newcomer would from a second terminal."""
-        ask = [*_COMMAND, "stack", "env"]
-        lines = subprocess.run(ask, env=self._environment, check=True, capture_output=True, text=True).stdout
-        named = (shlex.split(line)[-1].split("=", 1) for line in lines.splitlines() if line)
-        produce = [*_COMMAND, "produce", "--demo", "--events", str(events)]
-        subprocess.run(produce, env=self._environment | dict(named), check=True, capture_output=True)
 
     def stop(self) -> None:
         """End it as Ctrl-C does, and what is left if that takes too long."""

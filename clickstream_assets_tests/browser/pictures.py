@@ -13,8 +13,6 @@ FOLDER = Path(__file__).parents[2] / "docs" / "images"
 WIDTH, HEIGHT, SCALE = 1360, 640, 1.5
 MOST_BYTES = 200_000
 _PAGE_HEIGHT = 900
-_HISTORY = 6_000
-"""Events of the hours before, for the page's picture to have more than one bar."""
 _ASSET, _CHECK = "es_index", "documents_match"
 _A_RUN_SECONDS = 120
 """Time for a moment in which no run is at the open hour, and everything has passed."""
@@ -53,7 +51,6 @@ def main() -> None:
     minutes = parser.parse_args().minutes
     chromium.find()
     with tempfile.TemporaryDirectory() as home, Demo(Path(home)) as demo:
-        demo.send_history(_HISTORY)
         print(f"The demo is up on {demo.url}; pictures in {minutes:g} minutes.", flush=True)
         time.sleep(minutes * 60)
         for picture in take(demo.url, demo.page_url, FOLDER):
