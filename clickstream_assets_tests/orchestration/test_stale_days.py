@@ -27,7 +27,10 @@ def ask(monkeypatch):
     def ask(*keys, done=(), instance=None):
         hours = {day_of_key(key) * 24 + 3: COMPUTED for key in keys}
         at_ms = TODAY * 86_400_000 + 1
-        days = {day_of_key(key): DayState(at_ms, at_ms, at_ms, 0, {day_of_key(key) * 24 + 3: 1}, at_ms) for key in done}
+        days = {
+            day_of_key(key): DayState(at_ms, at_ms, at_ms, 0, {day_of_key(key) * 24 + 3: 1}, dimensions_ms=at_ms)
+            for key in done
+        }
         books = SimpleNamespace(hours=SimpleNamespace(all=lambda: hours), days=SimpleNamespace(all=lambda: days))
 
         @contextmanager
