@@ -63,7 +63,6 @@ def _materialize(
         figures = {"clicks": totals.clicks, "unique_users": totals.users, "rows_written": totals.written}
         context.add_asset_metadata({**figures, "rows_left_over": totals.deleted}, partition_key=key_of_day(day))
     yield dg.MaterializeResult()
-    if not is_by_hand(context):
-        failed = checks.evaluate(context, hbase, elasticsearch, configured)
+    if not is_by_hand(context) and (failed := checks.evaluate(context, hbase, elasticsearch, configured)):
         with hbase.books() as books:
             books.days.doubt(failed)

@@ -26,7 +26,7 @@ AUDIENCE = pa.schema(
 _SUMMED = [*_KEYS, "events_sum", "clicks_sum"]
 
 
-def put_together(rows: pa.Table) -> pa.Table:
+def grouped(rows: pa.Table) -> pa.Table:
     """:data:`AUDIENCE` with rows that agree in all but their counts as one, in order of their first."""
     numbered = rows.append_column("number", pa.array(np.arange(len(rows))))
     sums = numbered.group_by(list(_KEYS), use_threads=False).aggregate(

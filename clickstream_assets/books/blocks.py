@@ -16,8 +16,7 @@ from typing import NamedTuple, TypeVar
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from clickstream_assets.books.audience import AUDIENCE, DIMENSIONS
-from clickstream_assets.books.audience import put_together as audience_of
+from clickstream_assets.books.audience import AUDIENCE, DIMENSIONS, grouped
 from clickstream_assets.books.ledger_entries import Block, Cells, HourPart
 from clickstream_assets.books.row_keys import SALTS, first_key
 from clickstream_assets.events.click_event import CLICK_TYPES, LEAVE_TYPES, ClickEvent
@@ -188,6 +187,12 @@ class CellWriter:
         self._raw_bytes += batch.nbytes
         self._rows += batch.num_rows
 
+    def write_table(self, table: pa.Table) -> Cells:
+        """Put a whole table; returns :attr:`written`."""
+        for batch in table.combine_chunks().to_batches():
+            self.write(batch)
+        return self.written
+
     @property
     def written(self) -> Cells:
         return Cells(self._digest.hexdigest(), self._cells, self._bytes, self._raw_bytes, self._rows)
@@ -203,14 +208,12 @@ def put_block(hbase: HBaseClient, table: str, place: Place, enriched: pa.Table, 
     traits = [enriched.column(name) for name in AUDIENCE.names[: -len(counts)]]
     contents = {
         BLOCK: enriched.select(CLICKS.names),
-        OF_AUDIENCE: audience_of(pa.Table.from_arrays([*traits, *counts], schema=AUDIENCE)),
+        OF_AUDIENCE: grouped(pa.Table.from_arrays([*traits, *counts], schema=AUDIENCE)),
     }
     written = {}
     for name, content in contents.items():
         writer = CellWriter(lambda row: dry_run or hbase.mutate(table, [row]), row_key(place), name)
-        for batch in content.combine_chunks().to_batches():
-            writer.write(batch)
-        written[name] = writer.written
+        written[name] = writer.write_table(content)
     human = pc.sum(pc.and_(is_click, pc.invert(bot))).as_py() or 0
     first_ms = pc.min(enriched.column("time_ms")).as_py()
     return Block("", "", human, first_ms, written[BLOCK], pc.sum(bot).as_py() or 0, written[OF_AUDIENCE])
@@ -270,6 +273,14 @@ def read(
                 digests[place].update(digest)
                 yield place, content
         yield from ((place, None) for place in batch if digests[place].hexdigest() != wanted[place].digest)
+
+
+def read_one(hbase: HBaseClient, table: str, family: str, key: bytes, cells: Cells, schema: pa.Schema) -> pa.Table:
+    """What lies in the cells of one row; raises :class:`CellsUnfit` if that is not what is wanted."""
+    batches = [batch for _, batch in read(hbase, table, family, {key: cells}, schema, lambda of: of)]
+    if any(batch is None for batch in batches):
+        raise CellsUnfit("not as they were put")
+    return pa.Table.from_batches(batches, schema)
 
 
 def _calls(wanted: Mapping[_K, Cells]) -> list[list[_K]]:

@@ -8,6 +8,8 @@ from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import unquote_plus
 
+NONE = "(none)"
+"""What stands in totals for what an event does not say, of its origin or of another dimension."""
 MAX_CAMPAIGN_CHARACTERS = 128
 """A campaign's source, medium and name are cut after so many."""
 MAX_HOST_CHARACTERS = 253

@@ -13,10 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from clickstream_assets.books import blocks
-from clickstream_assets.books.audience import AUDIENCE
-from clickstream_assets.books.blocks import CellsUnfit
 from clickstream_assets.books.books import Books
-from clickstream_assets.books.checkpoints import Checkpoints, HourColumns, People
+from clickstream_assets.books.checkpoints import Checkpoints, HourColumns
 from clickstream_assets.books.row_keys import DIGESTS
 from clickstream_assets.events.days import hours_of_day
 from clickstream_assets.metrics.dimension_totals import CAME, DIMENSION_TOTALS, bounded, dimension_totals
@@ -58,7 +56,7 @@ def _counted(spark: "SparkSession", books: Books, hours: Mapping[int, HourColumn
     slices = min(DIGESTS, max(1, ceil(sum(place.cells.raw_bytes for _, place in places) / SLICE_BYTES)))
     readers = put_together(places, lambda of: of[1].cells.raw_bytes, SLICE_BYTES // 2)
     of_totals = blocks.ddl(DIMENSION_TOTALS)
-    came = in_tasks(spark, readers, partial(_read, books), blocks.ddl(CAME))
+    came = in_tasks(spark, readers, partial(WHO_CAME.of_hours, books), blocks.ddl(CAME))
     counted = came.repartition(slices, "user_key").mapInArrow(_count, of_totals)
     largest = counted.repartition(slices, "value").mapInArrow(_bound, of_totals)
     if slices > 1:  # the driver gets the largest of all, however many tasks have some
@@ -67,17 +65,6 @@ def _counted(spark: "SparkSession", books: Books, hours: Mapping[int, HourColumn
     is_total = pc.is_valid(found.column("dimension"))
     unfit = found.filter(pc.invert(is_total)).column("hour").unique().to_pylist()
     return bounded(found.filter(is_total)), set(unfit)
-
-
-def _read(books: Books, of: Iterable[tuple[int, People]]) -> Iterator[pa.RecordBatch]:
-    """Audiences of hours; of an hour whose audience is not what the books say, a row without a user."""
-    with books.hbase.another() as hbase:
-        for hour, place in of:
-            try:
-                table = WHO_CAME.read(hbase, books.tables.blocks, hour, place)
-            except CellsUnfit:
-                table = pa.Table.from_pylist([{}], AUDIENCE)
-            yield from table.append_column(CAME.field("hour"), pa.repeat(hour, len(table))).to_batches()
 
 
 def _count(batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

@@ -92,9 +92,7 @@ def write_totals(hbase: HBaseClient, books: Books, task: DayTask, number: int, t
     for at in range(0, len(rows), ROWS_PER_CALL):
         put(books.tables.daily, rows[at : at + ROWS_PER_CALL])
     writer = CellWriter(lambda row: put(books.tables.blocks, [row]), totals_key(task.day, number), _FAMILY)
-    for batch in totals.combine_chunks().to_batches():
-        writer.write(batch)
-    result.columns[number] = writer.written
+    result.columns[number] = writer.write_table(totals)
     return result
 
 
@@ -102,12 +100,8 @@ def _before(hbase: HBaseClient, books: Books, task: DayTask, number: int) -> pa.
     """The totals of the roll-up before; raises :class:`CellsUnfit` where they are not to be trusted."""
     if len(task.before) != task.slices:
         raise CellsUnfit("none, or of other slices")
-    wanted = {number: task.before[number]}
-    read = blocks.read(hbase, books.tables.blocks, _FAMILY, wanted, ROLLED_UP, lambda at: totals_key(task.day, at))
-    batches = [batch for _, batch in read]
-    if any(batch is None for batch in batches):
-        raise CellsUnfit("not as they were put")
-    return pa.Table.from_batches(batches, ROLLED_UP)
+    key, cells = totals_key(task.day, number), task.before[number]
+    return blocks.read_one(hbase, books.tables.blocks, _FAMILY, key, cells, ROLLED_UP)
 
 
 def _changed(task: DayTask, totals: pa.Table, before: pa.Table) -> list[RowMutation]:

@@ -11,16 +11,15 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from clickstream_assets.books.audience import AUDIENCE, DIMENSIONS
+from clickstream_assets.events.origins import NONE
+from clickstream_assets.events.url_limits import OTHER
+from clickstream_assets.metrics.people_columns import HOUR
 
 BOT = "bot"
 """The dimension of bots; its values are their browser families, which name them."""
-NONE = "(none)"
-"""The value of what an event does not say."""
-OTHER = "(other)"
-"""The value that all are put together in that have no total of their own."""
 MOST_VALUES = 1_000
 """Of a dimension in a span that have totals of their own."""
-CAME = AUDIENCE.append(pa.field("hour", pa.int64()))
+CAME = AUDIENCE.append(HOUR)
 """Audiences of several hours."""
 DIMENSION_TOTALS = pa.schema(
     [

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from datasketches import tgt_hll_type
 
 from clickstream_assets.books import blocks
+from clickstream_assets.books.blocks import CellsUnfit
 from clickstream_assets.books.books import TableNames
 from clickstream_assets.books.checkpoints import (
     BATCH_ROWS,
@@ -84,9 +85,7 @@ def write(hbase: HBaseClient, tables: TableNames, task: HourTask, number: int, c
         put(tables.blocks, [RowMutation(key, {column: b"".join(ids[at : at + _IDS_PER_CELL])})])
     for at in range(0, len(rows), ROWS_PER_CALL):
         put(tables.metrics, rows[at : at + ROWS_PER_CALL])
-    for batch in after.combine_chunks().to_batches():
-        totals.write(batch)
-    return result, totals.written
+    return result, totals.write_table(after)
 
 
 class Superseded(Exception):
@@ -102,11 +101,12 @@ def _put(hbase: HBaseClient, fences: str, task: HourTask, table: str, rows: Sequ
 
 
 def _totals(hbase: HBaseClient, table: str, task: HourTask, number: int) -> pa.Table:
-    wanted = {} if task.is_whole else {number: task.totals[number]}
-    content = list(blocks.read(hbase, table, _HOUR, wanted, COUNTED, lambda at: slice_key(task.hour, at)))
-    if any(batch is None for _, batch in content):
-        raise Unfit
-    return pa.Table.from_batches([batch for _, batch in content], COUNTED)
+    if task.is_whole:
+        return COUNTED.empty_table()
+    try:
+        return blocks.read_one(hbase, table, _HOUR, slice_key(task.hour, number), task.totals[number], COUNTED)
+    except CellsUnfit as unfit:
+        raise Unfit from unfit
 
 
 def _sums_of(totals: pa.Table) -> Slice:

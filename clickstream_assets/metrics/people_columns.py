@@ -1,14 +1,14 @@
 """Who clicked what in an hour, and who came with what and from where, by column, in ``clickstream_blocks``."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import pyarrow as pa
 
 from clickstream_assets.books import blocks
-from clickstream_assets.books.audience import AUDIENCE, put_together
+from clickstream_assets.books.audience import AUDIENCE, grouped
 from clickstream_assets.books.blocks import CellsUnfit, CellWriter, Place
+from clickstream_assets.books.books import Books
 from clickstream_assets.books.checkpoints import People, people_key
 from clickstream_assets.books.ledger_entries import Cells
 from clickstream_assets.metrics.hour_tasks import HourTask, Slice, Unfit
@@ -16,6 +16,8 @@ from clickstream_assets.metrics.hourly_metrics import PEOPLE
 from clickstream_assets.stores.hbase.client import HBaseClient, RowMutation
 
 _FAMILY = "hour"
+HOUR = pa.field("hour", pa.int64())
+"""In hours since the epoch."""
 Put = Callable[[str, Sequence[RowMutation]], object]
 """Writes rows of a table with the run's time."""
 
@@ -53,27 +55,35 @@ class UserColumns:
             return kept
         together = pa.concat_tables([*(self.read(hbase, table, hour, people) for people in reversed(anew)), new])
         writer = CellWriter(lambda row: put(table, [row]), people_key(hour, place, self.kind), _FAMILY)
-        for batch in self.together(together).combine_chunks().to_batches():
-            writer.write(batch)
-        return [*kept, place._replace(cells=writer.written)]
+        return [*kept, place._replace(cells=writer.write_table(self.together(together)))]
 
     def read(self, hbase: HBaseClient, table: str, hour: int, people: People) -> pa.Table:
         """What a run has put; raises :class:`CellsUnfit` if it is not there as it was put."""
-        key_of = partial(people_key, hour, kind=self.kind)
-        content = blocks.read(hbase, table, _FAMILY, {people: people.cells}, self.schema, key_of)
-        batches = [batch for _, batch in content]
-        if any(batch is None for batch in batches):
-            raise CellsUnfit("not as they were put")
-        return pa.Table.from_batches(batches, self.schema)
+        key = people_key(hour, people, self.kind)
+        return blocks.read_one(hbase, table, _FAMILY, key, people.cells, self.schema)
+
+    def of_hours(self, books: Books, places: Iterable[tuple[int, People]]) -> Iterator[pa.RecordBatch]:
+        """Rows of hours, behind them :data:`HOUR`; of what is not as it was put, one row without a user."""
+        with books.hbase.another() as hbase:
+            for hour, place in places:
+                try:
+                    table = self.read(hbase, books.tables.blocks, hour, place)
+                except CellsUnfit:
+                    table = pa.Table.from_pylist([{}], self.schema)
+                yield from table.append_column(HOUR, pa.repeat(hour, len(table))).to_batches()
 
 
-WHO_CLICKED = UserColumns("p", PEOPLE, lambda people: people)
+def _as_they_are(people: pa.Table) -> pa.Table:
+    return people
+
+
+WHO_CLICKED = UserColumns("p", PEOPLE, _as_they_are)
 """Who clicked what: :data:`PEOPLE`."""
-WHO_CAME = UserColumns("a", AUDIENCE, put_together)
+WHO_CAME = UserColumns("a", AUDIENCE, grouped)
 """Who came with what and from where: :data:`AUDIENCE`."""
 
 
-def audience_of(hbase: HBaseClient, table: str, of: Mapping[Place, Cells | None]) -> tuple[pa.Table, list[Place]]:
+def audience_in(hbase: HBaseClient, table: str, of: Mapping[Place, Cells | None]) -> tuple[pa.Table, list[Place]]:
     """Who the clicks of places are of, put together; and the places where that is not what the books say."""
     wanted = {place: cells for place, cells in of.items() if cells is not None}
     unfit, kept = [place for place, cells in of.items() if cells is None], []
@@ -82,7 +92,7 @@ def audience_of(hbase: HBaseClient, table: str, of: Mapping[Place, Cells | None]
             unfit.append(place)
         else:
             kept.append(batch)
-    return put_together(pa.Table.from_batches(kept, AUDIENCE)), unfit
+    return grouped(pa.Table.from_batches(kept, AUDIENCE)), unfit
 
 
 def put_users(
@@ -93,13 +103,16 @@ def put_users(
     ``result`` is told where all lie now. Raises :class:`Unfit`.
     """
     mine = {place: cells for place, cells in list(task.audiences.items())[number :: task.slices] if place in task.new}
-    audience, unfit = audience_of(hbase, table, mine)
+    audience, unfit = audience_in(hbase, table, mine)
     if unfit:
         raise Unfit(unfit)
-    at = People.of(task.stamp_ms, number)
+
+    def put_new(columns: UserColumns, places: Sequence[People], new: pa.Table) -> list[People]:
+        before, at = [place for place in places if place.number == number], People.of(task.stamp_ms, number)
+        return columns.put(hbase, table, task.hour, before, at, new, put)
+
     try:
-        for columns, name, new in ((WHO_CLICKED, "people", people), (WHO_CAME, "audience", audience)):
-            before = [place for place in getattr(task, name) if place.number == number]
-            setattr(result, name, columns.put(hbase, table, task.hour, before, at, new, put))
+        result.people = put_new(WHO_CLICKED, task.people, people)
+        result.audience = put_new(WHO_CAME, task.audience, audience)
     except CellsUnfit as unfit_cells:
         raise Unfit from unfit_cells

@@ -15,16 +15,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from clickstream_assets.books import blocks
-from clickstream_assets.books.blocks import CellsUnfit
 from clickstream_assets.books.books import Books
-from clickstream_assets.books.checkpoints import Checkpoints, People, slice_key
+from clickstream_assets.books.checkpoints import Checkpoints, slice_key
 from clickstream_assets.books.row_keys import DIGESTS
 from clickstream_assets.books.table_schemas import DAILY
 from clickstream_assets.events.days import end_of_day_ms, hours_of_day
 from clickstream_assets.metrics.daily_metrics import ROLLED_UP, added_up, rolled_up
 from clickstream_assets.metrics.day_rows import DayTask, DayTotals, document_ids, write_totals
 from clickstream_assets.metrics.hourly_metrics import COUNTED, PEOPLE
-from clickstream_assets.metrics.people_columns import WHO_CLICKED
+from clickstream_assets.metrics.people_columns import HOUR, WHO_CLICKED
 from clickstream_assets.stores.hbase.client import HBaseClient, rows_per_call
 from clickstream_assets.stores.spark.tasks import ANSWER, answer, answers_of, in_tasks, put_together
 
@@ -38,7 +37,7 @@ _BATCH_ROWS = rows_per_call(DAILY.row_bytes())
 _OF_HOUR, _UNFIT = "hour", "unfit"
 """Scopes of what no row is written of: people of an hour in all; hours whose columns are not what the books say."""
 _PART = pa.schema([("slice", pa.int32()), *ROLLED_UP, ("hour", pa.int64())])
-_PERSON = pa.schema([*PEOPLE, ("hour", pa.int64())])
+_PERSON = PEOPLE.append(HOUR)
 
 
 def roll_up(spark: "SparkSession", books: Books, day: int, run_id: str, *, whole: bool = False) -> DayTotals:
@@ -97,7 +96,7 @@ def _rolled_up(spark: "SparkSession", books: Books, task: DayTask) -> DayTotals:
     dealt = put_together(totals, lambda of: hours[of[0]].slices[of[1]].raw_bytes, SLICE_BYTES // 2)
     parts = in_tasks(spark, dealt or [[]], partial(_read_totals, books, task), part)
     if readers:
-        read = in_tasks(spark, readers, partial(_read_people, books), person)
+        read = in_tasks(spark, readers, partial(WHO_CLICKED.of_hours, books), person)
         counted = read.repartition(task.slices, "user_key").mapInArrow(partial(_count_people, task), part)
         parts = parts.unionByName(counted, allowMissingColumns=True)
     every = spark.range(0, task.slices).selectExpr("cast(id as int) as slice")
@@ -115,16 +114,6 @@ def _add(result: DayTotals, of_slice: DayTotals) -> None:
     result.columns |= of_slice.columns
     result.users_by_hour |= of_slice.users_by_hour
     result.unfit |= of_slice.unfit
-
-
-def _read_people(books: Books, of: Iterable[tuple[int, People]]) -> Iterator[pa.RecordBatch]:
-    with books.hbase.another() as hbase:
-        for hour, place in of:
-            try:
-                table = WHO_CLICKED.read(hbase, books.tables.blocks, hour, place)
-            except CellsUnfit:
-                table = pa.Table.from_pylist([{}], PEOPLE)
-            yield from table.append_column(_PERSON.field("hour"), pa.repeat(hour, len(table))).to_batches()
 
 
 def _count_people(task: DayTask, batches: Iterable[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:

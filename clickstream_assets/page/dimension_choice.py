@@ -3,13 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from clickstream_assets.events.origins import NONE
+from clickstream_assets.events.url_limits import OTHER
 from clickstream_assets.page.invalid_address import MOST_CHARACTERS, InvalidAddress, cut
 
-NONE = "(none)"
-"""The value of what an event does not say."""
-OTHERS = "(other)"
-"""The value of all that are not among the most clicked."""
-SPECIAL = {NONE: "not said", OTHERS: "all others"}
+SPECIAL = {NONE: "not said", OTHER: "all others"}
 """Values that no event says, in words."""
 
 
@@ -85,7 +83,7 @@ class DimensionChoice:
     @property
     def has_people(self) -> bool:
         """Whether the people of the value can be known."""
-        return self.listed.has_people and self.value != OTHERS
+        return self.listed.has_people and self.value != OTHER
 
 
 NO_DIMENSION = DimensionChoice()

@@ -5,9 +5,10 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
+from clickstream_assets.events.url_limits import OTHER
 from clickstream_assets.page import words
 from clickstream_assets.page.bar_charts import number_of
-from clickstream_assets.page.dimension_choice import DIMENSIONS, OTHERS, Dimension
+from clickstream_assets.page.dimension_choice import DIMENSIONS, Dimension
 from clickstream_assets.page.figures import Figures, Group, Seen
 from clickstream_assets.page.view import Overview
 
@@ -33,7 +34,7 @@ def no_people_of_value(view: Overview) -> str:
     """Why the people of a value are not known, if they are not; empty otherwise."""
     if not view.dimension.listed.has_people:
         return "Bots are not people, so only their events are counted. No other number of this page has them."
-    if view.dimension.value == OTHERS:
+    if view.dimension.value == OTHER:
         return "The people of all other values together are not known: who had two of them would count twice."
     return ""
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from clickstream_assets.page.dimension_choice import OTHERS
+from clickstream_assets.events.url_limits import OTHER
 from clickstream_assets.page.figures import Answer, ByDimension, Figures, Group, buckets, hits, moment
 from clickstream_assets.page.search_parts import Search, between, matching, most_first
 from clickstream_assets.page.view import MOST_DAYS, Overview
@@ -39,7 +39,7 @@ def dimension_searches(view: Overview, today: date) -> dict[str, Search]:
         value = view.dimension.value
         wanted["series"] = _of_value(view, value, view.by, view.first, view.last)
         wanted["days"] = _of_value(view, value, "day", today - timedelta(days=1), today)
-        wanted["others"] = _of_value(view, OTHERS, view.by, view.first, view.last)
+        wanted["others"] = _of_value(view, OTHER, view.by, view.first, view.last)
         if view.by == "hour":
             wanted["hours by dimension"] = _counted("hour", between("start", view.first, view.last))
     return wanted
@@ -58,7 +58,7 @@ def _values(view: Overview, dimension: str, by: str, size: int) -> Search:
         "aggs": {
             **_SUMS,
             "values": {"terms": terms, "aggs": {**_SUMS, **people}},
-            "others": {"filter": {"term": {"value": OTHERS}}},
+            "others": {"filter": {"term": {"value": OTHER}}},
         },
     }
 

@@ -256,10 +256,16 @@ class HBaseClient:
         start: bytes,
         stop: bytes,
         columns: Sequence[bytes] = (),
-        **more: Any,
+        *,
+        filter_string: bytes | None = None,
+        batch_rows: int = SCANNED_PER_CALL,
+        large_cells: bool = False,
     ) -> Iterator[tuple[bytes, dict[bytes, bytes]]]:
         """Rows from ``start`` (included) to ``stop`` (not) in key order: key and cells. See :meth:`scan_batches`."""
-        for rows in self.scan_batches(table, start, stop, columns, **more):
+        batches = self.scan_batches(
+            table, start, stop, columns, filter_string=filter_string, batch_rows=batch_rows, large_cells=large_cells
+        )
+        for rows in batches:
             for row in rows:
                 yield row.row, {name: cell.value for name, cell in row.columns.items()}
 
