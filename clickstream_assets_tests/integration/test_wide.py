@@ -545,7 +545,7 @@ def test_documents_indexed_on_executors_that_are_killed_are_all_there(servers, c
 def test_a_pipeline_on_executors_is_golden_with_hours_in_slices(servers, cluster, tmp_path, monkeypatch):
     session, _ = cluster
     monkeypatch.setattr(SparkResource, "session", property(lambda resource: session))
-    monkeypatch.setattr(computing, "LARGE_BYTES", 2_000)
+    monkeypatch.setattr(computing, "LARGE_BYTES", 8_000)
     in_several, hour_in_slices = [], computing._hour_in_slices
     monkeypatch.setattr(computing, "_hour_in_slices", lambda *task: (in_several.append(task), hour_in_slices(*task))[1])
     pipeline = Pipeline(servers, "on-executors", tmp_path / "sent.jsonl")
