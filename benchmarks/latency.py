@@ -101,7 +101,7 @@ def measure_latency(bench: Bench, rate: int, seconds: int, fill: int = 0) -> Lat
         live = _Live(pipeline, sent, rate, seconds, before)
         text = f"{rate:,} events/s for {seconds:,} s under Dagster"
         (sent_at, counted_at), cores, elsewhere = _watch(bench, dagster, text, live)
-        dagster.wait(lambda: dagster.runs() is not None, seconds=300)  # the last run, whose times are asked for, ends
+        dagster.wait(dagster.is_idle, seconds=300)  # the last run, whose times are asked for, ends
     runs = _runs(home)
     parts, taking_part = parts_of(runs, sent_at, counted_at)
     differences = bench.show(
@@ -170,7 +170,7 @@ def _index(pipeline: Pipeline, dagster: DagsterDev, clicks: int, patience: float
 def _is_at_rest(dagster: DagsterDev) -> bool:
     """Whether runs have ended, and none has begun since then though the sensor has looked."""
     before = dagster.runs()  # the first makes the latest closed hour, as an empty one
-    if not before:
+    if not before or not dagster.is_idle():
         return False
     time.sleep(_REST_SECONDS)
     return dagster.runs() == before

@@ -9,6 +9,7 @@ import time
 import urllib.request
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 import psutil
 
@@ -41,6 +42,15 @@ def ask(url: str, query: str, **variables: object) -> dict:
         found = json.load(answer)
     assert "errors" not in found, found
     return found["data"]
+
+
+class Run(NamedTuple):
+    """What the webserver says of a run."""
+
+    status: str
+    assets: set[str]
+    tags: dict[str, str]
+    """With ``run_id`` beside them."""
 
 
 class DagsterDev:
@@ -88,23 +98,26 @@ class DagsterDev:
         params = {"assetSelection": [{"path": [name]} for name in assets], "partitionNames": keys, "tags": []}
         return self.ask(LAUNCH, params=params)["launchPartitionBackfill"]["backfillId"]
 
-    def runs(self) -> list[tuple[set[str], dict[str, str]]] | None:
-        """Finished runs, oldest first: assets, tags. None while one is under way."""
-        found = self.ask(RUNS)["runsOrError"]["results"][::-1]
-        if any(run["status"] not in ("SUCCESS", "FAILURE", "CANCELED") for run in found):
-            return None
-        assert all(run["status"] == "SUCCESS" for run in found), found
-        return [
-            (
+    def runs(self) -> list[Run]:
+        """All runs so far, oldest first; raises AssertionError if one has failed."""
+        runs = [
+            Run(
+                run["status"],
                 {key["path"][0] for key in run["assetSelection"] or ()},
                 {tag["key"]: tag["value"] for tag in run["tags"]} | {"run_id": run["runId"]},
             )
-            for run in found
+            for run in self.ask(RUNS)["runsOrError"]["results"][::-1]
         ]
+        assert not [run for run in runs if run.status in ("FAILURE", "CANCELED")], runs
+        return runs
+
+    def is_idle(self) -> bool:
+        """Whether no run waits or is under way. The next look may see a new one: sensors go on asking for runs."""
+        return all(run.status == "SUCCESS" for run in self.runs())
 
     def followed(self, first: int, last: int, before: int) -> bool:
         """Whether the sensor has had hours ``first`` to ``last`` done as stale, by a run after the first ``before``."""
-        return any(
-            tags.get("clickstream/why") == "stale hours" and {first, last} <= {*hours_in(tags)}
-            for _, tags in (self.runs() or [])[before:]
+        return self.is_idle() and any(
+            run.tags.get("clickstream/why") == "stale hours" and {first, last} <= {*hours_in(run.tags)}
+            for run in self.runs()[before:]
         )

@@ -161,21 +161,26 @@ def test_what_is_waited_for_in_vain_is_told_with_the_end_of_the_log(monkeypatch,
 
 
 class Runs:
-    """What Dagster says of its runs, time after time; None while one is under way."""
+    """What Dagster says of its runs, time after time: which, with * behind it while one is under way."""
 
-    def __init__(self, *answers: object) -> None:
+    def __init__(self, *answers: list[str]) -> None:
         self._answers = iter(answers)
+        self._latest: list[str] = []
 
-    def runs(self) -> object:
-        return next(self._answers)
+    def runs(self) -> list[str]:
+        self._latest = next(self._answers)
+        return [name.rstrip("*") for name in self._latest]
+
+    def is_idle(self) -> bool:
+        return not any(name.endswith("*") for name in self._latest)
 
 
 @pytest.mark.parametrize(
     ("answers", "rests"),
     [
-        ([None], False),  # under way
+        ([["first*"]], False),  # under way
         ([[]], False),  # none yet, not even of the closed hour
-        ([["first"], None], False),  # the next has begun
+        ([["first"], ["first", "second*"]], False),  # the next has begun
         ([["first"], ["first", "second"]], False),  # and ended
         ([["first"], ["first"]], True),
     ],

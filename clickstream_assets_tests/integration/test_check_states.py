@@ -29,7 +29,7 @@ class Shown:
 
     def rest(self) -> None:
         """Wait until nothing is left to do."""
-        self.dagster.wait(lambda: self.dagster.runs() is not None and self.pipeline.behind() == (0, 0), seconds=300)
+        self.dagster.wait(lambda: self.dagster.is_idle() and self.pipeline.behind() == (0, 0), seconds=300)
 
     def nodes(self) -> dict[str, dict]:
         keys = [{"path": [name]} for name in ASSETS]
@@ -84,7 +84,7 @@ class Shown:
         before = len(self.dagster.runs())
         answer = self.dagster.ask(LAUNCH, params=params)["launchRun"]
         assert answer["__typename"] == "LaunchRunSuccess", answer
-        self.dagster.wait(lambda: len(self.dagster.runs() or []) > before)
+        self.dagster.wait(lambda: len(self.dagster.runs()) > before and self.dagster.is_idle())
 
     def followed(self, first: int, last: int, before: int) -> None:
         """Wait until the sensor has had hours done as stale, by a run after the first ``before``."""
@@ -102,7 +102,7 @@ def shown(servers, tmp_path_factory):
     own = pipeline.environment() | {"CLICKSTREAM_FIRST_HOUR": key_of_hour(first)}
     dagster = DagsterDev(tmp_path_factory.mktemp("dagster"), own)
     try:
-        dagster.wait(lambda: dagster.runs() is not None)
+        dagster.wait(dagster.is_idle)
         yield Shown(pipeline, dagster, first)
     finally:
         dagster.stop()
@@ -120,10 +120,10 @@ def test_the_sensors_first_runs_leave_every_check_of_every_hour_passed_from_the_
         assert name == "clickstream_topic" or stats["numMaterialized"] >= stats["numPartitions"] - 1
     # One run for what was new, one for all the hours that hold nothing.
     spans = [
-        hour_of_key(tags["dagster/asset_partition_range_end"])
-        - hour_of_key(tags["dagster/asset_partition_range_start"])
-        for _, tags in shown.dagster.runs()
-        if ":" in tags.get("dagster/asset_partition_range_end", "")  # not of days
+        hour_of_key(run.tags["dagster/asset_partition_range_end"])
+        - hour_of_key(run.tags["dagster/asset_partition_range_start"])
+        for run in shown.dagster.runs()
+        if ":" in run.tags.get("dagster/asset_partition_range_end", "")  # not of days
     ]
     assert 0 < len(spans) <= 4
 

@@ -58,13 +58,13 @@ def live(servers, tmp_path_factory):
     """A pipeline, and Dagster running on it with its sensors on."""
     pipeline = Pipeline(servers, "live", tmp_path_factory.mktemp("live") / "sent.jsonl")
     dagster = DagsterDev(tmp_path_factory.mktemp("dagster"), pipeline.environment())
-    dagster.wait(lambda: dagster.runs() is not None)
+    dagster.wait(dagster.is_idle)
     yield pipeline, dagster
     dagster.stop()
 
 
 def at_rest(pipeline: Pipeline, dagster: DagsterDev) -> bool:
-    return dagster.runs() is not None and pipeline.behind() == (0, 0)
+    return dagster.is_idle() and pipeline.behind() == (0, 0)
 
 
 def test_whatever_order_events_come_in_and_whoever_materializes_meanwhile_it_ends_golden(live):
@@ -79,7 +79,7 @@ def test_whatever_order_events_come_in_and_whoever_materializes_meanwhile_it_end
             dagster.backfill(random.choice(ASSETS), [key_of_hour(first + i) for i in range(random.randrange(1, 4))])
     dagster.wait(lambda: at_rest(pipeline, dagster), seconds=600)
     assert_golden(pipeline)
-    reasons = {tags.get("clickstream/why", "by hand") for _, tags in dagster.runs()}
+    reasons = {run.tags.get("clickstream/why", "by hand") for run in dagster.runs()}
     assert {"new offsets", "stale hours", "by hand"} <= reasons
 
 
