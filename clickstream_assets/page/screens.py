@@ -7,6 +7,7 @@ from typing import Any
 
 from clickstream_assets.page import words
 from clickstream_assets.page.bar_charts import BarRow, charts_of, charts_of_value, number_of
+from clickstream_assets.page.day_belief import belief
 from clickstream_assets.page.dimension_screens import (
     dimension_parts,
     no_people_of_value,
@@ -117,7 +118,7 @@ def _tile(view: Overview, seen: Seen, day: date, now: datetime) -> dict[str, Any
         "large": large,
         "below": below,
         "nothing": _nothing(view, seen, day),
-        "belief": words.belief(hours, day, now, figures, is_all=is_all),
+        "belief": belief(hours, day, now, figures, is_all=is_all),
         "link": view.over("hour", day, day).address,
     }
 

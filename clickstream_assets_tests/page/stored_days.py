@@ -153,6 +153,7 @@ def records():
         record = {
             "hour": hour.isoformat(), "state": state, "checks_passed": 30, "checks_failed": int(state == "held"),
             "failed_checks": [f"raw_clicks.books_balance: {REASON}"] if state == "held" else [],
+            "day_checks_passed": 6, "day_failed_checks": [],
             "read": clicks + 12, "kept": clicks + 5, "duplicates": 4, "refused": 3,
             "refused_by_reason": {"missing_field": 2, "invalid_url": 1}, "late": 2, "bots": 5, "clicks": clicks,
             "unique_users": figures(clicks)["unique_users"], "lag": 16 if state == "open" else 0,

@@ -5,6 +5,7 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from clickstream_assets.page import words
+from clickstream_assets.page.day_belief import belief
 from clickstream_assets.page.figures import Figures, Freshness, HourRecord, HourSeen, Seen
 from clickstream_assets.page.screens import overview_screen
 from clickstream_assets.page.view import Choice, Overview
@@ -14,7 +15,8 @@ NOW = datetime(2026, 11, 29, 14, 2, 10, tzinfo=UTC)
 
 
 def hour(number, state="final", **more):
-    return HourRecord(datetime(2026, 11, 28, number, tzinfo=UTC), state, **{"checks_failed": 0, **more})
+    said = {"checks_failed": 0, "day_checks_passed": 6, **more}
+    return HourRecord(datetime(2026, 11, 28, number, tzinfo=UTC), state, **said)
 
 
 def a_day(**other):
@@ -23,7 +25,7 @@ def a_day(**other):
 
 
 def test_a_day_whose_hours_are_final_can_be_believed():
-    assert words.belief(a_day(), DAY, NOW) == ("good", "Yes: all 24 hours are final, and every check passed.")
+    assert belief(a_day(), DAY, NOW) == ("good", "Yes: all 24 hours are final, and every check passed.")
 
 
 @pytest.mark.parametrize(
@@ -36,10 +38,13 @@ def test_a_day_whose_hours_are_final_can_be_believed():
         (a_day(h23="open"), "wait", "So far: the day is not over"),
         (a_day()[5:], "wait", "5 hours of the day left no record"),
         ([*a_day()[1:], hour(0, checks_failed=2)], "wait", "2 checks did not pass"),
+        ([hour(n, day_checks_passed=None, clicks=1) for n in range(24)], "wait", "checks of the day have yet to look"),
+        ([hour(n, day_failed_checks=("people: 5, not 6", "x")) for n in range(24)], "bad", "No: 2 checks of the day"),
+        ([hour(n, "open", day_failed_checks=("people: 5, not 6",)) for n in range(9)], "bad", "people: 5, not 6."),
     ],
 )
 def test_any_other_day_says_why_not(hours, grade, said):
-    judged = words.belief(hours, DAY, NOW)
+    judged = belief(hours, DAY, NOW)
     assert judged.grade == grade
     assert said in judged.words
 
@@ -65,7 +70,7 @@ COUNTED = [hour(number, clicks=10) for number in range(24)]
     ],
 )
 def test_a_day_that_is_older_than_its_hours_is_believed_later(shown, is_all, hours, said):
-    judged = words.belief(hours, DAY, NOW, shown, is_all=is_all)
+    judged = belief(hours, DAY, NOW, shown, is_all=is_all)
     assert judged.words.startswith(said)
     assert judged.grade == ("good" if said == "Yes" else "wait")
 
@@ -80,7 +85,7 @@ def test_the_sentence_is_of_the_number_above_it(choice, said):
 
 def test_a_day_that_is_not_over_grows():
     today = [HourRecord(datetime(2026, 11, 29, number, tzinfo=UTC), "final") for number in range(14)]
-    assert words.belief(today, NOW.date(), NOW).words.startswith("So far")
+    assert belief(today, NOW.date(), NOW).words.startswith("So far")
 
 
 @pytest.mark.parametrize(
