@@ -136,6 +136,8 @@ def test_freshness_is_that_of_the_newest_document(queries):
     assert fresh.metrics_computed == stored.NOW - timedelta(minutes=1)
     assert fresh.daily_computed == stored.NOW - timedelta(minutes=20)
     assert fresh.lag == 16
+    assert fresh.clicked == {hour for hour in stored.hours() if hour >= YESTERDAY and hour != stored.HELD}
+    assert fresh.stale == 1
 
 
 def test_an_hour_has_its_documents_and_the_days_before(queries):
