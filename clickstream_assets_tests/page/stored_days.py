@@ -170,7 +170,7 @@ _COUNTED = {
     **dict.fromkeys(("clicks", "unique_users", "measured_views"), _LONG),
     **dict.fromkeys(("time_spent_seconds", "average_time_spent"), _DOUBLE),
 }
-_DAYS = {
+DAY_FIELDS = {
     "day": _DATE, "computed_at": _DATE, **_COUNTED,
     **dict.fromkeys(("scope", "url", "country", "site", "state", "run_id"), _KEYWORD),
 }  # fmt: skip
@@ -193,11 +193,16 @@ def store(es, configured):
     template["mappings"]["properties"].setdefault("state", _KEYWORD)
     made = {
         configured.alias: (template["mappings"]["properties"], metrics()),
-        configured.daily_alias: (_DAYS, days()),
+        configured.daily_alias: (DAY_FIELDS, days()),
         configured.hours_alias: (_HOURS, records()),
         configured.dimensions_alias: (_BY_DIMENSION, dimensions()),
     }
     for alias, (properties, documents) in made.items():
-        index = f"{alias}-2026-11"
-        es.indices.create(index=index, mappings={"properties": properties}, aliases={alias: {}})
-        bulk(es, ({"_index": index, "_id": key, "_source": source} for key, source in documents), refresh=True)
+        fill(es, alias, "2026-11", properties, documents)
+
+
+def fill(es, alias, span, properties, documents):
+    """Make an index behind an alias, and fill it with documents, each behind its id."""
+    index = f"{alias}-{span}"
+    es.indices.create(index=index, mappings={"properties": properties}, aliases={alias: {}})
+    bulk(es, ({"_index": index, "_id": key, "_source": source} for key, source in documents), refresh=True)

@@ -1,6 +1,6 @@
 """What is read from a real Elasticsearch is what was written to it."""
 
-from datetime import timedelta
+from datetime import date, timedelta
 
 import pytest
 from elasticsearch import Elasticsearch
@@ -102,6 +102,28 @@ def test_the_people_of_a_part_are_those_of_its_busiest_day(queries):
     days = [sum(clicks(hour, Choice(HOME)) for hour in stored.hours() if hour.date() == day) for day in THREE_DAYS.days]
     home = next(group for group in seen.groups["url"] if group.name == HOME)
     assert (home.figures.clicks, home.figures.people) == (sum(days), figures(max(days))["unique_users"])
+
+
+@pytest.mark.parametrize(("name", "choice"), [("url", Choice()), ("url", Choice(country="DE")), ("site", Choice())])
+def test_over_new_year_a_part_has_its_clicks_of_both_indices(servers, es, name, choice):
+    """Of 41 parts, the one with most clicks in the new year had least in the old one."""
+    configured = servers.model_copy(update={"name_prefix": f"page-new-year-{name}-{choice.country.lower()}-"})
+    scope = "url_country" if choice.country else name
+    site = "https://s{}.example" + ("" if name == "site" else "/")
+    old, new = date(2026, 12, 31), date(2027, 1, 1)
+    listed = {site.format(number): {old: 1_000 - number, new: 10} for number in range(40)}
+    listed[site.format(40)] = {old: 60, new: 2_000}
+    for day in (old, new):
+        found = (
+            {name: one, "day": day.isoformat(), "scope": scope, **choice.parameters, **figures(clicks[day])}
+            for one, clicks in listed.items()
+        )
+        stored.fill(es, configured.daily_alias, day.isoformat()[:4], stored.DAY_FIELDS, enumerate(found))
+    groups = PageQueries(es, configured).overview(Overview("day", old, new, choice), new).groups[name]
+    assert [(group.name, group.figures.clicks) for group in groups] == [
+        (one, sum(listed[one].values())) for one in sorted(listed, key=lambda one: -sum(listed[one].values()))[:12]
+    ]
+    assert groups[0].figures.clicks == 2_060
 
 
 DIMENSION_VIEWS = [
