@@ -76,6 +76,10 @@ class Freshness:
     lag: int | None = None
     metrics_computed: datetime | None = None
     daily_computed: datetime | None = None
+    clicked: frozenset[datetime] = frozenset()
+    """The hours that have clicks, held ones left out, of yesterday and today at least."""
+    stale: int = 0
+    """How many hours of these days are being counted anew."""
 
 
 @dataclass(frozen=True, slots=True)

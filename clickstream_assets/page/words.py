@@ -1,11 +1,11 @@
-"""Numbers, states and freshness in words that need no knowledge of the pipeline."""
+"""Numbers and states in words that need no knowledge of the pipeline."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta
 from statistics import median
 from typing import NamedTuple
 
-from clickstream_assets.page.figures import Freshness, HourRecord, HourSeen
+from clickstream_assets.page.figures import HourRecord, HourSeen
 
 FINAL, OPEN, STALE, HELD, UNKNOWN = "final", "open", "stale", "held", ""
 STATES: Mapping[str, str] = {
@@ -17,10 +17,6 @@ STATES: Mapping[str, str] = {
 }
 """What each state of an hour means."""
 NOT_KNOWN = "—"
-_LATE = timedelta(hours=2, minutes=15)
-"""Hours are written at least this often where all is well (docs/decisions/0008)."""
-_NEW = timedelta(minutes=5)
-"""What is written down of messages and clicks that is older is said as of when it is."""
 _LOW = 0.6
 """Of what is usual; below that an hour is called low."""
 
@@ -169,80 +165,3 @@ def _compared(seen: HourSeen) -> str:
     if usual and clicks > usual / _LOW:
         return f"It is high: {compared}."
     return f"It is as usual: {compared}."
-
-
-class Part(NamedTuple):
-    """How one part is, in a sentence; with the name that engineers know it by."""
-
-    name: str
-    asset: str
-    grade: str
-    words: str
-
-
-def freshness(fresh: Freshness, now: datetime) -> list[Part]:
-    """How fresh each part is, in the order in which messages go through them."""
-    return [
-        _messages(fresh, now),
-        _events(fresh, now),
-        written("Numbers by the hour", "es_index", fresh.metrics_computed, now),
-        written("States of the hours", "clickstream-hours", fresh.hours_written, now),
-        written("Numbers by the day", "daily_metrics", fresh.daily_computed, now),
-    ]
-
-
-def _as_of(fresh: Freshness, now: datetime) -> str:
-    """When lag and watermark were written down, to begin a sentence with; empty if that is just now."""
-    at = fresh.hours_written
-    if at is None or now - at <= _NEW:
-        return ""
-    return f"As of {'' if at.date() == now.date() else f'{day_of(at.date())}, '}{at.astimezone(UTC):%H:%M} UTC, "
-
-
-def _messages(fresh: Freshness, now: datetime) -> Part:
-    part, asset, as_of = "Messages", "raw_clicks", _as_of(fresh, now)
-    if fresh.lag is None:
-        return Part(part, asset, "wait", "How many messages wait is not known.")
-    if as_of:
-        waiting = count(fresh.lag, "message") if fresh.lag else "no message"
-        return Part(part, asset, "wait", f"{as_of}{waiting} waited to be read.")
-    if fresh.lag == 0:
-        return Part(part, asset, "good", "No message waits to be read.")
-    verb = "message waits" if fresh.lag == 1 else "messages wait"
-    return Part(part, asset, "wait", f"{fresh.lag:,} {verb} to be read.")
-
-
-def _events(fresh: Freshness, now: datetime) -> Part:
-    part, asset = "Clicks", "enriched_clicks"
-    if fresh.watermark is None:
-        return Part(part, asset, "wait", "Nothing has been counted yet.")
-    since = time_of(fresh.watermark, now)
-    if now - fresh.watermark > _LATE:
-        return Part(
-            part, asset, "bad", f"The newest click that is counted is of {since}: none has come since, or we are late."
-        )
-    if as_of := _as_of(fresh, now):
-        everything = f"everything sent until {since} was counted."
-        some = f"clicks until {since} were counted; newer ones were under way."
-        return Part(part, asset, "wait", as_of + (some if fresh.lag else everything))
-    if not fresh.lag:
-        return Part(part, asset, "good", f"Up to date: everything sent until {since} is counted.")
-    return Part(part, asset, "wait", f"Clicks until {since} are counted; newer ones are under way.")
-
-
-def written(part: str, asset: str, at: datetime | None, now: datetime) -> Part:
-    """How fresh a part is, by when something of it was last written."""
-    if at is None:
-        return Part(part, asset, "wait", "Nothing has been written yet.")
-    grade = "good" if now - at <= _LATE else "bad"
-    late = "" if grade == "good" else ", later than usual"
-    return Part(part, asset, grade, f"Last changed {age(at, now)} ago, at {time_of(at, now)}{late}.")
-
-
-def all_of(lines: Iterable[Part]) -> Part:
-    """What stands for all of them at the top: what was counted, unless another part is worse."""
-    order = {"bad": 0, "wait": 1, "good": 2}
-    listed = list(lines)
-    worst = min(listed, key=lambda line: order[line.grade])
-    clicks = next(line for line in listed if line.name == "Clicks")
-    return worst if order[worst.grade] == 0 else clicks

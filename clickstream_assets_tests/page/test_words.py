@@ -6,7 +6,7 @@ import pytest
 
 from clickstream_assets.page import words
 from clickstream_assets.page.day_belief import belief
-from clickstream_assets.page.figures import Figures, Freshness, HourRecord, HourSeen, Seen
+from clickstream_assets.page.figures import Figures, HourRecord, HourSeen, Seen
 from clickstream_assets.page.screens import overview_screen
 from clickstream_assets.page.view import Choice, Overview
 
@@ -116,50 +116,6 @@ def test_it_is_compared_with_the_days_before(clicks, said):
 
 def test_an_hour_to_come_has_not_begun():
     assert words.why(HourSeen(), NOW + timedelta(hours=1), NOW).words == "This hour has not begun."
-
-
-def test_freshness_is_told_of_each_part():
-    fresh = Freshness(NOW, NOW - timedelta(seconds=10), 0, NOW - timedelta(minutes=5), NOW - timedelta(hours=3))
-    said = {part.asset: part.words for part in words.freshness(fresh, NOW)}
-    assert said["enriched_clicks"] == "Up to date: everything sent until 14:02:00 UTC is counted."
-    assert said["raw_clicks"] == "No message waits to be read."
-    assert said["es_index"] == "Last changed 5 minutes ago, at 13:57:10 UTC."
-    assert said["daily_metrics"] == "Last changed 3 hours ago, at 11:02:10 UTC, later than usual."
-
-
-def test_what_waits_is_told_in_numbers():
-    parts = words.freshness(Freshness(watermark=NOW, lag=16), NOW)
-    assert parts[0].words == "16 messages wait to be read."
-    assert parts[1].words == "Clicks until 14:02:10 UTC are counted; newer ones are under way."
-    assert words.freshness(Freshness(lag=1), NOW)[0].words == "1 message waits to be read."
-
-
-@pytest.mark.parametrize(
-    ("minutes", "lag", "messages", "clicks"),
-    [
-        (5, 0, "No message waits to be read.", "Up to date: everything sent until 14:01:10 UTC is counted."),
-        (6, 0, "As of 13:56 UTC, no message waited to be read.", "As of 13:56 UTC, everything sent until"),
-        (6, 1, "As of 13:56 UTC, 1 message waited to be read.", "As of 13:56 UTC, clicks until"),
-        (6, 16, "As of 13:56 UTC, 16 messages waited to be read.", "As of 13:56 UTC, clicks until"),
-        (24 * 60, 0, "As of Sat 28 Nov 2026, 14:02 UTC, no message", "As of Sat 28 Nov 2026, 14:02 UTC, everything"),
-    ],
-)
-def test_what_was_written_down_a_while_ago_is_not_said_of_now(minutes, lag, messages, clicks):
-    fresh = Freshness(NOW - timedelta(minutes=minutes), NOW - timedelta(minutes=1), lag)
-    said = words.freshness(fresh, NOW)[:2]
-    assert said[0].words.startswith(messages)
-    assert said[1].words.startswith(clicks)
-    assert {part.grade for part in said} == {"good" if minutes <= 5 else "wait"}
-
-
-def test_what_is_late_comes_first():
-    fresh = Freshness(NOW, NOW, 0, NOW, NOW - timedelta(days=3))
-    assert words.all_of(words.freshness(fresh, NOW)).asset == "daily_metrics"
-    assert words.all_of(words.freshness(Freshness(NOW, NOW, 0, NOW, NOW), NOW)).asset == "enriched_clicks"
-
-
-def test_nothing_written_yet_is_no_fault():
-    assert {part.grade for part in words.freshness(Freshness(), NOW)} == {"wait"}
 
 
 @pytest.mark.parametrize(
