@@ -38,7 +38,8 @@ HOURS_MAPPING: dict[str, Any] = {
     "properties": {name: {"type": field.type} for name, field in HOUR_DOCUMENT.items()},
 }
 HOURS_VERSION = 1
-"""Of the index template: to be raised with each change of a field, which indices that are there get too."""
+"""Of the index template: to be raised with each change of a field. Indices that are there get it too, if `added` in
+index/aliases.py names it."""
 
 
 def hours_template(alias: str) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from clickstream_assets.stores import preflight
 from clickstream_assets.stores.preflight import StoresUnfit
 from clickstream_assets_tests.conftest import NOW_MS
 from clickstream_assets_tests.fakes.geoip_databases import write_database
-from clickstream_assets_tests.integration.pipeline import Pipeline, assert_golden, page_view
+from clickstream_assets_tests.integration.pipeline import Pipeline, assert_days_golden, assert_golden, page_view
 
 HOUR = NOW_MS // 3_600_000 - 2
 GERMAN = "84.160.1.1"
@@ -122,6 +122,37 @@ def test_an_index_named_like_the_alias_stops_until_it_is_gone(pipeline, es):
     assert f"an index named {alias}" in refused(pipeline)
     es.indices.delete(index=alias)
     pipeline.settle()
+    assert_golden(pipeline)
+
+
+def test_indices_of_days_that_do_not_fit_fail_runs_over_days_alone_until_they_are_gone(pipeline, es, monkeypatch):
+    of_days = (pipeline.settings.daily_alias, pipeline.settings.dimensions_alias)
+    for alias in of_days:
+        es.indices.create(index=alias)
+    for which in (setup, doctor):
+        code, output = command(pipeline, monkeypatch, which)
+        assert code == 1
+        assert all(f"an index named {alias}," in output for alias in of_days), output
+    pipeline.settle()
+    assert_golden(pipeline)
+    for alias in of_days:
+        with pytest.raises(StoresUnfit, match=f"an index named {alias}, .* delete it"):
+            pipeline.settle_days()
+        assert es.count(index=alias)["count"] == 0
+        es.indices.delete(index=alias)
+        pipeline.instance = dg.DagsterInstance.ephemeral()  # behind a failed run the sensor would pause
+    assert_days_golden(pipeline)
+
+
+def test_where_hours_cannot_be_told_of_the_run_goes_on_and_its_log_says_why(pipeline, es, monkeypatch):
+    alias = pipeline.settings.hours_alias
+    es.indices.create(index=alias)
+    code, output = command(pipeline, monkeypatch, doctor)
+    assert code == 1
+    assert f"an index named {alias}," in output
+    pipeline.settle()
+    warned = [words for run in pipeline.runs for words in warnings_of(pipeline, run)]
+    assert any(f"not told of in {alias}: Elasticsearch at " in words for words in warned), warned
     assert_golden(pipeline)
 
 
