@@ -17,6 +17,7 @@ from clickstream_assets.cli.setup import setup
 from clickstream_assets.enrich.enriching import enrich
 from clickstream_assets.enrich.enrichment import EnrichmentUnfit
 from clickstream_assets.events.hours import rfc3339_of_hour
+from clickstream_assets.index.aliases import all_indices
 from clickstream_assets.settings import settings
 from clickstream_assets.stores import preflight
 from clickstream_assets.stores.preflight import StoresUnfit
@@ -142,6 +143,15 @@ def test_indices_of_days_that_do_not_fit_fail_runs_over_days_alone_until_they_ar
         es.indices.delete(index=alias)
         pipeline.instance = dg.DagsterInstance.ephemeral()  # behind a failed run the sensor would pause
     assert_days_golden(pipeline)
+
+
+def test_setup_puts_the_index_template_of_each_alias(pipeline, es, monkeypatch):
+    code, output = command(pipeline, monkeypatch, setup)
+    assert code == 0, output
+    for wanted in all_indices(pipeline.settings):
+        assert wanted.alias in output
+        (template,) = es.indices.get_index_template(name=wanted.alias)["index_templates"]
+        assert template["index_template"]["template"]["aliases"] == {wanted.alias: {}}
 
 
 def test_where_hours_cannot_be_told_of_the_run_goes_on_and_its_log_says_why(pipeline, es, monkeypatch):
