@@ -98,14 +98,8 @@ def test_an_index_mapped_otherwise_stops_before_anything_is_written_until_it_is_
     index = f"{alias}-{rfc3339_of_hour(HOUR)[:7]}"
     guessed = {"hour": {"type": "keyword"}, "url": {"type": "text"}, "country": {"type": "keyword"}}
     es.indices.create(index=index, mappings={"properties": guessed}, aliases={alias: {}})
-    words = (
-        index,
-        alias,
-        "url as text instead of keyword",
-        "hour as keyword instead of date",
-        "no clicks",
-        "delete it",
-    )
+    differences = ("url as text instead of keyword", "hour as keyword instead of date", "no clicks")
+    words = (index, alias, *differences, "delete it")
     for said in (refused(pipeline), command(pipeline, monkeypatch, setup), command(pipeline, monkeypatch, doctor)):
         assert all(word in str(said) for word in words), said
     assert es.count(index=index)["count"] == 0
