@@ -12,6 +12,7 @@ from clickstream_assets.partitions import days_of
 from clickstream_assets.settings import Settings
 from clickstream_assets.stores.elasticsearch.resource import ElasticsearchResource
 from clickstream_assets.stores.hbase.resource import HBaseResource
+from clickstream_assets.stores.preflight import require_fit
 from clickstream_assets.stores.spark.resource import SparkResource
 
 ASSET = "es_daily_index"
@@ -36,8 +37,10 @@ def _materialize(
 ) -> Iterator[dg.MaterializeResult]:
     """Bring days' documents up to date, and delete those without a row."""
     from clickstream_assets.index import daily_documents
+    from clickstream_assets.index.aliases import daily_indices
     from clickstream_assets.index.indexing import Target
 
+    require_fit(elasticsearch.behind(daily_indices(configured.daily_alias)))
     target = Target(elasticsearch.url, configured.daily_alias, int(time() * 1000))
     with hbase.books() as books, elasticsearch.client() as es, spark.alone(target.alias) as session:
         daily_documents.ensure_template(es, target.alias)

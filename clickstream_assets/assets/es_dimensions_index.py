@@ -19,6 +19,7 @@ from clickstream_assets.partitions import days_of
 from clickstream_assets.settings import Settings
 from clickstream_assets.stores.elasticsearch.resource import ElasticsearchResource
 from clickstream_assets.stores.hbase.resource import HBaseResource
+from clickstream_assets.stores.preflight import require_fit
 from clickstream_assets.stores.spark.resource import SparkResource
 
 ASSET = "es_dimensions_index"
@@ -44,10 +45,12 @@ def _materialize(
     configured: dg.ResourceParam[Settings],
 ) -> Iterator[dg.MaterializeResult]:
     """Count days' dimensions. Hours whose audience is not what the books say are doubted, and their day waits."""
+    from clickstream_assets.index.aliases import dimensions_indices
     from clickstream_assets.index.dimension_documents import DimensionDay, ensure_dimensions_template, write_dimensions
     from clickstream_assets.index.indexing import Target
     from clickstream_assets.metrics.counting_dimensions import count_dimensions
 
+    require_fit(elasticsearch.behind(dimensions_indices(configured.dimensions_alias)))
     target = Target(elasticsearch.url, configured.dimensions_alias, int(time() * 1000))
     with hbase.books() as books, elasticsearch.client() as es, spark.alone(target.alias) as session:
         ensure_dimensions_template(es, target.alias)

@@ -73,4 +73,17 @@ def tell_behind(
             hours = {*done, *to_tell(books.hours.read(of_run), now.now_ms)}
             tell(books, es, configured, sorted(hours), now)
     except Exception as error:  # noqa: BLE001 - the hours are done, whatever keeps them from being told of
-        context.log.warning(f"not told of in {configured.hours_alias}: {type(error).__name__}: {error}")
+        words = why_not_told(error, elasticsearch, configured)
+        context.log.warning(f"not told of in {configured.hours_alias}: {words}")
+
+
+def why_not_told(error: Exception, elasticsearch: ElasticsearchResource, configured: Settings) -> str:
+    """Why documents of hours could not be written: what of their indices does not fit, else in the error's words."""
+    from elasticsearch import ApiError
+    from elasticsearch.helpers import BulkIndexError
+
+    from clickstream_assets.index.aliases import hours_indices
+
+    is_refused = isinstance(error, ApiError | BulkIndexError)
+    misfits = elasticsearch.behind(hours_indices(configured.hours_alias)).misfits() if is_refused else ()
+    return " ".join(misfit.words for misfit in misfits or () if misfit.stops) or f"{type(error).__name__}: {error}"

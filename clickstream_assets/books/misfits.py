@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from elasticsearch import Elasticsearch
 
+from clickstream_assets.stores.elasticsearch.new_indices import NewIndices
 from clickstream_assets.stores.hbase.client import HBaseClient
 from clickstream_assets.stores.hbase.new_tables import NewTable
 from clickstream_assets.stores.kafka.topic_admin import TopicAsItIs
@@ -18,7 +19,6 @@ LARGEST_EVENT = 1 << 20
 """Bytes of the largest message that is accepted (docs/contract.md)."""
 _DAY_MS = 86_400_000
 _FOR_EVER_SECONDS = (1 << 31) - 1
-_MONTH = re.compile(r"-\d{4}-\d{2}$")
 _NAMED = 5
 _APART = "or set CLICKSTREAM_NAME_PREFIX, which gives this pipeline stores of its own"
 
@@ -151,45 +151,40 @@ def _span(seconds: int) -> str:
 # Elasticsearch
 
 
-def index_misfits(
-    es: Elasticsearch, alias: str, mapping: Mapping[str, Any], where: str, added: Collection[str]
-) -> list[Misfit]:
-    """How indices behind ``alias``, or named like its monthly ones, differ; one call to Elasticsearch.
-
-    Fields in ``added`` may be missing: whoever writes to an index adds them.
-    """
+def index_misfits(es: Elasticsearch, wanted: Sequence[NewIndices], where: str) -> list[Misfit]:
+    """How indices behind the aliases, or named as if they were, differ from ``wanted``; one call to Elasticsearch."""
+    names = [name for one in wanted for name in (one.alias, f"{one.alias}-*")]
     indices = es.indices.get(
-        index=[alias, f"{alias}-*"], ignore_unavailable=True, allow_no_indices=True, features=["aliases", "mappings"]
+        index=names, ignore_unavailable=True, allow_no_indices=True, features=["aliases", "mappings"]
     )
-    return list(indices_misfits(indices.body, alias, mapping, where, added))
+    return [misfit for one in wanted for misfit in indices_misfits(indices.body, one, where)]
 
 
-def indices_misfits(
-    indices: Mapping[str, Any], alias: str, mapping: Mapping[str, Any], where: str, added: Collection[str] = ()
-) -> Iterator[Misfit]:
-    """The same from Elasticsearch's answer: by index, ``aliases`` and ``mappings``."""
+def indices_misfits(indices: Mapping[str, Any], wanted: NewIndices, where: str) -> Iterator[Misfit]:
+    """The same of one alias, from Elasticsearch's answer: by index, ``aliases`` and ``mappings``."""
+    alias = wanted.alias
     if alias in indices:
         yield Misfit(
             f"Elasticsearch at {where} has an index named {alias}, which is to be the name of an alias: copy it under "
             f"another name if it is worth something and delete it, {_APART}.",
             True,
         )
-    ours = {name: index for name, index in indices.items() if name != alias}
     by_difference: dict[tuple[str, bool], list[str]] = {}
-    for name, index in ours.items():
+    for name, index in indices.items():
         is_behind = alias in index["aliases"]
-        if is_behind or _MONTH.fullmatch(name.removeprefix(alias)):
-            if difference := _mapped_otherwise(index["mappings"], mapping, added):
+        if is_behind or re.fullmatch(re.escape(alias) + wanted.period, name):
+            if difference := _mapped_otherwise(index["mappings"], wanted):
                 by_difference.setdefault(difference, []).append(name)
             if not is_behind:
                 yield Misfit(
-                    f"The index {name} in Elasticsearch at {where} is not behind the alias {alias}, so what is written "
-                    f"to it is not seen: add it with POST _aliases, or delete it and materialize `es_index` again.",
+                    f"The index {name} in Elasticsearch at {where} is not behind the alias {alias}, so what is "
+                    "written to it is not seen: add it with POST _aliases, or delete it and materialize "
+                    f"`{wanted.asset}` again.",
                     True,
                 )
     for (words, stops), names in by_difference.items():
         remedy = (
-            f"delete it, and materializing `es_index` makes it anew, or take it from behind the alias, {_APART}"
+            f"delete it, and materializing `{wanted.asset}` makes it anew, or take it from behind the alias, {_APART}"
             if stops
             else 'set {"dynamic": "strict"} with PUT _mapping'
         )
@@ -199,20 +194,18 @@ def indices_misfits(
         )
 
 
-def _mapped_otherwise(
-    mapping: Mapping[str, Any], wanted: Mapping[str, Any], added: Collection[str]
-) -> tuple[str, bool] | None:
+def _mapped_otherwise(mapping: Mapping[str, Any], wanted: NewIndices) -> tuple[str, bool] | None:
     """How a mapping differs, in words, and whether that keeps documents from being written or found."""
     fields = mapping.get("properties", {})
     differing = [
         f"{name} as {_type(fields[name])} instead of {_type(field)}" if name in fields else f"no {name}"
-        for name, field in wanted["properties"].items()
-        if fields.get(name) != field and (name in fields or name not in added)
+        for name, field in wanted.mapping["properties"].items()
+        if fields.get(name) != field and (name in fields or name not in wanted.added)
     ]
     if differing:
         return ", ".join(differing), True
-    if mapping.get("dynamic") != wanted["dynamic"]:
-        return f"dynamic is {str(mapping.get('dynamic', True)).lower()} instead of {wanted['dynamic']}", False
+    if mapping.get("dynamic") != (dynamic := wanted.mapping["dynamic"]):
+        return f"dynamic is {str(mapping.get('dynamic', True)).lower()} instead of {dynamic}", False
     return None
 
 

@@ -224,7 +224,7 @@ def _hours_behind(states: "Mapping[int, HourState]", stale_turn_seconds: int) ->
 
 def _elasticsearch(configured: Settings) -> Diagnosis:
     from clickstream_assets.books.misfits import index_misfits
-    from clickstream_assets.index.document_fields import ADDED, INDEX_MAPPING
+    from clickstream_assets.index.aliases import all_indices
     from clickstream_assets.stores.elasticsearch.client import elasticsearch_client, sign_in
 
     where = configured.elasticsearch_url
@@ -234,7 +234,7 @@ def _elasticsearch(configured: Settings) -> Diagnosis:
         health = es.cluster.health()
         has_alias = bool(es.indices.exists_alias(name=configured.alias))
         documents = es.count(index=configured.alias)["count"] if has_alias else 0
-        misfits = index_misfits(es, configured.alias, INDEX_MAPPING, where, ADDED)
+        misfits = index_misfits(es, all_indices(configured), where)
     words = f"{where}, status {health['status']}, {documents:,} documents in {configured.alias}"
     return _with_misfits(words, misfits, good=health["status"] != "red")
 

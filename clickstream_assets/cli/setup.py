@@ -17,10 +17,12 @@ def setup() -> None:
     Runs would make them too. Beforehand, it is one place that needs ZooKeeper, and one that says what is wrong, with
     stores that are there already too.
     """
+    from clickstream_assets.index.aliases import all_indices
+
     configured = settings()
     require_servers(configured, "HBase", "Elasticsearch")
     prepare_stores(configured)
-    templates = f"{configured.alias} and {configured.hours_alias}"
+    templates = ", ".join(wanted.alias for wanted in all_indices(configured))
     click.echo(f"The topic {configured.topic}, all tables and the index templates {templates} are there.")
 
 
@@ -43,8 +45,7 @@ def prepare_stores(configured: Settings) -> None:
     was written. The servers have to be there.
     """
     from clickstream_assets.definitions import resources
-    from clickstream_assets.index.documents import ensure_template
-    from clickstream_assets.index.hour_documents import ensure_hours_template
+    from clickstream_assets.index.aliases import all_indices, ensure_templates
 
     servers = resources(configured)
     ensure_topic_or_explain(configured)
@@ -53,7 +54,7 @@ def prepare_stores(configured: Settings) -> None:
         for name, store in (
             ("Kafka", servers.kafka),
             ("HBase Thrift", servers.hbase),
-            ("Elasticsearch", servers.elasticsearch),
+            ("Elasticsearch", servers.elasticsearch.behind(*all_indices(configured))),
         ):
             if (of_store := store.misfits()) is None:
                 raise click.ClickException(f"{name} does not answer as it should; `clickstream doctor` looks closer.")
@@ -64,8 +65,7 @@ def prepare_stores(configured: Settings) -> None:
             raise click.ClickException("\n".join(wrong))
         servers.hbase.ensure_tables()
         with servers.elasticsearch.client() as es:
-            ensure_template(es, servers.elasticsearch.alias)
-            ensure_hours_template(es, configured.hours_alias)
+            ensure_templates(es, configured)
 
 
 def geoip_warnings(configured: Settings) -> list[str]:

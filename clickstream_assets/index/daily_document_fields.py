@@ -8,6 +8,7 @@ from clickstream_assets.events.fields import Field, by_name
 from clickstream_assets.index.document_fields import WRITTEN_BY_TASKS, template
 
 TEMPLATE_VERSION = 1
+"""To be raised with each change of a field; `added` in index/aliases.py names what indices that are there may lack."""
 STATE = Field(
     name="state",
     type="keyword",

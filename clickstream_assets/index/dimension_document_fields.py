@@ -50,7 +50,8 @@ DIMENSION_MAPPING: dict[str, Any] = {
     "properties": {name: {"type": field.type} for name, field in DIMENSION_DOCUMENT.items() if name != "_id"},
 }
 DIMENSIONS_VERSION = 1
-"""Of the index template: to be raised with each change of a field, which indices that are there get too."""
+"""Of the index template: to be raised with each change of a field. Indices that are there get it too, if `added` in
+index/aliases.py names it."""
 
 
 def dimensions_template(alias: str) -> dict[str, Any]:

@@ -42,6 +42,8 @@ HOURS_MAPPING: dict[str, Any] = {
 }
 HOURS_VERSION = 2
 """Of the index template: to be raised with each change of a field, which indices that are there get too."""
+HOURS_ADDED = frozenset({"day_checks_passed", "day_checks_failed", "day_failed_checks"})
+"""Fields that indices of an earlier version lack until they get them."""
 
 
 def hours_template(alias: str) -> dict[str, Any]:

@@ -154,7 +154,7 @@ def _evaluations(instance: dg.DagsterInstance, run_id: str) -> Iterator[Evaluati
         yield Evaluation(
             asset=said.asset_key.to_user_string(),
             check=said.check_name,
-            hour=said.partition,
+            partition=said.partition,
             passed=said.passed,
             is_warning=said.severity == dg.AssetCheckSeverity.WARN,
             description=said.description or "",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from clickstream_assets.assets.hours_index import moment, tell, to_tell
+from clickstream_assets.assets.hours_index import moment, tell, to_tell, why_not_told
 from clickstream_assets.orchestration.planning import Look
 from clickstream_assets.stores.elasticsearch.resource import ElasticsearchResource
 
@@ -50,5 +50,5 @@ def tell_changed(
                 if monotonic() > end:
                     return
     except Exception as error:  # noqa: BLE001 - a dashboard that lags behind keeps nothing else from going on
-        words = f"{type(error).__name__}: {error}"
+        words = why_not_told(error, elasticsearch, look.limits)
         dg.get_dagster_logger().warning(f"{len(due)} hours not told of in {look.limits.hours_alias}: {words[:500]}")

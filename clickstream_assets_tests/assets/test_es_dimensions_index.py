@@ -10,10 +10,13 @@ from clickstream_assets.assets.common import DAYS_JOB
 from clickstream_assets.assets.es_dimensions_index import es_dimensions_index
 from clickstream_assets.books import blocks
 from clickstream_assets.books.checkpoints import Checkpoints, people_key
+from clickstream_assets.books.misfits import Misfit
 from clickstream_assets.checks.es_dimensions_index import checks
 from clickstream_assets.events.days import day_of_hour, key_of_day
 from clickstream_assets.events.hours import key_of_hour
 from clickstream_assets.settings import Settings
+from clickstream_assets.stores import preflight
+from clickstream_assets.stores.preflight import StoresUnfit
 from clickstream_assets_tests.fakes.dimensions_world import DimensionsWorld, write_cities
 from clickstream_assets_tests.fakes.metrics_world import BLOCKS, FIRST
 from clickstream_assets_tests.fakes.servers import HOUR_MS
@@ -35,12 +38,16 @@ def world(tmp_path, monkeypatch):
     return world
 
 
-def run(world, job_name=DAYS_JOB):
-    """The step over the day; its result."""
+def run(world, job_name=DAYS_JOB, misfits=()):
+    """The step over the day; its result. ``misfits`` are those of its alias."""
 
     @contextmanager
     def books():
         yield world.books
+
+    def behind(indices):
+        assert indices.alias == SETTINGS.dimensions_alias
+        return SimpleNamespace(misfits=lambda: misfits)
 
     @contextmanager
     def alone(_):
@@ -53,7 +60,7 @@ def run(world, job_name=DAYS_JOB):
         resources={
             "hbase": SimpleNamespace(books=books),
             "spark": SimpleNamespace(alone=alone),
-            "elasticsearch": SimpleNamespace(url="", client=world.indices.client),
+            "elasticsearch": SimpleNamespace(url="", client=world.indices.client, behind=behind),
             "configured": SETTINGS,
         },
     )
@@ -62,6 +69,14 @@ def run(world, job_name=DAYS_JOB):
     )
     assert result.success
     return result
+
+
+def test_indices_that_do_not_fit_fail_the_run_with_the_sentence_before_anything_is_written(world, monkeypatch):
+    monkeypatch.setattr(preflight, "_fit_until", {})
+    with pytest.raises(StoresUnfit, match=r"^It is taken\.$"):
+        run(world, misfits=[Misfit("It is taken.", True)])
+    assert world.documents_of(DAY) == {}
+    assert world.books.days.read([DAY])[DAY].has_documents_due
 
 
 def test_a_day_has_its_documents_its_mark_and_its_checks(world):

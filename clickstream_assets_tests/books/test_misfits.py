@@ -4,7 +4,9 @@ import pytest
 
 from clickstream_assets.books.misfits import LARGEST_EVENT, family_misfits, indices_misfits, topic_misfits
 from clickstream_assets.books.table_schemas import CLICKS, families
+from clickstream_assets.index.aliases import all_indices, daily_indices, dimensions_indices, metrics_indices
 from clickstream_assets.index.document_fields import ADDED, INDEX_MAPPING
+from clickstream_assets.settings import Settings
 from clickstream_assets.stores.hbase.new_tables import NewTable
 from clickstream_assets.stores.kafka.topic_admin import TopicAsItIs
 
@@ -107,7 +109,7 @@ def index(properties=None, behind=True, dynamic="strict"):
 
 def indices(**found):
     named = {name.replace("_", "-"): one for name, one in found.items()}
-    return list(indices_misfits(named, ALIAS, INDEX_MAPPING, "http://es:9200"))
+    return list(indices_misfits(named, metrics_indices(ALIAS), "http://es:9200"))
 
 
 def test_indices_as_declared_are_fit_and_so_are_others_that_have_nothing_to_do_with_it():
@@ -135,9 +137,9 @@ def test_an_index_mapped_otherwise_stops_and_those_that_differ_alike_are_told_at
 def test_an_index_of_an_earlier_edition_is_fit_for_what_is_written_to_it_gets_the_new_fields():
     before = {name: field for name, field in INDEX_MAPPING["properties"].items() if name not in ADDED}
     found = {"clickstream-metrics-2026-01": index(before)}
-    assert list(indices_misfits(found, ALIAS, INDEX_MAPPING, "http://es:9200", ADDED)) == []
+    assert list(indices_misfits(found, metrics_indices(ALIAS), "http://es:9200")) == []
     otherwise = {"clickstream-metrics-2026-01": index(before | {"state": {"type": "text"}})}
-    (misfit,) = indices_misfits(otherwise, ALIAS, INDEX_MAPPING, "http://es:9200", ADDED)
+    (misfit,) = indices_misfits(otherwise, metrics_indices(ALIAS), "http://es:9200")
     assert misfit.stops
 
 
@@ -152,3 +154,34 @@ def test_an_index_that_takes_undeclared_fields_is_told_and_stops_nothing(dynamic
     (misfit,) = indices(clickstream_metrics_2026_01=index(dynamic=dynamic))
     assert not misfit.stops
     assert "instead of strict" in misfit.words
+
+
+ALIASES = all_indices(Settings(first_hour="2026-01-01-00:00"))
+
+
+@pytest.mark.parametrize("wanted", ALIASES, ids=lambda wanted: wanted.alias)
+def test_each_alias_is_looked_at_and_names_the_asset_that_makes_its_documents(wanted):
+    name = f"{wanted.alias}-2026" + ("-01" if wanted.alias == ALIAS else "")
+    fit = {name: {"aliases": {wanted.alias: {}}, "mappings": wanted.mapping}}
+    assert [list(indices_misfits(fit, other, "http://es:9200")) for other in ALIASES] == [[]] * len(ALIASES)
+
+    (taken,) = indices_misfits({wanted.alias: {"aliases": {}, "mappings": {}}}, wanted, "http://es:9200")
+    assert taken.stops
+    assert f"has an index named {wanted.alias}, which is to be the name of an alias" in taken.words
+
+    (apart,) = indices_misfits({name: {"aliases": {}, "mappings": wanted.mapping}}, wanted, "http://es:9200")
+    assert apart.stops
+    assert f"materialize `{wanted.asset}` again" in apart.words
+
+    guessed = {name: {"aliases": {wanted.alias: {}}, "mappings": {"properties": {}}}}
+    (otherwise,) = indices_misfits(guessed, wanted, "http://es:9200")
+    assert otherwise.stops
+    assert f"materializing `{wanted.asset}` makes it anew" in otherwise.words
+
+
+def test_what_is_wrong_behind_one_alias_is_nothing_to_the_others():
+    daily, dimensions = daily_indices("clickstream-daily"), dimensions_indices("clickstream-dimensions")
+    found = {"clickstream-daily": {"aliases": {}, "mappings": {}}}
+    assert len(list(indices_misfits(found, daily, "http://es:9200"))) == 1
+    for other in (dimensions, metrics_indices(ALIAS)):
+        assert list(indices_misfits(found, other, "http://es:9200")) == []

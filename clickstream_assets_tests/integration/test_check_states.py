@@ -13,6 +13,8 @@ from clickstream_assets_tests.hard_cases import FRENCH, GERMAN
 from clickstream_assets_tests.integration.pipeline import Pipeline, page_view
 
 ASSETS = ("clickstream_topic", "raw_clicks", "dead_letters", "enriched_clicks", "url_country_metrics", "es_index")
+HOURS = 6
+"""Hours that have ended before Dagster starts."""
 STATES = """query ($keys: [AssetKeyInput!]!) { assetNodes(assetKeys: $keys) { assetKey { path }
   partitionStats { numPartitions numMaterialized }
   assetChecksOrError { ... on AssetChecks { checks { name executionForLatestMaterialization { status }
@@ -96,10 +98,12 @@ def shown(servers, tmp_path_factory):
     """Six hours, of which two hold events, before Dagster is first started on them."""
     pipeline = Pipeline(servers, "states", tmp_path_factory.mktemp("states") / "sent.jsonl")
     this_hour = int(time.time() * 1000) // HOUR_MS
-    first = this_hour - 6
+    first = this_hour - HOURS
     views = [page_view(this_hour - 3, i, "https://states.example/", (GERMAN, FRENCH)[i % 2]) for i in range(30)]
     pipeline.produce([*views, page_view(this_hour, 0, "https://states.example/now", GERMAN)])
-    own = pipeline.environment() | {"CLICKSTREAM_FIRST_HOUR": key_of_hour(first)}
+    # An audit, at 03:30, would heal what a test has damaged before it looks.
+    no_audit = {"CLICKSTREAM_AUDIT_DAYS": "0"}
+    own = pipeline.environment() | {"CLICKSTREAM_FIRST_HOUR": key_of_hour(first)} | no_audit
     dagster = DagsterDev(tmp_path_factory.mktemp("dagster"), own)
     try:
         dagster.wait(dagster.is_idle)
@@ -118,14 +122,10 @@ def test_the_sensors_first_runs_leave_every_check_of_every_hour_passed_from_the_
     for name, node in shown.nodes().items():
         stats = node["partitionStats"]
         assert name == "clickstream_topic" or stats["numMaterialized"] >= stats["numPartitions"] - 1
-    # One run for what was new, one for all the hours that hold nothing.
-    spans = [
-        hour_of_key(run.tags["dagster/asset_partition_range_end"])
-        - hour_of_key(run.tags["dagster/asset_partition_range_start"])
-        for run in shown.dagster.runs()
-        if ":" in run.tags.get("dagster/asset_partition_range_end", "")  # not of days
-    ]
-    assert 0 < len(spans) <= 4
+    # One run for what was new, one for all the hours that hold nothing; one more for each hour that ended meanwhile.
+    asked_for = [run for run in shown.dagster.runs() if "clickstream/why" in run.tags]
+    ended = int(time.time() * 1000) // HOUR_MS - (shown.first + HOURS)
+    assert 0 < len(asked_for) <= 4 + ended
 
 
 def test_one_hour_by_hand_and_a_backfill_leave_them_passed(shown):

@@ -2,10 +2,13 @@
 
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 import time
 import urllib.request
+import zlib
+from contextlib import closing
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
@@ -13,10 +16,11 @@ from types import SimpleNamespace
 
 import psutil
 import pytest
+from pydantic import SecretStr
 
 from clickstream_assets.settings import Settings, settings
 from clickstream_assets.stores.elasticsearch.client import elasticsearch_client
-from clickstream_assets_tests.acceptance import golden
+from clickstream_assets_tests.acceptance import dimensions, golden
 from clickstream_assets_tests.fakes.certificates import Certificates
 from clickstream_assets_tests.integration.test_run_command import RunCommand
 from clickstream_assets_tests.integration.test_signing_in import as_expected
@@ -90,28 +94,47 @@ def secured(tmp_path_factory, webhook):
             settings.cache_clear()
 
 
-def documents(configured: Settings, monkeypatch) -> dict:
-    """What is behind the alias, by golden's own reader through our client."""
+def documents(configured: Settings, monkeypatch, alias: str, fields, key_of) -> dict:
+    """What is behind an alias, by golden's own reader through our client."""
     with elasticsearch_client(configured.elasticsearch_url) as es:
-        if not es.indices.exists_alias(name=configured.alias):
+        if not es.indices.exists_alias(name=alias):
             return {}
-        monkeypatch.setattr(golden, "_post", lambda _, body: es.search(index=configured.alias, body=body).body)
-        return golden.fetch("", configured.alias, ("hour", "url", "country"), golden._hour_key)
+        monkeypatch.setattr(golden, "_post", lambda _, body: es.search(index=alias, body=body).body)
+        return golden.fetch("", alias, fields, key_of)
+
+
+def differences_to_golden(configured: Settings, monkeypatch, lines: list[str]) -> list[str]:
+    """Of hours, days and dimensions."""
+    first = configured.first_hour
+    rules = lines, str(configured.geoip_database), f"{first[:10]}T{first[11:13]}"
+    expected = golden.expect(*rules)
+    by_alias = (
+        (configured.alias, expected["metrics"], ("hour", "url", "country"), golden._hour_key),
+        (configured.daily_alias, expected["daily"], ("day", "scope", "site", "url", "country"), golden._day_key),
+        (
+            configured.dimensions_alias,
+            dimensions.expect(*rules),
+            ("span", "start", "dimension", "value"),
+            dimensions.key_of,
+        ),
+    )
+    return [
+        f"{alias}: {words}"
+        for alias, wanted, *places in by_alias
+        for words in golden.compare(wanted, documents(configured, monkeypatch, alias, *places))
+    ]
 
 
 def test_the_whole_pipeline_is_golden_with_everything_secured(secured, monkeypatch):
     configured = settings()
     assert (configured.kafka_protocol, configured.hbase_protocol) == ("SASL_SSL", "https")
     assert configured.elasticsearch_url.startswith("https://")
-    first = configured.first_hour
-    deadline, differences = time.monotonic() + 240, ["not looked at yet"]
+    deadline, differences = time.monotonic() + 360, ["not looked at yet"]
     while differences and time.monotonic() < deadline:
         time.sleep(2)
         lines = secured.record.read_text().splitlines() if secured.record.exists() else []
-        if len(lines) < EVENTS:
-            continue
-        expected = golden.expect(lines, str(configured.geoip_database), f"{first[:10]}T{first[11:13]}")
-        differences = golden.compare(expected["metrics"], documents(configured, monkeypatch))
+        if len(lines) >= EVENTS:
+            differences = differences_to_golden(configured, monkeypatch, lines)
     assert differences == []
     assert len(lines) == EVENTS
 
@@ -151,6 +174,15 @@ def written(home: Path):
             yield path
 
 
+def snapshots(home: Path) -> bytes:
+    """What Dagster has kept of jobs and plans, which it compresses."""
+    found = []
+    for path in home.rglob("runs.db"):
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
+            found += [zlib.decompress(body) for (body,) in database.execute("SELECT snapshot_body FROM snapshots")]
+    return b"\n".join(found)
+
+
 def where_shown(secrets: list[str], shown: dict[str, str | bytes]) -> list[tuple[str, str]]:
     return [
         (place, secret)
@@ -172,7 +204,13 @@ def failing_command(secured, *arguments: str, **more: str) -> str:
     return done.stdout + done.stderr
 
 
-def test_nothing_secret_is_shown_anywhere(secured, webhook, tmp_path):
+def test_there_is_a_secret_for_every_setting_that_holds_one():
+    fields = Settings.model_fields.items()
+    settings_with_one = {f"CLICKSTREAM_{name.upper()}" for name, field in fields if field.annotation is SecretStr}
+    assert settings_with_one == {*PLANTED, "CLICKSTREAM_ALERT_WEBHOOK"}
+
+
+def test_nothing_secret_is_shown_anywhere(secured, webhook):
     shown = {str(path): path.read_bytes() for path in written(secured.command.home)}
     assert any(path.endswith(".db") for path in shown), "Dagster's database is among them"
     shown |= {
@@ -180,12 +218,14 @@ def test_nothing_secret_is_shown_anywhere(secured, webhook, tmp_path):
         "stack env": secured.printed,
         "resources": graphql(secured, RESOURCES),
         "runs": graphql(secured, RUNS),
+        "snapshots": snapshots(secured.command.home),
         "doctor": failing_command(secured, "doctor"),
         "webhook": "".join(webhook.messages),
         "process list": "\n".join(" ".join(p.info["cmdline"] or []) for p in psutil.process_iter(["cmdline"])),
     }
     assert "elasticsearch" in shown["resources"]
-    assert where_shown(secrets_of(secured), shown) == []
+    assert b"es_daily_index" in shown["snapshots"]
+    assert where_shown([*secrets_of(secured), *PLANTED.values()], shown) == []
 
 
 def test_nothing_secret_is_shown_where_signing_in_fails(secured, tmp_path):

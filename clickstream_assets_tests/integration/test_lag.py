@@ -10,7 +10,7 @@ from clickstream_assets.assets.common import SENSOR_JOB
 from clickstream_assets.events.hours import hour_of_key
 from clickstream_assets.orchestration.planning import Memory
 from clickstream_assets_tests.conftest import NOW_MS
-from clickstream_assets_tests.integration.pipeline import Pipeline, assert_golden
+from clickstream_assets_tests.integration.pipeline import Pipeline, assert_golden, in_one_hour
 from clickstream_assets_tests.integration.test_at_rest import event
 
 _NUMBERS = itertools.count()
@@ -75,21 +75,27 @@ def test_lag_and_watermark_are_observed_at_every_tick_and_once_a_minute_at_rest(
 
 
 def test_the_latest_closed_hour_is_materialized_by_the_first_run_though_nothing_was_ever_sent(pipeline):
+    before = int(time.time()) // 3600
     (request,) = look(pipeline)[0].run_requests
-    last_closed = int(time.time()) // 3600 - 1
-    assert hour_of_key(request.tags["dagster/asset_partition_range_end"]) == last_closed
+    after = int(time.time()) // 3600
+    assert hour_of_key(request.tags["dagster/asset_partition_range_end"]) in (before - 1, after - 1)
     assert request.tags["clickstream/why"] == "stale hours"
 
 
 def test_a_run_reads_what_has_come_since_it_was_asked_for_up_to_the_end_of_its_hours(pipeline):
     earlier, later = NOW_MS - 3 * 3_600_000, NOW_MS - 2 * 3_600_000
-    pipeline.settle()  # the hours that nothing was sent for
-    pipeline.produce([event(f"e{i}", "ada", earlier) for i in range(20)])
-    (request,) = look(pipeline)[0].run_requests
-    pipeline.produce([event(f"same-hour-{i}", "ada", earlier) for i in range(7)])
-    pipeline.produce([event(f"next-hour-{i}", "ada", later) for i in range(5)])
-    assert pipeline.run(run_config=request.run_config, tags=dict(request.tags)).success
-    assert pipeline.behind()[0] == 5
+
+    def unread_behind_a_run():
+        pipeline.settle()  # the hours that nothing was sent for
+        turn = next(_NUMBERS)
+        pipeline.produce([event(f"e{turn}-{i}", "ada", earlier) for i in range(20)])
+        (request,) = look(pipeline)[0].run_requests
+        pipeline.produce([event(f"same-hour-{turn}-{i}", "ada", earlier) for i in range(7)])
+        pipeline.produce([event(f"next-hour-{turn}-{i}", "ada", later) for i in range(5)])
+        assert pipeline.run(run_config=request.run_config, tags=dict(request.tags)).success
+        return pipeline.behind()[0]
+
+    assert in_one_hour(unread_behind_a_run)[1] == 5
     pipeline.settle()
     assert_golden(pipeline)
 

@@ -79,8 +79,10 @@ def test_whatever_order_events_come_in_and_whoever_materializes_meanwhile_it_end
             dagster.backfill(random.choice(ASSETS), [key_of_hour(first + i) for i in range(random.randrange(1, 4))])
     dagster.wait(lambda: at_rest(pipeline, dagster), seconds=600)
     assert_golden(pipeline)
-    reasons = {run.tags.get("clickstream/why", "by hand") for run in dagster.runs()}
-    assert {"new offsets", "stale hours", "by hand"} <= reasons
+    runs = dagster.runs()
+    assert {"new offsets", "stale hours"} <= {run.tags.get("clickstream/why") for run in runs}
+    # Those of the backfills above; runs that sensors or schedules ask for need not say why, either.
+    assert any("dagster/backfill" in run.tags for run in runs)
 
 
 def evaluations(dagster: DagsterDev, asset: str, checks: list[str], hours: list[str]) -> dict:

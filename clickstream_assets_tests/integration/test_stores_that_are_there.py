@@ -17,12 +17,13 @@ from clickstream_assets.cli.setup import setup
 from clickstream_assets.enrich.enriching import enrich
 from clickstream_assets.enrich.enrichment import EnrichmentUnfit
 from clickstream_assets.events.hours import rfc3339_of_hour
+from clickstream_assets.index.aliases import all_indices
 from clickstream_assets.settings import settings
 from clickstream_assets.stores import preflight
 from clickstream_assets.stores.preflight import StoresUnfit
 from clickstream_assets_tests.conftest import NOW_MS
 from clickstream_assets_tests.fakes.geoip_databases import write_database
-from clickstream_assets_tests.integration.pipeline import Pipeline, assert_golden, page_view
+from clickstream_assets_tests.integration.pipeline import Pipeline, assert_days_golden, assert_golden, page_view
 
 HOUR = NOW_MS // 3_600_000 - 2
 GERMAN = "84.160.1.1"
@@ -97,14 +98,8 @@ def test_an_index_mapped_otherwise_stops_before_anything_is_written_until_it_is_
     index = f"{alias}-{rfc3339_of_hour(HOUR)[:7]}"
     guessed = {"hour": {"type": "keyword"}, "url": {"type": "text"}, "country": {"type": "keyword"}}
     es.indices.create(index=index, mappings={"properties": guessed}, aliases={alias: {}})
-    words = (
-        index,
-        alias,
-        "url as text instead of keyword",
-        "hour as keyword instead of date",
-        "no clicks",
-        "delete it",
-    )
+    differences = ("url as text instead of keyword", "hour as keyword instead of date", "no clicks")
+    words = (index, alias, *differences, "delete it")
     for said in (refused(pipeline), command(pipeline, monkeypatch, setup), command(pipeline, monkeypatch, doctor)):
         assert all(word in str(said) for word in words), said
     assert es.count(index=index)["count"] == 0
@@ -122,6 +117,46 @@ def test_an_index_named_like_the_alias_stops_until_it_is_gone(pipeline, es):
     assert f"an index named {alias}" in refused(pipeline)
     es.indices.delete(index=alias)
     pipeline.settle()
+    assert_golden(pipeline)
+
+
+def test_indices_of_days_that_do_not_fit_fail_runs_over_days_alone_until_they_are_gone(pipeline, es, monkeypatch):
+    of_days = (pipeline.settings.daily_alias, pipeline.settings.dimensions_alias)
+    for alias in of_days:
+        es.indices.create(index=alias)
+    for which in (setup, doctor):
+        code, output = command(pipeline, monkeypatch, which)
+        assert code == 1
+        assert all(f"an index named {alias}," in output for alias in of_days), output
+    pipeline.settle()
+    assert_golden(pipeline)
+    for alias in of_days:
+        with pytest.raises(StoresUnfit, match=f"an index named {alias}, .* delete it"):
+            pipeline.settle_days()
+        assert es.count(index=alias)["count"] == 0
+        es.indices.delete(index=alias)
+        pipeline.instance = dg.DagsterInstance.ephemeral()  # behind a failed run the sensor would pause
+    assert_days_golden(pipeline)
+
+
+def test_setup_puts_the_index_template_of_each_alias(pipeline, es, monkeypatch):
+    code, output = command(pipeline, monkeypatch, setup)
+    assert code == 0, output
+    for wanted in all_indices(pipeline.settings):
+        assert wanted.alias in output
+        (template,) = es.indices.get_index_template(name=wanted.alias)["index_templates"]
+        assert template["index_template"]["template"]["aliases"] == {wanted.alias: {}}
+
+
+def test_where_hours_cannot_be_told_of_the_run_goes_on_and_its_log_says_why(pipeline, es, monkeypatch):
+    alias = pipeline.settings.hours_alias
+    es.indices.create(index=alias)
+    code, output = command(pipeline, monkeypatch, doctor)
+    assert code == 1
+    assert f"an index named {alias}," in output
+    pipeline.settle()
+    warned = [words for run in pipeline.runs for words in warnings_of(pipeline, run)]
+    assert any(f"not told of in {alias}: Elasticsearch at " in words for words in warned), warned
     assert_golden(pipeline)
 
 

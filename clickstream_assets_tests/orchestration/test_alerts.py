@@ -49,6 +49,28 @@ def test_a_failed_run_is_an_error_and_tells_of_its_failed_checks_too():
     )
 
 
+def test_runs_and_checks_over_days_say_days_and_no_hours():
+    span = {"dagster/asset_partition_range_start": "2026-11-23", "dagster/asset_partition_range_end": "2026-11-24"}
+    run = Run("0a1b2c3d-run", "clickstream_days", "SUCCESS", "u", span)
+    days = [f"2026-11-{number:02}" for number in range(30, 0, -1)]
+    one, many = (failed_checks(map(said, keys)) for keys in (["2026-11-23"], days))
+    told = message(run, one)
+    assert (told["run"]["hours"], told["run"]["days"]) == (None, {"first": "2026-11-23", "last": "2026-11-24"})
+    found = {name: told["failed_checks"][0][name] for name in ("hours", "hours_failed", "days", "days_failed")}
+    assert found == {"hours": [], "hours_failed": 0, "days": ["2026-11-23"], "days_failed": 1}
+    assert " failed for the day 2026-11-23: at" in told["text"]
+    told = message(run, many)
+    assert told["failed_checks"][0]["days"] == days[:-25:-1]
+    assert " failed for 30 days from 2026-11-01: at" in told["text"]
+    alone = Run("0a1b2c3d-run", "job", "FAILURE", "u", {"dagster/partition": "2026-11-23"})
+    assert message(alone, [])["run"]["days"] == {"first": "2026-11-23", "last": "2026-11-23"}
+
+
+def test_a_run_over_neither_has_no_span():
+    told = message(Run("0a1b2c3d-run", "job", "FAILURE", "u"), [])
+    assert (told["run"]["hours"], told["run"]["days"]) == (None, None)
+
+
 def test_nothing_but_the_runs_address_is_a_link():
     words = "<https://evil.example|click> www.evil.example mallory@evil.example [a](//evil.example)"
     run = Run("0a1b2c3d-run", "job", "FAILURE", "https://d/runs/0a1b2c3d-run", error=f"step: {words}\n{words}")

@@ -162,6 +162,7 @@ def test_eighty_failed_hours_of_one_run_are_one_message(desk, listener):
             "error": "",
             "why": "stale hours",
             "hours": {"first": HOURS[0], "last": HOURS[-1]},
+            "days": None,
         },
         "failed_checks": [
             {
@@ -171,6 +172,8 @@ def test_eighty_failed_hours_of_one_run_are_one_message(desk, listener):
                 "description": f"12 documents, 13 metrics in {HOURS[0]}",
                 "hours": HOURS[:24],
                 "hours_failed": 80,
+                "days": [],
+                "days_failed": 0,
             }
         ],
     }

@@ -1,12 +1,16 @@
 """What the sensor tells of hours that no run is at."""
 
+import logging
 from contextlib import contextmanager
+from types import SimpleNamespace
 
 import pytest
+from elasticsearch.helpers import BulkIndexError
 
 from clickstream_assets.assets import hours_index
 from clickstream_assets.assets.hours_index import to_tell
 from clickstream_assets.books.books import Books, TableNames
+from clickstream_assets.books.misfits import Misfit
 from clickstream_assets.events.hours import key_of_hour
 from clickstream_assets.index import hour_documents
 from clickstream_assets.orchestration import telling
@@ -26,7 +30,7 @@ class Elasticsearch:
     """Takes documents while it is up."""
 
     def __init__(self):
-        self.told, self.is_up, self.asked = {}, True, 0
+        self.told, self.is_up, self.asked, self.misfits = {}, True, 0, []
 
     @contextmanager
     def quick_client(self):
@@ -34,6 +38,10 @@ class Elasticsearch:
         if not self.is_up:
             raise ConnectionError("nobody answers")
         yield self
+
+    def behind(self, indices):
+        assert indices.alias == LIMITS.hours_alias
+        return SimpleNamespace(misfits=lambda: self.misfits)
 
 
 class World:
@@ -123,6 +131,22 @@ def test_without_elasticsearch_the_tick_goes_on_and_the_next_ones_tell(world):
     assert world.tick() == {}
     world.es.is_up = True
     assert world.tick() == {-1: "final"}
+
+
+def test_where_indices_of_hours_do_not_fit_the_sentence_is_told_else_the_error(world, caplog):
+    def refuse(*_):
+        raise BulkIndexError("1 document(s) failed to index.", [])
+
+    world.up_to_date(HOUR - 1)
+    world.patch(hour_documents, "write_hours", refuse)
+    world.es.misfits = [Misfit("It is odd.", False)]
+    with caplog.at_level(logging.WARNING):
+        world.tick()
+        assert "1 hours not told of in clickstream-hours: BulkIndexError: " in caplog.text
+        caplog.clear()
+        world.es.misfits.append(Misfit("It is taken.", True))
+        world.tick()
+        assert "1 hours not told of in clickstream-hours: It is taken.\n" in caplog.text
 
 
 def test_a_tick_over_very_many_hours_ends_in_time_with_the_latest_told(world, monkeypatch):
