@@ -12,8 +12,8 @@ from clickstream_assets.books.blocks import CellsUnfit
 from clickstream_assets.books.books import Books
 from clickstream_assets.books.checkpoints import Checkpoints, HourColumns, slice_key
 from clickstream_assets.books.ledger_entries import Cells
-from clickstream_assets.metrics.daily_metrics import SCOPES, added_up, rolled_up
-from clickstream_assets.metrics.hourly_metrics import COUNTED, PEOPLE
+from clickstream_assets.metrics.daily_metrics import COUNTS, SCOPES, added_up, rolled_up
+from clickstream_assets.metrics.hourly_metrics import COUNTED, PEOPLE, in_row
 from clickstream_assets.metrics.people_columns import WHO_CLICKED
 
 _BYTES_AT_A_TIME = 256 << 20
@@ -75,12 +75,4 @@ def _people(books: Books, columns: Mapping[int, HourColumns], number: int, passe
 
 
 def _row(row: dict[str, Any], scope: str) -> dict[str, Any]:
-    views, seconds = row["measured_views"], row["spent_ms"] / 1000
-    return {
-        **{name: row[name] for name in SCOPES[scope]},
-        "clicks": row["clicks"],
-        "unique_users": row["unique_users"],
-        "measured_views": views,
-        "time_spent_seconds": seconds,
-        "average_time_spent": seconds / views if views else None,
-    }
+    return in_row({name: row[name] for name in (*SCOPES[scope], *COUNTS)})
