@@ -1,5 +1,7 @@
 """Days put together from hours: what is missing, what a hand changed, and what a killed run left."""
 
+import weakref
+
 import pyarrow as pa
 import pytest
 
@@ -8,6 +10,7 @@ from clickstream_assets.books.checkpoints import Checkpoints, people_key
 from clickstream_assets.events.days import day_of_hour
 from clickstream_assets.evidence import people
 from clickstream_assets.metrics import daily_metrics, day_rows, rolling_up, spans
+from clickstream_assets.metrics.hourly_metrics import COUNTED
 from clickstream_assets.metrics.page_rows import Superseded
 from clickstream_assets_tests.acceptance import golden
 from clickstream_assets_tests.fakes.metrics_world import BLOCKS, FIRST, MetricsWorld, event, write_geoip
@@ -214,17 +217,53 @@ def test_people_are_counted_from_events_in_as_many_passes_as_memory_asks_for(wor
     assert people.count_people(world.books, [], 0) == 0
 
 
-@pytest.mark.parametrize("most", [40, 256 << 20])
-def test_a_span_is_put_together_in_as_many_passes_as_memory_asks_for(world, monkeypatch, most):
+@pytest.mark.parametrize(("most", "is_enough"), [(40, False), (256 << 20, True)])
+def test_a_span_is_put_together_in_as_many_passes_as_memory_asks_for(world, monkeypatch, most, is_enough):
+    read = []
     monkeypatch.setattr(spans, "_BYTES_AT_A_TIME", most)
-    for scope in ("url_country", "site", "all"):
-        rows = spans.span_totals(world.books, range(DAY * 24, DAY * 24 + 24), scope)
-        found = {golden._day_key({"day": "2026-11-20", "scope": scope, **row}): row for row in rows}
-        wanted = {key: row for key, row in world.days().items() if key.split("|")[:2] == ["2026-11-20", scope]}
-        assert {key: [row[name] for name in MEASURES] for key, row in found.items()} == {
-            key: [row.get(name) for name in MEASURES] for key, row in wanted.items()
-        }
+    monkeypatch.setattr(spans, "_people", lambda *of, people=spans._people: read.append(of[1]) or people(*of))
+    world.assert_golden()
+    for scope in daily_metrics.SCOPES:
+        read.clear()
+        assert_span(world, scope)
+        assert (read.count(HOUR) == 1) == is_enough
     Checkpoints(world.books).drop([HOUR])
     with pytest.raises(spans.WithoutColumns) as without:
         spans.span_totals(world.books, range(HOUR, HOUR + 2), "all")
     assert without.value.hours == [HOUR]
+
+
+def test_a_spans_totals_are_held_of_one_hour_at_a_time(world, monkeypatch):
+    class Held(bytearray):
+        """What a batch lies in, to have a weak reference to."""
+
+    def watched(hbase, table, family, wanted, schema, *of):
+        for place, batch in read(hbase, table, family, wanted, schema, *of):
+            if schema == COUNTED and batch is not None:
+                held = Held(batch.serialize())
+                batches.append(weakref.ref(held))
+                yield place, pa.ipc.read_record_batch(pa.py_buffer(held), schema)
+                del held, batch
+                alive.append(sum(of() is not None for of in batches))
+            else:
+                yield place, batch
+
+    for hour in range(HOUR + 2, HOUR + 9):
+        world.send(event(f"{hour}", hour * HOUR_MS, "u1", f"of-{hour}"), event(f"{hour}+", hour * HOUR_MS, "w", "x"))
+    world.update()
+    world.assert_golden()
+    read, batches, alive = blocks.read, [], []
+    monkeypatch.setattr(blocks, "read", watched)
+    assert_span(world, "url")
+    assert alive == [1] * 9
+
+
+def assert_span(world, scope):
+    """A whole day as a span against its rows."""
+    rows = spans.span_totals(world.books, range(DAY * 24, DAY * 24 + 24), scope)
+    found = {golden._day_key({"day": "2026-11-20", "scope": scope, **row}): row for row in rows}
+    wanted = {key: row for key, row in world.days().items() if key.split("|")[:2] == ["2026-11-20", scope]}
+    assert {key: [row[name] for name in MEASURES] for key, row in found.items()} == {
+        key: [row.get(name) for name in MEASURES] for key, row in wanted.items()
+    }
+    assert all([*row] == [*daily_metrics.SCOPES[scope], *MEASURES] for row in rows)
