@@ -7,7 +7,8 @@ from clickstream_assets.books.table_schemas import DAILY, key_field
 from clickstream_assets.events.fields import Field, by_name
 from clickstream_assets.index.document_fields import WRITTEN_BY_TASKS, template
 
-TEMPLATE_VERSION = 1
+DAILY_VERSION = 1
+"""Of the index template: to be raised with each new field, which indices that are there get too."""
 STATE = Field(
     name="state",
     type="keyword",
@@ -40,4 +41,4 @@ MAPPING: dict[str, Any] = {
 
 def daily_template(alias: str) -> dict[str, Any]:
     """The index template of the yearly indices ``<alias>-YYYY`` behind ``alias``."""
-    return template(alias, MAPPING, TEMPLATE_VERSION, WRITTEN_BY_TASKS)
+    return template(alias, MAPPING, DAILY_VERSION, WRITTEN_BY_TASKS)

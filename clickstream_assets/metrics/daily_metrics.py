@@ -11,8 +11,9 @@ import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from clickstream_assets.books.table_schemas import DAILY
 from clickstream_assets.events.urls import site_of
-from clickstream_assets.metrics.hourly_metrics import COUNTED
+from clickstream_assets.metrics.hourly_metrics import COUNTS as HOURLY_COUNTS
 
 SCOPES: Mapping[str, tuple[str, ...]] = {
     "url_country": ("url", "country"),
@@ -23,7 +24,8 @@ SCOPES: Mapping[str, tuple[str, ...]] = {
 }
 """What totals are of: the columns that tell one from the others."""
 NAMES = ("site", "url", "country")
-COUNTS = COUNTED.names[2:]
+COUNTS = [name for name in HOURLY_COUNTS if name in {*DAILY.columns, "spent_ms"}]
+"""Of what is counted of hours, that which days have a column for."""
 Ints = NDArray[np.int64]
 ROLLED_UP = pa.schema(
     [("scope", pa.string()), *((name, pa.string()) for name in NAMES), *((name, pa.int64()) for name in COUNTS)]

@@ -150,4 +150,5 @@ def _differing(hbase: HBaseClient, books: Books, task: DayTask, number: int, tot
 
 
 def _cells(task: DayTask, row: Mapping[str, Any]) -> dict[bytes, bytes]:
-    return DAILY.encode(day=task.day, **in_row(row), computed_at=task.begun_ms, run_id=task.run_id)
+    values = {name: value for name, value in in_row(row).items() if name in DAILY.columns}
+    return DAILY.encode(day=task.day, **values, computed_at=task.begun_ms, run_id=task.run_id)

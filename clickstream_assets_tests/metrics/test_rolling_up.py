@@ -1,5 +1,6 @@
 """Days put together from hours: what is missing, what a hand changed, and what a killed run left."""
 
+import runpy
 import weakref
 
 import pyarrow as pa
@@ -7,10 +8,10 @@ import pytest
 
 from clickstream_assets.books import blocks
 from clickstream_assets.books.checkpoints import Checkpoints, people_key
+from clickstream_assets.books.table_schemas import DAILY as DAILY_TABLE
 from clickstream_assets.events.days import day_of_hour
 from clickstream_assets.evidence import people
-from clickstream_assets.metrics import daily_metrics, day_rows, rolling_up, spans
-from clickstream_assets.metrics.hourly_metrics import COUNTED
+from clickstream_assets.metrics import daily_metrics, day_rows, hourly_metrics, rolling_up, spans
 from clickstream_assets.metrics.page_rows import Superseded
 from clickstream_assets_tests.acceptance import golden
 from clickstream_assets_tests.fakes.metrics_world import BLOCKS, FIRST, MetricsWorld, event, write_geoip
@@ -44,6 +45,13 @@ def test_a_user_of_several_hours_and_urls_counts_once_in_each_total(world):
     world.assert_golden()
     whole_day = world.days()["2026-11-20|all"]
     assert (whole_day["clicks"], whole_day["unique_users"]) == (24, 5)
+
+
+def test_what_is_counted_comes_into_days_once_they_have_a_column_for_it(monkeypatch):
+    monkeypatch.setattr(hourly_metrics, "COUNTS", [*hourly_metrics.COUNTS, "bounces"])
+    assert runpy.run_path(daily_metrics.__file__)["ROLLED_UP"] == daily_metrics.ROLLED_UP
+    monkeypatch.setitem(DAILY_TABLE.columns, "bounces", DAILY_TABLE.columns["clicks"])
+    assert runpy.run_path(daily_metrics.__file__)["ROLLED_UP"].names == [*daily_metrics.ROLLED_UP.names, "bounces"]
 
 
 def test_what_stays_the_same_is_not_written(world):
@@ -239,7 +247,7 @@ def test_a_spans_totals_are_held_of_one_hour_at_a_time(world, monkeypatch):
 
     def watched(hbase, table, family, wanted, schema, *of):
         for place, batch in read(hbase, table, family, wanted, schema, *of):
-            if schema == COUNTED and batch is not None:
+            if schema == hourly_metrics.COUNTED and batch is not None:
                 held = Held(batch.serialize())
                 batches.append(weakref.ref(held))
                 yield place, pa.ipc.read_record_batch(pa.py_buffer(held), schema)
@@ -266,4 +274,3 @@ def assert_span(world, scope):
     assert {key: [row[name] for name in MEASURES] for key, row in found.items()} == {
         key: [row.get(name) for name in MEASURES] for key, row in wanted.items()
     }
-    assert all([*row] == [*daily_metrics.SCOPES[scope], *MEASURES] for row in rows)
