@@ -149,6 +149,22 @@ def test_columns_that_a_hand_changed_leave_the_day_as_it_is_and_are_named(world,
     world.assert_golden()
 
 
+@pytest.mark.parametrize("computed_meanwhile", [True, False])
+def test_a_day_whose_hour_is_computed_meanwhile_is_counted_again(world, computed_meanwhile):
+    def attempt(marks, columns):
+        tried.append(columns[HOUR].stamp_ms)
+        if len(tried) > 1:
+            return "counted", set()
+        if computed_meanwhile:
+            world.update(whole=[HOUR])
+        return "in part", {HOUR}
+
+    tried = []
+    found = rolling_up.of_columns(world.books, DAY, attempt, "nothing")
+    assert found == (("counted", set()) if computed_meanwhile else ("nothing", {HOUR}))
+    assert len(set(tried)) == len(tried) == 1 + computed_meanwhile
+
+
 def test_an_hour_of_an_earlier_version_has_no_columns_and_is_named(world):
     Checkpoints(world.books).drop([HOUR + 1])
     assert world.roll_up(DAY)[DAY].unfit == {HOUR + 1}
