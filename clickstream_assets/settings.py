@@ -143,6 +143,11 @@ class Settings(ConnectionSettings):
         pattern=r"^([A-Za-z0-9.-]+(,[A-Za-z0-9.-]+)*)?$",
         description="names by which the analysts' page is asked beside localhost; no ports, comma-separated",
     )
+    page_dagster_url: str = Field(
+        "",
+        description="address of the Dagster webserver that the analysts' page links to: the read-only one, where there "
+        "is one; empty: CLICKSTREAM_DAGSTER_URL",
+    )
 
     repository_url: str = Field(
         "", description="GitHub or GitLab repository that assets' code references lead to; empty: to files here"
@@ -211,12 +216,15 @@ class Settings(ConnectionSettings):
         return (self.dagster_url or f"http://localhost:{self.dagster_port}").rstrip("/")
 
     @property
+    def page_links_to(self) -> str:
+        """Address of the Dagster that the analysts' page links to, without a slash at the end; empty: there is none."""
+        return (self.page_dagster_url or self.dagster_url).rstrip("/")
+
+    @property
     def dagster_host_names(self) -> frozenset[str]:
         """The names by which Dagster's webserver may be asked, without ports."""
-        named = {urlsplit(self.dagster_url).hostname or "localhost", *filter(None, self.dagster_hosts.split(","))} - {
-            "*"
-        }
-        return LOOPBACK | named
+        addresses = {urlsplit(url).hostname or "localhost" for url in (self.dagster_url, self.page_dagster_url)}
+        return LOOPBACK | ((addresses | set(filter(None, self.dagster_hosts.split(",")))) - {"*"})
 
     @property
     def page_host_names(self) -> frozenset[str]:

@@ -7,10 +7,11 @@ from datetime import UTC, datetime
 import dagster as dg
 import pytest
 
+from clickstream_assets.checks.day_checks import DAY_AUDIT_JOB
 from clickstream_assets.checks.hour_checks import LATEST_CLOSED_HOUR
 from clickstream_assets.definitions import build
 from clickstream_assets.events.hours import hour_of_key
-from clickstream_assets.orchestration.jobs import CHECKS, DAILY_ASSETS, HOURLY_ASSETS, check_jobs
+from clickstream_assets.orchestration.jobs import CHECKS, DAILY_ASSETS, DAY_CHECKS, HOURLY_ASSETS, check_jobs
 from clickstream_assets.settings import Settings
 
 FIRST, SECOND = (
@@ -55,8 +56,9 @@ def test_every_asset_check_and_job_begins_with_the_pipelines_own_first_hour_or_i
         if key.asset_key in partitioned
     }
     assert of_checks == set(wanted.items())
-    jobs = check_jobs(settings)
-    assert {job.partitions_def.get_first_partition_key() for job in jobs} == {settings.first_hour}
+    begins = {job.name: job.partitions_def.get_first_partition_key() for job in check_jobs(settings)}
+    assert begins.pop(DAY_AUDIT_JOB) == settings.first_hour[:10]
+    assert set(begins.values()) == {settings.first_hour}
 
 
 @each_pipeline
@@ -127,6 +129,13 @@ def test_every_check_of_an_hourly_asset_is_in_the_jobs_that_look_at_hours(settin
     assert looked_at["clickstream_checks"] == {(asset, name) for asset, name in declared if name != LATEST_CLOSED_HOUR}
     assert looked_at["clickstream_now"] == declared | of_topic
     assert looked_at["clickstream_audit"] == declared
+
+
+@each_pipeline
+def test_every_check_of_a_daily_asset_is_in_the_job_that_looks_at_days(settings, defs):
+    keys = defs.resolve_job_def(DAY_AUDIT_JOB).asset_layer.asset_graph.asset_check_keys
+    declared = {(checks.asset, name) for checks in DAY_CHECKS for name in checks.checks}
+    assert {(key.asset_key.to_user_string(), key.name) for key in keys} == declared
 
 
 IMPORTED = """

@@ -42,7 +42,8 @@ def _materialize(
     with hbase.books() as books, elasticsearch.client() as es, spark.alone(target.alias) as session:
         daily_documents.ensure_template(es, target.alias)
         for day, state in books.days.read(days_of(context)).items():
-            written, rows = daily_documents.index_day(session, books, target, day, state, whole=is_by_hand(context))
+            whole = is_by_hand(context) or state.doubted_ms > state.indexed_ms
+            written, rows = daily_documents.index_day(session, books, target, day, state, whole=whole)
             deleted = daily_documents.delete_left_over(es, target.alias, books, day, rows)
             books.days.mark_indexed(day, state.rolled_up_ms)
             figures = {"documents_written": written, "documents_left_over": deleted}

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from clickstream_assets.assets.common import CODE_VERSION
+from clickstream_assets.events.days import day_of_hour
 from clickstream_assets.events.hours import HOUR_MS
 from clickstream_assets.settings import Settings
 from clickstream_assets.stores.elasticsearch.resource import ElasticsearchResource
@@ -44,7 +45,11 @@ def tell(books: "Books", es: "Elasticsearch", configured: Settings, hours: Itera
 
     states = books.hours.read(hours)
     figures = hour_figures(books, states, configured.first_hour_ms // HOUR_MS)
-    documents = {hour: hour_document(hour, state, figures[hour], now) for hour, state in states.items()}
+    days = books.days.read({day_of_hour(hour) for hour in states})
+    documents = {
+        hour: hour_document(hour, state, figures[hour], now, days[day_of_hour(hour)].checked)
+        for hour, state in states.items()
+    }
     write_hours(es, configured.hours_alias, documents, now.now_ms)
     books.hours.tell({hour: told_of(hour, state, now.now_ms) for hour, state in states.items()}, now.run_id)
 

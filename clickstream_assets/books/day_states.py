@@ -2,7 +2,8 @@
 
 An hour's metrics have a mark, *computed*, that moves whenever they are computed anew. A day remembers the marks of its
 hours as it was rolled up of them. It is stale while one of them has moved on, while its documents, those of its totals
-or those of its dimensions, are not of its last roll-up, and once more when it has ended.
+or those of its dimensions, are not of its last roll-up, while a check has found it wrong since, and once more when it
+has ended.
 """
 
 from collections.abc import Iterable, Mapping
@@ -16,6 +17,7 @@ from clickstream_assets.events.days import day_of_key, days_of, end_of_day_ms, h
 from clickstream_assets.stores.hbase.client import HBaseClient, RowMutation
 
 _SHARE = 10
+_CHECKED = ("daily_metrics", "es_daily_index", "es_dimensions_index")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,20 +38,29 @@ class DayState:
     """Where the totals of the last roll-up that came to its end lie by column, by slice."""
     dimensions_ms: int = 0
     """As ``rolled_up_ms``, of the roll-up that the documents of its dimensions are of."""
+    doubted_ms: int = 0
+    """When a check last found something wrong that is to be mended; 0: never."""
+    checked: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    """By asset and check, what it last found: nothing, or what is wrong in words."""
 
     def lacks(self, hours: Mapping[int, HourState]) -> bool:
         """Whether hours, of this day, have come to other metrics since."""
         return any(state.computed != self.covered.get(hour, 0) for hour, state in hours.items())
 
     def is_stale(self, hours: Mapping[int, HourState], day: int, now_ms: int) -> bool:
-        """Whether the day is to be rolled up: of other metrics, for its documents, or because it has ended since."""
+        """Whether it is to be rolled up: of other metrics, for its documents, as it has ended since, or is doubted."""
         is_of_open_day = self.rolled_up_ms < end_of_day_ms(day) <= now_ms and any(of.computed for of in hours.values())
-        return self.lacks(hours) or self.has_documents_due or is_of_open_day
+        return self.lacks(hours) or self.has_documents_due or self.is_doubted or is_of_open_day
 
     @property
     def is_unfinished(self) -> bool:
         """Whether a roll-up has begun and come to no end."""
         return self.begun_ms != self.rolled_up_ms
+
+    @property
+    def is_doubted(self) -> bool:
+        """Whether a check has found something wrong since the last roll-up began."""
+        return self.doubted_ms > self.rolled_up_ms
 
     @property
     def has_documents_due(self) -> bool:
@@ -95,7 +106,9 @@ def _to_state(cells: Mapping[bytes, bytes]) -> DayState:
     begun_ms, rolled_up_ms, indexed_ms, took_ms, dimensions_ms = (values.get(f"day_{step}", 0) for step in steps)
     covered = {int(hour): mark for hour, mark in values.get("day_covered", {}).items()}
     columns = tuple(Cells(*of_slice) for of_slice in values.get("day_columns", ()))
-    return DayState(begun_ms, rolled_up_ms, indexed_ms, took_ms, covered, columns, dimensions_ms)
+    doubted_ms = values.get("day_doubted", 0)
+    checked = {asset: found for asset in _CHECKED if (found := values.get(f"day_checked_{asset}"))}
+    return DayState(begun_ms, rolled_up_ms, indexed_ms, took_ms, covered, columns, dimensions_ms, doubted_ms, checked)
 
 
 class DayStates:
@@ -134,9 +147,13 @@ class DayStates:
         self._write(day, day_rolled_up=begun_ms, day_took=took_ms, day_covered=marks, day_columns=places)
 
     def doubt(self, days: Iterable[int]) -> None:
-        """Have the next roll-up of days compare row by row."""
-        column = LEDGER.columns["day_columns"].key
-        self._hbase.mutate(self._table, (RowMutation(_key(day), {}, (column,)) for day in days))
+        """Have days rolled up once more, compared row by row and document by document."""
+        for day, state in self.read(days).items():
+            self._write(day, day_doubted=max(int(time() * 1000), state.begun_ms + 1))
+
+    def remember_checks(self, asset: str, day: int, found: Mapping[str, str]) -> None:
+        """Keep what the checks of an asset say of a day: by check nothing, or what is wrong."""
+        self._write(day, **{f"day_checked_{asset}": dict(found)})
 
     def mark_indexed(self, day: int, rolled_up_ms: int) -> None:
         self._write(day, day_indexed=rolled_up_ms)

@@ -196,6 +196,10 @@ class HourStates:
         """Have the documents of hours written again: what the ledger counts in them has changed."""
         self._hbase.mutate(self._table, (RowMutation(_key(hour), {}, (_TOLD, _REFUSED)) for hour in hours))
 
+    def tell_again(self, hours: Iterable[int]) -> None:
+        """Have the documents of hours written again, of counts as they are kept: their day's checks say more."""
+        self._hbase.mutate(self._table, (RowMutation(_key(hour), {}, (_TOLD,)) for hour in hours))
+
     def _write(self, column: str, values: Mapping[int, Any], deletes: tuple[bytes, ...] = ()) -> None:
         rows = (RowMutation(_key(hour), LEDGER.encode(**{column: value}), deletes) for hour, value in values.items())
         self._hbase.mutate(self._table, rows)

@@ -151,6 +151,11 @@ LEDGER = Table(
         column("day_took", "long", "of a day: how long that took", unit="ms"),
         column("day_covered", "json", "of a day: `computed` of its hours as it was rolled up of them"),
         column("day_columns", "json", "of a day: where the totals of that lie by column"),
+        time_column("day_doubted", "of a day: when a check last found it wrong, so that it is done whole"),
+        *(
+            column(f"day_checked_{asset}", "json", f"of a day: what each check of `{asset}` last found, as of hours")
+            for asset in ("daily_metrics", "es_daily_index", "es_dimensions_index")
+        ),
         column("refused_by_reason", "json", "dead letters of the hour by reason, as they were last counted"),
         text("told", "state and reason that the hour's document has; gone where it is to be written again"),
         text("told_by", "the Dagster run that last brought the hour's documents up to date"),

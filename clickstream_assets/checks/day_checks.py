@@ -1,4 +1,8 @@
-"""Checks on the days of an asset: like those on hours, but none holds a day, and each looks at all of it."""
+"""Checks on the days of an asset: like those on hours, but none holds a day, and each looks at all of it.
+
+What they find is kept with the day, and told in its hours' documents. A day that is found wrong by a run of the sensor
+or by the audit is doubted: done once more, compared row by row and document by document.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
@@ -9,6 +13,7 @@ import dagster as dg
 
 from clickstream_assets.checks.evidence import Finding
 from clickstream_assets.checks.partition_checks import PartitionChecks
+from clickstream_assets.checks.said_before import in_short
 from clickstream_assets.events.days import end_of_day_ms, hours_of_day, key_of_day
 from clickstream_assets.partitions import days_of
 from clickstream_assets.settings import Settings
@@ -24,6 +29,7 @@ if TYPE_CHECKING:
 
 Findings = Mapping[int, Finding]
 """By day, in days since the epoch."""
+DAY_AUDIT_JOB = "clickstream_days_audit"
 
 
 class DayEvidence:
@@ -89,7 +95,10 @@ class DayChecks(PartitionChecks[DayEvidence]):
         ) -> Iterator[dg.AssetCheckResult | dg.Output[None]]:
             names = [name for name in self.checks if self.key(name) in context.selected_asset_check_keys]
             with hbase.books() as books:
-                found = self._found(DayEvidence(days_of(context), books, configured, elasticsearch), names)
+                evidence = DayEvidence(days_of(context), books, configured, elasticsearch)
+                found = self._found(evidence, names)
+                if context.run.job_name == DAY_AUDIT_JOB:
+                    books.days.doubt(_failed(found))
             yield from self.report(context, found, days_of(context))
 
         return look
@@ -100,18 +109,33 @@ class DayChecks(PartitionChecks[DayEvidence]):
         hbase: HBaseResource,
         elasticsearch: ElasticsearchResource,
         configured: Settings,
-    ) -> set[int]:
+    ) -> None:
         """Behind the asset's materialization, in a run of the sensor: record what the checks find in its days.
 
-        Returns the days in which a check failed.
+        Days that did not fail before are doubted if they do now: what doing them whole has not mended, it will not.
         """
         days, execution = days_of(context), context.op_execution_context
         with hbase.books() as books:
-            found = self._found(DayEvidence(days, books, configured, elasticsearch), list(self.checks))
+            evidence = DayEvidence(days, books, configured, elasticsearch)
+            found = self._found(evidence, list(self.checks))
+            failed_before = {day for day in days if any(evidence.states[day].checked.get(self.asset, {}).values())}
+            books.days.doubt(_failed(found) - failed_before)
         targets = self.materializations(execution.instance, days)
         for name, findings in found.items():
             self.record(execution, name, findings, targets)
-        return {day for findings in found.values() for day, finding in findings.items() if not finding.passed}
 
     def _found(self, evidence: DayEvidence, names: Sequence[str]) -> dict[str, Findings]:
-        return self.find(lambda check: check.find(evidence), names, evidence.days)
+        """What some checks find, which is kept with the days; where that is new, their hours are told of again."""
+        found = self.find(lambda check: check.find(evidence), names, evidence.days)
+        for day, state in evidence.states.items():
+            before = state.checked.get(self.asset, {})
+            others = {name: words for name, words in before.items() if name in self.checks}
+            now = others | {name: in_short(findings[day]) for name, findings in found.items()}
+            if now != before:
+                evidence.books.days.remember_checks(self.asset, day, now)
+                evidence.books.hours.tell_again(hours_of_day(day))
+        return found
+
+
+def _failed(found: Mapping[str, Findings]) -> set[int]:
+    return {day for findings in found.values() for day, finding in findings.items() if not finding.passed}

@@ -31,10 +31,10 @@ def remember(asset: str, evidence: Evidence, by_check: Mapping[str, Findings], c
     found = {}
     for hour, state in evidence.states.items():
         before = {name: words for name, words in state.checked.get(asset, {}).items() if name in checks}
-        found[hour] = before | {name: _in_short(findings[hour]) for name, findings in by_check.items()}
+        found[hour] = before | {name: in_short(findings[hour]) for name, findings in by_check.items()}
     evidence.books.hours.remember_checks(asset, evidence.states, found)
 
 
-def _in_short(finding: Finding) -> str:
+def in_short(finding: Finding) -> str:
     """Nothing if it passed, else what is wrong."""
     return "" if finding.passed else printable(finding.words)[:_MOST_CHARACTERS] or "failed"

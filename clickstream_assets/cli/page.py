@@ -24,7 +24,7 @@ def page(host: str, port: int | None) -> None:
     how fresh it is; and where it comes from. It reads Elasticsearch, and HBase to explain a number. It changes nothing.
 
     It signs nobody in, and answers where it is asked by the name localhost or by one of CLICKSTREAM_PAGE_HOSTS. With
-    CLICKSTREAM_DAGSTER_URL it links to Dagster's pages.
+    CLICKSTREAM_PAGE_DAGSTER_URL, or else CLICKSTREAM_DAGSTER_URL, it links to Dagster's pages: name the read-only ones.
 
     \b
     clickstream page

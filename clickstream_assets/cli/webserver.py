@@ -24,8 +24,9 @@ class DagstersOptions(click.Command):
 def webserver(ctx: click.Context, **options: Any) -> None:
     """Serve Dagster's pages with the options of dagster-webserver.
 
-    It answers where it is asked by the name localhost, by that of CLICKSTREAM_DAGSTER_URL, or by one of
-    CLICKSTREAM_DAGSTER_HOSTS. It takes changes from its own pages and from programs that are no browser.
+    It answers where it is asked by the name localhost, by those of CLICKSTREAM_DAGSTER_URL and
+    CLICKSTREAM_PAGE_DAGSTER_URL, or by one of CLICKSTREAM_DAGSTER_HOSTS. It takes changes from its own pages and from
+    programs that are no browser.
 
     \b
     clickstream webserver -w workspace.yaml

@@ -26,6 +26,8 @@ from clickstream_assets.events.hours import has_ended, key_of_hour, rfc3339_of_h
 from clickstream_assets.index.documents import ensure_declared
 from clickstream_assets.index.hour_fields import hours_template
 
+Checked = Mapping[str, Mapping[str, str]]
+"""By asset and check, what it last found: nothing, or what is wrong in words."""
 _CONFLICT = 409
 """Written by somebody who has looked later."""
 
@@ -74,19 +76,16 @@ def told_of(hour: int, state: HourState, now_ms: int) -> str:
     return ": ".join(filter(None, state_of(hour, state, now_ms)))
 
 
-def hour_document(hour: int, state: HourState, figures: HourFigures, moment: Moment) -> dict[str, Any]:
-    """What is said of an hour; what is not known is left out."""
+def hour_document(hour: int, state: HourState, figures: HourFigures, moment: Moment, of_day: Checked) -> dict[str, Any]:
+    """What is said of an hour, and by the checks ``of_day``, its own; what is not known is left out."""
     name, reason = state_of(hour, state, moment.now_ms)
-    found = {f"{asset}.{check}": words for asset, checks in state.checked.items() for check, words in checks.items()}
-    failed = [f"{check}: {words}" for check, words in sorted(found.items()) if words]
     counts = figures.counts
     document = {
         "hour": rfc3339_of_hour(hour),
         "state": name,
         "reason": reason or None,
-        "checks_passed": len(found) - len(failed),
-        "checks_failed": len(failed),
-        "failed_checks": failed,
+        **_checks("", state.checked),
+        **_checks("day_", of_day),
         "read": counts.kept + counts.duplicates + counts.dead_lettered,
         "kept": counts.kept,
         "duplicates": counts.duplicates,
@@ -104,6 +103,16 @@ def hour_document(hour: int, state: HourState, figures: HourFigures, moment: Mom
         "contract_version": moment.contract_version,
     }
     return {name: value for name, value in document.items() if value is not None}
+
+
+def _checks(prefix: str, checked: Checked) -> dict[str, Any]:
+    found = {f"{asset}.{check}": words for asset, checks in checked.items() for check, words in checks.items()}
+    failed = [f"{check}: {words}" for check, words in sorted(found.items()) if words]
+    return {
+        f"{prefix}checks_passed": len(found) - len(failed),
+        f"{prefix}checks_failed": len(failed),
+        f"{prefix}failed_checks": failed,
+    }
 
 
 def ensure_hours_template(es: Elasticsearch, alias: str) -> None:

@@ -17,6 +17,9 @@ HOUR_DOCUMENT = by_name(
     _field("checks_passed", "integer", "checks that passed when they last looked at the hour"),
     _field("checks_failed", "integer", "checks that failed then"),
     _field("failed_checks", "keyword", "those, as `asset.check: words`"),
+    _field("day_checks_passed", "integer", "checks of the hour's day that passed when they last looked at that"),
+    _field("day_checks_failed", "integer", "checks of the hour's day that failed then"),
+    _field("day_failed_checks", "keyword", "those, as `asset.check: words`"),
     _field("read", "long", "messages read: kept, duplicates and refused", unit="messages"),
     _field("kept", "long", "events stored, by event hour", unit="events"),
     _field("duplicates", "long", "messages of events that were stored before, by record hour", unit="messages"),
@@ -37,7 +40,7 @@ HOURS_MAPPING: dict[str, Any] = {
     "dynamic": "strict",
     "properties": {name: {"type": field.type} for name, field in HOUR_DOCUMENT.items()},
 }
-HOURS_VERSION = 1
+HOURS_VERSION = 2
 """Of the index template: to be raised with each change of a field, which indices that are there get too."""
 
 

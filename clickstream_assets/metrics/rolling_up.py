@@ -46,14 +46,14 @@ _PERSON = PEOPLE.append(HOUR)
 def roll_up(spark: "SparkSession", books: Books, day: int, run_id: str, *, whole: bool = False) -> DayTotals:
     """Bring a day's rows up to date with its hours' metrics, and note of which these are.
 
-    Compared with the totals of the roll-up before; row by row with ``whole``, once the day has ended, and twice after
-    a run that came to no end. Hours whose columns are not what the books say are returned as unfit: the day is left as
-    it is.
+    Compared with the totals of the roll-up before; row by row with ``whole``, once the day has ended, where a check has
+    found it wrong, and twice after a run that came to no end. Hours whose columns are not what the books say are
+    returned as unfit: the day is left as it is.
     """
     state = books.days.read([day])[day]
     begun_ms = books.days.begin(day)
     has_ended = state.rolled_up_ms < end_of_day_ms(day) <= begun_ms
-    before = () if whole or has_ended or state.is_unfinished else state.columns
+    before = () if whole or has_ended or state.is_doubted or state.is_unfinished else state.columns
 
     def attempt(marks: Mapping[int, int], columns: Mapping[int, HourColumns]) -> tuple[DayTotals, set[int]]:
         result = _rolled_up(spark, books, DayTask(day, columns, begun_ms, run_id, 0, before))

@@ -14,11 +14,13 @@ from clickstream_assets.checks import (
     url_country_metrics,
 )
 from clickstream_assets.checks.clickstream_topic import NO_LOG_CUT_BACK, NOTHING_LOST_UNREAD
+from clickstream_assets.checks.day_checks import DAY_AUDIT_JOB
 from clickstream_assets.checks.hour_checks import AUDIT_JOB, LATEST_CLOSED_HOUR, NOW_JOB
 from clickstream_assets.checks.presence import GRACE_MINUTES, latest_closed_hour
 from clickstream_assets.dagster_internals import UnresolvedAssetJobDefinition
+from clickstream_assets.events.days import day_of_hour, key_of_day
 from clickstream_assets.events.hours import HOUR_MS, key_of_hour
-from clickstream_assets.partitions import hourly, tags_of
+from clickstream_assets.partitions import RANGE_END, RANGE_START, daily, hourly, tags_of
 from clickstream_assets.settings import Settings
 
 CHECKS = tuple(module.checks for module in (raw_clicks, dead_letters, enriched_clicks, url_country_metrics, es_index))
@@ -43,7 +45,7 @@ clickstream_days = dg.define_asset_job(
 
 
 def check_jobs(settings: Settings) -> list[UnresolvedAssetJobDefinition]:
-    """The jobs that look at hours and materialize nothing."""
+    """The jobs that look at hours or days and materialize nothing."""
     keys = [checks.key(name) for checks in CHECKS for name in checks.checks]
     jobs = {
         "clickstream_checks": (
@@ -62,12 +64,21 @@ def check_jobs(settings: Settings) -> list[UnresolvedAssetJobDefinition]:
             "changed or deleted is named, and the sensor heals it. Names the hours as `clickstream_checks` does.",
         ),
     }
-    partitions = hourly(settings.first_hour)
+    of_hours, of_days = hourly(settings.first_hour), daily(settings.first_hour)
     return [
+        *(
+            dg.define_asset_job(
+                name, selection=dg.AssetSelection.checks(*checks), partitions_def=of_hours, description=description
+            )
+            for name, (checks, description) in jobs.items()
+        ),
         dg.define_asset_job(
-            name, selection=dg.AssetSelection.checks(*checks), partitions_def=partitions, description=description
-        )
-        for name, (checks, description) in jobs.items()
+            DAY_AUDIT_JOB,
+            selection=dg.AssetSelection.checks(*(checks.key(name) for checks in DAY_CHECKS for name in checks.checks)),
+            partitions_def=of_days,
+            description="Looks at days. One that is found wrong is put together once more by the sensor `stale_days`, "
+            "compared row by row and document by document. Name the days by the same tags, as `2026-11-23`.",
+        ),
     ]
 
 
@@ -81,6 +92,7 @@ def schedules(settings: Settings) -> list[dg.ScheduleDefinition]:
     return [
         _over_closed_hours("hourly_look", NOW_JOB, f"{GRACE_MINUTES + 1} * * * *", look, settings, 1),
         _over_closed_hours("nightly_audit", AUDIT_JOB, "30 3 * * *", audit, settings, 24 * days),
+        _over_ended_days("nightly_audit_of_days", settings),
     ]
 
 
@@ -102,5 +114,27 @@ def _over_closed_hours(
         if last < first_hour or not hours:
             return dg.SkipReason(f"{key_of_hour(last)} is before the first partition" if hours else "no days to audit")
         return dg.RunRequest(tags=tags_of(max(first_hour, last - hours + 1), last))
+
+    return look
+
+
+def _over_ended_days(name: str, settings: Settings) -> dg.ScheduleDefinition:
+    """The nightly look at the latest days that have ended, in UTC; behind the audit of their hours."""
+
+    @dg.schedule(
+        name=name,
+        job_name=DAY_AUDIT_JOB,
+        cron_schedule="0 5 * * *",
+        default_status=dg.DefaultScheduleStatus.RUNNING,
+        description=f"Looks at the last {settings.audit_days} days that have ended: do their totals and documents add "
+        "up to their hours (CLICKSTREAM_AUDIT_DAYS)?",
+    )
+    def look(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        last = int(context.scheduled_execution_time.timestamp()) // 86_400 - 1
+        first_day = day_of_hour(settings.first_hour_ms // HOUR_MS)
+        if last < first_day or not settings.audit_days:
+            return dg.SkipReason("no day has ended" if settings.audit_days else "no days to audit")
+        first = max(first_day, last - settings.audit_days + 1)
+        return dg.RunRequest(tags={RANGE_START: key_of_day(first), RANGE_END: key_of_day(last)})
 
     return look

@@ -214,7 +214,7 @@ def _templates(configured: Settings) -> Environment:
         "short": explaining.short,
     }
     made.globals |= {
-        "dagster": configured.dagster_url.rstrip("/"),
+        "dagster": configured.page_links_to,
         "special_values": SPECIAL,
         "ends": explaining.ENDS,
         "left_out": explaining.LEFT_OUT,

@@ -14,8 +14,6 @@ from clickstream_assets.page.search_parts import Search, between, matching, most
 from clickstream_assets.page.view import MOST_DAYS, Overview
 
 MOST_VALUES, MOST_BOTS = 25, 12
-_PER_SHARD = 5_000
-"""Values that each index adds up, so that one which is frequent in one index alone has its whole sum."""
 _SHOWN = ("start", "day", "state", "computed_at", "clicks", "events", "unique_users")
 _SUMS = {name: {"sum": {"field": name}} for name in ("clicks", "events")}
 _EVERYWHERE = ("event_type", "bot")
@@ -51,13 +49,12 @@ def _values(view: Overview, dimension: str, by: str, size: int) -> Search:
         between("day", view.first, view.last), {"term": {"span": "day"}}, {"term": {"dimension": dimension}}
     )
     people = {"people": {"max": {"field": "unique_users"}}}
-    terms = {**most_first("value", size, by), "shard_size": _PER_SHARD}
     return "dimensions", {
         "size": 0,
         "query": query,
         "aggs": {
             **_SUMS,
-            "values": {"terms": terms, "aggs": {**_SUMS, **people}},
+            "values": {"terms": most_first("value", size, by), "aggs": {**_SUMS, **people}},
             "others": {"filter": {"term": {"value": OTHER}}},
         },
     }

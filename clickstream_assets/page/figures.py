@@ -48,6 +48,9 @@ class HourRecord:
     checks_passed: int | None = None
     checks_failed: int | None = None
     failed_checks: tuple[str, ...] = ()
+    day_checks_passed: int | None = None
+    day_failed_checks: tuple[str, ...] = ()
+    """As of the hour, by the checks of its day."""
     read: int | None = None
     kept: int | None = None
     duplicates: int | None = None
@@ -73,6 +76,10 @@ class Freshness:
     lag: int | None = None
     metrics_computed: datetime | None = None
     daily_computed: datetime | None = None
+    clicked: frozenset[datetime] = frozenset()
+    """The hours that have clicks, held ones left out, of yesterday and today at least."""
+    stale: int = 0
+    """How many hours of these days are being counted anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,9 +200,13 @@ def _whole(value: Any) -> int | None:
     return None if value is None else int(value)
 
 
+def _texts(value: Any) -> tuple[str, ...]:
+    return tuple(map(str, [value] if isinstance(value, str) else value or ()))
+
+
 _NUMBERS = (
-    "checks_passed", "checks_failed", "read", "kept", "duplicates", "refused", "late", "bots", "clicks",
-    "unique_users", "lag",
+    "checks_passed", "checks_failed", "day_checks_passed", "read", "kept", "duplicates", "refused", "late", "bots",
+    "clicks", "unique_users", "lag",
 )  # fmt: skip
 
 
@@ -203,12 +214,13 @@ def hour_record(document: Mapping[str, Any]) -> HourRecord | None:
     """A document of ``clickstream-hours``; None if it does not say which hour it is of."""
     if (hour := moment(document.get("hour"))) is None:
         return None
-    failed, refused = document.get("failed_checks") or (), document.get("refused_by_reason") or {}
+    refused = document.get("refused_by_reason") or {}
     return HourRecord(
         hour,
         str(document.get("state") or ""),
         str(document.get("reason") or ""),
-        failed_checks=tuple(map(str, [failed] if isinstance(failed, str) else failed)),
+        failed_checks=_texts(document.get("failed_checks")),
+        day_failed_checks=_texts(document.get("day_failed_checks")),
         refused_by_reason={str(reason): int(number) for reason, number in refused.items()},
         watermark=moment(document.get("watermark")),
         written_at=moment(document.get("written_at")),

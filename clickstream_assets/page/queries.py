@@ -4,7 +4,7 @@ People are never added up over hours, days, urls or countries: each number of pe
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -32,6 +32,7 @@ from clickstream_assets.page.figures import (
 )
 from clickstream_assets.page.search_parts import Search, between, matching, most_first
 from clickstream_assets.page.view import MOST_DAYS, Choice, Overview, Page
+from clickstream_assets.page.words import HELD, STALE
 from clickstream_assets.settings import Settings
 
 MOST_ROWS, MOST_GROUPS = 50, 12
@@ -87,7 +88,7 @@ class PageQueries:
             states=_states_of(answers["states"]),
             groups={name: groups_of(answers[f"group {name}"], "groups", "people") for name in _scopes_of_groups(view)},
             dimensions=dimensions_of(answers),
-            freshness=_freshness_of(answers),
+            freshness=_freshness_of(answers, hours.values()),
             missing=frozenset(name for name in self._aliases if not answers[f"last of {name}"]["_shards"]["total"]),
         )
 
@@ -257,18 +258,22 @@ def _states_of(answer: Answer) -> dict[date, Counter[str]]:
     }
 
 
-def _freshness_of(answers: Mapping[str, Answer]) -> Freshness:
+def _freshness_of(answers: Mapping[str, Answer], hours: Iterable[HourRecord]) -> Freshness:
     def latest(alias: str, name: str) -> datetime | None:
         found = answers[f"last of {alias}"].get("aggregations", {}).get(name, {})
         return moment(found.get("value"))
 
     newest = next(iter(hits(answers["last of hours"])), {})
+    known = list(hours)
+    clicked = {one.hour for one in known if one.state != HELD and (one.kept if one.clicks is None else one.clicks)}
     return Freshness(
         hours_written=latest("hours", "written_at"),
         watermark=latest("hours", "watermark"),
         lag=newest.get("lag"),
         metrics_computed=latest("metrics", "computed_at"),
         daily_computed=latest("daily", "computed_at"),
+        clicked=frozenset(clicked),
+        stale=sum(one.state == STALE for one in known),
     )
 
 

@@ -5,8 +5,9 @@ from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from clickstream_assets.page import words
+from clickstream_assets.page import freshness, words
 from clickstream_assets.page.bar_charts import BarRow, charts_of, charts_of_value, number_of
+from clickstream_assets.page.day_belief import belief
 from clickstream_assets.page.dimension_screens import (
     dimension_parts,
     no_people_of_value,
@@ -26,8 +27,8 @@ def overview_screen(view: Overview, seen: Seen, now: datetime) -> dict[str, Any]
     """What the template of an overview is given."""
     moments = _moments(view, seen, now)
     listed = [moment.figures for moment in moments if moment.figures is not None]
-    parts, listed_by = words.freshness(seen.freshness, now), view.dimension.listed
-    by_dimension = ("Numbers by dimension", "es_dimensions_index", seen.dimensions.counted_at, now)
+    parts, listed_by = freshness.parts_of(seen.freshness, now), view.dimension.listed
+    by_dimension = ("Numbers by dimension", "es_dimensions_index", seen.dimensions.counted_at, seen.freshness, now)
     return {
         "view": view,
         "days": [_tile(view, seen, now.date() - timedelta(days=ago), now) for ago in (1, 0)],
@@ -42,8 +43,8 @@ def overview_screen(view: Overview, seen: Seen, now: datetime) -> dict[str, Any]
         "by": dimension_parts(view, seen),
         "groups": [_group(view, name, groups) for name, groups in seen.groups.items()],
         "spans": _spans(view, now.date()),
-        "parts": [*parts, words.written(*by_dimension)],
-        "fresh": words.all_of(parts),
+        "parts": [*parts, freshness.written(*by_dimension)],
+        "fresh": freshness.all_of(parts),
         "missing": seen.missing,
     }
 
@@ -117,7 +118,7 @@ def _tile(view: Overview, seen: Seen, day: date, now: datetime) -> dict[str, Any
         "large": large,
         "below": below,
         "nothing": _nothing(view, seen, day),
-        "belief": words.belief(hours, day, now, figures, is_all=is_all),
+        "belief": belief(hours, day, now, figures, is_all=is_all),
         "link": view.over("hour", day, day).address,
     }
 

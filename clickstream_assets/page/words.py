@@ -1,11 +1,11 @@
-"""Numbers, states and freshness in words that need no knowledge of the pipeline."""
+"""Numbers and states in words that need no knowledge of the pipeline."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta
 from statistics import median
 from typing import NamedTuple
 
-from clickstream_assets.page.figures import Figures, Freshness, HourRecord, HourSeen
+from clickstream_assets.page.figures import HourRecord, HourSeen
 
 FINAL, OPEN, STALE, HELD, UNKNOWN = "final", "open", "stale", "held", ""
 STATES: Mapping[str, str] = {
@@ -17,10 +17,6 @@ STATES: Mapping[str, str] = {
 }
 """What each state of an hour means."""
 NOT_KNOWN = "—"
-_LATE = timedelta(hours=2, minutes=15)
-"""Hours are written at least this often where all is well (docs/decisions/0008)."""
-_NEW = timedelta(minutes=5)
-"""What is written down of messages and clicks that is older is said as of when it is."""
 _LOW = 0.6
 """Of what is usual; below that an hour is called low."""
 
@@ -124,54 +120,6 @@ def about_day(states: Mapping[str, int]) -> str:
     return f"hours: {', '.join(known + without)}"
 
 
-def belief(
-    hours: Sequence[HourRecord], day: date, now: datetime, shown: Figures | None = None, *, is_all: bool = False
-) -> Judgement:
-    """Whether a day's numbers, as they are ``shown``, can be believed, by what is written down of its hours.
-
-    ``is_all`` says that they are of everything: such have to be there, and to agree with the hours.
-    """
-    by_state: dict[str, list[HourRecord]] = {state: [] for state in STATES}
-    for record in sorted(hours, key=lambda record: record.hour):
-        by_state[state_of(record)].append(record)
-    begun = min(24, int((now - datetime(day.year, day.month, day.day, tzinfo=UTC)).total_seconds() // 3_600) + 1)
-    if not hours:
-        return Judgement("wait", "Nothing is known yet: no hour of this day has been written down.")
-    if held := by_state[HELD]:
-        return Judgement("bad", f"Not yet: {_named(held)} held back by a check. The number shown is the last good one.")
-    if stale := by_state[STALE]:
-        return Judgement("wait", f"Almost: {_named(stale)} being counted anew, as more has come. It may still change.")
-    failed = sum(record.checks_failed or 0 for record in hours)
-    doubt = f" {count(failed, 'check')} did not pass; hours with ⚠ say which." if failed else ""
-    if by_state[OPEN] or begun < 24:
-        return Judgement("wait", f"So far: the day is not over, and the number grows.{doubt}")
-    if now.date() > day and _is_behind(hours, shown, is_all):
-        return Judgement("wait", f"Almost: the day's people are about to be counted once more.{doubt}")
-    if len(by_state[FINAL]) < begun:
-        missing = count(begun - len(by_state[FINAL]), "hour")
-        return Judgement(
-            "wait", f"In part: all that is known is counted, but {missing} of the day left no record.{doubt}"
-        )
-    if failed:
-        return Judgement("wait", f"Probably: all 24 hours are final.{doubt}")
-    return Judgement("good", "Yes: all 24 hours are final, and every check passed.")
-
-
-def _is_behind(hours: Sequence[HourRecord], shown: Figures | None, is_all: bool) -> bool:
-    """Whether the numbers of a day that has ended are older than those of its hours."""
-    clicks = sum(record.clicks or 0 for record in hours)
-    if shown is None:
-        return is_all and clicks > 0
-    differs = shown.clicks != clicks if len(hours) == 24 else shown.clicks < clicks  # an hour without record has clicks
-    return shown.state == OPEN or (is_all and differs)
-
-
-def _named(records: Sequence[HourRecord]) -> str:
-    named = ", ".join(f"{record.hour:%H:%M}" for record in records[:4])
-    more = f" and {len(records) - 4} more" if len(records) > 4 else ""
-    return f"{named}{more} {'is' if len(records) == 1 else 'are'}"
-
-
 def why(seen: HourSeen, at: datetime, now: datetime) -> Judgement:
     """What speaks for a low or a high number of an hour, or that nothing does."""
     record = seen.record
@@ -217,80 +165,3 @@ def _compared(seen: HourSeen) -> str:
     if usual and clicks > usual / _LOW:
         return f"It is high: {compared}."
     return f"It is as usual: {compared}."
-
-
-class Part(NamedTuple):
-    """How one part is, in a sentence; with the name that engineers know it by."""
-
-    name: str
-    asset: str
-    grade: str
-    words: str
-
-
-def freshness(fresh: Freshness, now: datetime) -> list[Part]:
-    """How fresh each part is, in the order in which messages go through them."""
-    return [
-        _messages(fresh, now),
-        _events(fresh, now),
-        written("Numbers by the hour", "es_index", fresh.metrics_computed, now),
-        written("States of the hours", "clickstream-hours", fresh.hours_written, now),
-        written("Numbers by the day", "daily_metrics", fresh.daily_computed, now),
-    ]
-
-
-def _as_of(fresh: Freshness, now: datetime) -> str:
-    """When lag and watermark were written down, to begin a sentence with; empty if that is just now."""
-    at = fresh.hours_written
-    if at is None or now - at <= _NEW:
-        return ""
-    return f"As of {'' if at.date() == now.date() else f'{day_of(at.date())}, '}{at.astimezone(UTC):%H:%M} UTC, "
-
-
-def _messages(fresh: Freshness, now: datetime) -> Part:
-    part, asset, as_of = "Messages", "raw_clicks", _as_of(fresh, now)
-    if fresh.lag is None:
-        return Part(part, asset, "wait", "How many messages wait is not known.")
-    if as_of:
-        waiting = count(fresh.lag, "message") if fresh.lag else "no message"
-        return Part(part, asset, "wait", f"{as_of}{waiting} waited to be read.")
-    if fresh.lag == 0:
-        return Part(part, asset, "good", "No message waits to be read.")
-    verb = "message waits" if fresh.lag == 1 else "messages wait"
-    return Part(part, asset, "wait", f"{fresh.lag:,} {verb} to be read.")
-
-
-def _events(fresh: Freshness, now: datetime) -> Part:
-    part, asset = "Clicks", "enriched_clicks"
-    if fresh.watermark is None:
-        return Part(part, asset, "wait", "Nothing has been counted yet.")
-    since = time_of(fresh.watermark, now)
-    if now - fresh.watermark > _LATE:
-        return Part(
-            part, asset, "bad", f"The newest click that is counted is of {since}: none has come since, or we are late."
-        )
-    if as_of := _as_of(fresh, now):
-        everything = f"everything sent until {since} was counted."
-        some = f"clicks until {since} were counted; newer ones were under way."
-        return Part(part, asset, "wait", as_of + (some if fresh.lag else everything))
-    if not fresh.lag:
-        return Part(part, asset, "good", f"Up to date: everything sent until {since} is counted.")
-    return Part(part, asset, "wait", f"Clicks until {since} are counted; newer ones are under way.")
-
-
-def written(part: str, asset: str, at: datetime | None, now: datetime) -> Part:
-    """How fresh a part is, by when something of it was last written."""
-    if at is None:
-        return Part(part, asset, "wait", "Nothing has been written yet.")
-    grade = "good" if now - at <= _LATE else "bad"
-    late = "" if grade == "good" else ", later than usual"
-    return Part(part, asset, grade, f"Last changed {age(at, now)} ago, at {time_of(at, now)}{late}.")
-
-
-def all_of(lines: Iterable[Part]) -> Part:
-    """What stands for all of them at the top: what was counted, unless another part is worse."""
-    order = {"bad": 0, "wait": 1, "good": 2}
-    listed = list(lines)
-    worst = min(listed, key=lambda line: order[line.grade])
-    clicks = next(line for line in listed if line.name == "Clicks")
-    return worst if order[worst.grade] == 0 else clicks

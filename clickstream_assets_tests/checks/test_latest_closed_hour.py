@@ -7,6 +7,7 @@ import pytest
 
 from clickstream_assets.books.hour_states import HourState
 from clickstream_assets.checks.presence import latest_closed_hour, presence
+from clickstream_assets.events.days import day_of_hour, key_of_day
 from clickstream_assets.events.hours import HOUR_MS, key_of_hour
 from clickstream_assets.orchestration.jobs import schedules
 from clickstream_assets.partitions import RANGE_END, RANGE_START, hourly
@@ -69,6 +70,15 @@ def test_the_schedules_ask_for_hours_that_have_closed_and_for_none_before_the_fi
     assert answer(FIRST + 3).tags[RANGE_START] == key_of_hour(FIRST)
     days = 0
     assert answer(HOUR) is None
+
+    name, days = "nightly_audit_of_days", 2
+    ended, first = day_of_hour(HOUR) - 1, day_of_hour(FIRST)
+    tags = answer(HOUR + 24).tags
+    assert (tags[RANGE_START], tags[RANGE_END]) == (key_of_day(max(first, ended)), key_of_day(ended + 1))
+    assert answer(first * 24 + 23) is None
+    assert answer(first * 24 + 24).tags[RANGE_START] == key_of_day(first)
+    days = 0
+    assert answer(HOUR + 24) is None
 
 
 def test_the_latest_partition_is_the_open_hour():

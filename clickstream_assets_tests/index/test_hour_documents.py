@@ -64,12 +64,14 @@ def test_the_state_of_an_hour_is_the_first_that_matters_to_who_reads_its_numbers
 
 
 def test_a_document_says_what_is_known_and_leaves_out_what_is_not():
-    bare = hour_document(HOUR, UP_TO_DATE, HourFigures(HourCounts(), None, None), Moment(BEHIND, None, None, 2))
+    bare = hour_document(HOUR, UP_TO_DATE, HourFigures(HourCounts(), None, None), Moment(BEHIND, None, None, 2), {})
     assert bare == {
         "hour": "2026-11-29T14:00:00Z",
         "state": "final",
         **dict.fromkeys(("checks_passed", "checks_failed"), 0),
         "failed_checks": [],
+        **dict.fromkeys(("day_checks_passed", "day_checks_failed"), 0),
+        "day_failed_checks": [],
         **dict.fromkeys(("read", "kept", "duplicates", "refused", "late"), 0),
         "written_at": BEHIND,
         "contract_version": 2,
@@ -87,7 +89,7 @@ def test_a_document_says_what_is_known_and_leaves_out_what_is_not():
         checked={"raw_clicks": {"books_balance": "1 of 2"}},
     )
     figures = HourFigures(HourCounts(kept=8, late=1, other_types=2, duplicates=2, dead_lettered=3), 1, {"too_old": 3})
-    full = hour_document(HOUR, state, figures, NOW)
+    full = hour_document(HOUR, state, figures, NOW, {})
     assert full.keys() == HOUR_DOCUMENT.keys() == HOURS_MAPPING["properties"].keys()
     counted = {name: full[name] for name in ("read", "kept", "duplicates", "refused", "late", "bots", "clicks")}
     assert counted == {"read": 13, "kept": 8, "duplicates": 2, "refused": 3, "late": 1, "bots": 1, "clicks": 5}
@@ -97,11 +99,12 @@ def test_a_document_says_what_is_known_and_leaves_out_what_is_not():
 
 def test_people_of_an_hour_that_was_computed_anew_are_not_known_until_its_day_has_counted_them():
     counted = HourState(2, 2, 2, 2, clicks=5, users=4, users_of=2)
-    assert hour_document(HOUR, counted, NOTHING, NOW)["unique_users"] == 4
+    assert hour_document(HOUR, counted, NOTHING, NOW, {})["unique_users"] == 4
     for mark in (1, None):
-        assert "unique_users" not in hour_document(HOUR, replace(counted, users_of=mark), NOTHING, NOW)
+        assert "unique_users" not in hour_document(HOUR, replace(counted, users_of=mark), NOTHING, NOW, {})
     within = replace(NOW, now_ms=WITHIN)
-    assert hour_document(HOUR, replace(counted, users_of=1), NOTHING, within)["unique_users"] == 4, "it is still open"
+    of_open = hour_document(HOUR, replace(counted, users_of=1), NOTHING, within, {})
+    assert of_open["unique_users"] == 4
 
 
 def test_checks_are_counted_and_the_failed_ones_named_with_their_words():
@@ -109,8 +112,11 @@ def test_checks_are_counted_and_the_failed_ones_named_with_their_words():
         "raw_clicks": {"books_balance": "", "offsets_complete": "2 are missing"},
         "es_index": {"documents_match": "they differ"},
     }
-    document = hour_document(HOUR, HourState(1, 1, 1, 1, checked=checked), NOTHING, NOW)
+    of_day = {"daily_metrics": {"clicks_add_up": "", "people_are_those_of_the_events": "5, not 6"}}
+    document = hour_document(HOUR, HourState(1, 1, 1, 1, checked=checked), NOTHING, NOW, of_day)
     assert (document["checks_passed"], document["checks_failed"]) == (1, 2)
+    assert (document["day_checks_passed"], document["day_checks_failed"]) == (1, 1)
+    assert document["day_failed_checks"] == ["daily_metrics.people_are_those_of_the_events: 5, not 6"]
     assert document["failed_checks"] == [
         "es_index.documents_match: they differ",
         "raw_clicks.offsets_complete: 2 are missing",
@@ -120,8 +126,8 @@ def test_checks_are_counted_and_the_failed_ones_named_with_their_words():
 def test_a_run_is_named_by_itself_and_remembered_by_others():
     state = HourState(1, 1, 1, 1, told_by="before")
     of_run = Moment(BEHIND, 0, None, 2, run_id="now")
-    assert hour_document(HOUR, state, NOTHING, of_run)["run_id"] == "now"
-    assert hour_document(HOUR, state, NOTHING, NOW)["run_id"] == "before"
+    assert hour_document(HOUR, state, NOTHING, of_run, {})["run_id"] == "now"
+    assert hour_document(HOUR, state, NOTHING, NOW, {})["run_id"] == "before"
 
 
 @pytest.mark.parametrize(("now_ms", "wanted"), [(BEHIND - 1, "open"), (BEHIND, "final")])
@@ -159,12 +165,12 @@ class Indices:
 
 
 FIELDS = ("mapping", "x-clickstream-hours", HOURS_MAPPING["properties"].keys())
-TEMPLATE = ("template", "x-clickstream-hours", 1, ["x-clickstream-hours-*"], {"x-clickstream-hours": {}})
+TEMPLATE = ("template", "x-clickstream-hours", 2, ["x-clickstream-hours-*"], {"x-clickstream-hours": {}})
 
 
 @pytest.mark.parametrize(
     ("version", "has_alias", "wanted"),
-    [(1, True, []), (None, False, [TEMPLATE]), (None, True, [FIELDS, TEMPLATE]), (0, True, [FIELDS, TEMPLATE])],
+    [(2, True, []), (None, False, [TEMPLATE]), (None, True, [FIELDS, TEMPLATE]), (1, True, [FIELDS, TEMPLATE])],
 )
 def test_the_template_is_put_where_it_is_missing_or_older_and_indices_that_are_there_get_its_fields(
     version, has_alias, wanted
@@ -177,7 +183,7 @@ def test_the_template_is_put_where_it_is_missing_or_older_and_indices_that_are_t
 def test_documents_lie_in_their_years_index_by_the_hours_key_and_the_latest_look_wins(monkeypatch):
     sent = []
     monkeypatch.setattr(hour_documents, "bulk", lambda es, actions, **_: sent.extend(actions))
-    write_hours(Indices(1), "clickstream-hours", {HOUR: {"read": 1}, HOUR + 24 * 40: {"read": 2}}, 99)
+    write_hours(Indices(2), "clickstream-hours", {HOUR: {"read": 1}, HOUR + 24 * 40: {"read": 2}}, 99)
     assert [(a["_index"], a["_id"], a["_source"]["read"]) for a in sent] == [
         ("clickstream-hours-2026", "2026-11-29-14:00", 1),
         ("clickstream-hours-2027", "2027-01-08-14:00", 2),

@@ -7,6 +7,7 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
@@ -278,6 +279,13 @@ def test_who_looks_has_neither_a_right_nor_a_way_to_kubernetes():
     assert ways == {"code-server", "postgres", "dns"}
     assert COMPOSE["services"]["webserver-read-only"]["ports"] == ["127.0.0.1:3002:3002"]
     assert COMPOSE["services"]["webserver-read-only"]["command"] == pod["containers"][0]["args"]
+
+
+def test_the_analysts_page_links_to_the_webserver_that_only_looks():
+    here = COMPOSE["services"]["clickstream-page"]["environment"]["CLICKSTREAM_PAGE_DAGSTER_URL"]
+    assert COMPOSE["services"]["webserver-read-only"]["ports"] == [f"127.0.0.1:{urlsplit(here).port}:3002"]
+    there = values(K8S / "overlays" / "production" / "settings.env")
+    assert there["CLICKSTREAM_PAGE_DAGSTER_URL"] not in ("", there["CLICKSTREAM_DAGSTER_URL"])
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)

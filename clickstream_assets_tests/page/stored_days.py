@@ -1,6 +1,7 @@
-"""Three days of clicks as documents in Elasticsearch, under a name prefix of their own: what the page is to show.
+"""Days of clicks as documents in Elasticsearch, under a name prefix of their own: what the page is to show.
 
-Each url has clicks from each country in every hour; some hours are held, stale, open, or have not begun.
+They are three unless a first day is named. Each url has clicks from each country in every hour; some hours are held,
+stale, open, or have not begun.
 """
 
 from collections import Counter
@@ -14,6 +15,8 @@ from clickstream_assets.index.document_fields import index_template
 
 NOW = datetime(2026, 11, 29, 14, 32, 10, tzinfo=UTC)
 FIRST, YESTERDAY, TODAY = (datetime(2026, 11, day, tzinfo=UTC) for day in (27, 28, 29))
+MONTH = TODAY - timedelta(days=29)
+"""The first of thirty days."""
 HELD, STALE, OPEN = YESTERDAY + timedelta(hours=14), YESTERDAY + timedelta(hours=9), TODAY + timedelta(hours=14)
 HOSTILE_URL = "https://shop.example/<script>window.hostile=1</script>\"'><img/src=x>\u202egnp.exe?javascript:alert(1)"
 LONG_URL = "https://shop.example/" + "very-long/" * 60
@@ -50,8 +53,8 @@ def site_of(url):
     return "/".join(url.split("/")[:3])
 
 
-def hours():
-    hour = FIRST
+def hours(first=FIRST):
+    hour = first
     while hour <= OPEN:
         yield hour
         hour += timedelta(hours=1)
@@ -76,9 +79,9 @@ def figures(clicks):
     }  # fmt: skip
 
 
-def metrics():
+def metrics(first=FIRST):
     stamped = {"computed_at": int((NOW - timedelta(minutes=1)).timestamp() * 1000), "run_id": "run-of-metrics"}
-    for hour in hours():
+    for hour in hours(first):
         for url in URLS:
             for country in COUNTRIES:
                 number = int(hour.timestamp()) // 3_600
@@ -88,9 +91,9 @@ def metrics():
                     yield document_id(number, url, country), {**named, **figures(clicks), **stamped}
 
 
-def days():
+def days(first=FIRST):
     sums = Counter()
-    for hour in hours():
+    for hour in hours(first):
         day = hour.date().isoformat()
         for url in URLS:
             for country in COUNTRIES:
@@ -119,12 +122,12 @@ def value_of(hour, dimension, value):
     return clicks, clicks
 
 
-def dimensions():
+def dimensions(first=FIRST):
     """One document for each value, hour and day; people are known but of bots and of all others together."""
     values = [(name, value) for name, of_it in DIMENSIONS.items() for value in of_it]
     values += [("event_type", "page_leave"), *(("bot", bot) for bot in BOTS)]
     counted = Counter()
-    for hour in hours():
+    for hour in hours(first):
         for dimension, value in values:
             for span, start in (("hour", hour), ("day", hour - timedelta(hours=hour.hour))):
                 for name, number in zip(("clicks", "events"), value_of(hour, dimension, value), strict=True):
@@ -146,13 +149,14 @@ def people_of(events):
     return round(events**0.7)
 
 
-def records():
-    for hour in hours():
+def records(first=FIRST):
+    for hour in hours(first):
         clicks = sum(clicks_of(hour, url, country) for url in URLS for country in COUNTRIES)
         state = state_of(hour)
         record = {
             "hour": hour.isoformat(), "state": state, "checks_passed": 30, "checks_failed": int(state == "held"),
             "failed_checks": [f"raw_clicks.books_balance: {REASON}"] if state == "held" else [],
+            "day_checks_passed": 6, "day_failed_checks": [],
             "read": clicks + 12, "kept": clicks + 5, "duplicates": 4, "refused": 3,
             "refused_by_reason": {"missing_field": 2, "invalid_url": 1}, "late": 2, "bots": 5, "clicks": clicks,
             "unique_users": figures(clicks)["unique_users"], "lag": 16 if state == "open" else 0,
@@ -170,7 +174,7 @@ _COUNTED = {
     **dict.fromkeys(("clicks", "unique_users", "measured_views"), _LONG),
     **dict.fromkeys(("time_spent_seconds", "average_time_spent"), _DOUBLE),
 }
-_DAYS = {
+DAY_FIELDS = {
     "day": _DATE, "computed_at": _DATE, **_COUNTED,
     **dict.fromkeys(("scope", "url", "country", "site", "state", "run_id"), _KEYWORD),
 }  # fmt: skip
@@ -187,17 +191,22 @@ _HOURS = {
 }  # fmt: skip
 
 
-def store(es, configured):
-    """Make the four indices of a name prefix, and fill them."""
+def store(es, configured, first=FIRST):
+    """Make the four indices of a name prefix, and fill them from the first day on."""
     template = index_template(configured.alias)["template"]
     template["mappings"]["properties"].setdefault("state", _KEYWORD)
     made = {
-        configured.alias: (template["mappings"]["properties"], metrics()),
-        configured.daily_alias: (_DAYS, days()),
-        configured.hours_alias: (_HOURS, records()),
-        configured.dimensions_alias: (_BY_DIMENSION, dimensions()),
+        configured.alias: (template["mappings"]["properties"], metrics(first)),
+        configured.daily_alias: (DAY_FIELDS, days(first)),
+        configured.hours_alias: (_HOURS, records(first)),
+        configured.dimensions_alias: (_BY_DIMENSION, dimensions(first)),
     }
     for alias, (properties, documents) in made.items():
-        index = f"{alias}-2026-11"
-        es.indices.create(index=index, mappings={"properties": properties}, aliases={alias: {}})
-        bulk(es, ({"_index": index, "_id": key, "_source": source} for key, source in documents), refresh=True)
+        fill(es, alias, "2026-11", properties, documents)
+
+
+def fill(es, alias, span, properties, documents):
+    """Make an index behind an alias, and fill it with documents, each behind its id."""
+    index = f"{alias}-{span}"
+    es.indices.create(index=index, mappings={"properties": properties}, aliases={alias: {}})
+    bulk(es, ({"_index": index, "_id": key, "_source": source} for key, source in documents), refresh=True)

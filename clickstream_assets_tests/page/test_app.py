@@ -262,6 +262,15 @@ def test_it_links_to_dagster_where_its_address_is_known():
     assert 'href="https://dagster.example.com"' in page(dagster_url="https://dagster.example.com/").get("/").text
 
 
+def test_all_its_links_to_dagster_lead_to_the_webserver_that_is_named_for_it():
+    hour = {"hour": "2026-11-29T14:00:00Z", "read": 9, "written_at": "2026-11-29T15:01:00Z", "run_id": "5b1c"}
+    addresses = {"dagster_url": "https://dagster.example.com", "page_dagster_url": "https://look.example.com/"}
+    shown = page(FakeElasticsearch(hours=[hour]), **addresses).get(HOUR).text
+    assert 'href="https://look.example.com"' in shown
+    assert 'href="https://look.example.com/runs/5b1c"' in shown
+    assert "dagster.example.com" not in shown
+
+
 @pytest.mark.parametrize("path", ["/", HOUR, "/?by=day&country=DE"])
 def test_urls_that_do_not_count_by_name_are_found_as_a_site_too(path):
     es = FakeElasticsearch()

@@ -1,6 +1,6 @@
 """What is read from a real Elasticsearch is what was written to it."""
 
-from datetime import timedelta
+from datetime import date, timedelta
 
 import pytest
 from elasticsearch import Elasticsearch
@@ -104,6 +104,28 @@ def test_the_people_of_a_part_are_those_of_its_busiest_day(queries):
     assert (home.figures.clicks, home.figures.people) == (sum(days), figures(max(days))["unique_users"])
 
 
+@pytest.mark.parametrize(("name", "choice"), [("url", Choice()), ("url", Choice(country="DE")), ("site", Choice())])
+def test_over_new_year_a_part_has_its_clicks_of_both_indices(servers, es, name, choice):
+    """Of 41 parts, the one with most clicks in the new year had least in the old one."""
+    configured = servers.model_copy(update={"name_prefix": f"page-new-year-{name}-{choice.country.lower()}-"})
+    scope = "url_country" if choice.country else name
+    site = "https://s{}.example" + ("" if name == "site" else "/")
+    old, new = date(2026, 12, 31), date(2027, 1, 1)
+    listed = {site.format(number): {old: 1_000 - number, new: 10} for number in range(40)}
+    listed[site.format(40)] = {old: 60, new: 2_000}
+    for day in (old, new):
+        found = (
+            {name: one, "day": day.isoformat(), "scope": scope, **choice.parameters, **figures(clicks[day])}
+            for one, clicks in listed.items()
+        )
+        stored.fill(es, configured.daily_alias, day.isoformat()[:4], stored.DAY_FIELDS, enumerate(found))
+    groups = PageQueries(es, configured).overview(Overview("day", old, new, choice), new).groups[name]
+    assert [(group.name, group.figures.clicks) for group in groups] == [
+        (one, sum(listed[one].values())) for one in sorted(listed, key=lambda one: -sum(listed[one].values()))[:12]
+    ]
+    assert groups[0].figures.clicks == 2_060
+
+
 DIMENSION_VIEWS = [
     Overview(by, YESTERDAY.date(), TODAY.date(), dimension=DimensionChoice(name, value))
     for by in ("hour", "day")
@@ -136,6 +158,8 @@ def test_freshness_is_that_of_the_newest_document(queries):
     assert fresh.metrics_computed == stored.NOW - timedelta(minutes=1)
     assert fresh.daily_computed == stored.NOW - timedelta(minutes=20)
     assert fresh.lag == 16
+    assert fresh.clicked == {hour for hour in stored.hours() if hour >= YESTERDAY and hour != stored.HELD}
+    assert fresh.stale == 1
 
 
 def test_an_hour_has_its_documents_and_the_days_before(queries):
@@ -161,6 +185,6 @@ def test_where_there_is_no_index_all_is_empty(servers, es):
     assert queries.hour(Page(495_000)).rows == ()
 
 
-def test_thirty_days_are_read_in_well_under_a_second(queries):
-    view = Overview("hour", TODAY.date() - timedelta(days=29), TODAY.date())
-    assert len(queries.overview(view, TODAY.date()).series) > 60
+def test_of_thirty_days_the_hours_with_clicks_are_read(queries):
+    view = Overview("hour", stored.MONTH.date(), TODAY.date())
+    assert queries.overview(view, TODAY.date()).series.keys() == set(stored.hours())

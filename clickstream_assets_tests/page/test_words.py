@@ -5,7 +5,8 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from clickstream_assets.page import words
-from clickstream_assets.page.figures import Figures, Freshness, HourRecord, HourSeen, Seen
+from clickstream_assets.page.day_belief import belief
+from clickstream_assets.page.figures import Figures, HourRecord, HourSeen, Seen
 from clickstream_assets.page.screens import overview_screen
 from clickstream_assets.page.view import Choice, Overview
 
@@ -14,7 +15,8 @@ NOW = datetime(2026, 11, 29, 14, 2, 10, tzinfo=UTC)
 
 
 def hour(number, state="final", **more):
-    return HourRecord(datetime(2026, 11, 28, number, tzinfo=UTC), state, **{"checks_failed": 0, **more})
+    said = {"checks_failed": 0, "day_checks_passed": 6, **more}
+    return HourRecord(datetime(2026, 11, 28, number, tzinfo=UTC), state, **said)
 
 
 def a_day(**other):
@@ -23,7 +25,7 @@ def a_day(**other):
 
 
 def test_a_day_whose_hours_are_final_can_be_believed():
-    assert words.belief(a_day(), DAY, NOW) == ("good", "Yes: all 24 hours are final, and every check passed.")
+    assert belief(a_day(), DAY, NOW) == ("good", "Yes: all 24 hours are final, and every check passed.")
 
 
 @pytest.mark.parametrize(
@@ -36,10 +38,13 @@ def test_a_day_whose_hours_are_final_can_be_believed():
         (a_day(h23="open"), "wait", "So far: the day is not over"),
         (a_day()[5:], "wait", "5 hours of the day left no record"),
         ([*a_day()[1:], hour(0, checks_failed=2)], "wait", "2 checks did not pass"),
+        ([hour(n, day_checks_passed=None, clicks=1) for n in range(24)], "wait", "checks of the day have yet to look"),
+        ([hour(n, day_failed_checks=("people: 5, not 6", "x")) for n in range(24)], "bad", "No: 2 checks of the day"),
+        ([hour(n, "open", day_failed_checks=("people: 5, not 6",)) for n in range(9)], "bad", "people: 5, not 6."),
     ],
 )
 def test_any_other_day_says_why_not(hours, grade, said):
-    judged = words.belief(hours, DAY, NOW)
+    judged = belief(hours, DAY, NOW)
     assert judged.grade == grade
     assert said in judged.words
 
@@ -65,7 +70,7 @@ COUNTED = [hour(number, clicks=10) for number in range(24)]
     ],
 )
 def test_a_day_that_is_older_than_its_hours_is_believed_later(shown, is_all, hours, said):
-    judged = words.belief(hours, DAY, NOW, shown, is_all=is_all)
+    judged = belief(hours, DAY, NOW, shown, is_all=is_all)
     assert judged.words.startswith(said)
     assert judged.grade == ("good" if said == "Yes" else "wait")
 
@@ -80,7 +85,7 @@ def test_the_sentence_is_of_the_number_above_it(choice, said):
 
 def test_a_day_that_is_not_over_grows():
     today = [HourRecord(datetime(2026, 11, 29, number, tzinfo=UTC), "final") for number in range(14)]
-    assert words.belief(today, NOW.date(), NOW).words.startswith("So far")
+    assert belief(today, NOW.date(), NOW).words.startswith("So far")
 
 
 @pytest.mark.parametrize(
@@ -111,50 +116,6 @@ def test_it_is_compared_with_the_days_before(clicks, said):
 
 def test_an_hour_to_come_has_not_begun():
     assert words.why(HourSeen(), NOW + timedelta(hours=1), NOW).words == "This hour has not begun."
-
-
-def test_freshness_is_told_of_each_part():
-    fresh = Freshness(NOW, NOW - timedelta(seconds=10), 0, NOW - timedelta(minutes=5), NOW - timedelta(hours=3))
-    said = {part.asset: part.words for part in words.freshness(fresh, NOW)}
-    assert said["enriched_clicks"] == "Up to date: everything sent until 14:02:00 UTC is counted."
-    assert said["raw_clicks"] == "No message waits to be read."
-    assert said["es_index"] == "Last changed 5 minutes ago, at 13:57:10 UTC."
-    assert said["daily_metrics"] == "Last changed 3 hours ago, at 11:02:10 UTC, later than usual."
-
-
-def test_what_waits_is_told_in_numbers():
-    parts = words.freshness(Freshness(watermark=NOW, lag=16), NOW)
-    assert parts[0].words == "16 messages wait to be read."
-    assert parts[1].words == "Clicks until 14:02:10 UTC are counted; newer ones are under way."
-    assert words.freshness(Freshness(lag=1), NOW)[0].words == "1 message waits to be read."
-
-
-@pytest.mark.parametrize(
-    ("minutes", "lag", "messages", "clicks"),
-    [
-        (5, 0, "No message waits to be read.", "Up to date: everything sent until 14:01:10 UTC is counted."),
-        (6, 0, "As of 13:56 UTC, no message waited to be read.", "As of 13:56 UTC, everything sent until"),
-        (6, 1, "As of 13:56 UTC, 1 message waited to be read.", "As of 13:56 UTC, clicks until"),
-        (6, 16, "As of 13:56 UTC, 16 messages waited to be read.", "As of 13:56 UTC, clicks until"),
-        (24 * 60, 0, "As of Sat 28 Nov 2026, 14:02 UTC, no message", "As of Sat 28 Nov 2026, 14:02 UTC, everything"),
-    ],
-)
-def test_what_was_written_down_a_while_ago_is_not_said_of_now(minutes, lag, messages, clicks):
-    fresh = Freshness(NOW - timedelta(minutes=minutes), NOW - timedelta(minutes=1), lag)
-    said = words.freshness(fresh, NOW)[:2]
-    assert said[0].words.startswith(messages)
-    assert said[1].words.startswith(clicks)
-    assert {part.grade for part in said} == {"good" if minutes <= 5 else "wait"}
-
-
-def test_what_is_late_comes_first():
-    fresh = Freshness(NOW, NOW, 0, NOW, NOW - timedelta(days=3))
-    assert words.all_of(words.freshness(fresh, NOW)).asset == "daily_metrics"
-    assert words.all_of(words.freshness(Freshness(NOW, NOW, 0, NOW, NOW), NOW)).asset == "enriched_clicks"
-
-
-def test_nothing_written_yet_is_no_fault():
-    assert {part.grade for part in words.freshness(Freshness(), NOW)} == {"wait"}
 
 
 @pytest.mark.parametrize(

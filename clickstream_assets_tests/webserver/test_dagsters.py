@@ -97,7 +97,8 @@ def test_a_command_that_asks_by_another_name_is_told_so(ours):
 
 @pytest.mark.slow
 def test_whoever_looks_may_look_and_no_more(tmp_path):
-    with served(tmp_path, "--read-only", "--path-prefix", "/look", prefix="/look") as looking:
+    address = {"CLICKSTREAM_PAGE_DAGSTER_URL": "https://look.example.com"}
+    with served(tmp_path, "--read-only", "--path-prefix", "/look", prefix="/look", **address) as looking:
         assert json.loads(looking.graphql("{ assetNodes { id } }").text)["data"]["assetNodes"]
         assert looking.graphql(WIPE).of("wipeAssets") == "UnauthorizedError"
         assert looking.graphql(LAUNCH).of("launchRun") == "UnauthorizedError"
@@ -106,6 +107,12 @@ def test_whoever_looks_may_look_and_no_more(tmp_path):
         assert reported.status == 401
         assert looking.ask(f"/graphql?query={quote(WIPE)}").status == 405
         assert looking.untouched()
+        runs = looking.graphql("{ runsOrError { ... on Runs { results { runId } } } }").text
+        ((run_id,),) = (run.values() for run in json.loads(runs)["data"]["runsOrError"]["results"])
+        shown = looking.ask(f"/runs/{run_id}", Host="look.example.com", Accept="text/html")
+        assert (shown.status, 'id="root"' in shown.text) == (200, True)  # the page that asks for the run of its address
+        asked = looking.graphql(f'{{ runOrError(runId: "{run_id}") {{ __typename }} }}', Host="look.example.com")
+        assert asked.of("runOrError") == "Run"
 
 
 def test_every_mutation_asks_whether_it_may():
@@ -171,12 +178,13 @@ def test_a_dagster_without_that_name_is_not_served(monkeypatch):
 
 
 def test_its_names_are_those_of_the_settings(monkeypatch):
-    for name in ("HOSTS", "URL"):
-        monkeypatch.delenv(f"CLICKSTREAM_DAGSTER_{name}", raising=False)
+    for name in ("DAGSTER_HOSTS", "DAGSTER_URL", "PAGE_DAGSTER_URL"):
+        monkeypatch.delenv(f"CLICKSTREAM_{name}", raising=False)
     own = {"localhost", "127.0.0.1", "[::1]"}
     assert Settings().dagster_host_names == own
     configured = Settings(dagster_url="https://dagster.example.com:8443/x", dagster_hosts="webserver,dagster.lan")
     assert configured.dagster_host_names == {*own, "dagster.example.com", "webserver", "dagster.lan"}
+    assert Settings(page_dagster_url="https://look.example.com").dagster_host_names == {*own, "look.example.com"}
 
 
 @pytest.mark.parametrize("hosts", ["*", "*.example.com", "dagster.lan:3000", "http://dagster.lan", "a,,b", "a, b"])
