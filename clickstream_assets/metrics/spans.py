@@ -77,10 +77,7 @@ def _shares(books: Books, columns: Mapping[int, HourColumns], scope: str) -> Ite
         held = PEOPLE.empty_table()
         for hour in columns.items():
             held = pa.concat_tables([held, _share(_people(books, *hour, scope), number, of)])
-            if held.nbytes <= _BYTES_AT_A_TIME:
-                continue
-            held = held.group_by(PEOPLE.names, use_threads=False).aggregate([])  # each once, of however many hours
-            if held.nbytes > _BYTES_AT_A_TIME // 2 and of < _MOST_SHARES:
+            if held.nbytes > _BYTES_AT_A_TIME and of < _MOST_SHARES:
                 shares.append((number + of, 2 * of))
                 of *= 2
                 held = _share(held, number, of)
@@ -90,8 +87,11 @@ def _shares(books: Books, columns: Mapping[int, HourColumns], scope: str) -> Ite
 def _share(people: pa.Table, number: int, of: int) -> pa.Table:
     if of == 1:
         return people
-    users = pd.util.hash_array(people.column("user_key").to_numpy())
-    return people.filter(pa.array(users % of == number))
+    kept = []
+    for batch in people.to_batches():  # each by itself: what is hashed lies in memory once more
+        users = pd.util.hash_array(batch.column("user_key").to_numpy(zero_copy_only=False))
+        kept.append(batch.filter(pa.array(users % of == number)))
+    return pa.Table.from_batches(kept, PEOPLE)
 
 
 def _people(books: Books, hour: int, columns: HourColumns, scope: str) -> pa.Table:
@@ -100,8 +100,9 @@ def _people(books: Books, hour: int, columns: HourColumns, scope: str) -> pa.Tab
     except CellsUnfit as unfit:
         raise WithoutColumns([hour]) from unfit
     people = pa.concat_tables([PEOPLE.empty_table(), *found])
-    told_apart = {"site": ("url",)}.get(scope, SCOPES[scope])
+    if scope == "url_country":
+        return people
     for at, name in enumerate(("url", "country")):
-        if name not in told_apart:
+        if name not in {"site": ("url",)}.get(scope, SCOPES[scope]):
             people = people.set_column(at, PEOPLE.field(name), pa.repeat(pa.scalar("", pa.string()), len(people)))
-    return people
+    return people.group_by(PEOPLE.names, use_threads=False).aggregate([])
