@@ -18,8 +18,7 @@ def metric_totals(books: Books, hours: Iterable[int]) -> dict[int, Grouped]:
     """The rows of ``clickstream_metrics`` of each hour by country and by run, added up."""
     totals = grouped(hours)
     for hour, _, cells in _metrics(books, totals, (*GROUPED, *SUMMED)):
-        clicks, users, views, seconds = (cells[name] for name in SUMMED)
-        row = Totals(1, int(clicks), int(users), int(views), round(float(seconds) * 1000))
+        row = Totals.of(1, {name: float(cells[name]) for name in SUMMED if name in cells})
         for name, of_value in totals[hour].items():
             value = cells[name].decode()
             of_value[value] = of_value.get(value, Totals()) + row

@@ -7,8 +7,9 @@ from clickstream_assets.books.table_schemas import DAILY, key_field
 from clickstream_assets.events.fields import Field, by_name
 from clickstream_assets.index.document_fields import WRITTEN_BY_TASKS, template
 
-TEMPLATE_VERSION = 1
-"""To be raised with each change of a field; `added` in index/aliases.py names what indices that are there may lack."""
+DAILY_VERSION = 1
+"""Of the index template: to be raised with each new field, which indices that are there get too; `added` in
+index/aliases.py names those."""
 STATE = Field(
     name="state",
     type="keyword",
@@ -41,4 +42,4 @@ MAPPING: dict[str, Any] = {
 
 def daily_template(alias: str) -> dict[str, Any]:
     """The index template of the yearly indices ``<alias>-YYYY`` behind ``alias``."""
-    return template(alias, MAPPING, TEMPLATE_VERSION, WRITTEN_BY_TASKS)
+    return template(alias, MAPPING, DAILY_VERSION, WRITTEN_BY_TASKS)

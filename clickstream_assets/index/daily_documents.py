@@ -17,7 +17,7 @@ from clickstream_assets.books.row_keys import AT_MOST_PER_TASK, DIGESTS, daily_d
 from clickstream_assets.books.table_schemas import DAILY
 from clickstream_assets.events.days import end_of_day_ms, key_of_day
 from clickstream_assets.index.daily_document_fields import daily_template
-from clickstream_assets.index.documents import SUMMED, SUMS, Totals, added_up
+from clickstream_assets.index.documents import SUMMED, SUMS, Totals, added_up, ensure_declared
 from clickstream_assets.index.indexing import Target, write
 from clickstream_assets.stores.hbase.client import ROWS_PER_CALL, rows_per_call
 from clickstream_assets.stores.hbase.filters import where
@@ -31,8 +31,8 @@ _COMPUTED_AT = DAILY.columns["computed_at"].key
 
 
 def ensure_template(es: Elasticsearch, alias: str) -> None:
-    """Put the index template, so that every yearly index is made with the mapping and behind the alias."""
-    es.indices.put_index_template(name=alias, **daily_template(alias))
+    """Put the index template if it is not there in this version; indices that are there get its fields."""
+    ensure_declared(es, alias, daily_template(alias))
 
 
 def index_of(alias: str, day: int) -> str:
@@ -145,13 +145,11 @@ def whole_day_clicks(books: Books, days: Iterable[int]) -> dict[int, int]:
 def row_totals(books: Books, days: Iterable[int]) -> dict[int, dict[str, Totals]]:
     """By day and scope what the rows of ``clickstream_daily_metrics`` add up to."""
     totals: dict[int, dict[str, Totals]] = {}
-    columns = {DAILY.columns[name].key: name for name in ("scope", *SUMMED)}
+    columns = [DAILY.columns[name].key for name in ("scope", *SUMMED) if name in DAILY.columns]
     for day in days:
         of_day = totals.setdefault(day, {})
-        rows = books.hbase.scan(books.tables.daily, *daily_key_range(day), list(columns), batch_rows=_BATCH_ROWS)
+        rows = books.hbase.scan(books.tables.daily, *daily_key_range(day), columns, batch_rows=_BATCH_ROWS)
         for _, cells in rows:
             row = DAILY.decode(cells)
-            clicks, users, views, seconds = (row[name] for name in SUMMED)
-            of_row = Totals(1, clicks, users, views, round(seconds * 1000))
-            of_day[row["scope"]] = of_day.get(row["scope"], Totals()) + of_row
+            of_day[row["scope"]] = of_day.get(row["scope"], Totals()) + Totals.of(1, row)
     return totals

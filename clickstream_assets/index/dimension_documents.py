@@ -1,6 +1,7 @@
 """Totals of dimensions as documents in Elasticsearch: which differ from those that are there, and what they add up to.
 
-There are no rows behind them: a day's totals are counted anew, and compared with all of its documents.
+There are no rows behind them: a day's totals are counted anew, and compared with all of its documents. Somebody may
+make up as many values as there is room for, 250,000 in a day, so documents are held of one start at a time.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -9,6 +10,7 @@ from hashlib import sha256
 from typing import Any, NamedTuple
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from elasticsearch import Elasticsearch
 from elasticsearch.helpers import scan
 
@@ -57,7 +59,7 @@ def dimension_document_id(span: str, start: str, dimension: str, value: str) -> 
 
 
 def dimension_documents(totals: pa.Table, of: DimensionDay, now_ms: int) -> dict[str, dict[str, Any]]:
-    """By id, the documents of a day's totals (``metrics.dimension_totals.DIMENSION_TOTALS``)."""
+    """By id, the documents of totals of a day (``metrics.dimension_totals.DIMENSION_TOTALS``)."""
     documents, first = {}, hours_of_day(of.day)[0]
     for row in totals.to_pylist():
         hour = row.pop("hour")
@@ -83,31 +85,47 @@ def write_dimensions(es: Elasticsearch, target: Target, of: DimensionDay, totals
 
     Raises BulkIndexError for one that the mapping refuses.
     """
-    wanted = dimension_documents(totals, of, target.version)
-    counts = {"documents": len(wanted), "documents_written": 0, "documents_left_over": 0}
+    counts = {"documents": len(totals), "documents_written": 0, "documents_left_over": 0}
     es.indices.refresh(index=target.alias, ignore_unavailable=True)
-    write(es, _actions(es, target, of.day, wanted, counts))
+    write(es, _actions(es, target, of, totals, counts))
     es.indices.refresh(index=target.alias, ignore_unavailable=True)
     return counts
 
 
 def _actions(
-    es: Elasticsearch, target: Target, day: int, wanted: dict[str, dict[str, Any]], counts: dict[str, int]
+    es: Elasticsearch, target: Target, of: DimensionDay, totals: pa.Table, counts: dict[str, int]
 ) -> Iterator[dict[str, Any]]:
-    """What makes a day's documents those that are wanted; counts them on the way."""
-    home = index_of(target.alias, day)
-    version = {"version": target.version, "version_type": "external_gte"}
-    for hit in _stored(es, target.alias, day):
-        is_home = hit["_index"] == home
-        if is_home and hit["_id"] in wanted:
-            if _said(hit["_source"]) == _said(wanted[hit["_id"]]):
-                del wanted[hit["_id"]]
-            continue
-        counts["documents_left_over"] += 1
-        yield {"_op_type": "delete", "_index": hit["_index"], "_id": hit["_id"], **(version if is_home else {})}
-    for key, document in wanted.items():
-        counts["documents_written"] += 1
-        yield {"_index": home, "_id": key, **version, "_source": document}
+    """What makes a day's documents those of its totals; counts them on the way."""
+    home, version = index_of(target.alias, of.day), {"version": target.version, "version_type": "external_gte"}
+    # A document that a hand moved here may have been written by now, where it belongs: that one is to stay.
+    earlier = version | {"version": target.version - 1}
+    for query, of_start in _by_start(of.day, totals):
+        wanted = dimension_documents(of_start, of, target.version)
+        for hit in _stored(es, target.alias, query):
+            is_home = hit["_index"] == home
+            if is_home and hit["_id"] in wanted:
+                if _said(hit["_source"]) == _said(wanted[hit["_id"]]):
+                    del wanted[hit["_id"]]
+                continue
+            counts["documents_left_over"] += 1
+            yield {"_op_type": "delete", "_index": hit["_index"], "_id": hit["_id"], **(earlier if is_home else {})}
+        for key, document in wanted.items():
+            counts["documents_written"] += 1
+            yield {"_index": home, "_id": key, **version, "_source": document}
+
+
+def _by_start(day: int, totals: pa.Table) -> Iterator[tuple[dict[str, Any], pa.Table]]:
+    """Totals by their start, and what asks for their documents.
+
+    Last come the documents that have no start of this day, and no totals.
+    """
+    hours = hours_of_day(day)
+    start = pc.fill_null(totals.column("hour"), hours[0])
+    for hour in hours:
+        its_start = {"term": {"start": rfc3339_of_hour(hour)}}
+        yield {"bool": {"filter": [_of_day(day), its_start]}}, totals.filter(pc.equal(start, hour))
+    starts = {"terms": {"start": [rfc3339_of_hour(hour) for hour in hours]}}
+    yield {"bool": {"filter": [_of_day(day)], "must_not": [starts]}}, totals.slice(0, 0)
 
 
 def _said(document: Mapping[str, Any]) -> dict[str, Any]:
@@ -118,9 +136,9 @@ def _of_day(day: int) -> dict[str, Any]:
     return {"term": {"day": key_of_day(day)}}
 
 
-def _stored(es: Elasticsearch, alias: str, day: int) -> Iterator[dict[str, Any]]:
+def _stored(es: Elasticsearch, alias: str, query: dict[str, Any]) -> Iterator[dict[str, Any]]:
     if es.indices.exists_alias(name=alias):
-        yield from scan(es, index=alias, query={"query": _of_day(day)}, size=ROWS_PER_CALL)
+        yield from scan(es, index=alias, query={"query": query}, size=ROWS_PER_CALL)
 
 
 def dimension_sums(es: Elasticsearch, alias: str, days: Iterable[int]) -> dict[int, Spans]:

@@ -122,6 +122,12 @@ class Totals:
     measured_views: int = 0
     time_spent_ms: int = 0
 
+    @classmethod
+    def of(cls, rows: int, sums: Mapping[str, float]) -> "Totals":
+        """Of what :data:`SUMMED` add up to in some metrics; one that is not there counts as 0."""
+        in_ms = {"time_spent_seconds": 1000}
+        return cls(rows, *(round(sums.get(name, 0) * in_ms.get(name, 1)) for name in SUMMED))
+
     def __add__(self, other: "Totals") -> "Totals":
         return Totals(*(getattr(self, name) + getattr(other, name) for name in self.__slots__))
 
@@ -173,8 +179,7 @@ def totals(es: Elasticsearch, alias: str, hours: Iterable[int]) -> dict[int, Gro
 
 def added_up(group: Mapping[str, Any]) -> Totals:
     """A group of documents that :data:`SUMS` were asked of."""
-    clicks, users, views, seconds = (group[name]["value"] for name in SUMMED)
-    return Totals(group["doc_count"], int(clicks), int(users), int(views), round(seconds * 1000))
+    return Totals.of(group["doc_count"], {name: group[name]["value"] for name in SUMMED})
 
 
 def undeclared(es: Elasticsearch, alias: str, mapping: Mapping[str, Any]) -> list[str]:

@@ -14,11 +14,11 @@ import pyarrow.compute as pc
 
 from clickstream_assets.books import blocks
 from clickstream_assets.books.books import Books
-from clickstream_assets.books.checkpoints import Checkpoints, HourColumns
+from clickstream_assets.books.checkpoints import HourColumns
 from clickstream_assets.books.row_keys import DIGESTS
-from clickstream_assets.events.days import hours_of_day
 from clickstream_assets.metrics.dimension_totals import CAME, DIMENSION_TOTALS, bounded, dimension_totals
 from clickstream_assets.metrics.people_columns import WHO_CAME
+from clickstream_assets.metrics.rolling_up import of_columns
 from clickstream_assets.stores.spark.tasks import in_tasks, put_together
 
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 SLICE_BYTES = 64 << 20
 """Of audiences, in memory, that one task counts."""
-_TRIES = 3
 
 
 def count_dimensions(spark: "SparkSession", books: Books, day: int) -> tuple[pa.Table, set[int]]:
@@ -34,19 +33,7 @@ def count_dimensions(spark: "SparkSession", books: Books, day: int) -> tuple[pa.
 
     Hours whose audiences are not what the books say are returned beside: where there are any, no totals are.
     """
-    checkpoints = Checkpoints(books)
-    unfit: set[int] = set()
-    for _ in range(_TRIES):
-        marks = [hour for hour, state in books.hours.read(hours_of_day(day)).items() if state.computed]
-        columns = checkpoints.columns(marks)
-        if lacking := set(marks) - columns.keys():
-            return DIMENSION_TOTALS.empty_table(), lacking
-        totals, unfit = _counted(spark, books, columns)
-        if not unfit:
-            return totals, unfit
-        if checkpoints.columns(unfit) == {hour: columns[hour] for hour in unfit}:
-            break  # else the hour was computed meanwhile, and what it was made of is gone
-    return DIMENSION_TOTALS.empty_table(), unfit
+    return of_columns(books, day, lambda _, columns: _counted(spark, books, columns), DIMENSION_TOTALS.empty_table())
 
 
 def _counted(spark: "SparkSession", books: Books, hours: Mapping[int, HourColumns]) -> tuple[pa.Table, set[int]]:

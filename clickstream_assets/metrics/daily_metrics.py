@@ -4,15 +4,16 @@ Clicks, views and times of hours add up. Users do not: who came in several hours
 who clicked what in each hour.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from clickstream_assets.books.table_schemas import DAILY
 from clickstream_assets.events.urls import site_of
-from clickstream_assets.metrics.hourly_metrics import COUNTED
+from clickstream_assets.metrics.hourly_metrics import COUNTS as HOURLY_COUNTS
 
 SCOPES: Mapping[str, tuple[str, ...]] = {
     "url_country": ("url", "country"),
@@ -23,7 +24,8 @@ SCOPES: Mapping[str, tuple[str, ...]] = {
 }
 """What totals are of: the columns that tell one from the others."""
 NAMES = ("site", "url", "country")
-COUNTS = COUNTED.names[2:]
+COUNTS = [name for name in HOURLY_COUNTS if name in {*DAILY.columns, "spent_ms"}]
+"""Of what is counted of hours, that which days have a column for."""
 Ints = NDArray[np.int64]
 ROLLED_UP = pa.schema(
     [("scope", pa.string()), *((name, pa.string()) for name in NAMES), *((name, pa.int64()) for name in COUNTS)]
@@ -31,8 +33,8 @@ ROLLED_UP = pa.schema(
 """Totals; of the names, those are null that the scope does not have."""
 
 
-def rolled_up(totals: pa.Table, people: pa.Table) -> pa.Table:
-    """The totals of all scopes: :data:`ROLLED_UP`, in no order.
+def rolled_up(totals: pa.Table, people: pa.Table, scopes: Iterable[str] = SCOPES) -> pa.Table:
+    """The totals of some scopes: :data:`ROLLED_UP`, in no order.
 
     ``totals`` (:data:`COUNTED`) are hours' metrics, whose unique users are left aside; ``people`` (:data:`PEOPLE`) who
     clicked what in these hours, each as often as in hours. Totals of different users, whole, add up.
@@ -44,7 +46,8 @@ def rolled_up(totals: pa.Table, people: pa.Table) -> pa.Table:
     page_of_pair, user_of_pair = np.divmod(pairs, most)
     counts = {name: _sums(len(pages), page[: len(totals)], totals.column(name).to_numpy()) for name in COUNTS}
     tables = []
-    for scope, fields in SCOPES.items():
+    for scope in scopes:
+        fields = SCOPES[scope]
         first, group = _grouped([pages.column(name) for name in fields], len(pages))
         sums = {name: _sums(len(first), group, of_pages) for name, of_pages in counts.items()}
         of_scope = pd.unique(group[page_of_pair] * most + user_of_pair)

@@ -23,6 +23,7 @@ from clickstream_assets.books.row_keys import daily_document_id, daily_key_range
 from clickstream_assets.books.table_schemas import DAILY
 from clickstream_assets.events.days import hours_of_day
 from clickstream_assets.metrics.daily_metrics import COUNTS, NAMES, ROLLED_UP
+from clickstream_assets.metrics.hourly_metrics import in_row
 from clickstream_assets.metrics.page_rows import Superseded, is_same
 from clickstream_assets.stores.hbase.client import ROWS_PER_CALL, HBaseClient, RowMutation, rows_per_call
 
@@ -149,13 +150,5 @@ def _differing(hbase: HBaseClient, books: Books, task: DayTask, number: int, tot
 
 
 def _cells(task: DayTask, row: Mapping[str, Any]) -> dict[bytes, bytes]:
-    views, seconds = row["measured_views"], row["spent_ms"] / 1000
-    values = {name: value for name, value in row.items() if name != "spent_ms"}
-    return DAILY.encode(
-        day=task.day,
-        **values,
-        time_spent_seconds=seconds,
-        average_time_spent=seconds / views if views else None,
-        computed_at=task.begun_ms,
-        run_id=task.run_id,
-    )
+    values = {name: value for name, value in in_row(row).items() if name in DAILY.columns}
+    return DAILY.encode(day=task.day, **values, computed_at=task.begun_ms, run_id=task.run_id)

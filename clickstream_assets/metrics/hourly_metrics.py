@@ -30,6 +30,7 @@ COUNTED = pa.schema(
     ]
 )
 """What is counted of an hour's url and country."""
+COUNTS = COUNTED.names[2:]
 CHANGES = COUNTED.append(pa.field("users_sketch", pa.binary()))
 """What events add to it (views and times may shrink), and a sketch of the users that are new to it, if any are."""
 PEOPLE = pa.schema([("url", pa.string()), ("country", pa.string()), ("user_key", pa.string())])
@@ -82,6 +83,17 @@ def changes(events: pa.Table, is_new: NDArray[np.bool_], hour: int, url_names: C
     of_pair = counts.select(["url", "country"]).take(pa.array(np.searchsorted(changed, page_of_pair)))
     user_key = people.dictionary.take(pa.array(user_of_pair))
     return Changes(counts, of_pair.append_column("user_key", user_key).cast(PEOPLE))
+
+
+def in_row(counted: Mapping[str, Any]) -> dict[str, Any]:
+    """What is counted, whatever of, as rows have it: with the time spent in seconds, in all and on average."""
+    values, seconds = {name: value for name, value in counted.items() if name != "spent_ms"}, counted["spent_ms"] / 1000
+    return {**values, "time_spent_seconds": seconds, "average_time_spent": averaged(seconds, counted["measured_views"])}
+
+
+def averaged(seconds: float, views: int) -> float | None:
+    """Time spent per measured view; None where none is."""
+    return seconds / views if views else None
 
 
 def sketch_of(users: Iterable[str]) -> bytes:
@@ -217,7 +229,7 @@ def merged(rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
             "unique_users": round(page.users.get_estimate()),
             "measured_views": page.measured_views,
             "time_spent_seconds": page.time_spent_seconds,
-            "average_time_spent": page.time_spent_seconds / page.measured_views if page.measured_views else None,
+            "average_time_spent": averaged(page.time_spent_seconds, page.measured_views),
         }
         for (url, country), page in sorted(pages.items(), key=lambda item: (-item[1].clicks, item[0]))
     ]

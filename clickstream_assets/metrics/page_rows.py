@@ -27,7 +27,7 @@ from clickstream_assets.books.row_keys import metrics_key, slice_key_range
 from clickstream_assets.books.table_schemas import METRICS
 from clickstream_assets.events.url_limits import OTHER
 from clickstream_assets.metrics.hour_tasks import HourTask, Slice, Unfit
-from clickstream_assets.metrics.hourly_metrics import COUNTED, Changes, estimate_of, pages_of, union_of
+from clickstream_assets.metrics.hourly_metrics import COUNTED, COUNTS, Changes, estimate_of, in_row, pages_of, union_of
 from clickstream_assets.metrics.people_columns import put_users
 from clickstream_assets.metrics.url_bound import is_beyond
 from clickstream_assets.stores.hbase.client import ROWS_PER_CALL, HBaseClient, RowMutation, rows_per_call
@@ -39,9 +39,6 @@ _IDS_PER_CELL = 4_096
 _HOUR = "hour"
 _COMPUTED_AT, _RUN, _SKETCH = (METRICS.columns[name].key for name in ("computed_at", "run_id", "users_sketch"))
 _FAMILY = b"metrics"
-
-
-COUNTS = COUNTED.names[2:]
 
 
 def by_page(counts: pa.Table, *more: tuple[str, str]) -> pa.Table:
@@ -123,17 +120,8 @@ def _sums_of(totals: pa.Table) -> Slice:
 
 def _row(task: HourTask, counted: Mapping[str, Any], sketch: bytes | None) -> RowMutation:
     """A row of ``clickstream_metrics``; without a sketch, the one that it has stays."""
-    values = {name: counted[name] for name in COUNTED.names if name != "spent_ms"}
-    views, seconds = counted["measured_views"], counted["spent_ms"] / 1000
-    cells = METRICS.encode(
-        hour=task.hour,
-        **values,
-        time_spent_seconds=seconds,
-        average_time_spent=seconds / views if views else None,
-        users_sketch=sketch,
-        computed_at=task.stamp_ms,
-        run_id=task.run_id,
-    )
+    values = in_row({**counted, "users_sketch": sketch})
+    cells = METRICS.encode(hour=task.hour, **values, computed_at=task.stamp_ms, run_id=task.run_id)
     return RowMutation(metrics_key(task.hour, counted["url"], counted["country"]), cells)
 
 

@@ -5,18 +5,18 @@ these counts and the hours' totals are added up by the first digits of the docum
 and written where they differ. So a run that was killed is made good by the next one.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from math import ceil
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from clickstream_assets.books import blocks
 from clickstream_assets.books.books import Books
-from clickstream_assets.books.checkpoints import Checkpoints, slice_key
+from clickstream_assets.books.checkpoints import Checkpoints, HourColumns, slice_key
 from clickstream_assets.books.row_keys import DIGESTS
 from clickstream_assets.books.table_schemas import DAILY
 from clickstream_assets.events.days import end_of_day_ms, hours_of_day
@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 SLICE_BYTES = 32 << 20
 """Of who clicked what, in memory, that one task counts."""
 _TRIES = 3
+_Counted = TypeVar("_Counted")
+Attempt = Callable[[Mapping[int, int], Mapping[int, HourColumns]], tuple[_Counted, set[int]]]
+"""What is counted by the marks of hours and of their columns, and hours whose columns are not what the books say."""
 _BATCH_ROWS = rows_per_call(DAILY.row_bytes())
 _OF_HOUR, _UNFIT = "hour", "unfit"
 """Scopes of what no row is written of: people of an hour in all; hours whose columns are not what the books say."""
@@ -48,24 +51,37 @@ def roll_up(spark: "SparkSession", books: Books, day: int, run_id: str, *, whole
     returned as unfit: the day is left as it is.
     """
     state = books.days.read([day])[day]
-    begun_ms, checkpoints = books.days.begin(day), Checkpoints(books)
+    begun_ms = books.days.begin(day)
     has_ended = state.rolled_up_ms < end_of_day_ms(day) <= begun_ms
     before = () if whole or has_ended or state.is_doubted or state.is_unfinished else state.columns
-    for _ in range(_TRIES):
-        marks = {hour: state.computed for hour, state in books.hours.read(hours_of_day(day)).items() if state.computed}
-        columns = checkpoints.columns(marks)
-        if lacking := marks.keys() - columns.keys():
-            return DayTotals(unfit=set(lacking))
+
+    def attempt(marks: Mapping[int, int], columns: Mapping[int, HourColumns]) -> tuple[DayTotals, set[int]]:
         result = _rolled_up(spark, books, DayTask(day, columns, begun_ms, run_id, 0, before))
         if not result.unfit:
             _remember_users(books, {hour: (result.users_by_hour.get(hour, 0), mark) for hour, mark in marks.items()})
             of_slices = [cells for _, cells in sorted(result.columns.items())]
             # What a killed run still had under way may have come behind the look at a row: the next one looks too.
             books.days.end(day, begun_ms, marks, () if state.is_unfinished else of_slices)
-            return result
-        if checkpoints.columns(result.unfit) == {hour: columns[hour] for hour in result.unfit}:
+        return result, result.unfit
+
+    result, unfit = of_columns(books, day, attempt, DayTotals())
+    return replace(result, unfit=unfit)
+
+
+def of_columns(books: Books, day: int, attempt: Attempt[_Counted], nothing: _Counted) -> tuple[_Counted, set[int]]:
+    """What an attempt counts of a day; nothing, and the hours, where columns are lacking or not what the books say."""
+    checkpoints, unfit = Checkpoints(books), set[int]()
+    for _ in range(_TRIES):
+        marks = {hour: state.computed for hour, state in books.hours.read(hours_of_day(day)).items() if state.computed}
+        columns = checkpoints.columns(marks)
+        if lacking := marks.keys() - columns.keys():
+            return nothing, set(lacking)
+        counted, unfit = attempt(marks, columns)
+        if not unfit:
+            return counted, unfit
+        if checkpoints.columns(unfit) == {hour: columns[hour] for hour in unfit}:
             break  # else the hour was computed meanwhile, and what it was made of is gone
-    return result
+    return nothing, unfit
 
 
 def _remember_users(books: Books, users: Mapping[int, tuple[int, int]]) -> None:

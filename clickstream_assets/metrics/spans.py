@@ -1,22 +1,24 @@
 """Any span of hours put together from their columns: exact, where they are all there."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
+from itertools import chain
 from typing import Any
 
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from clickstream_assets.books import blocks
 from clickstream_assets.books.blocks import CellsUnfit
 from clickstream_assets.books.books import Books
 from clickstream_assets.books.checkpoints import Checkpoints, HourColumns, slice_key
-from clickstream_assets.books.ledger_entries import Cells
-from clickstream_assets.metrics.daily_metrics import SCOPES, added_up, rolled_up
-from clickstream_assets.metrics.hourly_metrics import COUNTED, PEOPLE
+from clickstream_assets.metrics.daily_metrics import COUNTS, ROLLED_UP, SCOPES, added_up, rolled_up
+from clickstream_assets.metrics.hourly_metrics import COUNTED, PEOPLE, in_row
 from clickstream_assets.metrics.people_columns import WHO_CLICKED
 
 _BYTES_AT_A_TIME = 256 << 20
+"""Of who clicked what, beside an hour of it."""
+_MOST_SHARES = 1_024
 
 
 class WithoutColumns(Exception):
@@ -30,57 +32,77 @@ class WithoutColumns(Exception):
 def span_totals(books: Books, hours: range, scope: str) -> list[dict[str, Any]]:
     """The totals of a scope over some hours, most clicks first: what the scope names, and the counts.
 
-    Of large spans, users are counted in several passes, each its own. Raises :class:`WithoutColumns`.
+    Held are the result and an hour. Of more users than memory is for, one share is counted after the other. Raises
+    :class:`WithoutColumns`.
     """
     computed = [hour for hour, state in books.hours.read(hours).items() if state.computed]
     columns = Checkpoints(books).columns(computed)
     if lacking := set(computed) - columns.keys():
         raise WithoutColumns(lacking)
-    whole = [rolled_up(_totals(books, columns), PEOPLE.empty_table())]
-    raw_bytes = sum(place.cells.raw_bytes for of_hour in columns.values() for place in of_hour.people)
-    passes = raw_bytes // _BYTES_AT_A_TIME + 1
-    whole += [rolled_up(COUNTED.empty_table(), _people(books, columns, number, passes)) for number in range(passes)]
-    of_scope = [table.filter(pc.equal(table.column("scope"), scope)) for table in whole]
-    rows = added_up(pa.concat_tables(of_scope)).to_pylist()
-    return [_row(row, scope) for row in sorted(rows, key=lambda row: (-row["clicks"], str(row["site"]), str(row)))]
+    nobody, no_hour = PEOPLE.empty_table(), COUNTED.empty_table()
+    of_hours = (rolled_up(_totals(books, *hour), nobody, [scope]) for hour in columns.items())
+    of_people = map(partial(rolled_up, no_hour, scopes=[scope]), _shares(books, columns, scope))
+    rows = _together(chain(of_hours, of_people)).to_pylist()
+    rows.sort(key=lambda row: (-row["clicks"], str(row["site"]), str(row)))
+    return [in_row({name: row[name] for name in (*SCOPES[scope], *COUNTS)}) for row in rows]
 
 
-def _totals(books: Books, columns: Mapping[int, HourColumns]) -> pa.Table:
-    slices: dict[tuple[int, int], Cells] = {}
-    for hour, of_hour in columns.items():
-        slices |= {(hour, number): cells for number, cells in enumerate(of_hour.slices)}
-    totals = []
-    table = books.tables.blocks
-    for (hour, _), batch in blocks.read(books.hbase, table, "hour", slices, COUNTED, lambda of: slice_key(*of)):
-        if batch is None:
-            raise WithoutColumns([hour])
-        totals.append(batch)
-    return pa.Table.from_batches(totals, COUNTED)
+def _together(parts: Iterable[pa.Table]) -> pa.Table:
+    """Totals added up, whenever those that are not yet are as many as the result."""
+    result, waiting = ROLLED_UP.empty_table(), []
+    for part in parts:
+        waiting.append(part)
+        if sum(map(len, waiting)) >= len(result):
+            result, waiting = added_up(pa.concat_tables([result, *waiting])), []
+    return added_up(pa.concat_tables([result, *waiting]))
 
 
-def _people(books: Books, columns: Mapping[int, HourColumns], number: int, passes: int) -> pa.Table:
-    """Who clicked what, of the users of one pass."""
-    found = [PEOPLE.empty_table()]
-    for hour, of_hour in columns.items():
-        for place in of_hour.people:
-            try:
-                people = WHO_CLICKED.read(books.hbase, books.tables.blocks, hour, place)
-            except CellsUnfit as unfit:
-                raise WithoutColumns([hour]) from unfit
-            if passes > 1:
-                users = pd.util.hash_array(people.column("user_key").to_numpy())
-                people = people.filter(pa.array(users % passes == number))
-            found.append(people)
-    return pa.concat_tables(found)
+def _totals(books: Books, hour: int, columns: HourColumns) -> pa.Table:
+    slices, key_of = dict(enumerate(columns.slices)), partial(slice_key, hour)
+    read = blocks.read(books.hbase, books.tables.blocks, "hour", slices, COUNTED, key_of)
+    batches = [batch for _, batch in read]
+    if any(batch is None for batch in batches):
+        raise WithoutColumns([hour])
+    return pa.Table.from_batches(batches, COUNTED)
 
 
-def _row(row: dict[str, Any], scope: str) -> dict[str, Any]:
-    views, seconds = row["measured_views"], row["spent_ms"] / 1000
-    return {
-        **{name: row[name] for name in SCOPES[scope]},
-        "clicks": row["clicks"],
-        "unique_users": row["unique_users"],
-        "measured_views": views,
-        "time_spent_seconds": seconds,
-        "average_time_spent": seconds / views if views else None,
-    }
+def _shares(books: Books, columns: Mapping[int, HourColumns], scope: str) -> Iterator[pa.Table]:
+    """Who clicked what, one share of the users after the other; what the scope does not tell apart is left empty.
+
+    A share that turns out to be more than memory is for is halved. For each, all hours are read.
+    """
+    shares = [(0, 1)]
+    while shares:
+        number, of = shares.pop()
+        held = PEOPLE.empty_table()
+        for hour in columns.items():
+            held = pa.concat_tables([held, _share(_people(books, *hour, scope), number, of)])
+            if held.nbytes > _BYTES_AT_A_TIME and of < _MOST_SHARES:
+                shares.append((number + of, 2 * of))
+                of *= 2
+                held = _share(held, number, of)
+        yield held
+
+
+def _share(people: pa.Table, number: int, of: int) -> pa.Table:
+    if of == 1:
+        return people
+    kept = []
+    for batch in people.to_batches():  # each by itself: what is hashed lies in memory once more
+        users = pd.util.hash_array(batch.column("user_key").to_numpy(zero_copy_only=False))
+        kept.append(batch.filter(pa.array(users % of == number)))
+    return pa.Table.from_batches(kept, PEOPLE)
+
+
+def _people(books: Books, hour: int, columns: HourColumns, scope: str) -> pa.Table:
+    try:
+        found = [WHO_CLICKED.read(books.hbase, books.tables.blocks, hour, place) for place in columns.people]
+    except CellsUnfit as unfit:
+        raise WithoutColumns([hour]) from unfit
+    people = pa.concat_tables([PEOPLE.empty_table(), *found])
+    if scope == "url_country":
+        return people
+    for at, name in enumerate(("url", "country")):
+        if name not in {"site": ("url",)}.get(scope, SCOPES[scope]):
+            people = people.set_column(at, PEOPLE.field(name), pa.repeat(pa.scalar("", pa.string()), len(people)))
+    return people.group_by(PEOPLE.names, use_threads=False).aggregate([])

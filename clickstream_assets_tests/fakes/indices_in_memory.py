@@ -1,6 +1,7 @@
 """Elasticsearch's indices in memory, behind its real client: templates, aliases, bulk writes, scrolls and sums.
 
-Not faked: queries but for one term, types but for the length of a keyword, shards, when a refresh comes by itself.
+Not faked: queries but for terms, all or none of which hold, types but for the length of a keyword, shards, when a
+refresh comes by itself.
 """
 
 import json
@@ -72,13 +73,22 @@ class Indices:
         return 200, None
 
     def hits(self, alias, body):
-        ((field, wanted),) = body["query"]["term"].items()
         return [
             {"_index": name, "_id": key, "_source": document}
             for name in self.names(alias)
             for key, document in sorted(self.shown.get(name, {}).items())
-            if document.get(field) == wanted
+            if _holds(body["query"], document)
         ]
+
+
+def _holds(query, document):
+    ((kind, of),) = query.items()
+    if kind == "bool":
+        assert of.keys() <= {"filter", "must_not"}
+        has_none = not any(_holds(one, document) for one in of.get("must_not", ()))
+        return has_none and all(_holds(one, document) for one in of["filter"])
+    ((field, wanted),) = of.items()
+    return document.get(field) in (wanted if kind == "terms" else [wanted])
 
 
 def _fits(field, value):

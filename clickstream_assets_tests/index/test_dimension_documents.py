@@ -1,11 +1,14 @@
 """The documents of dimensions, from messages: late events, kills, more values than have a document, hostile texts."""
 
+import weakref
+
 import pyarrow as pa
 import pytest
 
 from clickstream_assets.books import blocks
 from clickstream_assets.books.checkpoints import Checkpoints, people_key
 from clickstream_assets.events.days import day_of_hour, end_of_day_ms
+from clickstream_assets.index import dimension_documents as module
 from clickstream_assets.index.dimension_document_fields import DIMENSION_MAPPING, DIMENSIONS_VERSION
 from clickstream_assets.index.dimension_documents import DimensionDay, dimension_documents, dimension_sums
 from clickstream_assets.metrics import counting_dimensions
@@ -84,6 +87,33 @@ def test_what_a_hand_altered_added_or_deleted_is_put_right(world):
     assert (done["documents_written"], done["documents_left_over"]) == (2, 2)
     assert world.indices.found(elsewhere) == {}
     world.assert_dimensions()
+
+
+@pytest.mark.parametrize("start", ["2026-11-20T01:00:00Z", "2026-11-20T23:00:00Z", "2026-11-20T03:30:00Z", None])
+@pytest.mark.parametrize("span", ["hour", "day", "week"])
+def test_a_document_that_a_hand_moved_to_another_span_is_put_back_and_its_copy_deleted(world, span, start):
+    stored = world.indices.documents[INDEX]
+    key = next(key for key, (_, document) in stored.items() if document["start"] == "2026-11-20T03:00:00Z")
+    version, document = stored[key]
+    stored[key] = stored["made up"] = version, document | {"span": span, "start": start}
+    assert world.write_dimensions(DAY)[DAY]["documents_written"] == 1
+    world.assert_dimensions()
+
+
+def test_documents_are_held_of_one_start_at_a_time(world, monkeypatch):
+    class Documents(dict):
+        """To have a weak reference to."""
+
+    def watched(*of):
+        found = Documents(dimension_documents(*of))
+        made.append(weakref.ref(found))
+        alive.append(sum(of() is not None for of in made))
+        return found
+
+    made, alive = [], []
+    monkeypatch.setattr(module, "dimension_documents", watched)
+    world.write_dimensions(DAY)
+    assert (len(alive), max(alive)) == (25, 2), "those before, until they are replaced"
 
 
 def test_a_later_runs_document_is_not_written_over_by_one_that_was_overtaken(world):

@@ -1,13 +1,17 @@
 """Days put together from hours: what is missing, what a hand changed, and what a killed run left."""
 
+import runpy
+import weakref
+
 import pyarrow as pa
 import pytest
 
 from clickstream_assets.books import blocks
 from clickstream_assets.books.checkpoints import Checkpoints, people_key
+from clickstream_assets.books.table_schemas import DAILY as DAILY_TABLE
 from clickstream_assets.events.days import day_of_hour
 from clickstream_assets.evidence import people
-from clickstream_assets.metrics import daily_metrics, day_rows, rolling_up, spans
+from clickstream_assets.metrics import daily_metrics, day_rows, hourly_metrics, rolling_up, spans
 from clickstream_assets.metrics.page_rows import Superseded
 from clickstream_assets_tests.acceptance import golden
 from clickstream_assets_tests.fakes.metrics_world import BLOCKS, FIRST, MetricsWorld, event, write_geoip
@@ -41,6 +45,13 @@ def test_a_user_of_several_hours_and_urls_counts_once_in_each_total(world):
     world.assert_golden()
     whole_day = world.days()["2026-11-20|all"]
     assert (whole_day["clicks"], whole_day["unique_users"]) == (24, 5)
+
+
+def test_what_is_counted_comes_into_days_once_they_have_a_column_for_it(monkeypatch):
+    monkeypatch.setattr(hourly_metrics, "COUNTS", [*hourly_metrics.COUNTS, "bounces"])
+    assert runpy.run_path(daily_metrics.__file__)["ROLLED_UP"] == daily_metrics.ROLLED_UP
+    monkeypatch.setitem(DAILY_TABLE.columns, "bounces", DAILY_TABLE.columns["clicks"])
+    assert runpy.run_path(daily_metrics.__file__)["ROLLED_UP"].names == [*daily_metrics.ROLLED_UP.names, "bounces"]
 
 
 def test_what_stays_the_same_is_not_written(world):
@@ -138,6 +149,22 @@ def test_columns_that_a_hand_changed_leave_the_day_as_it_is_and_are_named(world,
     world.assert_golden()
 
 
+@pytest.mark.parametrize("computed_meanwhile", [True, False])
+def test_a_day_whose_hour_is_computed_meanwhile_is_counted_again(world, computed_meanwhile):
+    def attempt(marks, columns):
+        tried.append(columns[HOUR].stamp_ms)
+        if len(tried) > 1:
+            return "counted", set()
+        if computed_meanwhile:
+            world.update(whole=[HOUR])
+        return "in part", {HOUR}
+
+    tried = []
+    found = rolling_up.of_columns(world.books, DAY, attempt, "nothing")
+    assert found == (("counted", set()) if computed_meanwhile else ("nothing", {HOUR}))
+    assert len(set(tried)) == len(tried) == 1 + computed_meanwhile
+
+
 def test_an_hour_of_an_earlier_version_has_no_columns_and_is_named(world):
     Checkpoints(world.books).drop([HOUR + 1])
     assert world.roll_up(DAY)[DAY].unfit == {HOUR + 1}
@@ -214,17 +241,52 @@ def test_people_are_counted_from_events_in_as_many_passes_as_memory_asks_for(wor
     assert people.count_people(world.books, [], 0) == 0
 
 
-@pytest.mark.parametrize("most", [40, 256 << 20])
-def test_a_span_is_put_together_in_as_many_passes_as_memory_asks_for(world, monkeypatch, most):
+@pytest.mark.parametrize(("most", "is_enough"), [(40, False), (256 << 20, True)])
+def test_a_span_is_put_together_in_as_many_passes_as_memory_asks_for(world, monkeypatch, most, is_enough):
+    read = []
     monkeypatch.setattr(spans, "_BYTES_AT_A_TIME", most)
-    for scope in ("url_country", "site", "all"):
-        rows = spans.span_totals(world.books, range(DAY * 24, DAY * 24 + 24), scope)
-        found = {golden._day_key({"day": "2026-11-20", "scope": scope, **row}): row for row in rows}
-        wanted = {key: row for key, row in world.days().items() if key.split("|")[:2] == ["2026-11-20", scope]}
-        assert {key: [row[name] for name in MEASURES] for key, row in found.items()} == {
-            key: [row.get(name) for name in MEASURES] for key, row in wanted.items()
-        }
+    monkeypatch.setattr(spans, "_people", lambda *of, people=spans._people: read.append(of[1]) or people(*of))
+    world.assert_golden()
+    for scope in daily_metrics.SCOPES:
+        read.clear()
+        assert_span(world, scope)
+        assert (read.count(HOUR) == 1) == is_enough
     Checkpoints(world.books).drop([HOUR])
     with pytest.raises(spans.WithoutColumns) as without:
         spans.span_totals(world.books, range(HOUR, HOUR + 2), "all")
     assert without.value.hours == [HOUR]
+
+
+def test_a_spans_totals_are_held_of_one_hour_at_a_time(world, monkeypatch):
+    class Held(bytearray):
+        """What a batch lies in, to have a weak reference to."""
+
+    def watched(hbase, table, family, wanted, schema, *of):
+        for place, batch in read(hbase, table, family, wanted, schema, *of):
+            if schema == hourly_metrics.COUNTED and batch is not None:
+                held = Held(batch.serialize())
+                batches.append(weakref.ref(held))
+                yield place, pa.ipc.read_record_batch(pa.py_buffer(held), schema)
+                del held, batch
+                alive.append(sum(of() is not None for of in batches))
+            else:
+                yield place, batch
+
+    for hour in range(HOUR + 2, HOUR + 9):
+        world.send(event(f"{hour}", hour * HOUR_MS, "u1", f"of-{hour}"), event(f"{hour}+", hour * HOUR_MS, "w", "x"))
+    world.update()
+    world.assert_golden()
+    read, batches, alive = blocks.read, [], []
+    monkeypatch.setattr(blocks, "read", watched)
+    assert_span(world, "url")
+    assert alive == [1] * 9
+
+
+def assert_span(world, scope):
+    """A whole day as a span against its rows."""
+    rows = spans.span_totals(world.books, range(DAY * 24, DAY * 24 + 24), scope)
+    found = {golden._day_key({"day": "2026-11-20", "scope": scope, **row}): row for row in rows}
+    wanted = {key: row for key, row in world.days().items() if key.split("|")[:2] == ["2026-11-20", scope]}
+    assert {key: [row[name] for name in MEASURES] for key, row in found.items()} == {
+        key: [row.get(name) for name in MEASURES] for key, row in wanted.items()
+    }
