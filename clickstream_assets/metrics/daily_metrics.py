@@ -39,7 +39,7 @@ def rolled_up(totals: pa.Table, people: pa.Table, scopes: Iterable[str] = SCOPES
     ``totals`` (:data:`COUNTED`) are hours' metrics, whose unique users are left aside; ``people`` (:data:`PEOPLE`) who
     clicked what in these hours, each as often as in hours. Totals of different users, whole, add up.
     """
-    pages, page = _pages(totals, people)
+    pages, page = _pages(totals, people, with_site="site" in (scopes := [*scopes]))
     users = people.column("user_key").combine_chunks().dictionary_encode()
     user, most = users.indices.to_numpy().astype(np.int64), max(1, len(users.dictionary))
     pairs = pd.unique(page[len(totals) :] * most + user)
@@ -57,16 +57,17 @@ def rolled_up(totals: pa.Table, people: pa.Table, scopes: Iterable[str] = SCOPES
     return pa.concat_tables(tables)
 
 
-def _pages(totals: pa.Table, people: pa.Table) -> tuple[pa.Table, Ints]:
-    """Each url and country once, with the site, and the number of its row by row of both tables."""
+def _pages(totals: pa.Table, people: pa.Table, *, with_site: bool) -> tuple[pa.Table, Ints]:
+    """Each url and country once, and the number of its row by row of both tables."""
     urls, countries = (_encoded(totals, people, name) for name in ("url", "country"))
     key = urls.indices.to_numpy().astype(np.int64) * max(1, len(countries.dictionary)) + countries.indices.to_numpy()
     _, first, page = np.unique(key, return_index=True, return_inverse=True)
-    sites = pa.array(map(site_of, urls.dictionary.to_pylist()), pa.string())
     at = pa.array(first)
     of_url = urls.indices.take(at)
-    columns = {"site": sites.take(of_url), "url": urls.dictionary.take(of_url)}
-    return pa.table({**columns, "country": countries.dictionary.take(countries.indices.take(at))}), page
+    columns = {"url": urls.dictionary.take(of_url), "country": countries.dictionary.take(countries.indices.take(at))}
+    if with_site:
+        columns["site"] = pa.array(map(site_of, urls.dictionary.to_pylist()), pa.string()).take(of_url)
+    return pa.table(columns), page
 
 
 def _grouped(columns: Sequence[pa.ChunkedArray], rows: int) -> tuple[Ints, Ints]:

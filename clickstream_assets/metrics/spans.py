@@ -19,6 +19,8 @@ from clickstream_assets.metrics.people_columns import WHO_CLICKED
 _BYTES_AT_A_TIME = 256 << 20
 """Of who clicked what, beside an hour of it."""
 _MOST_SHARES = 1_024
+_ROWS_AT_A_TIME = 250_000
+"""Of hours' totals, which are added up together: some 30 MB."""
 
 
 class WithoutColumns(Exception):
@@ -32,7 +34,7 @@ class WithoutColumns(Exception):
 def span_totals(books: Books, hours: range, scope: str) -> list[dict[str, Any]]:
     """The totals of a scope over some hours, most clicks first: what the scope names, and the counts.
 
-    Held are the result and an hour. Of more users than memory is for, one share is counted after the other. Raises
+    Held are the result and some hours. Of more users than memory is for, one share is counted after the other. Raises
     :class:`WithoutColumns`.
     """
     computed = [hour for hour, state in books.hours.read(hours).items() if state.computed]
@@ -40,7 +42,7 @@ def span_totals(books: Books, hours: range, scope: str) -> list[dict[str, Any]]:
     if lacking := set(computed) - columns.keys():
         raise WithoutColumns(lacking)
     nobody, no_hour = PEOPLE.empty_table(), COUNTED.empty_table()
-    of_hours = (rolled_up(_totals(books, *hour), nobody, [scope]) for hour in columns.items())
+    of_hours = map(partial(rolled_up, people=nobody, scopes=[scope]), _totals(books, columns))
     of_people = map(partial(rolled_up, no_hour, scopes=[scope]), _shares(books, columns, scope))
     rows = _together(chain(of_hours, of_people)).to_pylist()
     rows.sort(key=lambda row: (-row["clicks"], str(row["site"]), str(row)))
@@ -57,13 +59,19 @@ def _together(parts: Iterable[pa.Table]) -> pa.Table:
     return added_up(pa.concat_tables([result, *waiting]))
 
 
-def _totals(books: Books, hour: int, columns: HourColumns) -> pa.Table:
-    slices, key_of = dict(enumerate(columns.slices)), partial(slice_key, hour)
-    read = blocks.read(books.hbase, books.tables.blocks, "hour", slices, COUNTED, key_of)
-    batches = [batch for _, batch in read]
-    if any(batch is None for batch in batches):
-        raise WithoutColumns([hour])
-    return pa.Table.from_batches(batches, COUNTED)
+def _totals(books: Books, columns: Mapping[int, HourColumns]) -> Iterator[pa.Table]:
+    """What is counted in the hours, some of them at a time."""
+    batches: list[pa.RecordBatch] = []
+    for hour, of_hour in columns.items():
+        slices, key_of = dict(enumerate(of_hour.slices)), partial(slice_key, hour)
+        for _, batch in blocks.read(books.hbase, books.tables.blocks, "hour", slices, COUNTED, key_of):
+            if batch is None:
+                raise WithoutColumns([hour])
+            batches.append(batch)
+        if sum(map(len, batches)) >= _ROWS_AT_A_TIME:
+            yield pa.Table.from_batches(batches, COUNTED)
+            batches = []
+    yield pa.Table.from_batches(batches, COUNTED)
 
 
 def _shares(books: Books, columns: Mapping[int, HourColumns], scope: str) -> Iterator[pa.Table]:
