@@ -396,7 +396,7 @@ def test_a_megabyte_of_brackets_is_judged_at_once():
         whole = f'{{"timestamp": 1, "url": "https://a.example/", "user_id": "u", "x": [{value.rstrip(",")}]}}'
         begun = time.process_time()
         assert isinstance(outcome(whole.encode()), str)
-        assert time.process_time() - begun < 1
+        assert time.process_time() - begun < 5, "a third of a second is usual; one that is not linear takes minutes"
 
 
 @pytest.mark.parametrize("inner", ["", "12345678901234567890"])

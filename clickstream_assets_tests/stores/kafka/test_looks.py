@@ -193,12 +193,12 @@ def test_any_log_takes_a_bounded_number_of_rounds():
 
 @pytest.mark.slow
 def test_a_partition_that_gives_nothing_keeps_its_lower_bound_and_costs_a_second_once(monkeypatch):
-    monkeypatch.setattr(looks, "_LOOK_SECONDS", 0.2)
+    monkeypatch.setattr(looks, "_LOOK_SECONDS", 1.0)
     log = Log({p: [[(i, i)] for i in range(100)] for p in range(2)}, {0: 100, 1: 100}, silent={1})
     began = monotonic()
     assert [log.offsets_at(time_ms, {0: 7, 1: 8}) for time_ms in (50, 60, 70)] == [{0: t, 1: 8} for t in (50, 60, 70)]
     assert log.looks.times({0: 7, 1: 8}, log.ends) == {0: 7}
-    assert 0.2 <= monotonic() - began < 0.4
+    assert 1 <= monotonic() - began < 2
 
 
 def test_where_no_record_is_left_nobody_waits(monkeypatch):
