@@ -153,11 +153,11 @@ def _span(seconds: int) -> str:
 
 def index_misfits(es: Elasticsearch, wanted: Sequence[NewIndices], where: str) -> list[Misfit]:
     """How indices behind the aliases, or named as if they were, differ from ``wanted``; one call to Elasticsearch."""
-    names = [name for one in wanted for name in (one.alias, f"{one.alias}-*")]
+    names = [name for of_alias in wanted for name in (of_alias.alias, f"{of_alias.alias}-*")]
     indices = es.indices.get(
         index=names, ignore_unavailable=True, allow_no_indices=True, features=["aliases", "mappings"]
     )
-    return [misfit for one in wanted for misfit in indices_misfits(indices.body, one, where)]
+    return [misfit for of_alias in wanted for misfit in indices_misfits(indices.body, of_alias, where)]
 
 
 def indices_misfits(indices: Mapping[str, Any], wanted: NewIndices, where: str) -> Iterator[Misfit]:

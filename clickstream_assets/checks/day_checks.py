@@ -13,7 +13,7 @@ import dagster as dg
 
 from clickstream_assets.checks.evidence import Finding
 from clickstream_assets.checks.partition_checks import PartitionChecks
-from clickstream_assets.checks.said_before import in_short
+from clickstream_assets.checks.said_before import said_by_now
 from clickstream_assets.events.days import end_of_day_ms, hours_of_day, key_of_day
 from clickstream_assets.partitions import days_of
 from clickstream_assets.settings import Settings
@@ -129,9 +129,7 @@ class DayChecks(PartitionChecks[DayEvidence]):
         found = self.find(lambda check: check.find(evidence), names, evidence.days)
         for day, state in evidence.states.items():
             before = state.checked.get(self.asset, {})
-            others = {name: words for name, words in before.items() if name in self.checks}
-            now = others | {name: in_short(findings[day]) for name, findings in found.items()}
-            if now != before:
+            if (now := said_by_now(before, found, day, self.checks)) != before:
                 evidence.books.days.remember_checks(self.asset, day, now)
                 evidence.books.hours.tell_again(hours_of_day(day))
         return found

@@ -30,11 +30,18 @@ def remember(asset: str, evidence: Evidence, by_check: Mapping[str, Findings], c
     """
     found = {}
     for hour, state in evidence.states.items():
-        before = {name: words for name, words in state.checked.get(asset, {}).items() if name in checks}
-        found[hour] = before | {name: in_short(findings[hour]) for name, findings in by_check.items()}
+        found[hour] = said_by_now(state.checked.get(asset, {}), by_check, hour, checks)
     evidence.books.hours.remember_checks(asset, evidence.states, found)
 
 
-def in_short(finding: Finding) -> str:
+def said_by_now(
+    before: Mapping[str, str], by_check: Mapping[str, Findings], partition: int, checks: Collection[str]
+) -> dict[str, str]:
+    """What checks last found in an hour or a day: some of them now, the others of those there are before."""
+    others = {name: words for name, words in before.items() if name in checks}
+    return others | {name: _in_short(findings[partition]) for name, findings in by_check.items()}
+
+
+def _in_short(finding: Finding) -> str:
     """Nothing if it passed, else what is wrong."""
     return "" if finding.passed else printable(finding.words)[:_MOST_CHARACTERS] or "failed"

@@ -264,8 +264,9 @@ def _freshness_of(answers: Mapping[str, Answer], hours: Iterable[HourRecord]) ->
         return moment(found.get("value"))
 
     newest = next(iter(hits(answers["last of hours"])), {})
-    known = list(hours)
-    clicked = {one.hour for one in known if one.state != HELD and (one.kept if one.clicks is None else one.clicks)}
+    records = list(hours)
+    counted = (record for record in records if record.state != HELD)
+    clicked = {record.hour for record in counted if (record.kept if record.clicks is None else record.clicks)}
     return Freshness(
         hours_written=latest("hours", "written_at"),
         watermark=latest("hours", "watermark"),
@@ -273,7 +274,7 @@ def _freshness_of(answers: Mapping[str, Answer], hours: Iterable[HourRecord]) ->
         metrics_computed=latest("metrics", "computed_at"),
         daily_computed=latest("daily", "computed_at"),
         clicked=frozenset(clicked),
-        stale=sum(one.state == STALE for one in known),
+        stale=sum(record.state == STALE for record in records),
     )
 
 

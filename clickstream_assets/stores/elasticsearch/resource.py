@@ -51,7 +51,7 @@ class Behind:
     wanted: "tuple[NewIndices, ...]"
 
     def __repr__(self) -> str:
-        return f"{self.elasticsearch!r} behind {', '.join(one.alias for one in self.wanted)}"
+        return f"{self.elasticsearch!r} behind {', '.join(indices.alias for indices in self.wanted)}"
 
     def misfits(self) -> "list[Misfit] | None":
         """What is odd about those that are there already; None if Elasticsearch does not answer, or not that."""
